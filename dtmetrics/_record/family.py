@@ -1,0 +1,77 @@
+"""A family: all series of one metric key."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from dtmetrics._record.series import CounterSeries, GaugeSeries, Series, SummarySeries
+from dtmetrics._wire.point import Dimensions
+
+__all__ = ["KINDS", "Definition", "Family", "calling_site"]
+
+KINDS: dict[str, type[Series]] = {
+    "counter": CounterSeries,
+    "gauge": GaugeSeries,
+    "summary": SummarySeries,
+}
+
+_PACKAGE = str(Path(__file__).parents[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What an instrument was defined as, and where."""
+
+    name: str
+    kind: str
+    unit: str = ""
+    description: str = ""
+    site: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} (defined at {self.site})"
+
+
+class Family:
+    """All series of one metric key, one for each set of dimensions."""
+
+    __slots__ = ("definition", "key", "lock", "overflow", "series")
+
+    def __init__(self, definition: Definition, key: str) -> None:
+        self.definition = definition
+        self.key = key
+        self.lock = Lock()
+        self.series: dict[Dimensions, Series] = {}
+        self.overflow: Series | None = None
+
+    def all_series(self) -> list[Series]:
+        """Return every series, the one for the overflow last."""
+        series = list(self.series.values())
+        if self.overflow is not None:
+            series.append(self.overflow)
+        return series
+
+    def clear(self) -> None:
+        """Let every series go; handles that still hold one will ask again."""
+        for series in self.all_series():
+            series.alive = False
+            series.unwire()
+        self.series.clear()
+        self.overflow = None
+
+    def reset_after_fork(self) -> None:
+        """Forget what the parent recorded, and a lock that it may have held."""
+        self.lock = Lock()
+        for series in self.all_series():
+            series.reset(self.lock)
+
+
+def calling_site() -> str:
+    """Return ``file:line`` of the nearest caller outside this package."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,0 +1,304 @@
+"""Which series there are: get or make, within limits, and ``collect()``.
+
+A metric key names one family of series. Families live as long as the process;
+series come with recording and go when it stops.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from threading import Lock, RLock
+from typing import Any, Protocol
+
+from dtmetrics._record.dimensions import NO_TEXT, Pairs, merge
+from dtmetrics._record.family import KINDS, Definition, Family
+from dtmetrics._record.guard import attempt
+from dtmetrics._record.series import CounterSeries, Series
+from dtmetrics._wire.line import identify
+from dtmetrics._wire.names import (
+    RESERVED_PREFIX,
+    Remembered,
+    clean_dimension_key,
+    clean_key,
+    text_of,
+)
+from dtmetrics._wire.point import DataPoint, Dimensions
+from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
+
+__all__ = ["AMBIENT", "Observer", "Recording", "Registry"]
+
+logger = logging.getLogger("dtmetrics")
+
+#: Dimensions of the running context; `Registry.context` adds to them.
+AMBIENT: ContextVar[Pairs] = ContextVar("dtmetrics.context", default=())
+
+OVERFLOW = (("dtmetrics.overflow", "true"),)
+
+# What the buffers of all series together may hold before they are folded: a million
+# floats are 32 MB. Below 64 values a fold costs 25 ns a value more than at 512, and
+# beyond 512 nothing less.
+_BUDGET, _FEWEST, _MOST = 1_000_000, 64, 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """How to record: see the settings of the same names in ``configure()``."""
+
+    prefix: str = ""
+    dimensions: Mapping[str, Any] = field(default_factory=dict)
+    max_series_per_metric: int = 2_000
+    max_series: int = 50_000
+    strict: bool = False
+
+
+class Observer(Protocol):
+    """Something that is asked for data points at each collection."""
+
+    def __call__(self, timestamp_ms: int) -> list[DataPoint]:
+        """Return what is to be said now."""
+
+
+class Registry:
+    """Every family and series of a process.
+
+    Handles reach it with their first record, and with each set of dimensions that
+    they have not had lately.
+    """
+
+    def __init__(self) -> None:
+        self.recording = False
+        self.settings = Recording()
+        self.series_count = 0
+        self.contextual = False
+        self.observers: list[Observer] = []
+        self._families: dict[str, Family] = {}
+        self._faults: list[DefinitionError] = []
+        self._reported: set[tuple[Definition, str]] = set()
+        self._wake: Callable[[], bool] = bool
+        self._renew()
+
+    def _renew(self) -> None:
+        """Make what a fork must not share with its parent."""
+        self._awake = False
+        self._key = Remembered(clean_key)
+        self._dimension_key = Remembered(clean_dimension_key)
+        self._refusals: dict[tuple[Definition, str], CounterSeries] = {}
+        self._refusals_lock = Lock()
+        # Re-entrant: a signal handler may record while its own thread is making a
+        # series. Held for a few microseconds, and never for foreign code.
+        self._lock = RLock()
+
+    # -- defining ---------------------------------------------------------------
+
+    def define(self, definition: Definition) -> Family:
+        """Return the family of an instrument.
+
+        One that cannot be raises a DefinitionError if settings are strict. Else it
+        is said once, and the family belongs to no collection.
+        """
+        key = self._key(definition.name)
+        with self._lock:
+            found = self._families.get(key or "")
+            fault = _fault(definition, key, found)
+            if fault is None:
+                assert key is not None
+                return found or self._families.setdefault(key, Family(definition, key))
+            self._faults.append(fault)
+        if self.settings.strict:
+            raise fault
+        logger.warning("%s; it records nothing", fault)
+        return Family(definition, "")
+
+    # -- recording ---------------------------------------------------------------
+
+    def start(self, settings: Recording, wake: Callable[[], bool]) -> None:
+        """Begin to record; *wake* is called by the first record in each process.
+
+        It says whether it could do what it does; until then it is called again.
+        Raises the first DefinitionError so far if *settings* are strict.
+        """
+        if settings.strict and self._faults:
+            raise self._faults[0]
+        with self._lock:
+            self.clear()
+            self.settings = settings
+            self._wake = wake
+            self._awake = False
+            self.recording = True
+
+    def stop(self) -> None:
+        """Record no more. What was recorded can still be collected."""
+        with self._lock:
+            self.recording = False
+            self._unwire()
+
+    def clear(self) -> None:
+        """Let every series go, with what it holds."""
+        with self._lock:
+            for family in self._families.values():
+                family.clear()
+            self.series_count = 0
+
+    def series(self, family: Family, layers: Sequence[Pairs]) -> Series:
+        """Return the series of *family* for these layers of dimensions."""
+        defaults = tuple(self.settings.dimensions.items())
+
+        def refuse(reason: str) -> None:
+            self.refuse(family.definition, reason)
+
+        dimensions = merge((defaults, *layers), self._dimension_key, refuse)
+        found = family.series.get(dimensions)
+        return found if found is not None else self._make(family, dimensions)
+
+    def wire(self, series: Series) -> None:
+        """Let handles record into *series* without asking, if nothing forbids it."""
+        with self._lock:
+            if not self._awake:
+                self._awake = self._wake()
+            if self._awake and self.recording and not self.contextual:
+                series.wire()
+
+    def remove(self, family: Family, layers: Sequence[Pairs]) -> None:
+        """Let one series go, with what it holds."""
+        series = self.series(family, layers)
+        with self._lock:
+            if family.series.pop(series.identity.dimensions, None) is not None:
+                self.series_count -= 1
+            elif series is family.overflow:
+                family.overflow = None
+            series.alive = False
+            series.unwire()
+
+    def refuse(self, definition: Definition, reason: str) -> None:
+        """Count a value that could not be recorded; it is said once, later."""
+        where = (definition, reason)
+        series = self._refusals.get(where)
+        if series is None:
+            fresh = CounterSeries(
+                identify("", ()), self._refusals_lock, _ignore, _FEWEST
+            )
+            series = self._refusals.setdefault(where, fresh)
+        series.values.append(1)
+        if len(series.values) > _FEWEST:
+            series.fold_if_free()
+
+    def refused(self) -> dict[str, int]:
+        """Return how many values were refused in this process, by reason."""
+        total: Counter[str] = Counter()
+        for (_, reason), series in list(self._refusals.items()):
+            total[reason] += sum(series.values[:])
+        return dict(total)
+
+    @contextmanager
+    def context(self, **dimensions: Any) -> Iterator[None]:
+        """Add dimensions to everything that is recorded inside."""
+        if not self.contextual:
+            with self._lock:
+                # From now on every record has to look at its context (+60 ns).
+                self.contextual = True
+                self._unwire()
+        texts = ((k, attempt(text_of, v, default="")) for k, v in dimensions.items())
+        token = AMBIENT.set((*AMBIENT.get(), *texts))
+        try:
+            yield
+        finally:
+            # An asynchronous generator may end in another context, where this one's
+            # dimensions do not hold anyway.
+            with suppress(ValueError):
+                AMBIENT.reset(token)
+
+    # -- collecting ----------------------------------------------------------------
+
+    def collect(self, timestamp_ms: int, size: int = 250) -> Iterator[list[DataPoint]]:
+        """Yield what was recorded since the last time, at most *size* points at once.
+
+        One collector at a time. Between two chunks no lock is held.
+        """
+        self._report()
+        for family in list(self._families.values()):
+            series = family.all_series()
+            for start in range(0, len(series), size):
+                chunk = series[start : start + size]
+                with family.lock:
+                    drained = [(each.identity, each.drain()) for each in chunk]
+                yield [
+                    DataPoint(identity, payload, timestamp_ms)
+                    for identity, payload in drained
+                    if payload is not None
+                ]
+        for observer in list(self.observers):
+            points = observer(timestamp_ms)
+            for start in range(0, len(points), size):
+                yield points[start : start + size]
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: what was recorded so far is the parent's to send."""
+        self._renew()
+        for family in self._families.values():
+            family.reset_after_fork()
+
+    # -- within --------------------------------------------------------------------
+
+    def _make(self, family: Family, dimensions: Dimensions) -> Series:
+        settings = self.settings
+        with self._lock:
+            found = family.series.get(dimensions)
+            if found is not None:
+                return found
+            if (
+                len(family.series) < settings.max_series_per_metric
+                and self.series_count < settings.max_series
+            ):
+                self.series_count += 1
+                made = self._new(family, dimensions)
+                family.series[dimensions] = made
+                return made
+            if family.overflow is None:
+                defaults = tuple(settings.dimensions.items())
+                kept = merge((defaults, OVERFLOW), self._dimension_key, _ignore)
+                family.overflow = self._new(family, kept)
+            return family.overflow
+
+    def _new(self, family: Family, dimensions: Dimensions) -> Series:
+        prefix = self.settings.prefix
+        key = clean_key(f"{prefix}.{family.key}") if prefix else family.key
+        assert key is not None
+        limit = max(_FEWEST, min(_MOST, _BUDGET // (self.series_count + 1)))
+
+        def refuse(reason: str) -> None:
+            self.refuse(family.definition, reason)
+
+        kind = KINDS[family.definition.kind]
+        return kind(identify(key, dimensions), family.lock, refuse, limit)
+
+    def _unwire(self) -> None:
+        for family in self._families.values():
+            for series in family.all_series():
+                series.unwire()
+
+    def _report(self) -> None:
+        for where in list(self._refusals):
+            if where not in self._reported:
+                self._reported.add(where)
+                logger.warning("refused a value of %s: %s", *where)
+
+
+def _fault(
+    definition: Definition, key: str | None, found: Family | None
+) -> DefinitionError | None:
+    if key is None:
+        return InvalidKeyError(f"no valid metric key in {definition}")
+    if key.startswith(RESERVED_PREFIX):
+        return InvalidKeyError(f"keys in {RESERVED_PREFIX!r} are reserved: {definition}")
+    if found is not None and found.definition.kind != definition.kind:
+        return ConflictError(f"{definition} is also {found.definition}")
+    return None
+
+
+def _ignore(reason: str) -> None:
+    """Refuse without a word: what is refused here was counted before."""
