@@ -3,7 +3,7 @@
 ::
 
     DtmetricsError
-    ├── ConfigError          (ValueError)  settings that cannot work, all of them at once
+    ├── ConfigError          (ValueError)  settings that cannot work, all at once
     └── DefinitionError      (ValueError)  an instrument that cannot be
         ├── InvalidKeyError                a metric key with nothing valid in it
         └── ConflictError                  one metric key, two kinds of instrument

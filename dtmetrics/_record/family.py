@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from dtmetrics._record.series import CounterSeries, GaugeSeries, Series, SummarySeries
 from dtmetrics._wire.point import Dimensions
@@ -21,8 +22,7 @@ KINDS: dict[str, type[Series]] = {
 _PACKAGE = str(Path(__file__).parents[1])
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(NamedTuple):
     """What an instrument was defined as, and where."""
 
     name: str
@@ -38,14 +38,19 @@ class Definition:
 class Family:
     """All series of one metric key, one for each set of dimensions."""
 
-    __slots__ = ("definition", "key", "lock", "overflow", "series")
+    __slots__ = ("definition", "key", "lock", "overflow", "refuse", "series", "void")
 
-    def __init__(self, definition: Definition, key: str) -> None:
+    def __init__(
+        self, definition: Definition, key: str, refuse: Callable[[str], None]
+    ) -> None:
         self.definition = definition
         self.key = key
+        self.refuse = refuse
         self.lock = Lock()
         self.series: dict[Dimensions, Series] = {}
         self.overflow: Series | None = None
+        #: Defined wrongly: it records nothing.
+        self.void = False
 
     def all_series(self) -> list[Series]:
         """Return every series, the one for the overflow last."""

@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock, RLock
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from dtmetrics._record.dimensions import NO_TEXT, Pairs, merge
+from dtmetrics._record.dimensions import Pairs, merge
 from dtmetrics._record.family import KINDS, Definition, Family
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.series import CounterSeries, Series
@@ -45,14 +45,15 @@ OVERFLOW = (("dtmetrics.overflow", "true"),)
 _BUDGET, _FEWEST, _MOST = 1_000_000, 64, 512
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
+class Recording(NamedTuple):
     """How to record: see the settings of the same names in ``configure()``."""
 
     prefix: str = ""
-    dimensions: Mapping[str, Any] = field(default_factory=dict)
+    dimensions: Mapping[str, Any] = {}
     max_series_per_metric: int = 2_000
     max_series: int = 50_000
+    level: int = logging.INFO
+    levels: Mapping[str, int] = {}
     strict: bool = False
 
 
@@ -78,6 +79,7 @@ class Registry:
         self.observers: list[Observer] = []
         self._families: dict[str, Family] = {}
         self._faults: list[DefinitionError] = []
+        self._levels: dict[str, int] = {}
         self._reported: set[tuple[Definition, str]] = set()
         self._wake: Callable[[], bool] = bool
         self._renew()
@@ -102,17 +104,18 @@ class Registry:
         is said once, and the family belongs to no collection.
         """
         key = self._key(definition.name)
+        family = Family(definition, key or "", partial(self.refuse, definition))
         with self._lock:
-            found = self._families.get(key or "")
-            fault = _fault(definition, key, found)
+            found = self._families.get(family.key)
+            fault = _fault(family, found)
             if fault is None:
-                assert key is not None
-                return found or self._families.setdefault(key, Family(definition, key))
+                return found or self._families.setdefault(family.key, family)
             self._faults.append(fault)
         if self.settings.strict:
             raise fault
         logger.warning("%s; it records nothing", fault)
-        return Family(definition, "")
+        family.void = True
+        return family
 
     # -- recording ---------------------------------------------------------------
 
@@ -127,6 +130,7 @@ class Registry:
         with self._lock:
             self.clear()
             self.settings = settings
+            self._levels = {}
             self._wake = wake
             self._awake = False
             self.recording = True
@@ -147,25 +151,30 @@ class Registry:
     def series(self, family: Family, layers: Sequence[Pairs]) -> Series:
         """Return the series of *family* for these layers of dimensions."""
         defaults = tuple(self.settings.dimensions.items())
-
-        def refuse(reason: str) -> None:
-            self.refuse(family.definition, reason)
-
-        dimensions = merge((defaults, *layers), self._dimension_key, refuse)
+        dimensions = merge((defaults, *layers), self._dimension_key, family.refuse)
         found = family.series.get(dimensions)
         return found if found is not None else self._make(family, dimensions)
 
     def wire(self, series: Series) -> None:
         """Let handles record into *series* without asking, if nothing forbids it."""
-        with self._lock:
-            if not self._awake:
-                self._awake = self._wake()
-            if self._awake and self.recording and not self.contextual:
-                series.wire()
+        if not self._awake:
+            # Not under the lock: it starts a thread, which may have to record
+            # (in a finaliser) before it is up.
+            self._awake = self._wake()
+        if self._awake and not self.contextual:
+            with self._lock:
+                if self.recording and not self.contextual:
+                    series.wire()
 
-    def remove(self, family: Family, layers: Sequence[Pairs]) -> None:
+    def enabled(self, scope: str, level: int) -> bool:
+        """Say whether instruments of this *scope* and *level* record."""
+        least = self._levels.get(scope)
+        if least is None:
+            least = self._levels[scope] = self._least_level(scope)
+        return level >= least
+
+    def remove(self, family: Family, series: Series) -> None:
         """Let one series go, with what it holds."""
-        series = self.series(family, layers)
         with self._lock:
             if family.series.pop(series.identity.dimensions, None) is not None:
                 self.series_count -= 1
@@ -244,6 +253,13 @@ class Registry:
 
     # -- within --------------------------------------------------------------------
 
+    def _least_level(self, scope: str) -> int:
+        while scope:
+            if scope in self.settings.levels:
+                return self.settings.levels[scope]
+            scope, _, _ = scope.rpartition(".")
+        return self.settings.level
+
     def _make(self, family: Family, dimensions: Dimensions) -> Series:
         settings = self.settings
         with self._lock:
@@ -269,12 +285,8 @@ class Registry:
         key = clean_key(f"{prefix}.{family.key}") if prefix else family.key
         assert key is not None
         limit = max(_FEWEST, min(_MOST, _BUDGET // (self.series_count + 1)))
-
-        def refuse(reason: str) -> None:
-            self.refuse(family.definition, reason)
-
         kind = KINDS[family.definition.kind]
-        return kind(identify(key, dimensions), family.lock, refuse, limit)
+        return kind(identify(key, dimensions), family.lock, family.refuse, limit)
 
     def _unwire(self) -> None:
         for family in self._families.values():
@@ -288,13 +300,14 @@ class Registry:
                 logger.warning("refused a value of %s: %s", *where)
 
 
-def _fault(
-    definition: Definition, key: str | None, found: Family | None
-) -> DefinitionError | None:
-    if key is None:
+def _fault(family: Family, found: Family | None) -> DefinitionError | None:
+    definition = family.definition
+    if not family.key:
         return InvalidKeyError(f"no valid metric key in {definition}")
-    if key.startswith(RESERVED_PREFIX):
-        return InvalidKeyError(f"keys in {RESERVED_PREFIX!r} are reserved: {definition}")
+    if family.key.startswith(RESERVED_PREFIX):
+        return InvalidKeyError(
+            f"keys in {RESERVED_PREFIX!r} are reserved: {definition}"
+        )
     if found is not None and found.definition.kind != definition.kind:
         return ConflictError(f"{definition} is also {found.definition}")
     return None

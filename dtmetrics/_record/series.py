@@ -30,7 +30,16 @@ from dtmetrics._wire.point import (
     Payload,
 )
 
-__all__ = ["CounterSeries", "GaugeSeries", "Level", "Series", "SummarySeries"]
+__all__ = [
+    "NOT_A_NUMBER",
+    "NOT_FINITE",
+    "CounterSeries",
+    "GaugeSeries",
+    "Level",
+    "Series",
+    "SummarySeries",
+    "finite_number",
+]
 
 Number = int | float
 
@@ -266,6 +275,13 @@ def _plain_summary(chunk: list[Number]) -> GaugeSummary | None:
     if not -_LARGEST <= low <= high <= _LARGEST or not abs(total) <= _LARGEST:
         return None
     return GaugeSummary(low, high, total, len(chunk))
+
+
+def finite_number(value: Any) -> Number | None:
+    """Return *value* as an int or a float that has a double, else None or raise."""
+    number = _number(value)
+    fit = number is not None and -_LARGEST <= number <= _LARGEST
+    return number if fit else None
 
 
 def _number(value: Any) -> Number | None:

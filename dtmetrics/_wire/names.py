@@ -81,9 +81,9 @@ def clean_dimension_key(raw: str) -> str | None:
 
 
 def clean_dimension_value(text: str) -> str:
-    """Return *text* without what a line cannot hold; empty means: no dimension.
+    r"""Return *text* without what a line cannot hold; empty means: no dimension.
 
-    >>> clean_dimension_value("two\\nlines")
+    >>> clean_dimension_value("two\nlines")
     'two_lines'
     """
     return _NOT_TEXT.sub("_", text[:VALUE_LIMIT])

@@ -59,7 +59,7 @@ class GaugeSummary(NamedTuple):
     min: int | float
     max: int | float
     sum: int | float
-    count: int
+    count: int  # type: ignore[assignment] # hides a tuple's method on purpose
 
 
 Payload = CountDelta | GaugeValue | GaugeSummary

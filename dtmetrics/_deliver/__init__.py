@@ -1,0 +1,7 @@
+"""Delivery: what the flusher's thread does with data points.
+
+Reading order: ``exporter`` (the port: a body and its answer), ``pack`` (points ->
+lines -> bodies), ``outbox`` (what still waits, and the account of every point),
+``answer`` (what the endpoint's reply means), ``http`` (the endpoint), ``flusher``
+(the thread: when to collect, when to send, when to give up).
+"""

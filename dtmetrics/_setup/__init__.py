@@ -1,0 +1,1 @@
+"""Set-up: settings, and the one place where everything is put together."""
