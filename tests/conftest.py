@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import dtmetrics
+from tests.recorder import Recorder
+
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=60)
+settings.register_profile(
+    "dev", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """Return a registry of its own that records, without delivery."""
+    return Recorder()
+
+
+@pytest.fixture(autouse=True)
+def _no_leaks() -> Iterator[None]:
+    """No test leaves a thread or a running default process behind."""
+    before = set(threading.enumerate())
+    yield
+    dtmetrics.shutdown(timeout=0.1)
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in left:
+        thread.join(5)
+    assert not [thread for thread in left if thread.is_alive()]
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine that runs the tests reaches them."""
+    for name in list(os.environ):
+        if name.startswith(("DTMETRICS_", "DT_METRICS_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_swallowed(
+    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    """Fail on errors that production logs and survives, unless a test expects them."""
+    yield
+    if "expects_errors" not in request.fixturenames:
+        said = [r.getMessage() for r in caplog.get_records("call") if r.levelno >= 30]
+        ours = [text for text in said if "an error in the flusher" in text]
+        assert ours == []
+    logging.getLogger("dtmetrics").setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def expects_errors() -> None:
+    """Let the flusher survive an error in this test."""

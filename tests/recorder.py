@@ -1,0 +1,42 @@
+"""A registry that records, without delivery: what most tests of recording need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dtmetrics._record.meter import Meters
+from dtmetrics._record.registry import Recording, Registry
+from dtmetrics._wire.line import encode
+from dtmetrics._wire.point import DataPoint, Payload
+
+MOMENT = 1_700_000_000_000
+
+
+class Recorder:
+    """A registry of its own, and what it collects."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.registry = Registry()
+        self.meters = Meters(self.registry)
+        self.meter = self.meters.root
+        self.wakes = 0
+        self.registry.start(Recording(**settings), self._wake)
+
+    def _wake(self) -> bool:
+        self.wakes += 1
+        return True
+
+    def points(self) -> list[DataPoint]:
+        """Collect; every point since the last time."""
+        return [point for chunk in self.registry.collect(MOMENT) for point in chunk]
+
+    def lines(self) -> list[str]:
+        """Collect; every line, sorted, without its timestamp."""
+        return sorted(encode(point).rpartition(" ")[0] for point in self.points())
+
+    def payloads(self) -> dict[tuple[str, frozenset[tuple[str, str]]], Payload]:
+        """Collect; what each key and set of dimensions says."""
+        return {
+            (point.identity.key, frozenset(point.identity.dimensions)): point.payload
+            for point in self.points()
+        }

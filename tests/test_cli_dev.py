@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+COMMAND = """
+import argparse, sys
+from dtmetrics._cli import dev
+
+parser = argparse.ArgumentParser()
+dev.add_parser(parser.add_subparsers(required=True))
+args = parser.parse_args()
+sys.exit(args.run(args))
+"""
+TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+
+
+def start(*arguments: str, **environ: str) -> subprocess.Popen[str]:
+    """Start the command with *arguments*, and *environ* added."""
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "dev", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environ},
+    )
+
+
+@contextmanager
+def running(
+    *arguments: str, **environ: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start the command, wait for its address, and end it in any case."""
+    process = start("--port", "0", *arguments, **environ)
+    with process:
+        try:
+            assert process.stdout
+            match = re.fullmatch(
+                r"dtmetrics receiver on (http://127\.0\.0\.1:[0-9]+)\n",
+                process.stdout.readline(),
+            )
+            assert match
+            yield process, match[1]
+        finally:
+            process.kill()
+
+
+def post(url: str, **headers: str) -> int:
+    """Post a line and return the status answered."""
+    answer = httpx.post(
+        f"{url}/metrics/ingest",
+        content=b"a 1",
+        headers={**TEXT, **headers},
+        trust_env=False,
+    )
+    return answer.status_code
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_serves_until_stopped(signum: signal.Signals) -> None:
+    """It tells its address in one line, serves, and ends with 0 when told to."""
+    with running() as (process, url):
+        assert post(url) == 202
+        process.send_signal(signum)
+        rest, errors = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert rest == ""
+        assert errors == "For development only. Ctrl+C stops it.\n"
+
+
+def test_stops_with_an_open_connection() -> None:
+    """A client that keeps its connection does not keep the receiver."""
+    with running() as (process, url), httpx.Client(trust_env=False) as client:
+        assert client.get(f"{url}/api/stats").status_code == 200
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+
+
+def test_token_file(tmp_path: Path) -> None:
+    """The token comes from a file, so that no list of processes shows it."""
+    path = tmp_path / "token"
+    path.write_text("canary-4711\n")
+    with running("--token-file", str(path)) as (process, url):
+        assert post(url) == 401
+        assert post(url, Authorization="Api-Token canary-4711") == 202
+        process.terminate()
+        assert "canary" not in "".join(process.communicate(timeout=20))
+
+
+def test_token_from_the_environment() -> None:
+    """The token may come from the environment as well."""
+    with running(DTMETRICS_DEV_TOKEN="canary-4711") as (_, url):
+        assert post(url) == 401
+        assert post(url, Authorization="Api-Token canary-4711") == 202
+
+
+def failed(*arguments: str) -> str:
+    """Run the command, which fails, and return the one line it says why in."""
+    with start(*arguments) as process:
+        output, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert output == ""
+    assert errors.count("\n") == 1
+    return errors
+
+
+def test_bad_token_files(tmp_path: Path) -> None:
+    """A token file without a token is an error, not an endpoint without a token."""
+    path = tmp_path / "token"
+    assert "cannot read the token file" in failed("--token-file", str(path))
+    path.write_text(" \n")
+    assert "the token file is empty" in failed("--token-file", str(path))
+
+
+def test_port_in_use() -> None:
+    """A port that is taken, by a OneAgent perhaps, is one line and status 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        message = failed("--port", str(port))
+    assert message.startswith(f"dtmetrics: cannot listen on 127.0.0.1:{port}: ")
+
+
+def test_without_the_extra() -> None:
+    """Without the receiver's extra, the command says what to install."""
+    script = "import sys; sys.modules['starlette'] = None\n" + COMMAND
+    result = subprocess.run(
+        [sys.executable, "-c", script, "dev"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert 'pip install "dtmetrics[receiver]"' in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,446 @@
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dtmetrics._wire.line import encode, identify
+from dtmetrics._wire.names import (
+    clean_dimension_key,
+    clean_dimension_value,
+    clean_key,
+)
+from dtmetrics._wire.parse import (
+    LINE_LIMIT,
+    ParsedMetadata,
+    ParsedPoint,
+    Refusal,
+    parse,
+)
+from dtmetrics._wire.point import (
+    CountDelta,
+    DataPoint,
+    GaugeSummary,
+    GaugeValue,
+    Payload,
+)
+
+VECTORS = Path(__file__).parents[2] / "shared" / "vectors.json"
+
+
+def vectors(area: str, kind: str) -> list[Any]:
+    """Return the test cases of the official libraries, or one that is skipped."""
+    if not VECTORS.exists():
+        absent = pytest.mark.skip(reason=f"{VECTORS} is absent")
+        return [pytest.param(None, marks=absent, id=f"{area}-{kind}")]
+    cases = json.loads(VECTORS.read_text("utf-8"))
+    return [
+        pytest.param(case, id=case["id"])
+        for case in cases
+        if (case["area"], case["kind"]) == (area, kind)
+    ]
+
+
+def point(line: str) -> ParsedPoint:
+    """Return *line* as the point it has to be."""
+    parsed = parse(line)
+    assert isinstance(parsed, ParsedPoint), parsed
+    return parsed
+
+
+def refusal(line: str) -> Refusal:
+    """Return why *line* is refused, as it has to be."""
+    parsed = parse(line)
+    assert isinstance(parsed, Refusal), parsed
+    return parsed
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        ("42", GaugeValue(42)),
+        ("-0", GaugeValue(0)),
+        ("gauge,42", GaugeValue(42)),
+        ("gauge,-4.5e-3", GaugeValue(-0.0045)),
+        ("1e300", GaugeValue(1e300)),
+        ("gauge,min=1,max=3,sum=4.5,count=2", GaugeSummary(1, 3, 4.5, 2)),
+        ("gauge,min=0,max=0,sum=0,count=0", GaugeSummary(0, 0, 0, 0)),
+        ("count,delta=7", CountDelta(7)),
+        ("count,delta=-7.5", CountDelta(-7.5)),
+        ("count,delta=" + "9" * 300, CountDelta(10**300 - 1)),
+    ],
+)
+def test_payloads(payload: str, expected: Payload) -> None:
+    """Every form of payload is read; integers stay integers, whatever their size."""
+    parsed = point(f"orders {payload}").payload
+    assert parsed == expected
+    assert type(parsed) is type(expected)
+    assert [type(number) for number in parsed] == [type(number) for number in expected]
+
+
+def test_running_total() -> None:
+    """The deprecated running total is read, and marked as one."""
+    assert point("orders count,42").absolute
+    assert point("orders count,42").payload == CountDelta(42)
+    assert not point("orders count,delta=42").absolute
+
+
+def test_timestamp() -> None:
+    """The time of a point is optional."""
+    assert point("orders 1 1700000000000").timestamp_ms == 1_700_000_000_000
+    assert point("orders 1").timestamp_ms is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("eu", "eu"),
+        ('"eu west"', "eu west"),
+        ('"a,b=c"', "a,b=c"),
+        (r'"say \"hi\" \\o/"', r'say "hi" \o/'),
+        (r"eu\ west\,\=\"\\", 'eu west,="\\'),
+        ("grüße\u2028🤠", "grüße\u2028🤠"),
+        ("x" * 255, "x" * 255),
+    ],
+)
+def test_dimension_values(text: str, expected: str) -> None:
+    """Values come quoted or bare, and arrive without their escapes."""
+    assert point(f"orders,region={text} 1").dimensions == {"region": expected}
+
+
+def test_dimensions() -> None:
+    """Quoted and bare ones mix, and of a key given twice the first value is kept."""
+    dimensions = point('orders,a="x y",dt.entity.host=HOST-1,a=z 1').dimensions
+    assert dimensions == {"a": "x y", "dt.entity.host": "HOST-1"}
+
+
+def test_fifty_dimensions() -> None:
+    """A line holds 50 dimensions, and not one more."""
+    fifty = "orders" + "".join(f",d{number}=x" for number in range(50))
+    assert len(point(f"{fifty} 1").dimensions) == 50
+    assert refusal(f"{fifty},more=x 1").message == "dimension count exceeded: 51 > 50"
+
+
+@pytest.mark.parametrize(
+    "key", ["a", "_a", "A-b_C.d", "load.1m", "x" * 255, "dt", "dtx.y"]
+)
+def test_keys(key: str) -> None:
+    """What the protocol page allows as a metric key is accepted."""
+    assert point(f"{key} 1").key == key
+
+
+@pytest.mark.parametrize(
+    ("line", "index"),
+    [
+        ("", 0),
+        (" 1", 0),
+        ("1st 1", 0),
+        ("-a 1", 0),
+        (".a 1", 0),
+        ("a..b 1", 2),
+        ("a.-b 1", 2),
+        ("a. 1", 2),
+        ("a.", 2),
+        ("a", 1),
+        ("grüße 1", 2),
+        ("a\tb 1", 1),
+        ("x" * 256 + " 1", 255),
+        ("dt.host.cpu 1", 0),
+        ("#a", 2),
+    ],
+)
+def test_bad_keys(line: str, index: int) -> None:
+    """A metric key that the endpoint refuses is refused at the right character."""
+    assert refusal(line).index == index
+
+
+@pytest.mark.parametrize(
+    ("line", "index"),
+    [
+        ("a,regionName=x 1", 8),
+        ("a, b=x 1", 2),
+        ("a,=x 1", 2),
+        ("a,b 1", 3),
+        ("a,1b=x 1", 2),
+        ("a,b..c=x 1", 4),
+        ("a,b.=x 1", 4),
+        (f"a,{'b' * 101}=x 1", 102),
+        ("a,b= 1", 4),
+        ('a,b="" 1', 4),
+        ('a,b="x 1', 8),
+        ('a,b="x"y 1', 7),
+        (r'a,b="\n" 1', 6),
+        (r"a,b=\n 1", 5),
+        ('a,b=x"y 1', 5),
+        ("a,b=x=y 1", 5),
+        ("a,b=x\ty 1", 5),
+        ("a,b=\udc80 1", 4),
+        ('a,b="x\ny" 1', 6),
+        ("a,b=x, 1", 6),
+        ("a,b=x,", 6),
+        ("a,b=x", 5),
+    ],
+)
+def test_bad_dimensions(line: str, index: int) -> None:
+    """A dimension that the endpoint refuses is refused at the right character."""
+    assert refusal(line).index == index
+
+
+@pytest.mark.parametrize(
+    ("line", "index"),
+    [
+        ("a b=Space 1", 2),
+        ("a  1", 2),
+        ("a NaN", 2),
+        ("a gauge,NaN", 8),
+        ("a gauge,Infinity", 8),
+        ("a count,delta=-Inf", 14),
+        ("a +1", 2),
+        ("a .5", 2),
+        ("a 5.", 3),
+        ("a 1,5", 3),
+        ("a \u0661", 2),
+        ("a 0x10", 3),
+        ("a 1_000", 3),
+        ("a 1e", 3),
+        ("a 1e999", 2),
+        ("a " + "9" * 309, 2),
+        ("a " + "0" * 20_000, 2),
+        ("a gauge", 2),
+        ("a gauge,", 8),
+        ("a meter,5", 2),
+        ("a count,delta=", 14),
+        ("a gauge,min=1,max=1,sum=1", 25),
+        ("a gauge,max=1,min=1,sum=1,count=1", 8),
+        ("a gauge,min=1,max=1,sum=1,count=1.0", 32),
+        ("a gauge,min=1,max=1,sum=1,count=1,", 33),
+        ("a 1 ", 4),
+        ("a 1  5", 4),
+        ("a 1 1.5", 5),
+        ("a 1 -5", 4),
+        ("a 1 5\r", 5),
+        ("a 1 5 6", 5),
+        ("a 1 " + "9" * 16, 4),
+    ],
+)
+def test_bad_payloads(line: str, index: int) -> None:
+    """What follows the dimensions is refused at the character where reading stops."""
+    assert refusal(line).index == index
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "system.load.average.-1m 2",
+            (
+                "failed to parse metric key of message 'system.load.average.-1m 2'; "
+                "error at '-'  (index 20)"
+            ),
+        ),
+        (
+            "cache.size,cacheManager=x 1",
+            (
+                "invalid dimension key in message 'cache.size,cacheManager=x 1'; "
+                "error at 'M'  (index 16)"
+            ),
+        ),
+        (
+            "jvm.max,id=Class Space 1",
+            (
+                "invalid metric type in message 'jvm.max,id=Class Space 1'; "
+                "error at 'S'  (index 17)"
+            ),
+        ),
+        (f"a,b={'x' * 401} 1", "dimension value length exceeded: 401 > 255"),
+        ("a", "unexpected end of input"),
+        (
+            "a gauge,min=0,max=1642,sum=0,count=0",
+            (
+                "inconsistent gauge fields: count == 0 => min, max, sum == 0: "
+                "min: 0.000000, max: 1642.000000, sum: 0.000000, count: 0"
+            ),
+        ),
+        (
+            "a gauge,min=35.689672,max=35.689672,sum=35.669104,count=1",
+            (
+                "inconsistent gauge fields: min <= avg <= max doesn't hold: "
+                "min: 35.689672, max: 35.689672, sum: 35.669104, count: 1, "
+                "avg: 35.669104, tolerance: 0.000001"
+            ),
+        ),
+    ],
+)
+def test_words(line: str, message: str) -> None:
+    """Refusals are worded as the endpoint words them, where that is known."""
+    assert refusal(line).message == message
+
+
+def test_negative_count() -> None:
+    """A summary of less than nothing is refused."""
+    message = refusal("a gauge,min=0,max=0,sum=0,count=-1").message
+    assert message.startswith("inconsistent gauge fields: count >= 0 doesn't hold")
+
+
+def test_messages_are_bounded_and_printable() -> None:
+    """A refusal can go to a terminal or a log: it is short, without control codes."""
+    message = refusal("a," + "b" * 40_000 + "\x1b[2J\x9b\u2028" + "c" * 5_000).message
+    assert len(message) < 300
+    assert message.isprintable()
+    assert "error at '?'  (index 40002)" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "#orders count dt.meta.unit=1",
+            ParsedMetadata("orders", "count", {"dt.meta.unit": "1"}),
+        ),
+        (
+            (
+                r'#a gauge dt.meta.displayname="A \"b\"",dt.meta.description="x\ny",'
+                "dt.meta.unit={order}/s"
+            ),
+            ParsedMetadata(
+                "a",
+                "gauge",
+                {
+                    "dt.meta.displayName": 'A "b"',
+                    "dt.meta.description": "x\ny",
+                    "dt.meta.unit": "{order}/s",
+                },
+            ),
+        ),
+    ],
+)
+def test_metadata(line: str, expected: ParsedMetadata) -> None:
+    """A metadata line is read, in both spellings that are in use."""
+    assert parse(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "index"),
+    [
+        ("# a comment", 1),
+        ("#a,b=c gauge dt.meta.unit=s", 2),
+        ("#a histogram dt.meta.unit=s", 3),
+        ("#a gauge", 3),
+        ("#a gauge ", 9),
+        ("#a gauge unit=s", 9),
+        ("#a gauge dt.meta.unit", 21),
+        ("#a gauge dt.meta.unit=", 22),
+        ("#a gauge dt.meta.unit=s, dt.meta.unit=s", 24),
+        ("#a gauge dt.meta.unit=s 1700000000000", 23),
+        ('#a gauge dt.meta.description="open', 34),
+        ("#dt.a gauge dt.meta.unit=s", 1),
+    ],
+)
+def test_bad_metadata(line: str, index: int) -> None:
+    """There are no comments, and no other properties than the known ones."""
+    assert refusal(line).index == index
+
+
+@pytest.mark.parametrize("case", vectors("line", "accepted_by_docs"))
+def test_documented_lines(case: dict[str, Any]) -> None:
+    """Every line that the documentation shows is accepted."""
+    point(case["input"])
+
+
+@pytest.mark.parametrize("case", vectors("number", "is_valid_summary"))
+def test_official_summaries(case: dict[str, Any]) -> None:
+    """Summaries are judged as the official library judges them."""
+    fields = ",".join(f"{name}={number}" for name, number in case["input"].items())
+    assert isinstance(parse(f"a gauge,{fields}"), ParsedPoint) is case["expected"]
+
+
+numbers = st.integers(-(10**300), 10**300) | st.floats(
+    allow_nan=False, allow_infinity=False
+)
+keys = st.text(min_size=1).map(clean_key).filter(bool)
+dimensions = st.dictionaries(
+    st.text(min_size=1).map(clean_dimension_key).filter(bool),
+    st.text(min_size=1).map(clean_dimension_value).filter(bool),
+    max_size=8,
+)
+
+
+@given(keys, dimensions, numbers, st.booleans(), st.integers(0, 10**14))
+def test_reads_what_we_write(
+    key: str, pairs: dict[str, str], number: float, grew: bool, timestamp_ms: int
+) -> None:
+    """What the encoder writes is read back as the same point."""
+    if key.startswith("dt."):
+        key = f"x{key}"
+    payload = CountDelta(number) if grew else GaugeValue(number)
+    identity = identify(key, tuple(sorted(pairs.items())))
+    line = encode(DataPoint(identity, payload, timestamp_ms))
+    assert parse(line) == ParsedPoint(key, pairs, payload, timestamp_ms)
+
+
+@given(
+    st.text()
+    | st.text("a.-1Z,=\" \\#gaugecount{}\t\n'")
+    | st.from_regex(r"a(,b=[ab\"\\]*)* (gauge|count),[a-z0-9=,.eE+-]*( [0-9.]*)?")
+)
+def test_answers_any_text(text: str) -> None:
+    """Whatever a line holds, the answer is a value, never an exception."""
+    parsed = parse(text)
+    if isinstance(parsed, Refusal):
+        assert 0 <= parsed.index <= len(text)
+        assert parsed.message
+    elif isinstance(parsed, ParsedPoint):
+        assert all(math.isfinite(number) for number in parsed.payload)
+
+
+def test_long_lines() -> None:
+    """A line of more than 50,000 characters is refused before it is read."""
+    line = "a,b=" + "\\," * 500_000
+    refused = refusal(line)
+    assert refused.message == f"line length exceeded: {len(line)} > {LINE_LIMIT}"
+    assert steps(line) == steps("a" * (LINE_LIMIT + 1))
+
+
+def steps(line: str) -> int:
+    """Return how many calls it takes to judge *line*."""
+    count = 0
+
+    def counting(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    sys.setprofile(counting)
+    try:
+        parse(line)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize(
+    ("start", "hostile"),
+    [
+        ("a,b=", "\\,"),
+        ('a,b="', '\\"'),
+        ("a,b=", "\\"),
+        ("a", ".a"),
+        ("a", ".-"),
+        ("a", ",b=c"),
+        ("a ", "1"),
+        ("a 1.", "1e1"),
+        ("a gauge,min=", "1,max="),
+        ("#a gauge ", "dt.meta.unit=s,"),
+        ('#a gauge dt.meta.unit="', "\\n"),
+        ("", "\x00"),
+    ],
+)
+def test_work_is_linear(start: str, hostile: str) -> None:
+    """Four times the hostile text is at most four times the work."""
+    few = (LINE_LIMIT // 4 - 100) // len(hostile)
+    assert steps(start + hostile * few * 4) <= 4 * steps(start + hostile * few) + 50
