@@ -1,0 +1,64 @@
+"""``dtmetrics dev``: an ingest endpoint on this computer, for development."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+__all__ = ["add_parser", "run"]
+
+_TOKEN_VARIABLE = "DTMETRICS_DEV_TOKEN"  # noqa: S105 -- the name, not the token
+
+
+def add_parser(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Add the command ``dev``."""
+    parser = subparsers.add_parser(
+        "dev",
+        help="run an ingest endpoint for development",
+        description="Run an ingest endpoint that judges every line as Dynatrace does "
+        "and shows what arrives. For development only.",
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="the interface to listen on (default: %(default)s, this computer only)",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=14499,
+        help="0 for a free one (default: %(default)s, where a OneAgent listens)",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        help=f"ask for the token in this file (or in ${_TOKEN_VARIABLE})",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the receiver until it is stopped; return an exit status."""
+    try:
+        from dtmetrics.receiver import serve  # noqa: PLC0415 -- an extra, and slow
+    except ImportError as missing:
+        return _fail(str(missing))
+    token = os.environ.get(_TOKEN_VARIABLE) or None
+    if args.token_file is not None:
+        try:
+            token = args.token_file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            return _fail(f"cannot read the token file: {error}")
+        # An empty file would otherwise switch the check off, unnoticed.
+        if not token:
+            return _fail(f"the token file is empty: {args.token_file}")
+    return serve(host=args.host, port=args.port, token=token)
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"dtmetrics: {message}\n")
+    return 1
