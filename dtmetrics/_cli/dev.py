@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 __all__ = ["add_parser", "run"]
-
-_TOKEN_VARIABLE = "DTMETRICS_DEV_TOKEN"  # noqa: S105 -- the name, not the token
 
 
 def add_parser(
@@ -36,7 +33,7 @@ def add_parser(
     parser.add_argument(
         "--token-file",
         type=Path,
-        help=f"ask for the token in this file (or in ${_TOKEN_VARIABLE})",
+        help="ask for the token in this file",
     )
     parser.set_defaults(run=run)
 
@@ -47,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         from dtmetrics.receiver import serve  # noqa: PLC0415 -- an extra, and slow
     except ImportError as missing:
         return _fail(str(missing))
-    token = os.environ.get(_TOKEN_VARIABLE) or None
+    token = None
     if args.token_file is not None:
         try:
             token = args.token_file.read_text("utf-8").strip()

@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.recorder import Recorder
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """Return a registry of its own that records, without delivery."""
+    return Recorder()

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from dtmetrics.receiver import running
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+EXPECTED = {
+    "asyncio_tasks.py": {("pages.fetched", "tenant", "acme"): 3},
+    "batch_job.py": {
+        ("import.rows", "job", "nightly-import"): 4,
+        ("import.rows.bad", "reason", "ValueError"): 1,
+    },
+    "library.py": {("shop.cache.hits", "dt.metrics.source", "dtmetrics"): 2},
+    "quickstart.py": {("orders.placed", "region", "eu"): 5},
+}
+
+
+def test_every_example_is_tested() -> None:
+    """No example is kept that nobody runs."""
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(EXPECTED)
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_example(name: str) -> None:
+    """Each example runs as it stands, and what it counts arrives to the last one."""
+    with running() as address:
+        done = subprocess.run(
+            [sys.executable, str(EXAMPLES / name)],
+            env={**os.environ, "DTMETRICS_ENDPOINT": f"{address}/metrics/ingest"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        with urllib.request.urlopen(f"{address}/api/series") as answer:
+            arrived = json.load(answer)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert arrived["invalid"] == []
+    for (key, dimension, value), total in EXPECTED[name].items():
+        sums = [
+            series["sum"]
+            for series in arrived["series"]
+            if series["key"] == key and series["dimensions"].get(dimension) == value
+        ]
+        assert sum(sums) == total
