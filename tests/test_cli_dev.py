@@ -97,12 +97,6 @@ def test_token_file(tmp_path: Path) -> None:
         assert "canary" not in "".join(process.communicate(timeout=20))
 
 
-def test_token_from_the_environment() -> None:
-    """The token may come from the environment as well."""
-    with running(DTMETRICS_DEV_TOKEN="canary-4711") as (_, url):
-        assert post(url) == 401
-        assert post(url, Authorization="Api-Token canary-4711") == 202
-
 
 def failed(*arguments: str) -> str:
     """Run the command, which fails, and return the one line it says why in."""

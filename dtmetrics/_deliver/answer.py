@@ -7,8 +7,10 @@ taken. https://docs.dynatrace.com/docs/dynatrace-api/environment-api/metric-v2/p
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from dtmetrics._deliver.exporter import Body, ExportResult, Outcome, Refused
@@ -21,20 +23,28 @@ _LATER = frozenset({401, 403, 404, 405, 407, 408, 425, 429, 503})
 # Whether it was taken before something behind the endpoint failed, nobody can tell.
 _DOUBTFUL = frozenset({500, 502, 504})
 
+# The two forms of RFC 9110, 10.2.3; its obsolete dates are not read.
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_DATE = re.compile(
+    r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} ([0-9]{2}:){2}[0-9]{2} GMT"
+)
+
 
 def judge(
-    body: Body, status: int, headers: Mapping[str, str], content: bytes
+    body: Body, status: int, headers: Mapping[str, str], content: bytes, now: float
 ) -> ExportResult:
-    """Return what became of *body* by the endpoint's reply."""
+    """Return what became of *body* by the endpoint's reply.
+
+    *headers* are looked up in lower case; *now* is in seconds since 1970.
+    """
     verdict = _validation_response(content)
     if status == 202 or (status in (200, 400) and verdict is not None):
         return _answered(body, verdict or _NO_VERDICT)
     reason = f"status {status}"
     if status in _LATER or status < 400:
         # Below 400: a page of somebody else (a portal, a redirect), and no ingest.
-        return ExportResult(
-            Outcome.KEEP, reason=reason, retry_after=_retry_after(headers)
-        )
+        wait = _retry_after(headers.get("retry-after", "").strip(), now)
+        return ExportResult(Outcome.KEEP, reason=reason, retry_after=wait)
     if status in _DOUBTFUL:
         return ExportResult(Outcome.UNKNOWN, reason=reason)
     return ExportResult(Outcome.DROP, reason=reason)
@@ -42,7 +52,8 @@ def judge(
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    invalid: int = 0
+    ok: int | None = None
+    invalid: int | None = None
     refused: tuple[Refused, ...] = field(default=())
 
 
@@ -52,8 +63,12 @@ _NO_VERDICT = _Verdict()
 def _answered(body: Body, verdict: _Verdict) -> ExportResult:
     lines = body.text.count(b"\n") + 1
     refused = [line for line in verdict.refused if 0 <= line.line < lines]
+    invalid = verdict.invalid
+    if invalid is None:
+        invalid = 0 if verdict.ok is None else max(0, lines - verdict.ok)
+    # Lists are cut ("First 10 errors reported"), so the count may exceed them.
     # Metadata is refused without any point being lost.
-    rejected = min(max(verdict.invalid, len(refused)), body.points)
+    rejected = min(max(invalid, len({line.line for line in refused})), body.points)
     reason = f"{rejected} lines refused" if rejected else ""
     return ExportResult(Outcome.ANSWERED, rejected, reason, refused=refused)
 
@@ -69,23 +84,37 @@ def _validation_response(content: bytes) -> _Verdict | None:
     error = answer.get("error")
     listed = error.get("invalidLines") if isinstance(error, dict) else None
     refused = [_refused(item) for item in listed] if isinstance(listed, list) else []
-    invalid = answer.get("linesInvalid")
     return _Verdict(
-        invalid if isinstance(invalid, int) and invalid >= 0 else 0,
+        _count(answer.get("linesOk", answer.get("linesValid"))),
+        _count(answer.get("linesInvalid")),
         tuple(item for item in refused if item is not None),
     )
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None
 
 
 def _refused(item: Any) -> Refused | None:
     if not isinstance(item, dict) or not isinstance(item.get("line"), int):
         return None
+    message = item.get("error")
+    text = message[:200] if isinstance(message, str) else ""
+    # It will be logged: no line end of the endpoint's may start a line there.
+    text = "".join(c if c.isprintable() else " " for c in text)
     # Lines are counted from 1: a request of one line is answered with "line": 1.
-    return Refused(item["line"] - 1, str(item.get("error", ""))[:200])
+    return Refused(item["line"] - 1, text)
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    try:
-        seconds = float(headers.get("retry-after", ""))
-    except ValueError:
+def _retry_after(text: str, now: float) -> float | None:
+    """Return how long to wait, from 1 to 300 seconds whatever is asked for."""
+    if _SECONDS.fullmatch(text):
+        seconds = float(text)
+    elif _DATE.fullmatch(text):
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now
+        except ValueError:  # the 31st of February
+            return None
+    else:
         return None
     return min(max(seconds, 1.0), 300.0)

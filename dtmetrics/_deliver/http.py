@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, time
 
 import httpx
 
 from dtmetrics._deliver.answer import judge
 from dtmetrics._deliver.exporter import Body, ExportResult, Outcome
+from dtmetrics._deliver.secret import Secret
+from dtmetrics._record.guard import attempt
 
 __all__ = ["HttpExporter", "preload"]
 
 _ANSWER_LIMIT = 64 * 1024
-_LOCAL_SECONDS = 3.0
-_REMOTE_SECONDS = 10.0
+
+# Seconds to connect, and for each later step: a OneAgent is on this host.
+_LOCAL_SECONDS = 1.0, 3.0
+_REMOTE_SECONDS = 3.0, 10.0
 
 # That these happened proves that nothing was taken; of any other failure it is
-# unknown: the connection may have broken on the way back.
+# unknown: the connection may have broken on the way back. The last two come from
+# before sending: no certificates to load, a host name that cannot be one.
 _NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -26,7 +31,11 @@ _NOT_SENT = (
     httpx.WriteError,
     httpx.WriteTimeout,
     httpx.UnsupportedProtocol,
+    OSError,
+    UnicodeError,
 )
+
+_NO_TOKEN = Secret("")
 
 
 class HttpExporter:
@@ -39,43 +48,42 @@ class HttpExporter:
     def __init__(
         self,
         endpoint: str,
-        token: str = "",
+        token: Secret = _NO_TOKEN,
         *,
         local: bool = False,
         transport: Callable[[], httpx.BaseTransport] | None = None,
     ) -> None:
         self._url = httpx.URL(endpoint)
-        self._token = _Secret(token)
-        self._seconds = _LOCAL_SECONDS if local else _REMOTE_SECONDS
+        self._place = self._url.netloc.decode("ascii")
+        self._token = token
+        self._connect_seconds, self._seconds = (
+            _LOCAL_SECONDS if local else _REMOTE_SECONDS
+        )
         self._make_transport = transport or self._new_transport
         self._transport: httpx.BaseTransport | None = None
 
     def export(self, body: Body, timeout: float) -> ExportResult:
         """Post *body* and read at most 64 KiB of the answer."""
-        if self._transport is None:
-            self._transport = self._make_transport()
+        # Only the class of an error leaves: its text may quote a header, and the
+        # frames of its traceback hold the headers, and so the token.
+        kinds: list[type[Exception]] = []
         seconds = max(0.05, min(timeout, self._seconds))
-        request = httpx.Request(
-            "POST",
-            self._url,
-            headers=self._headers(),
-            content=body.text,
-            extensions={"timeout": httpx.Timeout(seconds).as_dict()},
+        result = attempt(
+            self._post,
+            body,
+            seconds,
+            default=None,
+            on_error=lambda error: kinds.append(type(error)),
         )
-        try:
-            response = self._transport.handle_request(request)
-            try:
-                content = _read(response, monotonic() + seconds)
-            finally:
-                response.close()
-        except httpx.TransportError as error:
-            sent = not isinstance(error, _NOT_SENT)
-            self.close()
-            # The error itself may quote a header, and so the token: it ends here.
-            return ExportResult(
-                Outcome.UNKNOWN if sent else Outcome.KEEP, reason=type(error).__name__
-            )
-        return judge(body, response.status_code, response.headers, content)
+        if result is not None:
+            return result
+        attempt(self.close, default=None)
+        kind = kinds[0]
+        sent = not issubclass(kind, _NOT_SENT)
+        return ExportResult(
+            Outcome.UNKNOWN if sent else Outcome.KEEP,
+            reason=f"{kind.__name__} at {self._place}",
+        )
 
     def close(self) -> None:
         """Close the connections; the next export opens new ones."""
@@ -90,15 +98,37 @@ class HttpExporter:
         """
         self._transport = None
 
+    def _post(self, body: Body, seconds: float) -> ExportResult:
+        if self._transport is None:
+            self._transport = self._make_transport()
+        deadline = monotonic() + seconds
+        limits = httpx.Timeout(seconds, connect=min(seconds, self._connect_seconds))
+        request = httpx.Request(
+            "POST",
+            self._url,
+            headers=self._headers(),
+            content=body.text,
+            extensions={"timeout": limits.as_dict()},
+        )
+        response = self._transport.handle_request(request)
+        try:
+            content, whole = _read(response, deadline)
+        finally:
+            # Closes the connection as well, if there would be more to read.
+            attempt(response.close, default=None)
+        if response.status_code == 200 and not whole:
+            # Only its text tells an answer from somebody else's page.
+            return ExportResult(Outcome.UNKNOWN, reason="the answer broke off")
+        return judge(body, response.status_code, response.headers, content, time())
+
     def _headers(self) -> dict[str, str]:
         headers = {
-            "Host": self._url.netloc.decode("ascii"),
             "Content-Type": "text/plain; charset=utf-8",
             "Accept-Encoding": "identity",
             "User-Agent": "dtmetrics",
         }
-        if self._token.value:
-            headers["Authorization"] = f"Api-Token {self._token.value}"
+        if self._token:
+            headers["Authorization"] = f"Api-Token {self._token.reveal()}"
         return headers
 
     def _new_transport(self) -> httpx.BaseTransport:
@@ -112,21 +142,6 @@ class HttpExporter:
             # as we send; each flush starts on a new one.
             limits=httpx.Limits(max_connections=1, keepalive_expiry=4.0),
         )
-
-
-class _Secret:
-    """A token that shows itself to nobody who does not ask for its value."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: str) -> None:
-        self.value = value
-
-    def __repr__(self) -> str:
-        return "***"
-
-    def __reduce__(self) -> str:
-        raise TypeError("a token is not pickled")
 
 
 def preload() -> None:
@@ -143,10 +158,17 @@ def preload() -> None:
     transport.close()
 
 
-def _read(response: httpx.Response, deadline: float) -> bytes:
+def _read(response: httpx.Response, deadline: float) -> tuple[bytes, bool]:
+    """Return what came of the answer, and whether that is all that will be read."""
     content = b""
-    for part in response.iter_raw():
-        content += part
-        if len(content) > _ANSWER_LIMIT or monotonic() > deadline:
-            break
-    return content[:_ANSWER_LIMIT]
+    try:
+        for part in response.iter_raw():
+            content += part
+            if len(content) > _ANSWER_LIMIT:
+                return content[:_ANSWER_LIMIT], True
+            if monotonic() > deadline:
+                return content, False
+    except httpx.TransportError:
+        # The status has been read, and a 202 says it all.
+        return content, False
+    return content, True

@@ -8,45 +8,67 @@ from typing import Any
 from dtmetrics._record.guard import attempt
 from dtmetrics._wire.names import (
     DIMENSIONS_LIMIT,
-    Remembered,
     clean_dimension_value,
     text_of,
 )
 from dtmetrics._wire.point import Dimensions
 
-__all__ = ["NO_TEXT", "TOO_MANY", "Pairs", "merge"]
+__all__ = ["NO_KEY", "NO_TEXT", "TOO_MANY", "CleanKey", "Pairs", "cleaned", "merge"]
 
 #: What a caller gave: not cleaned, keys perhaps twice.
 Pairs = tuple[tuple[str, Any], ...]
 
+CleanKey = Callable[[str], str | None]
+
+NO_KEY = "dimension without a valid key"
 NO_TEXT = "dimension without text"
 TOO_MANY = "more than 50 dimensions"
 
 
 def merge(
     layers: Sequence[Pairs],
-    clean_key: Remembered,
-    refuse: Callable[[str], None],
+    clean_key: CleanKey,
+    refuse: Callable[[str], object],
 ) -> Dimensions:
     """Return *layers*, the most general first, as one sorted set of dimensions.
 
     Of two that have one cleaned key, the more specific wins, and within a layer
-    the later. Past the endpoint's 50 the most specific are kept. One whose value
-    has no text (it is empty, None, or its ``__str__`` raises) is left out.
+    the later. Past the endpoint's 50 the most specific are kept. One without text
+    (empty or None) is left out, and so is the more general one that it hides; one
+    that raises when asked for its text is refused, and hides nothing.
     """
     merged: dict[str, str] = {}
+    room = DIMENSIONS_LIMIT
     for key, value in _most_specific_first(layers):
-        name = clean_key(key)
-        if name is None or name in merged:
+        name = _name(key, clean_key)
+        if name is None:
+            refuse(NO_KEY)
             continue
-        text = attempt(text_of, value, default=None)
+        if name in merged:
+            continue
+        text = cleaned(value)
         if text is None:
             refuse(NO_TEXT)
-        elif len(merged) == DIMENSIONS_LIMIT:
+        elif not text:
+            merged[name] = text
+        elif not room:
             refuse(TOO_MANY)
         else:
-            merged[name] = clean_dimension_value(text)
+            room -= 1
+            merged[name] = text
     return tuple(sorted(pair for pair in merged.items() if pair[1]))
+
+
+def cleaned(value: Any) -> str | None:
+    """Return *value* as the text of a dimension; None where asking for it raises."""
+    text = attempt(text_of, value, default=None)
+    return None if text is None else clean_dimension_value(text)
+
+
+def _name(key: Any, clean_key: CleanKey) -> str | None:
+    # Keywords may be instances of a subclass of str, and keys of a mapping anything.
+    text = key if type(key) is str else attempt(text_of, key, default=None)
+    return None if text is None else clean_key(text)
 
 
 def _most_specific_first(layers: Sequence[Pairs]) -> Iterable[tuple[str, Any]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
+from dtmetrics._record.guard import attempt
 from dtmetrics._record.series import CounterSeries, GaugeSeries, Series, SummarySeries
 from dtmetrics._wire.point import Dimensions
 
@@ -19,7 +21,8 @@ KINDS: dict[str, type[Series]] = {
     "summary": SummarySeries,
 }
 
-_PACKAGE = str(Path(__file__).parents[1])
+# With the separator, or a neighbour called `dtmetrics_app` would count as ours.
+_PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
 
 
 class Definition(NamedTuple):
@@ -32,13 +35,14 @@ class Definition(NamedTuple):
     site: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name!r} (defined at {self.site})"
+        name = attempt(repr, self.name, default="?")  # it may be anything
+        return f"{self.kind} {name} (defined at {self.site})"
 
 
 class Family:
     """All series of one metric key, one for each set of dimensions."""
 
-    __slots__ = ("definition", "key", "lock", "overflow", "refuse", "series", "void")
+    __slots__ = ("definition", "key", "lock", "refuse", "series", "void")
 
     def __init__(
         self, definition: Definition, key: str, refuse: Callable[[str], None]
@@ -48,24 +52,20 @@ class Family:
         self.refuse = refuse
         self.lock = Lock()
         self.series: dict[Dimensions, Series] = {}
-        self.overflow: Series | None = None
         #: Defined wrongly: it records nothing.
         self.void = False
 
     def all_series(self) -> list[Series]:
-        """Return every series, the one for the overflow last."""
-        series = list(self.series.values())
-        if self.overflow is not None:
-            series.append(self.overflow)
-        return series
+        """Return every series there is now."""
+        return list(self.series.values())
 
     def clear(self) -> None:
         """Let every series go; handles that still hold one will ask again."""
-        for series in self.all_series():
-            series.alive = False
-            series.unwire()
-        self.series.clear()
-        self.overflow = None
+        # First none can be found, then none is alive: a signal handler that records
+        # in between makes a new one.
+        gone, self.series = self.series, {}
+        for series in gone.values():
+            series.let_go()
 
     def reset_after_fork(self) -> None:
         """Forget what the parent recorded, and a lock that it may have held."""

@@ -18,13 +18,7 @@ from dtmetrics._record.dimensions import Pairs
 from dtmetrics._record.family import Definition, Family
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.registry import AMBIENT, Registry
-from dtmetrics._record.series import (
-    NOT_A_NUMBER,
-    NOT_FINITE,
-    GaugeSeries,
-    Level,
-    Series,
-)
+from dtmetrics._record.series import LEFT, GaugeSeries, Level, Series, judged, number_of
 from dtmetrics._wire.line import identify
 from dtmetrics._wire.names import VALUE_LIMIT
 
@@ -36,11 +30,11 @@ __all__ = ["Counter", "Gauge", "Instrument", "Origin", "Summary"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What an unwired handle points to: it has no buffer, so everything is asked for.
+# What a new handle points to: it has no buffer and is not alive, so everything is
+# asked for.
 _NOWHERE: Any = GaugeSeries(identify("", ()), Lock(), lambda _: None, 0)
+_NOWHERE.let_go()
 
-# Kept look-ups must neither hold a caller's objects nor megabytes of text.
-_CACHED_TYPES = (str, int, float, bool, type(None))
 _CACHED_SETS = 1024
 
 
@@ -81,7 +75,11 @@ class Instrument:
         """The name it was defined with."""
         return self._origin.definition.name
 
-    def bind(self, **dimensions: Any) -> Self:
+    def __deepcopy__(self, memo: Any) -> Self:
+        # What holds a handle can be copied, as what holds a logger can.
+        return self
+
+    def bind(self, /, **dimensions: Any) -> Self:
         """Return a handle that adds *dimensions* to all it records; keep it.
 
         Recording through a kept handle looks nothing up.
@@ -94,33 +92,36 @@ class Instrument:
 
     def _find(self, dimensions: dict[str, Any]) -> Any:
         """Return the series to record into, or None where nothing is to be kept."""
-        registry = self._origin.registry
-        if not registry.recording:
-            return None
-        family = self._origin.family
-        if family.void or not registry.enabled(self._origin.scope, self._origin.level):
+        registry, family, _, scope, level, _ = self._origin
+        if not registry.recording or family.void or not registry.enabled(scope, level):
             return None
         ambient = AMBIENT.get() if registry.contextual else ()
+        if dimensions or ambient:
+            series = self._look_up(ambient, dimensions)
+        else:
+            series = self._series
+            if not series.alive:
+                self._series = series = self._series_of((), ())
+        if series.buffer is None:
+            registry.wire(series)
+        return series
+
+    def _look_up(self, ambient: Pairs, dimensions: dict[str, Any]) -> Series:
         lookup = self._lookup or self._make_lookup()
         try:
             series = lookup(ambient, **dimensions)
         except _Uncached as found:
             series = found.series
         except Exception:  # noqa: BLE001 -- a dimension's __hash__ or __eq__ may raise
-            pairs = tuple(dimensions.items())
-            series = attempt(self._series_of, ambient, pairs, default=_NOWHERE)
+            return self._series_of(ambient, tuple(dimensions.items()))
         if not series.alive:
             lookup.cache_clear()  # type: ignore[attr-defined]
             series = self._series_of(ambient, tuple(dimensions.items()))
-        if series.buffer is None:
-            registry.wire(series)
-        if not dimensions and not ambient:
-            self._series = series
         return series
 
     def _series_of(self, ambient: Pairs, pairs: Pairs) -> Series:
-        layers = (self._origin.dimensions, ambient, self._own, pairs)
-        return self._origin.registry.series(self._origin.family, layers)
+        registry, family, _, _, _, scoped = self._origin
+        return registry.series(family, (scoped, ambient, self._own, pairs))
 
     def _make_lookup(self) -> Callable[..., Series]:
         # The C function makes its key from the keywords in 227 ns, where doing the
@@ -133,15 +134,21 @@ class Instrument:
         def lookup(ambient: Pairs, /, **dimensions: Any) -> Series:
             pairs = tuple(dimensions.items())
             series = registry.series(family, (scoped, ambient, own, pairs))
-            for value in dimensions.values():
-                if type(value) not in _CACHED_TYPES:
-                    raise _Uncached(series)
-                if type(value) is str and len(value) > VALUE_LIMIT:
-                    raise _Uncached(series)
+            if not all(_is_small(key) and _is_small(value) for key, value in pairs):
+                raise _Uncached(series)
             return series
 
         self._lookup = lookup
         return lookup
+
+
+def _is_small(part: object) -> bool:
+    """Say whether *part* of a look-up may be kept: no caller's object, no megabyte."""
+    if type(part) is str:
+        return len(part) <= VALUE_LIMIT
+    if type(part) is int:
+        return part.bit_length() <= VALUE_LIMIT
+    return part is None or type(part) in (bool, float)
 
 
 class Counter(Instrument):
@@ -214,16 +221,14 @@ class Gauge(Instrument):
             series = self._find(dimensions)
             if series is None:
                 return
-        # Refused here, because a store would undo the last good value. Infinities
-        # and not-a-number differ from themselves (8 ns; a call to isfinite is 45).
-        try:
-            fit = value - value == 0
-        except Exception:  # noqa: BLE001 -- what it is asked may raise anything
-            self._origin.family.refuse(NOT_A_NUMBER)
-            return
-        if not fit:
-            self._origin.family.refuse(NOT_FINITE)
-            return
+        # Refused here, because a store would undo the last good value. A difference
+        # to itself is zero, unless it is not finite (a call to isfinite costs 45 ns).
+        kind = type(value)
+        if (kind is not float and kind is not int) or value - value:
+            number = judged(value, self._origin.family.refuse)
+            if number is None:
+                return
+            value = number
         series.value = value
         if series.moved:
             self._move(series, Level(value))
@@ -239,13 +244,18 @@ class Gauge(Instrument):
 
     def dec(self, amount: int | float = 1, /, **dimensions: Any) -> None:
         """Show *amount* less."""
-        self.inc(attempt(_negated, amount, default=amount), **dimensions)
+        if type(amount) is not int:
+            # As a number first: -x may wrap around (numpy) or not be there at all.
+            less = attempt(_negated, amount, default=None)
+            self.inc(cast("float", less), **dimensions)
+        else:
+            self.inc(-amount, **dimensions)
 
-    def remove(self, **dimensions: Any) -> None:
+    def remove(self, /, **dimensions: Any) -> None:
         """Show nothing from now on, until it is set again."""
-        series = self._find(dimensions)
-        if series is not None:
-            self._origin.registry.remove(self._origin.family, series)
+        registry, family, _, _, _, scoped = self._origin
+        pairs = tuple(dimensions.items())
+        registry.remove(family, (scoped, AMBIENT.get(), self._own, pairs))
 
     def _move(self, series: GaugeSeries, move: Any) -> None:
         series.moved = True
@@ -264,13 +274,13 @@ class Gauge(Instrument):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.dec()
+        self.inc(cast("Any", LEFT))
 
     def __aenter__(self) -> Ready[Self]:
         return Ready(self.__enter__())
 
     def __aexit__(self, *_: object) -> Ready[None]:
-        self.dec()
+        self.__exit__()
         return Ready(None)
 
 
@@ -301,7 +311,7 @@ class _Counted:
     """Count calls as they end."""
 
     def __init__(self, counter: Counter) -> None:
-        self._counter = counter
+        self._counter = self.into = counter
 
     def begin(self) -> None:
         """Nothing is to be kept."""
@@ -317,26 +327,35 @@ class _Inside:
     """Show how many calls are running.
 
     A call that ends moves the series that it moved when it began, and no other:
-    dimensions of a context may have changed, or recording may have been restarted.
+    dimensions of a context may have changed. Nor does it move anything if the call
+    began before a fork or a restart, which the gauge has forgotten.
     """
 
     def __init__(self, gauge: Gauge) -> None:
-        self._gauge = gauge
+        self._gauge = self.into = gauge
+        self._registry = gauge._origin.registry
 
-    def begin(self) -> GaugeSeries | None:
+    def begin(self) -> tuple[GaugeSeries | None, object]:
+        epoch = self._registry.epoch
         series: GaugeSeries | None = self._gauge._find({})
         if series is not None:
             self._gauge._move(series, 1)
-        return series
+        return series, epoch
 
     def end(
-        self, token: GaugeSeries | None, result: Any, args: Any, kwargs: Any
+        self,
+        token: tuple[GaugeSeries | None, object],
+        result: Any,
+        args: Any,
+        kwargs: Any,
     ) -> None:
-        if token is not None:
-            self._gauge._move(token, -1)
+        series, epoch = token
+        if series is not None and epoch is self._registry.epoch:
+            self._gauge._move(series, -1)
 
     fail = end
 
 
-def _negated(amount: Any) -> Any:
-    return -amount
+def _negated(amount: Any) -> int | float | None:
+    number = number_of(amount)
+    return None if number is None else -number

@@ -8,7 +8,6 @@ from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from dtmetrics._record.dimensions import Pairs
 from dtmetrics._record.family import Definition, calling_site
-from dtmetrics._record.guard import attempt
 from dtmetrics._record.instruments import Counter, Gauge, Instrument, Origin, Summary
 from dtmetrics._record.observers import Answer, Observation
 from dtmetrics._record.registry import Registry
@@ -22,6 +21,9 @@ T = TypeVar("T")
 I = TypeVar("I", bound=Instrument)  # noqa: E741 -- an instrument
 
 INFO = logging.INFO
+
+# By whose values an instrument is known again.
+_PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
 class Meter:
@@ -42,7 +44,7 @@ class Meter:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
 
-    def bind(self, **dimensions: Any) -> Meter:
+    def bind(self, /, **dimensions: Any) -> Meter:
         """Return a meter whose instruments add *dimensions* to all they record."""
         pairs = (*self._dimensions, *dimensions.items())
         return Meter(self._registry, self.name, pairs)
@@ -187,6 +189,8 @@ class Meter:
         >>> @observe("pool.size")
         ... def pool_size(): return [(3, {"pool": "a"}), (4, {"pool": "b"})]
         """
+        if kind not in ("gauge", "counter"):
+            raise TypeError(f"kind is 'gauge' or 'counter', not {kind!r}")
         origin = self._origin(kind, name, unit, description, level)
         fixed = tuple((dimensions or {}).items())
         origin = origin._replace(dimensions=(*origin.dimensions, *fixed))
@@ -207,17 +211,28 @@ class Meter:
         dimensions: Mapping[str, Any] | None,
     ) -> I:
         own = tuple((dimensions or {}).items())
-        key = (kind, name, level, own)
-        hashable = attempt(hash, own, default=None) is not None
-        if hashable and key in self._made:
+        types = tuple(type(value) for _, value in own)  # 1 and True are equal
+        key = (kind, name, level, own, types)
+        # What is compared below must not be able to raise, or to lie.
+        plain = type(name) is str and _PLAIN.issuperset(types)
+        if plain and key in self._made:
             return self._made[key]  # type: ignore[no-any-return]
         origin = self._origin(kind.__name__.lower(), name, unit, description, level)
         made = kind(origin, own)
-        return self._made.setdefault(key, made) if hashable else made
+        return self._made.setdefault(key, made) if plain else made
 
     def _origin(
         self, kind: str, name: str, unit: str, description: str, level: int
     ) -> Origin:
+        if callable(name):
+            raise TypeError(
+                f"{kind}() takes the name of a metric first, and then decorates: "
+                f'write @{kind}("a.name"), not @{kind}'
+            )
+        if not isinstance(level, int):
+            raise TypeError(f"level is a number, as logging.INFO is, not {level!r}")
+        if isinstance(name, str):
+            name = "".join((name,))  # an instance of a subclass becomes a plain str
         definition = Definition(name, kind, unit, description, calling_site())
         family = self._registry.define(definition)
         return Origin(
@@ -235,6 +250,8 @@ class Meters:
 
     def get(self, name: str = "") -> Meter:
         """Return the meter *name*; dots make it a child, as in logging."""
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a meter is a str, not {name!r}")
         return self._named.get(name) or self._named.setdefault(
             name, Meter(self._registry, name)
         )

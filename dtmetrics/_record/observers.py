@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from dtmetrics._record.dimensions import Pairs
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.instruments import Origin
-from dtmetrics._record.series import NOT_A_NUMBER, Series, finite_number
-from dtmetrics._wire.point import CountDelta, DataPoint, GaugeValue, Identity
+from dtmetrics._record.series import judged
+from dtmetrics._wire.point import (
+    CountDelta,
+    DataPoint,
+    Dimensions,
+    GaugeValue,
+    Identity,
+    Payload,
+)
 
 __all__ = ["Observation"]
 
 #: A number, or pairs of a number and its dimensions.
 Answer = float | Iterable[tuple[float, Mapping[str, Any]]]
+
+Number = int | float
 
 FAILED = "observing it failed"
 
@@ -24,52 +34,78 @@ class Observation:
     def __init__(self, origin: Origin, ask: Callable[[], Answer]) -> None:
         self._origin = origin
         self._ask = ask
-        # The last running total of each series, for kind="counter".
-        self._totals: dict[Identity, int | float] = {}
+        # The last running total by dimensions, for kind="counter". By those that
+        # were answered: several of them may share the series for the overflow.
+        self._totals: dict[Dimensions, Number] = {}
+        self._epoch = origin.registry.epoch
 
     def __call__(self, timestamp_ms: int) -> list[DataPoint]:
         """Ask, and return the answer as data points."""
-        registry, family, _, scope, level, _ = self._origin
+        registry, family, definition, scope, level, _ = self._origin
         if family.void or not registry.enabled(scope, level):
             return []
+        rows: dict[Dimensions, tuple[Pairs, Number]] = {}
         # An answer may be a generator: what raises half way gives what came before.
-        points: list[DataPoint] = []
-        attempt(
+        complete = attempt(
             self._take,
-            points,
-            timestamp_ms,
-            default=None,
+            rows,
+            default=False,
             on_error=lambda _: family.refuse(FAILED),
         )
-        return points
+        say = self._gauges if definition.kind == "gauge" else self._increases
+        payloads = say(rows)
+        if complete:  # what is no longer answered need not be remembered
+            self._totals = {
+                dimensions: total
+                for dimensions, total in self._totals.items()
+                if dimensions in rows
+            }
+        return [
+            DataPoint(identity, payload, timestamp_ms)
+            for identity, payload in payloads.items()
+        ]
 
-    def _take(self, points: list[DataPoint], timestamp_ms: int) -> None:
+    def _take(self, rows: dict[Dimensions, tuple[Pairs, Number]]) -> bool:
+        registry, family, definition, _, _, scoped = self._origin
         answer = self._ask()
-        rows = answer if isinstance(answer, Iterable) else [(answer, {})]
-        for value, dimensions in rows:
-            number = attempt(finite_number, value, default=None)
+        for value, given in answer if isinstance(answer, Iterable) else [(answer, {})]:
+            number = judged(value, family.refuse)
             if number is None:
-                self._origin.family.refuse(NOT_A_NUMBER)
                 continue
-            series = self._series(dimensions)
-            payload = self._payload(series.identity, number)
-            if payload is not None:
-                points.append(DataPoint(series.identity, payload, timestamp_ms))
+            pairs = tuple(given.items())
+            dimensions = registry.merged((scoped, pairs), family.refuse)
+            if dimensions in rows and definition.kind == "counter":
+                number += rows[dimensions][1]
+            rows[dimensions] = pairs, number
+        return True
 
-    def _series(self, dimensions: Mapping[str, Any]) -> Series:
+    def _gauges(
+        self, rows: Mapping[Dimensions, tuple[Pairs, Number]]
+    ) -> dict[Identity, Payload]:
+        return {
+            self._identity(pairs): GaugeValue(number) for pairs, number in rows.values()
+        }
+
+    def _increases(
+        self, rows: Mapping[Dimensions, tuple[Pairs, Number]]
+    ) -> dict[Identity, Payload]:
+        registry, family, _, _, _, _ = self._origin
+        if self._epoch is not registry.epoch:
+            # What it grew by until now is the parent's to send, or was never recorded.
+            self._epoch = registry.epoch
+            self._totals = {}
+        grown: dict[Identity, Number] = {}
+        for dimensions, (pairs, number) in rows.items():
+            # Where it stood when we first looked is no increase.
+            before = self._totals.get(dimensions, number)
+            self._totals[dimensions] = number
+            # A total that fell was started again: all of it is new.
+            increase = number - before if number >= before else number
+            if increase > 0 and judged(increase, family.refuse) is not None:
+                identity = self._identity(pairs)
+                grown[identity] = grown.get(identity, 0) + increase
+        return {identity: CountDelta(delta) for identity, delta in grown.items()}
+
+    def _identity(self, pairs: Pairs) -> Identity:
         registry, family, _, _, _, scoped = self._origin
-        pairs = tuple((str(key), value) for key, value in dimensions.items())
-        return registry.series(family, (scoped, pairs))
-
-    def _payload(
-        self, identity: Identity, number: int | float
-    ) -> CountDelta | GaugeValue | None:
-        if self._origin.definition.kind == "gauge":
-            return GaugeValue(number)
-        before = self._totals.get(identity)
-        self._totals[identity] = number
-        if before is None:  # where it stood when we first looked is no increase
-            return None
-        # A total that fell was started again: all of it is new.
-        increase = number - before if number >= before else number
-        return CountDelta(increase) if increase > 0 else None
+        return registry.series(family, (scoped, pairs)).identity

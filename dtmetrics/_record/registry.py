@@ -15,17 +15,17 @@ from functools import partial
 from threading import Lock, RLock
 from typing import Any, NamedTuple, Protocol
 
-from dtmetrics._record.dimensions import Pairs, merge
+from dtmetrics._record.dimensions import Pairs, cleaned, merge
 from dtmetrics._record.family import KINDS, Definition, Family
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.series import CounterSeries, Series
 from dtmetrics._wire.line import identify
 from dtmetrics._wire.names import (
+    DIMENSION_KEY_LIMIT,
     RESERVED_PREFIX,
     Remembered,
     clean_dimension_key,
     clean_key,
-    text_of,
 )
 from dtmetrics._wire.point import DataPoint, Dimensions
 from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
@@ -39,9 +39,9 @@ AMBIENT: ContextVar[Pairs] = ContextVar("dtmetrics.context", default=())
 
 OVERFLOW = (("dtmetrics.overflow", "true"),)
 
-# What the buffers of all series together may hold before they are folded: a million
-# floats are 32 MB. Below 64 values a fold costs 25 ns a value more than at 512, and
-# beyond 512 nothing less.
+# What the buffers of some thousand series together may hold before they are folded: a
+# million floats are 32 MB. Below 64 values a fold costs 25 ns a value more than at 512,
+# and beyond 512 nothing less; so 50,000 series can hold 5 million, 170 MB.
 _BUDGET, _FEWEST, _MOST = 1_000_000, 64, 512
 
 
@@ -74,18 +74,24 @@ class Registry:
     def __init__(self) -> None:
         self.recording = False
         self.settings = Recording()
+        #: Since when this process records, so to say. Whoever remembers something
+        #: from one record to the next, other than a series, compares it: a start and
+        #: a fork make it another object.
+        self.epoch = object()
         self.series_count = 0
         self.contextual = False
         self.observers: list[Observer] = []
         self._families: dict[str, Family] = {}
-        self._faults: list[DefinitionError] = []
+        self._faults: dict[str, DefinitionError] = {}
         self._levels: dict[str, int] = {}
         self._reported: set[tuple[Definition, str]] = set()
         self._wake: Callable[[], bool] = bool
+        self._overflow: Dimensions = OVERFLOW
         self._renew()
 
     def _renew(self) -> None:
         """Make what a fork must not share with its parent."""
+        self.epoch = object()
         self._awake = False
         self._key = Remembered(clean_key)
         self._dimension_key = Remembered(clean_dimension_key)
@@ -103,18 +109,20 @@ class Registry:
         One that cannot be raises a DefinitionError if settings are strict. Else it
         is said once, and the family belongs to no collection.
         """
-        key = self._key(definition.name)
+        name: object = definition.name  # whatever the types say
+        key = self._key(name) if isinstance(name, str) else None
         family = Family(definition, key or "", partial(self.refuse, definition))
         with self._lock:
             found = self._families.get(family.key)
             fault = _fault(family, found)
             if fault is None:
                 return found or self._families.setdefault(family.key, family)
-            self._faults.append(fault)
         if self.settings.strict:
             raise fault
-        logger.warning("%s; it records nothing", fault)
         family.void = True
+        family.refuse = _ignore
+        if self._faults.setdefault(str(fault), fault) is fault:
+            logger.warning("%s; it records nothing", fault)
         return family
 
     # -- recording ---------------------------------------------------------------
@@ -126,13 +134,16 @@ class Registry:
         Raises the first DefinitionError so far if *settings* are strict.
         """
         if settings.strict and self._faults:
-            raise self._faults[0]
+            raise next(iter(self._faults.values()))
         with self._lock:
-            self.clear()
             self.settings = settings
             self._levels = {}
+            self._overflow = self.merged((OVERFLOW,), _ignore)
+            self._refusals = {}
             self._wake = wake
             self._awake = False
+            self.epoch = object()
+            self.clear()
             self.recording = True
 
     def stop(self) -> None:
@@ -144,44 +155,56 @@ class Registry:
     def clear(self) -> None:
         """Let every series go, with what it holds."""
         with self._lock:
-            for family in self._families.values():
+            for family in list(self._families.values()):
                 family.clear()
             self.series_count = 0
 
     def series(self, family: Family, layers: Sequence[Pairs]) -> Series:
         """Return the series of *family* for these layers of dimensions."""
+        while True:
+            settings = self.settings
+            dimensions = self.merged(layers, family.refuse)
+            found = family.series.get(dimensions) or self._make(family, dimensions)
+            if settings is self.settings:  # or else its default dimensions may be old
+                return found
+
+    def merged(
+        self, layers: Sequence[Pairs], refuse: Callable[[str], object]
+    ) -> Dimensions:
+        """Return these layers of dimensions, on top of the default ones, as one set."""
         defaults = tuple(self.settings.dimensions.items())
-        dimensions = merge((defaults, *layers), self._dimension_key, family.refuse)
-        found = family.series.get(dimensions)
-        return found if found is not None else self._make(family, dimensions)
+        return merge((defaults, *layers), self._dimension_key, refuse)
 
     def wire(self, series: Series) -> None:
         """Let handles record into *series* without asking, if nothing forbids it."""
-        if not self._awake:
-            # Not under the lock: it starts a thread, which may have to record
-            # (in a finaliser) before it is up.
-            self._awake = self._wake()
+        wake = self._wake
+        # Not under the lock: it starts a thread, which may have to record (in a
+        # finaliser) before it is up.
+        if not self._awake and attempt(wake, default=False):
+            with self._lock:
+                if wake is self._wake:  # and not that of a later start()
+                    self._awake = True
         if self._awake and not self.contextual:
             with self._lock:
-                if self.recording and not self.contextual:
+                if self.recording and series.alive and not self.contextual:
                     series.wire()
 
     def enabled(self, scope: str, level: int) -> bool:
         """Say whether instruments of this *scope* and *level* record."""
-        least = self._levels.get(scope)
+        levels = self._levels
+        least = levels.get(scope)
         if least is None:
-            least = self._levels[scope] = self._least_level(scope)
+            least = levels[scope] = self._least_level(scope)
         return level >= least
 
-    def remove(self, family: Family, series: Series) -> None:
-        """Let one series go, with what it holds."""
+    def remove(self, family: Family, layers: Sequence[Pairs]) -> None:
+        """Let the series for these layers go, if there is one, with what it holds."""
+        dimensions = self.merged(layers, _ignore)
         with self._lock:
-            if family.series.pop(series.identity.dimensions, None) is not None:
+            series = family.series.pop(dimensions, None)
+            if series is not None:
                 self.series_count -= 1
-            elif series is family.overflow:
-                family.overflow = None
-            series.alive = False
-            series.unwire()
+                series.let_go()
 
     def refuse(self, definition: Definition, reason: str) -> None:
         """Count a value that could not be recorded; it is said once, later."""
@@ -199,20 +222,26 @@ class Registry:
     def refused(self) -> dict[str, int]:
         """Return how many values were refused in this process, by reason."""
         total: Counter[str] = Counter()
-        for (_, reason), series in list(self._refusals.items()):
-            total[reason] += sum(series.values[:])
+        refusals = self._refusals
+        for where in list(refusals):
+            total[where[1]] += sum(refusals[where].values[:])
         return dict(total)
 
     @contextmanager
-    def context(self, **dimensions: Any) -> Iterator[None]:
+    def context(self, /, **dimensions: Any) -> Iterator[None]:
         """Add dimensions to everything that is recorded inside."""
         if not self.contextual:
             with self._lock:
                 # From now on every record has to look at its context (+60 ns).
                 self.contextual = True
                 self._unwire()
-        texts = ((k, attempt(text_of, v, default="")) for k, v in dimensions.items())
-        token = AMBIENT.set((*AMBIENT.get(), *texts))
+        # Texts now: what they are made of may change, and is not ours to keep.
+        texts = (
+            (key[:DIMENSION_KEY_LIMIT], cleaned(value))
+            for key, value in dimensions.items()
+        )
+        known = ((key, text) for key, text in texts if text is not None)
+        token = AMBIENT.set((*AMBIENT.get(), *known))
         try:
             yield
         finally:
@@ -248,8 +277,10 @@ class Registry:
     def reset_after_fork(self) -> None:
         """In a forked child: what was recorded so far is the parent's to send."""
         self._renew()
-        for family in self._families.values():
+        families = list(self._families.values())
+        for family in families:
             family.reset_after_fork()
+        self.series_count = sum(len(family.series) for family in families)
 
     # -- within --------------------------------------------------------------------
 
@@ -261,35 +292,34 @@ class Registry:
         return self.settings.level
 
     def _make(self, family: Family, dimensions: Dimensions) -> Series:
-        settings = self.settings
         with self._lock:
+            if dimensions not in family.series and not self._has_room(family):
+                dimensions = self._overflow
             found = family.series.get(dimensions)
-            if found is not None:
-                return found
-            if (
-                len(family.series) < settings.max_series_per_metric
-                and self.series_count < settings.max_series
-            ):
-                self.series_count += 1
+            if found is None:
                 made = self._new(family, dimensions)
-                family.series[dimensions] = made
-                return made
-            if family.overflow is None:
-                defaults = tuple(settings.dimensions.items())
-                kept = merge((defaults, OVERFLOW), self._dimension_key, _ignore)
-                family.overflow = self._new(family, kept)
-            return family.overflow
+                # One step: a signal handler may have made it in the meantime.
+                found = family.series.setdefault(dimensions, made)
+                self.series_count += found is made
+            return found
+
+    def _has_room(self, family: Family) -> bool:
+        own = len(family.series) - (self._overflow in family.series)
+        return (
+            own < self.settings.max_series_per_metric
+            and self.series_count < self.settings.max_series
+        )
 
     def _new(self, family: Family, dimensions: Dimensions) -> Series:
         prefix = self.settings.prefix
-        key = clean_key(f"{prefix}.{family.key}") if prefix else family.key
-        assert key is not None
+        key = clean_key(f"{prefix}.{family.key}") if prefix else None
         limit = max(_FEWEST, min(_MOST, _BUDGET // (self.series_count + 1)))
         kind = KINDS[family.definition.kind]
-        return kind(identify(key, dimensions), family.lock, family.refuse, limit)
+        identity = identify(key or family.key, dimensions)
+        return kind(identity, family.lock, family.refuse, limit)
 
     def _unwire(self) -> None:
-        for family in self._families.values():
+        for family in list(self._families.values()):
             for series in family.all_series():
                 series.unwire()
 

@@ -9,6 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
 
 from dtmetrics._record.around import Ready, decorate, error_type
+from dtmetrics._record.called import Convert, fetches, name_of
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.instruments import Summary
 
@@ -21,15 +22,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-Fetch = Callable[[tuple[Any, ...], dict[str, Any]], Any]
-
 NO_DIMENSIONS = "args= or result= failed"
 
 
 class TimerOptions(NamedTuple):
     """What a timer notes beside the duration: see ``timed()``."""
 
-    args: Mapping[str, Callable[[Any], Any] | None] = {}
+    args: Mapping[str, Convert | None] = {}
     result: Callable[[Any], Mapping[str, Any]] | None = None
     errors: bool = True
     ignore: tuple[type[BaseException], ...] = ()
@@ -58,9 +57,9 @@ class Timer:
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._summary = summary
-        self._options = options
+        self._options = _checked(options)
         self.clock = clock
-        self._open: dict[FrameType | None, list[Block]] = {}
+        self._open: dict[FrameType, Block] = {}
 
     def __repr__(self) -> str:
         return repr(self._summary).replace("Summary", "Timer", 1)
@@ -94,7 +93,7 @@ class Timer:
         def measure_for(target: Callable[..., Any]) -> _Timed:
             summary = self._summary
             if named:
-                summary = summary.bind(**{"code.function.name": _name_of(target)})
+                summary = summary.bind(**{"code.function.name": name_of(target)})
             return _Timed(summary, self._options, self.clock, target)
 
         return decorate(
@@ -105,9 +104,9 @@ class Timer:
         )
 
     # A kept timer may be entered by many at once: by threads, tasks, or itself
-    # again. The first block that is open has a place of its own; those beside it
-    # are found by the frame they were entered in, which is the frame they are left
-    # in. Only `ExitStack` enters elsewhere; give it `timer()`, a block of its own.
+    # again. A block is left in the frame in which it was entered, and a frame runs in
+    # one thread at a time. Only what enters for others, as `ExitStack` does, leaves
+    # in another frame; it gets the youngest block. Better give it `timer()`.
 
     def __enter__(self) -> Block:
         return self._enter(sys._getframe(1))
@@ -115,50 +114,52 @@ class Timer:
     def __exit__(
         self, kind: object, error: BaseException | None, trace: object
     ) -> None:
-        self._leave(sys._getframe(1)).__exit__(kind, error, trace)
+        self._leave(sys._getframe(1), error)
 
     def __aenter__(self) -> Ready[Block]:
         return Ready(self._enter(sys._getframe(1)))
 
     def __aexit__(self, kind: object, error: Any, trace: object) -> Ready[None]:
-        self._leave(sys._getframe(1)).__exit__(kind, error, trace)
+        self._leave(sys._getframe(1), error)
         return Ready(None)
 
     def _enter(self, frame: FrameType) -> Block:
         block = Block(self)
-        mine = [block]
-        if frame in self._open or self._open.setdefault(None, mine) is not mine:
-            self._open.setdefault(frame, []).append(block)
+        block._outer = self._open.get(frame)
+        self._open[frame] = block
         return block.__enter__()
 
-    def _leave(self, frame: FrameType) -> Block:
-        if len(self._open) > 1 and frame in self._open:
-            blocks = self._open[frame]
-            block = blocks.pop()
-            if not blocks:
-                del self._open[frame]
-            return block
-        return self._open.pop(None)[0]
+    def _leave(self, frame: FrameType, error: BaseException | None) -> None:
+        block = self._open.pop(frame, None)
+        if block is None:
+            entered = attempt(self._open.popitem, default=None)
+            if entered is None:  # left more often than entered
+                return
+            frame, block = entered
+        if block._outer is not None:
+            self._open[frame] = block._outer
+        block.__exit__(None, error, None)
 
 
 class Block:
     """One timed block: what ``with timed(...) as t`` gives."""
 
-    __slots__ = ("_cancelled", "_dimensions", "_start", "_timer", "_took")
+    __slots__ = ("_cancelled", "_dimensions", "_outer", "_start", "_timer", "_took")
 
     def __init__(self, timer: Timer) -> None:
         self._timer = timer
         self._dimensions: dict[str, Any] | None = None
         self._cancelled = False
+        self._outer: Block | None = None  # of a kept timer, in the same frame
         self._start = 0.0
-        self._took: float | None = None
+        self._took: float | None = 0.0
 
     @property
     def elapsed(self) -> float:
         """Seconds so far, or in all once the block has ended."""
-        if self._took is not None:
-            return self._took
-        return self._timer.clock() - self._start
+        if self._took is None:
+            return self._timer.clock() - self._start
+        return self._took
 
     def set(self, **dimensions: Any) -> None:
         """Add *dimensions* that were decided inside."""
@@ -169,6 +170,7 @@ class Block:
         self._cancelled = True
 
     def __enter__(self) -> Self:
+        self._took = None
         self._start = self._timer.clock()
         return self
 
@@ -179,7 +181,8 @@ class Block:
         if self._cancelled:
             return
         dimensions = self._dimensions
-        if error is not None:
+        # A generator whose consumer has had enough is left by a GeneratorExit.
+        if error is not None and not isinstance(error, GeneratorExit):
             failure = _failure(self._timer._options, error)
             dimensions = {**failure, **(dimensions or {})}
         if dimensions:
@@ -208,8 +211,9 @@ class _Timed:
         self._summary = summary
         self._options = options
         self._record = summary.record
+        self.into = (summary._origin.family, summary._origin.dimensions, summary._own)
         self._clock = self.begin = clock
-        self._fetches = _fetches(options.args, target) if options.args else {}
+        self._fetches = fetches(options.args, target) if options.args else {}
         self.end = (
             self._end_noting
             if self._fetches or options.result is not None
@@ -233,9 +237,11 @@ class _Timed:
         self._record(took, **{**self._of_arguments(args, kwargs), **failure})
 
     def _of_arguments(self, args: Any, kwargs: Any) -> dict[str, Any]:
+        # None, as optional arguments often are, is no dimension.
         return {
-            dimension: self._attempt(fetch, args, kwargs)
+            dimension: value
             for dimension, fetch in self._fetches.items()
+            if (value := self._attempt(fetch, args, kwargs)) is not None
         }
 
     def _attempt(self, call: Callable[..., Any], *args: Any) -> Any:
@@ -243,6 +249,16 @@ class _Timed:
         return attempt(
             call, *args, default=None, on_error=lambda _: refuse(NO_DIMENSIONS)
         )
+
+
+def _checked(options: TimerOptions) -> TimerOptions:
+    ignore: Any = options.ignore
+    if not isinstance(ignore, type):
+        ignore = tuple(ignore)
+    isinstance(None, ignore)  # raises TypeError now, and not when a call has failed
+    if options.generator not in ("total", "active"):
+        raise ValueError(f'generator is "total" or "active", not {options.generator!r}')
+    return options._replace(ignore=ignore)
 
 
 def _failure(options: TimerOptions, error: BaseException) -> dict[str, str]:
@@ -255,43 +271,3 @@ def _pairs(
     result_of: Callable[[Any], Mapping[str, Any]], result: Any
 ) -> dict[str, Any]:
     return {str(key): value for key, value in dict(result_of(result)).items()}
-
-
-def _name_of(target: Any) -> str:
-    while hasattr(target, "func"):  # functools.partial
-        target = target.func
-    named = target if hasattr(target, "__qualname__") else type(target)
-    return f"{named.__module__}.{named.__qualname__}"
-
-
-def _fetches(
-    wanted: Mapping[str, Callable[[Any], Any] | None], target: Callable[..., Any]
-) -> dict[str, Fetch]:
-    """Return, for each wanted argument that *target* has, how to get at it."""
-    import inspect  # noqa: PLC0415 -- 19 ms, and wrapt is about to load it anyway
-
-    parameters = inspect.signature(target).parameters
-    places = {name: place for place, name in enumerate(parameters)}
-    return {
-        name: _fetch(parameters[name], places[name], convert)
-        for name, convert in wanted.items()
-        if name in parameters
-    }
-
-
-def _fetch(parameter: Any, place: int, convert: Callable[[Any], Any] | None) -> Fetch:
-    name = parameter.name
-    default = None if parameter.default is parameter.empty else parameter.default
-    positional = parameter.kind in (
-        parameter.POSITIONAL_ONLY,
-        parameter.POSITIONAL_OR_KEYWORD,
-    )
-
-    def fetch(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if positional and place < len(args):
-            value = args[place]
-        else:
-            value = kwargs.get(name, default)
-        return value if convert is None else convert(value)
-
-    return fetch

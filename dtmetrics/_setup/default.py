@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import atexit
 import os
+import time
 from collections.abc import Mapping
-from threading import RLock
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dtmetrics._deliver.secret import Secret
+from dtmetrics._deliver.turn import Turn
 from dtmetrics._record.meter import Meter, Meters
 from dtmetrics._record.registry import Recording, Registry
 
 if TYPE_CHECKING:
     from dtmetrics._deliver.exporter import Exporter
     from dtmetrics._deliver.flusher import Flusher
-    from dtmetrics._deliver.outbox import Outbox
     from dtmetrics._setup.config import Config
 
 __all__ = ["Process", "Stats", "default"]
@@ -58,19 +60,18 @@ class Process:
         self.registry = Registry()
         self.meters = Meters(self.registry)
         self._flusher: Flusher | None = None
-        self._outbox: Outbox | None = None
         self._running = False
         self._hooked = False
-        self._lock = RLock()
+        self._turn = Turn()
 
     def configure(
         self,
         *,
-        endpoint: str = _UNSET,
-        token: str = _UNSET,
-        exporter: Exporter | None = _UNSET,
+        endpoint: str | None = None,
+        token: str | None = None,
+        exporter: Exporter | None = None,
         prefix: str = _UNSET,
-        dimensions: Mapping[str, Any] = _UNSET,
+        dimensions: Mapping[str, Any] | None = None,
         interval: float | None = _UNSET,
         level: int | str = _UNSET,
         levels: Mapping[str, int | str] = _UNSET,
@@ -96,18 +97,19 @@ class Process:
         >>> shutdown()
         True
         """
-        arguments = {k: v for k, v in locals().items() if v is not _UNSET}
-        del arguments["self"], arguments["force"]
+        arguments = _given(locals())
+        # What may hold a secret leaves this frame, which an error's traceback shows.
+        endpoint = token = None
         # Slow imports (httpx takes 0.1 s), and all in the caller's thread.
         from dtmetrics._setup.config import Config  # noqa: PLC0415
 
-        with self._lock:
-            if self._running and not force:
+        with self._turn.take(TIMEOUT_MAX) as mine:
+            if not mine or (self._running and not force):
                 return
             config = Config.resolve(arguments)
-            if self._running:
-                self.shutdown()
-            self._start(config)
+            self._end(EXIT_SECONDS)
+            if not self._running:
+                self._start(config)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Collect and send now, within *timeout* seconds.
@@ -124,29 +126,26 @@ class Process:
         """Stop recording, and send what is left within *timeout* seconds.
 
         Called again it does nothing. It is called at exit, so that a short script
-        loses nothing. The answer is that of ``flush()``.
+        loses nothing. The answer is that of ``flush()``: in a signal handler that
+        interrupts a flush, and in a callback of one, it is False, and nothing stops.
         """
-        with self._lock:
-            if not self._running or self._flusher is None:
-                return True
-            self.registry.stop()
-            done = self._flusher.close(timeout)
-            self.registry.clear()
-            self._running = False
-            return done
+        deadline = time.monotonic() + timeout
+        with self._turn.take(timeout) as mine:
+            return mine and self._end(deadline - time.monotonic())
 
     def stats(self) -> Stats:
         """Return what became of everything recorded so far."""
         refused = self.registry.refused()
         series = self.registry.series_count
-        if self._outbox is None or self._flusher is None:
-            return Stats(refused=refused, series=series)
+        flusher = self._flusher
+        if flusher is None:
+            return Stats(dropped={}, refused=refused, series=series)
         return Stats(
-            *self._outbox.account(),
+            *flusher.account(),
             refused=refused,
             series=series,
-            flushes=self._flusher.flushes,
-            last_error=self._flusher.last_error,
+            flushes=flusher.flushes,
+            last_error=flusher.last_error,
         )
 
     def get_meter(self, name: str = "") -> Meter:
@@ -164,7 +163,9 @@ class Process:
         from dtmetrics._deliver.flusher import Flusher  # noqa: PLC0415
         from dtmetrics._deliver.outbox import Outbox  # noqa: PLC0415
 
-        exporter = config.exporter or _http_exporter(config)
+        exporter = config.exporter
+        if exporter is None:
+            exporter = _http_exporter(config)
         outbox = Outbox(config.max_outbox_bytes)
         flusher = Flusher(self.registry, exporter, outbox, interval=config.interval)
         recording = Recording(
@@ -177,18 +178,42 @@ class Process:
             strict=config.strict,
         )
         self.registry.start(recording, flusher.start)
-        self._flusher, self._outbox = flusher, outbox
+        self._flusher = flusher
         self._running = True
         if not self._hooked:
             self._hooked = True
             atexit.register(self.shutdown, EXIT_SECONDS)
             os.register_at_fork(after_in_child=self._reset_after_fork)
 
+    def _end(self, timeout: float) -> bool:
+        flusher = self._flusher
+        if not self._running or flusher is None:
+            return True
+        if flusher.busy_here:
+            return False
+        self.registry.stop()
+        done = flusher.close(timeout)
+        self.registry.clear()
+        self._running = False
+        return done
+
     def _reset_after_fork(self) -> None:
-        self._lock = RLock()
+        self._turn = Turn()
         self.registry.reset_after_fork()
         if self._flusher is not None:
             self._flusher.reset_after_fork()
+
+
+def _given(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings among *arguments*, with what may be a secret hidden."""
+    # An endpoint may hold a token as well, where it is wrong: in its query.
+    return {
+        name: Secret(value) if name in ("endpoint", "token") else value
+        for name, value in arguments.items()
+        if name not in ("self", "force")
+        and value is not _UNSET
+        and (value is not None or name == "interval")
+    }
 
 
 def _http_exporter(config: Config) -> Exporter:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from dtmetrics._wire.names import one_line
 from dtmetrics._wire.point import (
     CountDelta,
     DataPoint,
@@ -32,12 +33,9 @@ def identify(key: str, dimensions: Dimensions) -> Identity:
     'orders,region="eu west",tier=1'
     """
     pairs = (f",{name}={_value_text(value)}" for name, value in dimensions)
-    head = key + "".join(pairs)
     # Cleaning took every line end out. Should one ever pass, the line would become
-    # two, the second in the writer's own words: refuse to have such a series.
-    assert "\n" not in head
-    assert "\r" not in head
-    return Identity(key, dimensions, head)
+    # two, the second in its writer's own words; so none is let through here either.
+    return Identity(key, dimensions, one_line(key + "".join(pairs)))
 
 
 def encode(point: DataPoint) -> str:
@@ -67,9 +65,10 @@ def number_text(number: int | float) -> str:
     >>> number_text(200.0), number_text(0.00001), number_text(1e300)
     ('200', '1.0e-05', '1.0e+300')
     """
-    if type(number) is int:
-        return str(number)
-    text = repr(number)
+    # Not repr(): that of a bool, an enum's member or a numpy scalar names its type.
+    if isinstance(number, int):
+        return int.__repr__(number)
+    text = float.__repr__(number)
     if "e" in text:
         mantissa, exponent = text.split("e")
         return text if "." in mantissa else f"{mantissa}.0e{exponent}"

@@ -26,6 +26,7 @@ __all__ = [
     "clean_dimension_key",
     "clean_dimension_value",
     "clean_key",
+    "one_line",
     "text_of",
 ]
 
@@ -86,14 +87,23 @@ def clean_dimension_value(text: str) -> str:
     >>> clean_dimension_value("two\nlines")
     'two_lines'
     """
-    return _NOT_TEXT.sub("_", text[:VALUE_LIMIT])
+    return one_line(text[:VALUE_LIMIT])
+
+
+def one_line(text: str) -> str:
+    r"""Return *text* without what would split a line, hide it or has no UTF-8 form.
+
+    >>> one_line("a\r\nb")
+    'a_b'
+    """
+    return _NOT_TEXT.sub("_", text)
 
 
 def text_of(value: object) -> str:
     """Return what *value* is called as a dimension; raises what its ``str`` raises.
 
-    >>> text_of(True), text_of(200), text_of(None)
-    ('true', '200', '')
+    >>> text_of(True), text_of(200), text_of(b"GET"), text_of(None)
+    ('true', '200', 'GET', '')
     """
     if type(value) is str:
         return value
@@ -103,6 +113,10 @@ def text_of(value: object) -> str:
         return ""
     if value is True or value is False:
         return "true" if value else "false"
+    if isinstance(value, bytes | bytearray):
+        # str() would write b'GET', and raises under `python -bb`. A character has
+        # at most four bytes, and what is beyond the limit is cut anyway.
+        return value[: 4 * VALUE_LIMIT].decode("utf-8", "replace")
     # str() may return an instance of a subclass; join copies it into a plain str.
     return "".join((str(value),))
 
@@ -117,8 +131,13 @@ def _clean_section(part: str, start: re.Pattern[str], rest: re.Pattern[str]) -> 
     return rest.sub("_", part)
 
 
+_Known = tuple[str, str | None]
+
+
 class Remembered:
     """A function of one text whose results are kept, bounded by their length.
+
+    *characters* is how many are kept, those of the texts it was asked included.
 
     Recording may be re-entered by a signal handler or a finaliser, and a fork may
     copy a held lock: whoever does not get the lock at once computes instead.
@@ -128,7 +147,7 @@ class Remembered:
         self, function: Callable[[str], str | None], characters: int = 1 << 19
     ) -> None:
         self._function = function
-        self._known: LRUCache[str, str | None] = LRUCache(characters, getsizeof=_size)
+        self._known: LRUCache[str, _Known] = LRUCache(characters, getsizeof=_size)
         self._free = Lock()
 
     def __call__(self, raw: str) -> str | None:
@@ -136,12 +155,14 @@ class Remembered:
             return self._function(raw)
         try:
             if raw in self._known:
-                return self._known[raw]
-            self._known[raw] = clean = self._function(raw)
+                return self._known[raw][1]
+            clean = self._function(raw)
+            self._known[raw] = raw, clean
             return clean
         finally:
             self._free.release()
 
 
-def _size(clean: str | None) -> int:
-    return 64 + len(clean or "")
+def _size(known: _Known) -> int:
+    raw, clean = known
+    return 64 + len(raw) + len(clean or "")

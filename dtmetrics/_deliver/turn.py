@@ -1,0 +1,48 @@
+"""Taking turns: one thread at a time, and no thread twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import TIMEOUT_MAX, Lock, get_ident
+
+__all__ = ["Turn"]
+
+
+class Turn:
+    """Lets one thread in at a time, and turns away a thread that is in already.
+
+    Whoever is in may be interrupted by a signal handler, or call foreign code, that
+    wants in as well. It would wait for itself, so it is turned away at once.
+    """
+
+    __slots__ = ("_inside", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside: set[int] = set()
+
+    @property
+    def mine(self) -> bool:
+        """Whether the thread that asks is in, or waits to be."""
+        return get_ident() in self._inside
+
+    @contextmanager
+    def take(self, timeout: float) -> Iterator[bool]:
+        """Go in, after at most *timeout* seconds; yields whether that worked."""
+        # Kept by name: a fork inside replaces the whole turn in the child.
+        lock, inside, me = self._lock, self._inside, get_ident()
+        if me in inside:
+            yield False
+            return
+        taken = False
+        # Before the lock: a signal handler may run as soon as it is acquired.
+        inside.add(me)
+        try:
+            # A negative timeout would wait for ever, one too large raise.
+            taken = lock.acquire(timeout=min(max(0.0, timeout), TIMEOUT_MAX))
+            yield taken
+        finally:
+            if taken:
+                lock.release()
+            inside.discard(me)

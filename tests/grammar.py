@@ -1,0 +1,163 @@
+"""The protocol, written a second time: what may stand in a line, and what it says.
+
+An oracle for the tests of everything that writes lines. It shares no code with the
+package, and where nobody knows what the endpoint does, it refuses.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, NoReturn
+
+KEY_LIMIT = 250
+DIMENSION_KEY_LIMIT = 100
+VALUE_LIMIT = 250
+DIMENSIONS_LIMIT = 50
+LINE_LIMIT = 50_000
+TOLERANCE = 1e-6
+
+# -- names ----------------------------------------------------------------------
+
+SECTION = r"[A-Za-z_][A-Za-z0-9_-]*"
+KEY = rf"{SECTION}(?:\.{SECTION})*"
+RESERVED = "dt."
+
+DIMENSION_SECTION = r"[a-z_][a-z0-9_:-]*"
+DIMENSION_KEY = rf"{DIMENSION_SECTION}(?:\.{DIMENSION_SECTION})*"
+
+# C0, delete, C1, the line ends of Unicode, and halves of surrogate pairs.
+FORBIDDEN = "\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+BARE = rf'[^ ,="\\{FORBIDDEN}]+'
+QUOTED = rf'"(?:[^"\\{FORBIDDEN}]|\\["\\])+"'
+ESCAPE = r'\\(["\\])'
+DIMENSION = rf"({DIMENSION_KEY})=({QUOTED}|{BARE})"
+DIMENSIONS = rf"(?:,{DIMENSION})*"
+
+# -- numbers --------------------------------------------------------------------
+
+DIGITS = r"(?:0|[1-9][0-9]*)"
+INTEGER = rf"-?{DIGITS}"
+EXPONENT = r"[eE][+-]?[0-9]+"
+NUMBER = rf"{INTEGER}(?:\.[0-9]+(?:{EXPONENT})?)?"
+
+# -- what follows the dimensions ------------------------------------------------
+
+GAUGE = rf"(?:gauge,)?(?P<value>{NUMBER})"
+SUMMARY = (
+    rf"gauge,min=(?P<min>{NUMBER}),max=(?P<max>{NUMBER})"
+    rf",sum=(?P<sum>{NUMBER}),count=(?P<count>{DIGITS})"
+)
+COUNT = rf"count,delta=(?P<delta>{NUMBER})"
+PAYLOADS = {"gauge": GAUGE, "summary": SUMMARY, "count": COUNT}
+TIMESTAMP = r"(?: (?P<timestamp>[1-9][0-9]*))?"
+
+
+class Line(NamedTuple):
+    """What a line says. A kind is one of PAYLOADS, and its numbers are named there."""
+
+    key: str
+    dimensions: dict[str, str]
+    kind: str
+    numbers: dict[str, int | float]
+    timestamp: int | None
+
+
+class NotALine(Exception):  # noqa: N818 -- it reads as what it says
+    """Why a text is no line of the protocol."""
+
+
+def is_key(text: str) -> bool:
+    """Whether *text* can be a metric key, a reserved one included."""
+    return len(text) <= KEY_LIMIT and re.fullmatch(KEY, text) is not None
+
+
+def is_dimension_key(text: str) -> bool:
+    """Whether *text* can be the key of a dimension."""
+    fits = len(text) <= DIMENSION_KEY_LIMIT
+    return fits and re.fullmatch(DIMENSION_KEY, text) is not None
+
+
+def is_dimension_value(text: str) -> bool:
+    """Whether *text* can be the value of a dimension, before it is escaped."""
+    legal = re.search(f"[{FORBIDDEN}]", text) is None
+    return legal and 0 < len(text) <= VALUE_LIMIT
+
+
+def read(line: str) -> Line:
+    """Return what *line* says; raises NotALine with a reason."""
+    if len(line) > LINE_LIMIT:
+        _refuse("too long", len(line))
+    if line.splitlines() != [line]:
+        _refuse("more or less than one line", line)
+    head = _match(rf"({KEY})({DIMENSIONS}) ", line, "no key and dimensions")
+    kind, texts = _payload(line[head.end() :])
+    timestamp = texts.pop("timestamp")
+    numbers = {name: _number(text) for name, text in texts.items()}
+    if kind == "summary":
+        _check_summary(**numbers)
+    return Line(
+        _key(head[1]),
+        _dimensions(head[2]),
+        kind,
+        numbers,
+        None if timestamp is None else int(timestamp),
+    )
+
+
+def _payload(text: str) -> tuple[str, dict[str, str]]:
+    for kind, payload in PAYLOADS.items():
+        if found := re.fullmatch(payload + TIMESTAMP, text):
+            return kind, found.groupdict()
+    return _refuse("no payload", text)
+
+
+def _key(key: str) -> str:
+    if not is_key(key):
+        _refuse("key too long", key)
+    if key.startswith(RESERVED):
+        _refuse("reserved key", key)
+    return key
+
+
+def _dimensions(text: str) -> dict[str, str]:
+    dimensions: dict[str, str] = {}
+    for key, written in re.findall(f",{DIMENSION}", text):
+        quoted = written.startswith('"')
+        value = re.sub(ESCAPE, r"\1", written[1:-1]) if quoted else written
+        if key in dimensions:
+            _refuse("a dimension twice", key)
+        if not is_dimension_key(key):
+            _refuse("dimension key too long", key)
+        if not is_dimension_value(value):
+            _refuse("dimension value too long", value)
+        dimensions[key] = value
+    if len(dimensions) > DIMENSIONS_LIMIT:
+        _refuse("too many dimensions", len(dimensions))
+    return dimensions
+
+
+def _number(text: str) -> int | float:
+    if abs(float(text)) == float("inf"):
+        _refuse("beyond every double", text)
+    return int(text) if re.fullmatch(INTEGER, text) else float(text)
+
+
+def _check_summary(**numbers: int | float) -> None:
+    # The endpoint reads doubles.
+    fields = ("min", "max", "sum", "count")
+    low, high, total, count = (float(numbers[name]) for name in fields)
+    if low > high:
+        _refuse("min > max", numbers)
+    if count == 0:
+        if (low, high, total) != (0, 0, 0):
+            _refuse("count is 0 and the rest is not", numbers)
+    elif not low - TOLERANCE <= total / count <= high + TOLERANCE:
+        _refuse("min <= sum/count <= max does not hold", numbers)
+
+
+def _match(pattern: str, line: str, fault: str) -> re.Match[str]:
+    return re.match(pattern, line) or _refuse(fault, line)
+
+
+def _refuse(reason: str, what: object) -> NoReturn:
+    raise NotALine(f"{reason}: {what!a:.200}")

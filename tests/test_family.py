@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from threading import Lock
+
+from dtmetrics._record.family import KINDS, Definition, Family
+from dtmetrics._record.series import CounterSeries
+from dtmetrics._wire.line import identify
+from tests.recorder import Recorder
+from tests.values import Raises
+
+
+def family_of(kind: str = "counter") -> tuple[Family, CounterSeries]:
+    """Return a family and its only series, wired."""
+    family = Family(Definition("name", kind), "name", lambda reason: None)
+    series = CounterSeries(identify("name", ()), family.lock, family.refuse, 8)
+    series.wire()
+    family.series[()] = series
+    return family, series
+
+
+def test_definition_names_its_site() -> None:
+    """A definition says what it is, and where it was written."""
+    definition = Definition("a b", "counter", site="app.py:3")
+    assert str(definition) == "counter 'a b' (defined at app.py:3)"
+
+
+def test_definition_of_anything() -> None:
+    """A definition can be shown, whatever it was given for a name."""
+    assert str(Definition(Raises(), "gauge", site="x:1")) == "gauge ? (defined at x:1)"  # type: ignore[arg-type]
+
+
+def test_kinds() -> None:
+    """Every kind of instrument has a kind of series."""
+    assert sorted(KINDS) == ["counter", "gauge", "summary"]
+
+
+def test_calling_site(recorder: Recorder) -> None:
+    """An instrument knows the file and line of the caller that defined it."""
+    line = inspect.currentframe().f_lineno + 1  # type: ignore[union-attr]
+    defined = recorder.meter.counter("name")
+    assert defined._origin.definition.site == f"{__file__}:{line}"
+
+
+SITE = """
+from tests.recorder import Recorder
+print(Recorder().meter.counter("name")._origin.definition.site)
+"""
+
+
+def test_calling_site_of_a_neighbour(tmp_path: Path) -> None:
+    """Code in a directory whose name begins like the package's is a caller too."""
+    root = Path(__file__).parents[1]
+    (tmp_path / "dtmetrics").symlink_to(root / "dtmetrics")
+    (tmp_path / "tests").symlink_to(root / "tests")
+    (tmp_path / "dtmetrics_app.py").write_text(SITE)
+    done = subprocess.run(
+        [sys.executable, "-c", "import dtmetrics_app"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == f"{tmp_path / 'dtmetrics_app.py'}:3"
+
+
+def test_clear() -> None:
+    """Series that are let go are neither found nor written to without asking."""
+    family, series = family_of()
+    family.clear()
+    assert family.all_series() == []
+    assert not series.alive
+    assert series.buffer is None
+
+
+def test_reset_after_fork() -> None:
+    """In a child series stay, empty, and under a lock that nobody holds."""
+    family, series = family_of()
+    series.values.append(5)
+    family.lock.acquire()
+    family.reset_after_fork()
+    assert family.all_series() == [series]
+    assert series.alive
+    assert series.buffer is None
+    assert series.values == []
+    assert series.lock is family.lock
+    assert isinstance(family.lock, type(Lock()))
+    assert family.lock.acquire(blocking=False)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dtmetrics._deliver.pack import BYTES_LIMIT, LINES_LIMIT, pack
+from dtmetrics._wire.line import encode, identify
+from dtmetrics._wire.point import CountDelta, DataPoint
+from tests.recorder import MOMENT
+
+
+def points(count: int, width: int = 6) -> list[DataPoint]:
+    """Return so many points, whose keys are at least so wide."""
+    names = (f"k{n}".ljust(width, "x") for n in range(count))
+    return [DataPoint(identify(name, ()), CountDelta(1), MOMENT) for name in names]
+
+
+CHUNKS = st.lists(
+    st.builds(points, st.integers(0, 700), st.sampled_from([6, 300, 4_000])), max_size=6
+)
+
+
+@given(CHUNKS)
+def test_conserves(chunks: list[list[DataPoint]]) -> None:
+    """Whatever is packed comes out whole: each line once, in order, beside its owner.
+
+    And no body is more than the endpoint takes in one request.
+    """
+    lines = [encode(point).encode() for chunk in chunks for point in chunk]
+    bodies = list(pack(chunks, MOMENT))
+    assert [line for body in bodies for line in body.text.split(b"\n")] == lines
+    assert sum(body.points for body in bodies) == len(lines)
+    for body in bodies:
+        own = body.text.split(b"\n")
+        assert len(own) == body.points <= LINES_LIMIT
+        assert len(body.text) <= BYTES_LIMIT
+        heads = (identity.head.encode() for identity in body.identities)
+        assert all(map(bytes.startswith, own, heads))
+        assert body.created_ms == MOMENT
+
+
+@pytest.mark.parametrize(
+    ("count", "bodies"), [(0, []), (1, [1]), (1_000, [1_000]), (1_001, [1_000, 1])]
+)
+def test_lines_limit(count: int, bodies: list[int]) -> None:
+    """A request holds up to a thousand lines, and none is made of nothing."""
+    assert [body.points for body in pack([points(count)], MOMENT)] == bodies
+
+
+@pytest.mark.parametrize("width", [949, 950, 951])
+def test_bytes_limit(width: int) -> None:
+    """A request holds up to 950,000 bytes, and not one more."""
+    extra = len(encode(points(1)[0])) - 6
+    made = points(999, width - 1 - extra)  # with its line end each line is *width*
+    sizes = [len(body.text) for body in pack([made], MOMENT)]
+    assert max(sizes) <= BYTES_LIMIT
+    assert sum(sizes) + len(sizes) == 999 * width
+    assert len(sizes) == (1 if 999 * width - 1 <= BYTES_LIMIT else 2)
+
+
+def test_one_line_too_long() -> None:
+    """A line beyond all limits makes a body of its own; packing comes to an end."""
+    made = [*points(1), *points(1, BYTES_LIMIT + 1), *points(1)]
+    assert [body.points for body in pack([made], MOMENT)] == [1, 1, 1]
+
+
+def test_is_lazy() -> None:
+    """Packing holds one body at a time: flushing 50,000 series stays small."""
+    asked: list[int] = []
+
+    def chunks() -> Iterator[list[DataPoint]]:
+        for number in range(10):
+            asked.append(number)
+            yield points(LINES_LIMIT)
+
+    bodies = pack(chunks(), MOMENT)
+    next(bodies)
+    assert asked == [0, 1]

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from dtmetrics._wire.line import identify
+from dtmetrics._wire.point import CountDelta, DataPoint, GaugeSummary, GaugeValue
+
+ORDERS = identify("orders", (("region", "eu"),))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        CountDelta(1),
+        GaugeValue(1),
+        GaugeSummary(1, 2, 3, 2),
+        DataPoint(ORDERS, GaugeValue(1), 1_700_000_000_000),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_frozen(value: object) -> None:
+    """What crosses from thread to thread cannot be changed, nor extended."""
+    for name in ("delta", "min", "timestamp_ms", "other"):
+        with pytest.raises(AttributeError):
+            setattr(value, name, 2)
+
+
+def test_identity_is_told_by_its_head() -> None:
+    """An identity shows what every line of its series starts with."""
+    assert repr(ORDERS) == "<Identity orders,region=eu>"
+    assert (ORDERS.key, ORDERS.dimensions) == ("orders", (("region", "eu"),))
+
+
+def test_identity_is_itself() -> None:
+    """Identities are compared as objects: comparing texts at each flush would cost."""
+    again = identify(ORDERS.key, ORDERS.dimensions)
+    assert again != ORDERS
+    assert len({ORDERS, ORDERS}) == 1
+    assert not hasattr(ORDERS, "__dict__")
+
+
+def test_payloads_say_their_names() -> None:
+    """A payload shows what its numbers are; the summary's count is a number."""
+    summary = GaugeSummary(min=1, max=2, sum=3, count=2)
+    assert repr(summary) == "GaugeSummary(min=1, max=2, sum=3, count=2)"
+    assert summary.count == 2
