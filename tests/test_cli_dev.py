@@ -97,7 +97,6 @@ def test_token_file(tmp_path: Path) -> None:
         assert "canary" not in "".join(process.communicate(timeout=20))
 
 
-
 def failed(*arguments: str) -> str:
     """Run the command, which fails, and return the one line it says why in."""
     with start(*arguments) as process:

@@ -81,7 +81,8 @@ class Lies(Raises):
 
     __add__ = __radd__ = __sub__ = __neg__ = __float__ = __index__ = _lie
     __lt__ = __gt__ = __le__ = __ge__ = __eq__ = __bool__ = _lie  # type: ignore[assignment]
-    __hash__ = __str__ = __repr__ = __len__ = _lie  # type: ignore[assignment]
+    __hash__ = __len__ = _lie  # type: ignore[assignment]
+    __str__ = __repr__ = lambda self: 42  # type: ignore[assignment,return-value]
 
 
 class Sneaks:

@@ -189,6 +189,7 @@ class Meter:
         >>> @observe("pool.size")
         ... def pool_size(): return [(3, {"pool": "a"}), (4, {"pool": "b"})]
         """
+        _must_be_a_name("observe", name)
         if kind not in ("gauge", "counter"):
             raise TypeError(f"kind is 'gauge' or 'counter', not {kind!r}")
         origin = self._origin(kind, name, unit, description, level)
@@ -210,6 +211,7 @@ class Meter:
         level: int,
         dimensions: Mapping[str, Any] | None,
     ) -> I:
+        _must_be_a_name(kind.__name__.lower(), name)
         own = tuple((dimensions or {}).items())
         types = tuple(type(value) for _, value in own)  # 1 and True are equal
         key = (kind, name, level, own, types)
@@ -224,11 +226,6 @@ class Meter:
     def _origin(
         self, kind: str, name: str, unit: str, description: str, level: int
     ) -> Origin:
-        if callable(name):
-            raise TypeError(
-                f"{kind}() takes the name of a metric first, and then decorates: "
-                f'write @{kind}("a.name"), not @{kind}'
-            )
         if not isinstance(level, int):
             raise TypeError(f"level is a number, as logging.INFO is, not {level!r}")
         if isinstance(name, str):
@@ -254,4 +251,12 @@ class Meters:
             raise TypeError(f"the name of a meter is a str, not {name!r}")
         return self._named.get(name) or self._named.setdefault(
             name, Meter(self._registry, name)
+        )
+
+
+def _must_be_a_name(verb: str, name: object) -> None:
+    if callable(name):
+        raise TypeError(
+            f"{verb}() takes the name of a metric first, and then decorates: "
+            f'write @{verb}("a.name"), not @{verb}'
         )

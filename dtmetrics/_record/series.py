@@ -251,11 +251,13 @@ class GaugeSeries(Series):
             values[:count] = folded
             level = folded[0].value if folded else None
         else:
-            level = self._set_value()
+            level = self._before([])
         return None if level is None else GaugeValue(level)
 
     def _fold(self, chunk: list[Any]) -> list[Any]:
-        level = self._set_value()
+        if not chunk:  # a gauge that is only ever set has no moves to fold
+            return []
+        level = self._before(chunk)
         for move in chunk:
             kind = type(move)
             if kind is Level:
@@ -271,12 +273,17 @@ class GaugeSeries(Series):
                     level = self._in_range((level or 0) + number, level)
         return [] if level is None else [Level(level)]
 
-    def _set_value(self) -> Number | None:
-        """Return what it was set to; only the size of an integer is still to judge."""
+    def _before(self, chunk: list[Any]) -> Number | None:
+        """Return what was shown before the moves of *chunk*."""
         value = self.value
-        if value is not None and self._in_range(value, None) is None:
-            self.value = value = None  # refused once, not at every collection
-        return value
+        if value is None or -_LARGEST <= value <= _LARGEST:
+            return value
+        # The one fault that set() leaves to us, an integer's size. It is refused once;
+        # if it is among the moves as well, then there.
+        if not any(type(move) is Level for move in chunk):
+            self.value = None
+            self.refuse(NOT_FINITE)
+        return None
 
     def _in_range(self, number: Number, before: Number | None) -> Number | None:
         if -_LARGEST <= number <= _LARGEST:

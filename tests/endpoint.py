@@ -1,0 +1,274 @@
+"""A scripted HTTP endpoint on a real loopback socket, and what it saw.
+
+It shares no code with the package: what it says came is the tests' own truth.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+import struct
+import threading
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+
+PATIENCE = 20.0  # seconds after which a test gives up; nothing ever waits that long
+
+_COUNT = re.compile(r'([^ ,]+)((?:,[^ =]+=(?:"[^"]*"|[^ ,"]+))*) count,delta=(\S+) \d+')
+
+
+@dataclass
+class Request:
+    """What came in one request."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+    connection: int
+    taken: bool = False
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of the body."""
+        return self.body.decode().split("\n")
+
+
+@dataclass
+class Verdict:
+    """How to treat one request. *act* answers, and says whether more may come."""
+
+    act: Callable[[socket.socket, Endpoint], bool]
+    taken: bool = False
+    before_reading: bool = False
+    until: threading.Event | None = field(default=None)
+
+
+def answer(
+    status: int,
+    body: bytes | str | dict[str, object] = b"",
+    headers: Sequence[str] = (),
+    *,
+    taken: bool | None = None,
+    until: threading.Event | None = None,
+) -> Verdict:
+    """Answer with *status*, once *until* is set."""
+    if isinstance(body, dict):
+        body = json.dumps(body)
+    text = body.encode() if isinstance(body, str) else body
+    lines = [f"HTTP/1.1 {status} Text", *headers, f"Content-Length: {len(text)}"]
+    raw = "\r\n".join([*lines, "", ""]).encode() + text
+
+    def act(connection: socket.socket, endpoint: Endpoint) -> bool:
+        connection.sendall(raw)
+        return True
+
+    return Verdict(act, status == 202 if taken is None else taken, until=until)
+
+
+def accept(until: threading.Event | None = None) -> Verdict:
+    """Take every line."""
+    return answer(202, {"linesOk": 1, "linesInvalid": 0, "error": None}, until=until)
+
+
+def partly(ok: int, invalid: int, listed: Sequence[tuple[int, str]] = ()) -> Verdict:
+    """Take some lines and refuse some; the list of the latter may be cut."""
+    refused = [{"line": line, "error": error} for line, error in listed]
+    error = {"code": 400, "message": "", "invalidLines": refused}
+    return answer(400, {"linesOk": ok, "linesInvalid": invalid, "error": error})
+
+
+def hang_up(*, before_reading: bool = False, reset: bool = False) -> Verdict:
+    """Close the connection without a word, by FIN or by RST."""
+
+    def act(connection: socket.socket, endpoint: Endpoint) -> bool:
+        if reset:
+            linger = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        return False
+
+    return Verdict(act, before_reading=before_reading)
+
+
+def never() -> Verdict:
+    """Read the request and never answer."""
+
+    def act(connection: socket.socket, endpoint: Endpoint) -> bool:
+        endpoint.closing.wait()
+        return False
+
+    return Verdict(act)
+
+
+def dribble(head: str, *, pause: float = 0.02, taken: bool = True) -> Verdict:
+    """Send *head*, and then a byte at a time for as long as somebody reads."""
+
+    def act(connection: socket.socket, endpoint: Endpoint) -> bool:
+        connection.sendall(head.replace("\n", "\r\n").encode())
+        while not endpoint.closing.wait(pause):
+            connection.sendall(b" ")
+        return False
+
+    return Verdict(act, taken)
+
+
+def bomb(status: int = 202) -> Verdict:
+    """Answer with 300 KB that inflate to 300 MB."""
+    packer = zlib.compressobj(9, wbits=-15)
+    packer.compress(b"\0" * (1 << 20))
+    packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(b"\0" * (1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    text = b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + block * 300
+    return answer(status, text, ["Content-Encoding: gzip"])
+
+
+class Endpoint:
+    """Treats its requests by a script, one verdict each, and takes all the others.
+
+    Use it as a context manager; ``url`` is where to post. With *tls* it speaks https.
+    """
+
+    def __init__(
+        self,
+        *script: Verdict,
+        otherwise: Verdict | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.requests: list[Request] = []
+        self.connections = 0
+        self.closing = threading.Event()
+        self._tls = tls
+        self._script = list(script)
+        self._otherwise = otherwise or accept()
+        self._news = threading.Condition()
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port: int = self._listener.getsockname()[1]
+        place = f"127.0.0.1:{self.port}/metrics/ingest"
+        self.url = f"https://{place}" if tls else f"http://{place}"
+
+    def __enter__(self) -> Endpoint:  # noqa: PYI034 -- Self is Python 3.11
+        self._start(self._listen)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.closing.set()
+        # A thread that waits in accept() is not woken by close() alone.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._news:
+            for connection in self._open:
+                with suppress(OSError):  # it may be closed by now
+                    connection.shutdown(socket.SHUT_RDWR)
+        for thread in list(self._threads):
+            thread.join(PATIENCE)
+
+    def wait_for(self, count: int) -> list[Request]:
+        """Wait until *count* requests have come; return all."""
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.requests) >= count, PATIENCE), (
+                f"{len(self.requests)} of {count} requests"
+            )
+            return list(self.requests)
+
+    def wait_for_total(self, key: str, total: float) -> None:
+        """Wait until the counter *key* has come to *total*."""
+        with self._news:
+            assert self._news.wait_for(lambda: self.total(key) >= total, PATIENCE), (
+                f"{self.total(key)} of {total}"
+            )
+
+    @property
+    def lines(self) -> list[str]:
+        """Every line of every request that was taken."""
+        return [line for r in list(self.requests) if r.taken for line in r.lines]
+
+    def total(self, key: str) -> float:
+        """Return the sum of a counter over all requests that were taken."""
+        found = [_COUNT.fullmatch(line) for line in self.lines]
+        return sum(float(m[3]) for m in found if m and m[1] == key)
+
+    # -- within --------------------------------------------------------------------
+
+    def _start(self, run: Callable[..., None], *args: object) -> None:
+        thread = threading.Thread(target=run, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with self._news:
+                self.connections += 1
+                self._open.add(connection)
+                number = self.connections
+            self._start(self._serve, connection, number)
+
+    def _serve(self, connection: socket.socket, number: int) -> None:
+        try:
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            while self._exchange(connection, number):
+                pass
+        except OSError:
+            pass  # whoever posts may hang up at any moment
+        finally:
+            with self._news:
+                self._open.discard(connection)
+                connection.close()
+
+    def _exchange(self, connection: socket.socket, number: int) -> bool:
+        with self._news:
+            if self._script and self._script[0].before_reading:
+                return self._script.pop(0).act(connection, self)
+        request = _read(connection, number)
+        if request is None:
+            return False
+        with self._news:
+            verdict = self._script.pop(0) if self._script else self._otherwise
+            request.taken = verdict.taken
+            self.requests.append(request)
+            self._news.notify_all()
+        if verdict.until is not None:
+            assert verdict.until.wait(PATIENCE)
+        return verdict.act(connection, self)
+
+
+def _read(connection: socket.socket, number: int) -> Request | None:
+    stream = b""
+    while b"\r\n\r\n" not in stream:
+        part = connection.recv(65536)
+        if not part:
+            return None
+        stream += part
+    head, _, body = stream.partition(b"\r\n\r\n")
+    first, *rest = head.decode("latin-1").split("\r\n")
+    method, target, _ = first.split(" ")
+    pairs = (line.partition(":") for line in rest)
+    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    while len(body) < int(headers.get("content-length", 0)):
+        part = connection.recv(65536)
+        if not part:
+            return None
+        body += part
+    return Request(method, target, headers, body, number)
+
+
+def refusing_port() -> int:
+    """Return a port of this host where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import enum
+from collections import Counter as Tally
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dtmetrics._record.dimensions import NO_KEY, NO_TEXT, TOO_MANY, Pairs, merge
+from dtmetrics._wire.names import clean_dimension_key
+from tests.values import Lies, Raises
+
+
+def merged(*layers: Pairs) -> tuple[dict[str, str], Tally[str]]:
+    """Merge; return the dimensions and what was refused, by reason."""
+    refused: Tally[str] = Tally()
+
+    def refuse(reason: str) -> None:
+        refused[reason] += 1
+
+    pairs = merge(layers, clean_dimension_key, refuse)
+    assert list(pairs) == sorted(pairs)
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs), refused
+
+
+keys = st.sampled_from("abcde")
+layers = st.lists(
+    st.lists(st.tuples(keys, st.sampled_from(["1", "2", "", None])), max_size=5).map(
+        tuple
+    ),
+    max_size=5,
+)
+
+
+@given(layers)
+def test_precedence(layers: list[Pairs]) -> None:
+    """The more specific wins, the later within a layer; no text takes one away."""
+    expected: dict[str, Any] = {}
+    for layer in layers:
+        expected |= dict(layer)
+    expected = {key: value for key, value in expected.items() if value}
+    assert merged(*layers) == (expected, {})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1, "1"),
+        (1.0, "1.0"),
+        (True, "true"),
+        (Decimal("1.50"), "1.50"),
+        (enum.Enum("Colour", {"RED": "red"})["RED"], "red"),
+        (["a", 1], "['a', 1]"),
+        ("two\nlines\r\n", "two_lines_"),
+        ("\x00\ud800", "_"),
+        ("x" * 1_000_000, "x" * 250),
+        (type("Text", (str,), {})("text"), "text"),
+    ],
+    ids=[
+        "int",
+        "float",
+        "bool",
+        "decimal",
+        "enum",
+        "list",
+        "lines",
+        "invalid",
+        "megabyte",
+        "subclass",
+    ],
+)
+def test_text(value: Any, text: str) -> None:
+    """Any object's text is a value, on one line and cut to the endpoint's limit."""
+    assert merged((("key", value),)) == ({"key": text}, {})
+    assert type(merged((("key", value),))[0]["key"]) is str
+
+
+@pytest.mark.parametrize("value", ["", None, bytearray()])
+def test_no_text(value: Any) -> None:
+    """A dimension without text is left out, and so is the one that it hides."""
+    assert merged((("a", "default"),), (("a", value), ("b", "1"))) == ({"b": "1"}, {})
+
+
+@pytest.mark.parametrize(
+    "value", [Raises(), Lies(), 10**5000], ids=["raises", "lies", "endless"]
+)
+def test_hostile_text(value: Any) -> None:
+    """One that cannot be asked for its text is refused, and hides nothing."""
+    dimensions, refused = merged((("a", "default"),), (("a", value), ("b", "1")))
+    assert dimensions == {"a": "default", "b": "1"}
+    assert refused == {NO_TEXT: 1}
+
+
+def test_collision_after_cleaning() -> None:
+    """Keys that are one after cleaning are one dimension: the last wins."""
+    assert merged((("Tenant Name", 1), ("tenant_name", 2)))[0] == {"tenant_name": "2"}
+    assert merged((("tenant_name", 2), ("Tenant Name", 1)))[0] == {"tenant_name": "1"}
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "...", None, Raises(), Lies()],
+    ids=["", "dots", "none", "raises", "lies"],
+)
+def test_no_key(key: Any) -> None:
+    """A key with nothing valid in it is refused, and spoils nothing else."""
+    assert merged(((key, "x"), ("a", "1"))) == ({"a": "1"}, {NO_KEY: 1})
+
+
+@pytest.mark.parametrize("key", [7, type("Text", (str,), {})("_7"), b"_7"], ids=type)
+def test_foreign_key(key: Any) -> None:
+    """A key that is no plain text counts as its text."""
+    dimensions, refused = merged(((key, "x"),))
+    assert list(dimensions.values()) == ["x"]
+    assert {*map(type, dimensions)} == {str}
+    assert not refused
+
+
+def test_too_many() -> None:
+    """Past 50 the most specific are kept, and the rest is counted."""
+    general = tuple((f"general{i}", i) for i in range(30))
+    special = tuple((f"special{i}", i) for i in range(40))
+    dimensions, refused = merged(general, special)
+    kept = [*special, *general[20:]]
+    assert dimensions == {key: str(value) for key, value in kept}
+    assert refused == {TOO_MANY: 20}
+
+
+def test_no_text_takes_no_room() -> None:
+    """What is left out for want of text does not count among the 50."""
+    general = tuple((f"general{i}", i) for i in range(50))
+    nothing = tuple((f"nothing{i}", None) for i in range(60))
+    dimensions, refused = merged(general, nothing)
+    assert len(dimensions) == 50
+    assert not refused

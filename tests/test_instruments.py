@@ -1,0 +1,516 @@
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dtmetrics._record.instruments import _NOWHERE, Instrument
+from tests.recorder import Recorder
+from tests.values import NUMBERS, REFUSED, Array, Index, Lies, Raises, Wraps, ids
+
+KINDS = ["counter", "gauge", "summary"]
+
+
+def verb_of(instrument: Any) -> Callable[..., None]:
+    """Return the method that records."""
+    for name in ("inc", "record"):
+        if hasattr(instrument, name):
+            return getattr(instrument, name)  # type: ignore[no-any-return]
+    raise AssertionError(instrument)
+
+
+def total_of(recorder: Recorder) -> Any:
+    """Collect one point; return its total."""
+    [point] = recorder.points()
+    return getattr(point.payload, "sum", point.payload[0])
+
+
+@pytest.fixture(params=KINDS)
+def instrument(request: pytest.FixtureRequest, recorder: Recorder) -> Any:
+    """Return an instrument of each kind."""
+    return getattr(recorder.meter, request.param)("name")
+
+
+# -- handles ----------------------------------------------------------------------------
+
+
+def test_repr(recorder: Recorder) -> None:
+    """A handle shows its kind, name and dimensions of its own."""
+    assert repr(recorder.meter.counter("a b")) == "<Counter 'a b'>"
+    bound = recorder.meter.gauge("g", dimensions={"a": 1}).bind(b="x")
+    assert repr(bound) == "<Gauge 'g', a=1, b='x'>"
+    assert bound.name == "g"
+
+
+def test_bind(recorder: Recorder, instrument: Any) -> None:
+    """A bound handle adds its dimensions, and the later binding wins."""
+    bound = instrument.bind(a=1, self=2).bind(a=3, **{"http.route": "/"})
+    assert type(bound) is type(instrument)
+    verb_of(bound)(5)
+    verb_of(bound)(6, a=4)
+    places = {point.identity.dimensions for point in recorder.points()}
+    assert places == {
+        (("a", "3"), ("http.route", "/"), ("self", "2")),
+        (("a", "4"), ("http.route", "/"), ("self", "2")),
+    }
+
+
+def test_handles_share_a_series(recorder: Recorder, instrument: Any) -> None:
+    """However its dimensions are given, a series is one."""
+    verb_of(instrument.bind(a=1).bind(b=2))(1)
+    verb_of(instrument.bind(b=2))(2, a=1)
+    verb_of(instrument)(3, b=2, a=1)
+    verb_of(instrument)(4, B="2", A="1")
+    assert recorder.registry.series_count == 1
+    assert total_of(recorder) == 10
+
+
+def test_copies(recorder: Recorder, instrument: Any) -> None:
+    """What holds a handle can be copied, and the copy records into the same series."""
+    for handle in (instrument, *map(copy.copy, [instrument])):
+        verb_of(handle)(1)
+    [held] = copy.deepcopy([instrument])
+    verb_of(held)(1)
+    assert total_of(recorder) == 3
+
+
+def test_pickle(instrument: Any) -> None:
+    """A handle belongs to its process: pickling it fails, and says so."""
+    with pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(instrument)
+
+
+def test_handles_are_not_left_to_the_collector(instrument: Any) -> None:
+    """A bound handle that is let go is gone at once."""
+    handle = instrument.bind(a=1)
+    verb_of(handle)(1, b=2)
+    gone = weakref.ref(handle)
+    gc.disable()
+    try:
+        del handle
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_million(recorder: Recorder, instrument: Any) -> None:
+    """Recorded into a million times, a series holds its limit and one at most."""
+    verb = verb_of(instrument)
+    most = 0
+    for _ in range(100):
+        for _ in range(10_000):
+            verb(1)
+        most = max(most, len(instrument._series.values))
+    assert most <= instrument._series.limit + 1 <= 513
+    assert total_of(recorder) == 1_000_000
+
+
+# -- dimensions ---------------------------------------------------------------------------
+
+
+def test_equal_values_of_different_types(recorder: Recorder, instrument: Any) -> None:
+    """1, 1.0, True and "1" are equal, or look so; as dimensions they are texts."""
+    verb = verb_of(instrument)
+    for _ in range(2):
+        for value in (1, 1.0, True, "1", "true", None, 0, False):
+            verb(1, a=value)
+    totals = {
+        dict(point.identity.dimensions).get("a"): getattr(
+            point.payload, "sum", point.payload[0]
+        )
+        for point in recorder.points()
+    }
+    assert totals == {"1": 4, "1.0": 2, "true": 4, None: 2, "0": 2, "false": 2}
+
+
+class Equal:
+    """Equal to everything, with the hash of "eu"."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return hash("eu")
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def test_values_that_claim_to_be_equal(recorder: Recorder, instrument: Any) -> None:
+    """Of a value of a dimension only its text counts."""
+    for value in ("eu", Equal("us"), Equal("eu"), "eu", Equal("us")):
+        verb_of(instrument)(1, a=value)
+    assert sorted(dict(p.identity.dimensions)["a"] for p in recorder.points()) == [
+        "eu",
+        "us",
+    ]
+
+
+HOSTILE = {
+    "raises": Raises(),
+    "lies": Lies(),
+    "unhashable": [1],
+    "array": Array(),
+    "endless": 10**5000,
+    "megabyte": "x" * 1_000_000,
+    "lines": "a\nb 1\nc",
+}
+
+
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_values(recorder: Recorder, instrument: Any, value: Any) -> None:
+    """Whatever a dimension is, the record counts, on one line."""
+    for _ in range(3):
+        verb_of(instrument)(2, a=value, b="x")
+    [line] = recorder.lines()
+    assert "b=x" in line
+    assert len(line.splitlines()) == 1
+    assert len(line) < 400
+    assert _NOWHERE.values == []
+    verb_of(instrument)(2, a=value, b="x")
+    assert total_of(recorder) in (2, 8)
+
+
+def test_hostile_keys(recorder: Recorder, instrument: Any) -> None:
+    """A key may be an instance of a subclass of str that raises."""
+
+    class Key(str):
+        __slots__ = ()
+
+        def __len__(self) -> int:
+            raise RuntimeError("hostile")
+
+    verb_of(instrument)(1, **{Key("a"): 1})
+    verb_of(instrument)(1, **{"k" * 1_000_000: 1})
+    assert len(recorder.points()) == 2
+    assert _NOWHERE.values == []
+
+
+def test_dimensions_of_a_mapping(recorder: Recorder) -> None:
+    """What is given as a mapping may have keys that are no text."""
+    counter = recorder.meter.counter("c", dimensions={1: "a", None: "b", "c": None})  # type: ignore[dict-item]
+    counter.inc()
+    counter.inc(2, d=1)
+    assert recorder.lines() == ["c,_=a count,delta=1", "c,_=a,d=1 count,delta=2"]
+
+
+def test_more_than_fifty(recorder: Recorder, instrument: Any) -> None:
+    """Past 50 dimensions those of the call are kept, and the rest is counted."""
+    bound = instrument.bind(**{f"bound{i}": i for i in range(30)})
+    verb_of(bound)(1, **{f"call{i}": i for i in range(40)})
+    [point] = recorder.points()
+    names = [name for name, _ in point.identity.dimensions]
+    assert len(names) == 50
+    assert sum(name.startswith("call") for name in names) == 40
+    assert recorder.registry.refused() == {"more than 50 dimensions": 20}
+
+
+class Text:
+    """An object of a caller's."""
+
+    def __str__(self) -> str:
+        return "text"
+
+
+def test_keeps_no_objects(instrument: Any) -> None:
+    """No object of a caller's is kept by recording with it."""
+    value, key = Text(), type("Key", (str,), {})("key")
+    gone = weakref.ref(value)
+    gone_too = weakref.ref(key)
+    verb_of(instrument)(1, a=value, **{key: 1})
+    del value, key
+    gc.collect()
+    assert gone() is None
+    assert gone_too() is None
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [("a", "x" * 100_000), ("a" * 100_000, "x"), ("a", 1 << 100_000)],
+    ids=["value", "key", "integer"],
+)
+def test_keeps_no_megabytes(instrument: Any, pair: tuple[str, Any]) -> None:
+    """Neither is a long text, by which a cache would grow without limit."""
+    verb_of(instrument)(1, **dict([pair]))
+    assert instrument._lookup.cache_info().currsize == 0
+    verb_of(instrument)(1, a="short")
+    assert instrument._lookup.cache_info().currsize == 1
+    for number in range(2_000):
+        verb_of(instrument)(1, a=number)
+    assert instrument._lookup.cache_info().currsize == 1_024
+
+
+# -- counter ------------------------------------------------------------------------------
+
+
+def test_counter_block(recorder: Recorder) -> None:
+    """A block counts each pass, and says how one failed."""
+    counter = recorder.meter.counter("c")
+    with counter as entered:
+        assert entered is counter
+    with pytest.raises(KeyError), counter:
+        raise KeyError
+    assert recorder.lines() == [
+        "c count,delta=1",
+        "c,error.type=KeyError count,delta=1",
+    ]
+
+
+def test_counter_decorates(recorder: Recorder) -> None:
+    """A decorated function counts each call that ends."""
+
+    @recorder.meter.counter("c")
+    def half(number: int) -> float:
+        return number / 2
+
+    assert half(4) == 2
+    with pytest.raises(TypeError):
+        half("x")  # type: ignore[arg-type]
+    assert recorder.lines() == [
+        "c count,delta=1",
+        "c,error.type=TypeError count,delta=1",
+    ]
+
+
+# -- gauge --------------------------------------------------------------------------------
+
+moves = st.floats(-1e300, 1e300) | st.integers(-(10**30), 10**30)
+gauge_steps = st.lists(
+    st.tuples(st.sampled_from(["set", "inc", "dec"]), moves)
+    | st.tuples(st.sampled_from(["refused", "number"]), st.integers(0, 10**6))
+    | st.sampled_from([("fold", 0), ("drain", 0), ("remove", 0)]),
+    max_size=40,
+)
+
+
+@given(gauge_steps, st.sampled_from([{}, {"a": 1}]))
+def test_gauge_replays(steps: list[tuple[str, Any]], dimensions: Any) -> None:
+    """Set, inc, dec and remove do what they do to a plain number."""
+    recorder = Recorder()
+    gauge = recorder.meter.gauge("g")
+    level: int | float | None = None
+    refused = 0
+    for step, value in [*steps, ("drain", 0)]:
+        if step == "set":
+            gauge.set(value, **dimensions)
+            level = value
+        elif step == "inc":
+            gauge.inc(value, **dimensions)
+            level = (level or 0) + value
+        elif step == "dec":
+            gauge.dec(value, **dimensions)
+            level = (level or 0) - value
+        elif step == "number":
+            number, plain = NUMBERS[value % len(NUMBERS)]
+            gauge.set(number, **dimensions)
+            gauge.dec(number, **dimensions)
+            gauge.dec(number, **dimensions)
+            level = plain - plain - plain
+        elif step == "refused":
+            bad, _ = REFUSED[value % len(REFUSED)]
+            # The size of an integer that is set is judged late: see below.
+            verbs = [gauge.inc, gauge.dec, gauge.set][: 2 + (type(bad) is not int)]
+            for verb in verbs:
+                verb(bad, **dimensions)
+            refused += len(verbs)
+        elif step == "remove":
+            gauge._find(dimensions).fold_if_free()  # so that it says what it refuses
+            gauge.remove(**dimensions)
+            level = None
+        elif step == "fold":
+            gauge._find(dimensions).fold_if_free()
+        else:
+            shown = [point.payload[0] for point in recorder.points()]
+            assert shown == ([] if level is None else [level])
+            assert sum(recorder.registry.refused().values()) == refused
+
+
+@pytest.mark.parametrize(("value", "number"), NUMBERS, ids=ids(NUMBERS))
+def test_gauge_accepts(recorder: Recorder, value: Any, number: Any) -> None:
+    """What is a number in Python is shown as the int or float that it is."""
+    first, second = recorder.meter.gauge("a"), recorder.meter.gauge("b")
+    first.set(value)
+    second.inc(0)
+    second.set(value)
+    shown = [point.payload[0] for point in recorder.points()]
+    assert shown == [number, number]
+    assert {*map(type, shown)} <= {int, float}
+    assert recorder.registry.refused() == {}
+
+
+@pytest.mark.parametrize(("value", "reason"), REFUSED, ids=ids(REFUSED))
+@pytest.mark.parametrize("moved", [False, True])
+def test_gauge_keeps_the_last_good(
+    recorder: Recorder, value: Any, reason: str, moved: bool
+) -> None:
+    """What is no finite number is refused at once, and the value before stays."""
+    gauge = recorder.meter.gauge("g")
+    if moved:
+        gauge.inc(1)
+    gauge.set(5)
+    gauge.set(value)
+    if type(value) is not int or moved:
+        assert recorder.lines() == ["g gauge,5"]
+    else:  # whose size is seen at the collection
+        assert recorder.lines() == []
+    assert recorder.registry.refused() == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        (2, 8),
+        (2.5, 7.5),
+        (True, 9),
+        (Index(3), 7),
+        (Wraps(5), 5),
+        ("1", 10),
+        (None, 10),
+    ],
+    ids=["int", "float", "bool", "index", "wraps", "text", "none"],
+)
+def test_gauge_dec(recorder: Recorder, amount: Any, shown: float) -> None:
+    """Less is less, also of numbers that cannot be negated; and never more."""
+    gauge = recorder.meter.gauge("g")
+    gauge.set(10)
+    gauge.dec(amount)
+    assert recorder.points()[0].payload[0] == shown
+
+
+def test_gauge_stays(recorder: Recorder) -> None:
+    """A gauge is sent every interval, until it is removed; set again, it is back."""
+    gauge = recorder.meter.gauge("g")
+    gauge.set(5)
+    gauge.inc(1, a=1)
+    for _ in range(3):
+        assert recorder.lines() == ["g gauge,5", "g,a=1 gauge,1"]
+    gauge.remove()
+    assert recorder.lines() == ["g,a=1 gauge,1"]
+    gauge.remove(a=1)
+    gauge.remove(a=2)
+    assert recorder.lines() == []
+    gauge.set(6)
+    gauge.inc(1, a=1)
+    assert recorder.lines() == ["g gauge,6", "g,a=1 gauge,1"]
+
+
+def test_gauge_removes_its_own() -> None:
+    """Removing what has no series of its own takes none from others."""
+    recorder = Recorder(max_series_per_metric=1)
+    gauge = recorder.meter.gauge("g")
+    gauge.set(1, a=1)
+    gauge.set(2, a=2)
+    gauge.remove(a=3)
+    gauge.remove(a=2)
+    assert recorder.lines() == ["g,a=1 gauge,1", "g,dtmetrics.overflow=true gauge,2"]
+
+
+def test_gauge_removes_in_context(recorder: Recorder) -> None:
+    """In a context it is the context's series that is removed."""
+    gauge = recorder.meter.gauge("g")
+    gauge.set(1)
+    with recorder.registry.context(a=1):
+        gauge.set(2)
+        gauge.remove()
+    assert recorder.lines() == ["g gauge,1"]
+
+
+def test_gauge_counts_who_is_inside(recorder: Recorder) -> None:
+    """As a block and as a decorator a gauge shows how many are inside now."""
+    gauge = recorder.meter.gauge("g")
+
+    @gauge
+    def depth(number: int) -> list[str]:
+        return depth(number - 1) if number > 1 else recorder.lines()
+
+    with gauge as entered:
+        assert entered is gauge
+        with gauge:
+            assert recorder.lines() == ["g gauge,2"]
+            assert depth(3) == ["g gauge,5"]
+    assert recorder.lines() == ["g gauge,0"]
+    with pytest.raises(RecursionError):
+        depth(10**9)
+    assert recorder.lines() == ["g gauge,0"]
+
+
+def test_gauge_blocks_across_a_start(recorder: Recorder) -> None:
+    """A block entered before recording began takes nothing off below zero."""
+    registry, gauge = recorder.registry, recorder.meter.gauge("g")
+    registry.stop()
+
+    @gauge
+    def restart() -> None:
+        registry.start(registry.settings, lambda: True)
+
+    with gauge:
+        registry.start(registry.settings, lambda: True)
+    assert recorder.lines() == []
+    with gauge:
+        with gauge:
+            restart()
+            gauge.inc(0)
+        assert recorder.lines() == ["g gauge,0"]
+        with gauge:
+            assert recorder.lines() == ["g gauge,1"]
+    assert recorder.lines() == ["g gauge,0"]
+
+
+def test_gauge_blocks_across_a_fork(recorder: Recorder) -> None:
+    """In a child a block that its parent entered takes nothing off."""
+    gauge = recorder.meter.gauge("g")
+
+    @gauge
+    def fork() -> None:
+        recorder.registry.reset_after_fork()
+        gauge.inc(0)
+
+    with gauge:
+        fork()
+        assert recorder.lines() == ["g gauge,0"]
+    assert recorder.lines() == ["g gauge,0"]
+
+
+def test_gauge_decorates_in_context(recorder: Recorder) -> None:
+    """A call that ends takes off where it began, in whatever context it ends."""
+    gauge = recorder.meter.gauge("g")
+
+    @gauge
+    def numbers() -> Any:
+        yield 1
+
+    with recorder.registry.context(a=1):
+        running = numbers()
+        next(running)
+    assert recorder.lines() == ["g,a=1 gauge,1"]
+    assert list(running) == []
+    assert recorder.lines() == ["g,a=1 gauge,0"]
+
+
+# -- summary ------------------------------------------------------------------------------
+
+
+def test_summary(recorder: Recorder) -> None:
+    """A summary says least, most, sum and count of each interval."""
+    summary = recorder.meter.summary("s")
+    for value in (3, 1.5, 2):
+        summary.record(value)
+    assert recorder.lines() == ["s gauge,min=1.5,max=3,sum=6.5,count=3"]
+    assert recorder.lines() == []
+
+
+def test_slots(instrument: Instrument) -> None:
+    """A handle is small."""
+    assert not hasattr(instrument, "__dict__")
+    assert sys.getsizeof(instrument) < 120

@@ -1,0 +1,465 @@
+from __future__ import annotations
+
+import math
+from collections import Counter as Tally
+from collections.abc import Callable
+from threading import Lock, Thread
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dtmetrics._record.series import (
+    LEFT,
+    CounterSeries,
+    GaugeSeries,
+    Level,
+    Series,
+    SummarySeries,
+)
+from dtmetrics._wire.line import identify
+from dtmetrics._wire.point import CountDelta, GaugeSummary, GaugeValue
+from tests.values import NOT_FINITE, NUMBERS, REFUSED, Index, Sneaks, ids
+
+LIMIT = 8
+
+FOLD, DRAIN = object(), object()
+
+
+def series_of(kind: type[Series], limit: int = LIMIT) -> tuple[Any, Tally[str]]:
+    """Return a series, wired, and what it refuses, by reason."""
+    refused: Tally[str] = Tally()
+
+    def refuse(reason: str) -> None:
+        refused[reason] += 1
+
+    series = kind(identify("key", ()), Lock(), refuse, limit)
+    series.wire()
+    return series, refused
+
+
+def record(series: Any, *values: Any) -> None:
+    """Record as a handle does."""
+    for value in values:
+        series.buffer.append(value)
+        if len(series.buffer) > series.limit:
+            series.fold_if_free()
+
+
+def drain(series: Any) -> Any:
+    """Drain as the registry does."""
+    with series.lock:
+        return series.drain()
+
+
+finite = st.floats(-1e300, 1e300) | st.integers(-(10**40), 10**40)
+# By their places, because hypothesis would ask hostile ones for their hash.
+values = (
+    finite.map(lambda number: (number, number, ""))
+    | st.sampled_from(range(len(NUMBERS))).map(lambda place: (*NUMBERS[place], ""))
+    | st.sampled_from(range(len(REFUSED))).map(
+        lambda place: (REFUSED[place][0], None, REFUSED[place][1])
+    )
+)
+steps = st.lists(values | st.sampled_from([FOLD, DRAIN]), max_size=40)
+
+
+# -- counters -------------------------------------------------------------------------
+
+
+@given(steps)
+def test_counter_adds_up(steps: list[Any]) -> None:
+    """However recording, folding and draining mix, the deltas sum up what counts."""
+    series, refused = series_of(CounterSeries)
+    good: list[int | float] = []
+    bad: Tally[str] = Tally()
+    deltas = []
+    for step in [*steps, DRAIN]:
+        if step is FOLD:
+            series.fold_if_free()
+        elif step is DRAIN:
+            payload = drain(series)
+            deltas += [payload.delta] if payload else []
+        else:
+            value, number, reason = step
+            record(series, value)
+            if number is not None and number < 0:
+                reason = "negative increment"
+            if reason:
+                bad[reason] += 1
+            else:
+                good.append(number)
+    assert all(type(delta) in (int, float) and delta > 0 for delta in deltas)
+    assert refused == bad
+    if all(type(number) is int for number in good):
+        assert sum(deltas) == sum(good)
+    else:
+        assert math.fsum(deltas) == pytest.approx(math.fsum(good), rel=1e-13, abs=0)
+
+
+@given(st.lists(st.integers(0, 10**305), max_size=30))
+def test_counter_keeps_integers(amounts: list[int]) -> None:
+    """Integers stay integers, exact whatever their size."""
+    series, refused = series_of(CounterSeries)
+    record(series, *amounts)
+    total = sum(amounts)
+    assert drain(series) == (CountDelta(total) if total else None)
+    assert not refused
+
+
+@given(st.lists(st.floats(0, 1e290), max_size=500))
+def test_counter_sums_floats_exactly(amounts: list[float]) -> None:
+    """Within one fold a sum of floats is rounded once."""
+    series, _ = series_of(CounterSeries, limit=500)
+    record(series, *amounts)
+    total = math.fsum(amounts)
+    assert drain(series) == (CountDelta(total) if total else None)
+
+
+def test_counter_of_nothing() -> None:
+    """Nothing is said of a counter that did not grow."""
+    series, _ = series_of(CounterSeries)
+    assert drain(series) is None
+    record(series, 0, 0.0, -0.0)
+    assert drain(series) is None
+    record(series, 2)
+    assert drain(series) == CountDelta(2)
+    assert drain(series) is None
+
+
+def test_counter_beyond_a_double() -> None:
+    """An increment that takes the total beyond a double is refused, and no other."""
+    series, refused = series_of(CounterSeries)
+    record(series, 1.5e308, 1.5e308, 1)
+    assert drain(series) == CountDelta(1.5e308)
+    assert refused == {NOT_FINITE: 1}
+    record(series, 1.5e308)
+    series.fold_if_free()
+    record(series, 10**308, 2)
+    assert drain(series).delta == 1.5e308
+    assert refused == {NOT_FINITE: 2}
+
+
+def test_counter_with_a_sneak() -> None:
+    """A delta is never negative, whatever an object says of itself."""
+    series, refused = series_of(CounterSeries)
+    record(series, 5, Sneaks(), 6)
+    assert drain(series) == CountDelta(11)
+    assert refused == {"not a number": 1}
+
+
+# -- summaries ------------------------------------------------------------------------
+
+
+@given(steps)
+@example([(1.7e308, 1.7e308, ""), (1.7e308, None, NOT_FINITE), (5, 5, "")])
+def test_summary_sums_up(steps: list[Any]) -> None:
+    """However recording, folding and draining mix, each interval is summed up."""
+    series, refused = series_of(SummarySeries)
+    good: list[int | float] = []
+    bad: Tally[str] = Tally()
+    for step in [*steps, DRAIN]:
+        if step is FOLD:
+            series.fold_if_free()
+        elif step is DRAIN:
+            summary = drain(series)
+            assert refused == bad
+            if not good:
+                assert summary is None
+                continue
+            assert (summary.min, summary.max) == (min(good), max(good))
+            assert summary.count == len(good)
+            error = abs(math.fsum([summary.sum, *(-number for number in good)]))
+            assert error <= 1e-14 * math.fsum(map(abs, good))
+            assert {*map(type, summary)} <= {int, float}
+            good = []
+        else:
+            value, number, reason = step
+            record(series, value)
+            if reason:
+                bad[reason] += 1
+            else:
+                good.append(number)
+
+
+@given(st.lists(finite, min_size=1, max_size=500))
+def test_summary_is_exact(numbers: list[int | float]) -> None:
+    """Within one fold the sum is rounded once, and integers not at all."""
+    series, _ = series_of(SummarySeries, limit=500)
+    record(series, *numbers)
+    whole = all(type(number) is int for number in numbers)
+    total = sum(numbers) if whole else math.fsum(numbers)
+    assert drain(series) == GaugeSummary(
+        min(numbers), max(numbers), total, len(numbers)
+    )
+    assert drain(series) is None
+
+
+def test_summary_of_foreign_floats() -> None:
+    """Numbers of other libraries are added up as exactly as our own."""
+    series, _ = series_of(SummarySeries, limit=2_000)
+    record(series, *(Index(1) if i == 500 else 1234567890.123 for i in range(1_001)))
+    total = math.fsum([1, *[1234567890.123] * 1_000])
+    assert drain(series) == GaugeSummary(1, 1234567890.123, total, 1_001)
+
+
+def test_summary_beyond_a_double() -> None:
+    """A value that takes the sum beyond a double is refused as a whole."""
+    series, refused = series_of(SummarySeries)
+    record(series, 1e308, 1.7e308, 2e307)
+    assert drain(series) == GaugeSummary(2e307, 1e308, 1.2e308, 2)
+    record(series, 1e308)
+    series.fold_if_free()
+    record(series, 1.5e308)
+    assert drain(series) == GaugeSummary(1e308, 1e308, 1e308, 1)
+    assert refused == {NOT_FINITE: 2}
+
+
+# -- gauges ---------------------------------------------------------------------------
+
+
+@given(
+    st.lists(
+        values
+        | finite.map(Level)
+        | st.sampled_from([LEFT, FOLD, DRAIN])
+        | st.tuples(st.just("set"), finite),
+        max_size=40,
+    )
+)
+def test_gauge_replays(steps: list[Any]) -> None:
+    """A gauge shows what a plain number would, moved and set in the same order."""
+    series, refused = series_of(GaugeSeries)
+    level: int | float | None = None
+    bad: Tally[str] = Tally()
+    for step in [*steps, DRAIN]:
+        if step is FOLD:
+            series.fold_if_free()
+        elif step is DRAIN:
+            assert drain(series) == (None if level is None else GaugeValue(level))
+            assert refused == bad
+        elif type(step) is Level:
+            level = step.value
+            record(series, step)
+        elif step is LEFT:
+            level = level - 1 if level is not None and level >= 1 else level
+            record(series, LEFT)
+        elif len(step) == 2:  # set, and its value
+            series.value = level = step[1]
+            record(series, Level(level))
+        else:
+            value, number, reason = step
+            record(series, value)
+            if reason:
+                bad[reason] += 1
+            else:
+                level = (level or 0) + number
+
+
+@given(finite, st.lists(finite, max_size=20))
+def test_gauge_moves_from_where_it_was_set(first: float, moves: list[float]) -> None:
+    """The first move starts from the value that was stored without a list."""
+    series, _ = series_of(GaugeSeries)
+    series.value = first
+    record(series, *moves)
+    assert drain(series) == GaugeValue(sum_in_order(first, moves))
+    assert drain(series) == GaugeValue(sum_in_order(first, moves))
+
+
+def sum_in_order(first: float, moves: list[float]) -> float:
+    """Add up naively: sum() compensates from CPython 3.12 on."""
+    for move in moves:
+        first += move
+    return first
+
+
+def test_gauge_beyond_a_double() -> None:
+    """A level beyond a double is refused, and the one before stays."""
+    series, refused = series_of(GaugeSeries)
+    record(series, Level(1.5e308), 1.5e308, Level(10**400), 10**400)
+    assert drain(series) == GaugeValue(1.5e308)
+    assert refused == {NOT_FINITE: 3}
+
+
+def test_gauge_set_beyond_a_double() -> None:
+    """A stored integer without a double is refused once, and nothing is shown."""
+    series, refused = series_of(GaugeSeries)
+    series.value = 10**400
+    assert drain(series) is None
+    assert drain(series) is None
+    assert refused == {NOT_FINITE: 1}
+
+
+def test_gauge_refuses_only() -> None:
+    """A gauge that was never told a number shows none."""
+    series, _ = series_of(GaugeSeries)
+    record(series, "x", None)
+    assert drain(series) is None
+
+
+# -- all kinds ------------------------------------------------------------------------
+
+KINDS = [CounterSeries, SummarySeries, GaugeSeries]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("limit", [1, 64])
+def test_holds_little(kind: type[Series], limit: int) -> None:
+    """A series that is hit without end never holds more than its limit and one."""
+    series, _ = series_of(kind, limit)
+    most = 0
+    for _ in range(10_000):
+        record(series, 1)
+        most = max(most, len(series.values))
+    assert most <= limit + 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("value", "reason"), REFUSED, ids=ids(REFUSED))
+def test_refuses(kind: type[Series], value: Any, reason: str) -> None:
+    """What is no finite number is refused, counted once, and spoils nothing else."""
+    series, refused = series_of(kind)
+    record(series, 2, value, 3)
+    assert drain(series) in (CountDelta(5), GaugeSummary(2, 3, 5, 2), GaugeValue(5))
+    assert refused == {reason: 1}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("value", "number"), NUMBERS, ids=ids(NUMBERS))
+def test_accepts(kind: type[Series], value: Any, number: Any) -> None:
+    """What is a number in Python counts as the int or float that it is."""
+    series, refused = series_of(kind)
+    record(series, value)
+    payload = drain(series)
+    alone = (number, number, number, 1) if kind is SummarySeries else (number,)
+    assert payload is None if kind is CounterSeries and not number else payload == alone
+    assert {*map(type, payload or ())} <= {int, float}
+    assert not refused
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_forgets_after_fork(kind: type[Series]) -> None:
+    """A reset forgets all values; whoever was in the middle of recording is ignored."""
+    series, _ = series_of(kind)
+    record(series, 5)
+    before = series.buffer
+    series.lock.acquire()
+    series.reset(Lock())
+    before.append(7)  # a record that a forking signal handler interrupted
+    assert series.buffer is None
+    assert drain(series) is None
+    series.wire()
+    record(series, 2)
+    assert drain(series) in (CountDelta(2), GaugeSummary(2, 2, 2, 1), GaugeValue(2))
+
+
+def test_fold_interrupted_by_a_fork() -> None:
+    """A fold in which a signal handler forks ends well in the child, and in vain."""
+    series, _ = series_of(CounterSeries)
+    record(series, 5, Then(1, lambda: series.reset(Lock())))
+    series.fold_if_free()
+    assert series.lock.acquire(blocking=False)
+    assert series.drain() is None
+
+
+# -- one folds at a time ----------------------------------------------------------------
+
+
+class Then(Index):
+    """A number that does something while it is folded."""
+
+    def __init__(self, value: int, action: Callable[[], object]) -> None:
+        super().__init__(value)
+        self.action = action
+
+    def __index__(self) -> int:
+        self.action()
+        return self.value
+
+
+def check_fold_gives_way(kind: type[CounterSeries]) -> None:
+    """Fold while somebody else is at it."""
+    series, _ = series_of(kind, limit=3)
+    with series.lock:
+        other = Thread(target=record, args=(series, *[1] * 10))
+        other.start()
+        other.join(30)
+        assert not other.is_alive(), "it must not wait"
+        assert len(series.values) == 10, "it must not fold"
+    record(series, 1)
+    assert len(series.values) == 1
+    assert drain(series) == CountDelta(11)
+
+
+def check_fold_inside_drain(kind: type[CounterSeries]) -> None:
+    """Fold in the middle of a drain, as another thread might."""
+    series, _ = series_of(kind)
+    record(series, 1, Then(10, lambda: series.fold_if_free()), 100)
+    assert drain(series) == CountDelta(111)
+    assert drain(series) is None
+
+
+def check_record_inside(kind: type[CounterSeries]) -> None:
+    """Record in the middle of a drain and of a fold, as another thread might."""
+    series, _ = series_of(kind)
+    buffer = series.buffer
+    record(series, Then(10, lambda: buffer.append(1)))
+    assert drain(series) == CountDelta(10)
+    record(series, Then(20, lambda: buffer.append(2)))
+    series.fold_if_free()
+    buffer.append(100)
+    assert drain(series) == CountDelta(123)
+
+
+CHECKS = [check_fold_gives_way, check_fold_inside_drain, check_record_inside]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_one_folds_at_a_time(check: Callable[[type[Series]], None]) -> None:
+    """Nothing is lost or doubled where recording, folding and draining overlap."""
+    check(CounterSeries)
+
+
+class Unlocked(CounterSeries):
+    """Folds whether or not somebody else does."""
+
+    __slots__ = ()
+
+    def fold_if_free(self) -> None:
+        count = len(self.values)
+        self.values[:count] = self._fold(self.values[:count])
+
+
+class Swapping(CounterSeries):
+    """Takes the list away, and puts a new one in its place."""
+
+    __slots__ = ()
+
+    def _take(self) -> list[Any]:
+        chunk, self.values = self.values, []
+        self.buffer = self.values
+        return self._fold(chunk)
+
+
+class Clearing(CounterSeries):
+    """Clears what has come in the meantime as well."""
+
+    __slots__ = ()
+
+    def _take(self) -> list[Any]:
+        chunk = self._fold(self.values[:])
+        self.values.clear()
+        return chunk
+
+
+@pytest.mark.parametrize("kind", [Unlocked, Swapping, Clearing])
+def test_the_checks_notice(kind: type[CounterSeries]) -> None:
+    """Each way to fold that is wrong is noticed by one of the checks above."""
+    noticed = 0
+    for check in CHECKS:
+        try:
+            check(kind)
+        except AssertionError:
+            noticed += 1
+    assert noticed
