@@ -153,7 +153,7 @@ class Endpoint:
         place = f"127.0.0.1:{self.port}/metrics/ingest"
         self.url = f"https://{place}" if tls else f"http://{place}"
 
-    def __enter__(self) -> Endpoint:  # noqa: PYI034 -- Self is Python 3.11
+    def __enter__(self) -> Endpoint:
         self._start(self._listen)
         return self
 

@@ -62,7 +62,7 @@ class Line(NamedTuple):
     timestamp: int | None
 
 
-class NotALine(Exception):  # noqa: N818 -- it reads as what it says
+class NotALine(Exception):
     """Why a text is no line of the protocol."""
 
 

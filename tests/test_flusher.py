@@ -601,7 +601,7 @@ def test_retry_after_is_kept() -> None:
 def test_collects_while_the_endpoint_rests() -> None:
     """A long pause that was asked for stops sending, not collecting."""
     asked = ExportResult(Outcome.KEEP, reason="status 429", retry_after=300.0)
-    plan = (lambda: rig.inc(),) * 7  # noqa: PLW0108 -- there is no rig yet
+    plan = (lambda: rig.inc(),) * 7
     rig = Rig(asked, plan=plan, interval=60.0)
     assert rig.run() == [30.0, 60.0, 60.0, 60.0, 60.0, 60.0, 30.0, 30.0]
     assert len(rig.exporter.bodies) == 1 + 6
