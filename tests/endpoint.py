@@ -233,8 +233,12 @@ class Endpoint:
 
     def _exchange(self, connection: socket.socket, number: int) -> bool:
         with self._news:
-            if self._script and self._script[0].before_reading:
-                return self._script.pop(0).act(connection, self)
+            early = self._script and self._script[0].before_reading
+            verdict = self._script.pop(0) if early else None
+        if verdict is not None:
+            # Once something came, the other side has certainly connected.
+            connection.recv(1, socket.MSG_PEEK)
+            return verdict.act(connection, self)
         request = _read(connection, number)
         if request is None:
             return False
