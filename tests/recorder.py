@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dtmetrics._record.meter import Meters
-from dtmetrics._record.registry import Recording, Registry
+from dtmetrics._record.recording import Recording
+from dtmetrics._record.registry import Registry
 from dtmetrics._wire.line import encode
 from dtmetrics._wire.point import DataPoint, Payload
 

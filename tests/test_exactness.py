@@ -110,7 +110,7 @@ def test_threads(rounds: int) -> None:
     assert collector.totals["s"] == 8 * rounds * (rounds - 1) // 2
     assert collector.counts["s"] == 8 * rounds
     assert recorder.lines() == [f"g gauge,{-8 * rounds}"]
-    assert recorder.registry.refused() == {}
+    assert recorder.registry.refusals.total() == {}
 
 
 @pytest.mark.parametrize("threads", [50, pytest.param(200, marks=pytest.mark.slow)])
@@ -163,7 +163,7 @@ def test_refusals_of_threads(recorder: Recorder, rounds: int) -> None:
     with Collector(recorder):
         in_threads(4, work)
     count = 4 * (rounds // 10)
-    assert recorder.registry.refused() == {
+    assert recorder.registry.refusals.total() == {
         "not finite": count,
         "negative increment": count,
     }
@@ -403,7 +403,7 @@ def test_finalisers(times: int) -> None:
         gc.set_threshold(*before)
     assert finalised == times
     assert collector.totals["c"] == 4 * times
-    assert recorder.registry.refused() == {"negative increment": times}
+    assert recorder.registry.refusals.total() == {"negative increment": times}
 
 
 # -- forks ------------------------------------------------------------------------------
@@ -444,7 +444,7 @@ def child_of(recorder: Recorder) -> Callable[[], list[str]]:
             summary.record(2)
         gauge.set("x")  # type: ignore[arg-type]
         lines = recorder.lines()
-        return [*lines, json.dumps(recorder.registry.refused())]
+        return [*lines, json.dumps(recorder.registry.refusals.total())]
 
     return work
 
@@ -483,7 +483,7 @@ def test_fork_under_load(recorder: Recorder, forks: int) -> None:
         for thread in threads:
             thread.join()
     assert collector.totals["c"] == 2 * sum(recorded)
-    assert recorder.registry.refused() == {"negative increment": sum(recorded)}
+    assert recorder.registry.refusals.total() == {"negative increment": sum(recorded)}
 
 
 @contextmanager
@@ -520,7 +520,7 @@ def test_fork_while_locks_are_held(recorder: Recorder) -> None:
     families = list(registry._families.values())
     with holding(
         registry._lock,
-        registry._refusals_lock,
+        registry.refusals._lock,
         registry._key._free,
         registry._dimension_key._free,
         *(family.lock for family in families),

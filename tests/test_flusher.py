@@ -16,7 +16,8 @@ from dtmetrics._deliver.flusher import Flusher
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._deliver.turn import Turn
 from dtmetrics._record.meter import Meters
-from dtmetrics._record.registry import Recording, Registry
+from dtmetrics._record.recording import Recording
+from dtmetrics._record.registry import Registry
 from tests.endpoint import PATIENCE
 from tests.recorder import MOMENT
 

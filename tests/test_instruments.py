@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._record.instruments import _NOWHERE, Instrument
+from dtmetrics._record.handle import _NOWHERE, Instrument
 from tests.recorder import Recorder
 from tests.values import NUMBERS, REFUSED, Array, Index, Lies, Raises, Wraps, ids
 
@@ -213,7 +213,7 @@ def test_more_than_fifty(recorder: Recorder, instrument: Any) -> None:
     names = [name for name, _ in point.identity.dimensions]
     assert len(names) == 50
     assert sum(name.startswith("call") for name in names) == 40
-    assert recorder.registry.refused() == {"more than 50 dimensions": 20}
+    assert recorder.registry.refusals.total() == {"more than 50 dimensions": 20}
 
 
 class Text:
@@ -333,7 +333,7 @@ def test_gauge_replays(steps: list[tuple[str, Any]], dimensions: Any) -> None:
         else:
             shown = [point.payload[0] for point in recorder.points()]
             assert shown == ([] if level is None else [level])
-            assert sum(recorder.registry.refused().values()) == refused
+            assert sum(recorder.registry.refusals.total().values()) == refused
 
 
 @pytest.mark.parametrize(("value", "number"), NUMBERS, ids=ids(NUMBERS))
@@ -346,7 +346,7 @@ def test_gauge_accepts(recorder: Recorder, value: Any, number: Any) -> None:
     shown = [point.payload[0] for point in recorder.points()]
     assert shown == [number, number]
     assert {*map(type, shown)} <= {int, float}
-    assert recorder.registry.refused() == {}
+    assert recorder.registry.refusals.total() == {}
 
 
 @pytest.mark.parametrize(("value", "reason"), REFUSED, ids=ids(REFUSED))
@@ -364,7 +364,7 @@ def test_gauge_keeps_the_last_good(
         assert recorder.lines() == ["g gauge,5"]
     else:  # whose size is seen at the collection
         assert recorder.lines() == []
-    assert recorder.registry.refused() == {reason: 1}
+    assert recorder.registry.refusals.total() == {reason: 1}
 
 
 @pytest.mark.parametrize(

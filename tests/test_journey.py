@@ -61,9 +61,9 @@ def test_journey(endpoint: Endpoint) -> None:
         get_meter("shop.jobs").counter("jobs.run").inc()
 
     assert flush()
-    (request,) = endpoint.requests
-    assert all(",dt.metrics.source=dtmetrics," in line for line in request.lines)
-    assert shown(request.lines) == [
+    data, meanings = endpoint.requests
+    assert all(",dt.metrics.source=dtmetrics," in line for line in data.lines)
+    assert shown(data.lines) == [
         "cart.value,team=shop gauge,min=0.5,max=9.5,sum=10,count=2 T",
         "jobs.run,team=shop,tenant=acme count,delta=1 T",
         'orders.placed,region="eu west",team=shop count,delta=5 T',
@@ -72,9 +72,15 @@ def test_journey(endpoint: Endpoint) -> None:
         "queue.depth,team=shop gauge,12 T",
     ]
 
+    assert sorted(meanings.lines) == [
+        "#cart.value gauge dt.meta.unit=EUR",
+        '#orders.placed count dt.meta.unit=Count,dt.meta.description="Orders taken"',
+    ]
+
     eu.inc()
     assert flush()
-    assert shown(endpoint.requests[1].lines) == [
+    assert len(endpoint.requests) == 3
+    assert shown(endpoint.requests[2].lines) == [
         'orders.placed,region="eu west",team=shop count,delta=1 T',
         "pool.size,team=shop gauge,7 T",
         "queue.depth,team=shop gauge,12 T",
@@ -113,12 +119,12 @@ def test_timer(endpoint: Endpoint) -> None:
 def test_by_itself(endpoint: Endpoint) -> None:
     """With an interval nobody has to flush: the first record starts the thread."""
     configure(endpoint=endpoint.url, interval=0.02)
-    counter("orders.placed").inc()
-    endpoint.wait_for_total("orders.placed", 1)
-    counter("orders.placed").inc(2)
-    endpoint.wait_for_total("orders.placed", 3)
+    counter("jobs.done").inc()
+    endpoint.wait_for_total("jobs.done", 1)
+    counter("jobs.done").inc(2)
+    endpoint.wait_for_total("jobs.done", 3)
     assert shutdown()
-    assert endpoint.total("orders.placed") == 3
+    assert endpoint.total("jobs.done") == 3
 
 
 def test_outage(caplog: pytest.LogCaptureFixture) -> None:
@@ -128,14 +134,14 @@ def test_outage(caplog: pytest.LogCaptureFixture) -> None:
         configure(endpoint=endpoint.url, interval=None)
         answers = []
         for _ in range(3):
-            counter("orders.placed").inc()
+            counter("jobs.done").inc()
             answers.append(flush())
             assert stats().waiting == len(answers)
-        counter("orders.placed").inc()
+        counter("jobs.done").inc()
         answers.append(flush())
         assert shutdown()
     assert answers == [False, False, False, True]
-    assert endpoint.total("orders.placed") == 4
+    assert endpoint.total("jobs.done") == 4
     moments = [line.rpartition(" ")[2] for line in endpoint.lines]
     assert moments == sorted(moments)
     assert moments[0] == endpoint.requests[0].lines[0].rpartition(" ")[2]
@@ -148,7 +154,7 @@ def test_refused_lines(caplog: pytest.LogCaptureFixture) -> None:
     """A refused line is counted and named; the rest of its body is not sent again."""
     with Endpoint(partly(1, 1, [(2, "invalid metric key")])) as endpoint:
         configure(endpoint=endpoint.url, interval=None)
-        counter("orders.placed").inc()
+        counter("jobs.done").inc()
         counter("orders.lost").inc()
         assert flush()
         assert shutdown()
@@ -169,7 +175,7 @@ def test_environment_and_token(
     )
     monkeypatch.setenv("DT_METRICS_INGEST_API_TOKEN", "dt0c01.public.secret\n")
     configure(interval=None)
-    counter("orders.placed").inc()
+    counter("jobs.done").inc()
     assert flush()
     (request,) = endpoint.requests
     assert request.target == "/e/abc/api/v2/metrics/ingest"
@@ -188,7 +194,7 @@ def test_nothing_without_configure(endpoint: Endpoint) -> None:
 def test_many_threads(endpoint: Endpoint) -> None:
     """Whatever threads record at once, every count arrives once."""
     configure(endpoint=endpoint.url, interval=0.01)
-    orders = counter("orders.placed")
+    orders = counter("jobs.done")
 
     def work() -> None:
         for _ in range(5_000):
@@ -200,6 +206,6 @@ def test_many_threads(endpoint: Endpoint) -> None:
     for worker in workers:
         worker.join()
     assert shutdown()
-    assert endpoint.total("orders.placed") == 20_000
+    assert endpoint.total("jobs.done") == 20_000
     told = stats()
     assert told.collected == told.accepted == len(endpoint.lines)

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._wire.metadata import DESCRIPTION_LIMIT, UNIT_LIMIT, encode_metadata
+from dtmetrics._wire.metadata import (
+    DESCRIPTION_LIMIT,
+    UNIT_LIMIT,
+    Metadata,
+    encode_metadata,
+)
 from dtmetrics._wire.parse import ParsedMetadata, parse
 
 
@@ -22,20 +27,20 @@ from dtmetrics._wire.parse import ParsedMetadata, parse
 )
 def test_unit(unit: str, shown: str) -> None:
     """Units are named as Dynatrace names them; what it does not know stays."""
-    line = encode_metadata("key", "gauge", unit, "")
+    line = encode_metadata(Metadata("key", "gauge", unit, ""))
     assert line == f"#key gauge dt.meta.unit={shown}"
 
 
 @pytest.mark.parametrize("unit", ["", "1", "a b", "°C", "x" * (UNIT_LIMIT + 1), "a\nb"])
 def test_no_unit(unit: str) -> None:
     """A unit that says nothing, or that the endpoint does not take, is left out."""
-    assert encode_metadata("key", "gauge", unit, "") is None
+    assert encode_metadata(Metadata("key", "gauge", unit, "")) is None
 
 
 def test_kinds() -> None:
     """A counter's metadata is that of a count, any other's that of a gauge."""
     kinds = [
-        (encode_metadata("key", kind, "s", "") or "").split(" ")[1]
+        (encode_metadata(Metadata("key", kind, "s", "")) or "").split(" ")[1]
         for kind in ("counter", "gauge", "summary")
     ]
     assert kinds == ["count", "gauge", "gauge"]
@@ -43,7 +48,7 @@ def test_kinds() -> None:
 
 def test_description_is_cut() -> None:
     """A description is cut at the lower of the published limits."""
-    parsed = parse(encode_metadata("key", "gauge", "", "x" * 5_000) or "")
+    parsed = parse(encode_metadata(Metadata("key", "gauge", "", "x" * 5_000)) or "")
     assert isinstance(parsed, ParsedMetadata)
     assert parsed.properties == {"dt.meta.description": "x" * DESCRIPTION_LIMIT}
 
@@ -51,7 +56,7 @@ def test_description_is_cut() -> None:
 @given(unit=st.text(max_size=80), description=st.text(max_size=1_100))
 def test_whatever_is_written_is_accepted(unit: str, description: str) -> None:
     """Whatever an author writes, the line is one that the endpoint can read."""
-    line = encode_metadata("key", "counter", unit, description)
+    line = encode_metadata(Metadata("key", "counter", unit, description))
     if line is not None:
         assert len(line.splitlines()) == 1
         assert isinstance(parse(line), ParsedMetadata)
@@ -60,6 +65,6 @@ def test_whatever_is_written_is_accepted(unit: str, description: str) -> None:
 @given(description=st.text("abc \"\\,='{}", min_size=1).filter(str.strip))
 def test_a_description_arrives_as_it_was_written(description: str) -> None:
     """Quotes, backslashes and commas of a description arrive as they are."""
-    parsed = parse(encode_metadata("key", "gauge", "", description) or "")
+    parsed = parse(encode_metadata(Metadata("key", "gauge", "", description)) or "")
     assert isinstance(parsed, ParsedMetadata)
     assert parsed.properties["dt.meta.description"] == description.strip()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._record.registry import Recording
+from dtmetrics._record.recording import Recording
 from tests.recorder import Recorder
 from tests.values import NUMBERS, REFUSED, Raises, ids
 
@@ -74,7 +74,7 @@ def test_raises_half_way(recorder: Recorder) -> None:
     recorder.meter.observe("fails")(lambda: 1 / 0)
     recorder.meter.observe("after")(lambda: 7)
     assert recorder.lines() == ["after gauge,7", "o,a=1 gauge,1", "o,a=2 gauge,2"]
-    assert recorder.registry.refused() == {"observing it failed": 2}
+    assert recorder.registry.refusals.total() == {"observing it failed": 2}
 
 
 @pytest.mark.parametrize(("value", "reason"), REFUSED, ids=ids(REFUSED))
@@ -82,7 +82,7 @@ def test_refused(recorder: Recorder, value: Any, reason: str) -> None:
     """A row that is no finite number is refused, and no other with it."""
     observed(recorder, [(1, {"a": 1}), (value, {"a": 2}), (3, {"a": 3})])
     assert recorder.lines() == ["o,a=1 gauge,1", "o,a=3 gauge,3"]
-    assert recorder.registry.refused() == {reason: 1}
+    assert recorder.registry.refusals.total() == {reason: 1}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_wrong_answers(recorder: Recorder, answer: Any) -> None:
     """An answer of another shape is refused, and said once."""
     observed(recorder, answer, 5)
     assert recorder.lines() == []
-    assert sum(recorder.registry.refused().values()) == 1
+    assert sum(recorder.registry.refusals.total().values()) == 1
     assert recorder.lines() == ["o gauge,5"]
 
 
@@ -140,7 +140,7 @@ def test_records_meanwhile(recorder: Recorder) -> None:
     recorder.meter.observe("o")(lambda: 5 if asked.pop() else ask())
     asked = [True, False]
     assert recorder.lines() == ["o gauge,3"]
-    assert recorder.registry.refused() == {}
+    assert recorder.registry.refusals.total() == {}
 
 
 # -- running totals -----------------------------------------------------------------------
@@ -247,4 +247,4 @@ def test_counter_beyond_a_double(recorder: Recorder) -> None:
     """An increase beyond a double is refused."""
     observed(recorder, -1.5e308, 1.5e308, 1.6e308, kind="counter")
     assert [recorder.lines() for _ in range(3)][:2] == [[], []]
-    assert recorder.registry.refused() == {"not finite": 1}
+    assert recorder.registry.refusals.total() == {"not finite": 1}

@@ -12,7 +12,8 @@ import pytest
 
 from dtmetrics._record.family import Definition
 from dtmetrics._record.meter import Meters
-from dtmetrics._record.registry import AMBIENT, Recording, Registry
+from dtmetrics._record.recording import Recording
+from dtmetrics._record.registry import AMBIENT, Registry
 from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
 from tests.recorder import MOMENT, Recorder
 from tests.values import REFUSED, Raises
@@ -55,7 +56,7 @@ def test_invalid_key(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "it records nothing" in caplog.text
     assert "test_registry.py" in caplog.text
-    assert recorder.registry.refused() == {}
+    assert recorder.registry.refusals.total() == {}
 
 
 def test_hostile_name(recorder: Recorder) -> None:
@@ -129,7 +130,7 @@ def test_off() -> None:
             pass
     assert list(registry.collect(MOMENT)) == []
     assert registry.series_count == 0
-    assert registry.refused() == {}
+    assert registry.refusals.total() == {}
 
 
 def test_methods_grabbed_before_start() -> None:
@@ -167,7 +168,7 @@ def test_restart(recorder: Recorder) -> None:
         Recording(prefix="new", dimensions={"host": "h"}), lambda: True
     )
     assert recorder.registry.series_count == 0
-    assert recorder.registry.refused() == {}
+    assert recorder.registry.refusals.total() == {}
     counter.inc(2)
     counter.inc(3, a=1)
     gauge.inc()
@@ -365,7 +366,7 @@ def test_refusals_are_counted_and_said_once(
         seen = len(caplog.messages)
         assert recorder.lines() == []
     assert seen == 3
-    assert recorder.registry.refused() == {
+    assert recorder.registry.refusals.total() == {
         "negative increment": 1_500,
         "not a number": 1_500,
         "not finite": 1_500,
@@ -388,9 +389,9 @@ def test_refusals_after_fork(recorder: Recorder) -> None:
     """A child begins to count refusals anew."""
     recorder.meter.gauge("g").set("x")  # type: ignore[arg-type]
     recorder.registry.reset_after_fork()
-    assert recorder.registry.refused() == {}
+    assert recorder.registry.refusals.total() == {}
     recorder.meter.gauge("g").set("x")  # type: ignore[arg-type]
-    assert recorder.registry.refused() == {"not a number": 1}
+    assert recorder.registry.refusals.total() == {"not a number": 1}
 
 
 # -- levels -----------------------------------------------------------------------------
@@ -618,7 +619,7 @@ def test_collecting_survives_hostile_values(recorder: Recorder) -> None:
         "g gauge,1",
         f"s gauge,min=1,max=1,sum={count},count={count}",
     ]
-    assert sum(recorder.registry.refused().values()) == 5 * count
+    assert sum(recorder.registry.refusals.total().values()) == 5 * count
 
 
 # -- forking ----------------------------------------------------------------------------

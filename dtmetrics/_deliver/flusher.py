@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from threading import Event, Lock, Thread, get_ident
 
-from dtmetrics._deliver.exporter import Exporter
+from dtmetrics._deliver.exporter import Body, Exporter
 from dtmetrics._deliver.outbox import Account, Outbox
-from dtmetrics._deliver.pack import pack
+from dtmetrics._deliver.pack import pack, pack_metadata
 from dtmetrics._deliver.sender import Sender
 from dtmetrics._deliver.turn import Turn
 from dtmetrics._record.guard import attempt
@@ -27,6 +27,10 @@ __all__ = ["Flusher"]
 # each chunk of 250 series takes the 99.9th percentile of a request that records,
 # with 100,000 series flushed without end, from 5.6 ms to 0.7 ms (CPython 3.11).
 _BREATH = 0.0003
+
+# Seconds for sending, at least, however short the interval: who gives up on an answer
+# too early sends twice.
+_PATIENCE = 15.0
 
 Chunks = Iterable[list[DataPoint]]
 
@@ -48,6 +52,7 @@ class Flusher:
         outbox: Outbox,
         *,
         interval: float | None = 60.0,
+        metadata: bool = True,
         now_ms: Callable[[], int] = _now_ms,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -57,6 +62,7 @@ class Flusher:
         self._outbox = outbox
         self._sender = Sender(exporter, outbox, now_ms, clock, chance)
         self._interval = interval
+        self._metadata = metadata
         self._now_ms = now_ms
         self._clock = clock
         self._chance = chance
@@ -159,7 +165,7 @@ class Flusher:
                 if late >= 0:
                     self._collect(interval, self._paced)
                 if self._clock() >= self._sender.retry_at:
-                    self._send(self._clock() + interval)
+                    self._send(self._clock() + max(interval, _PATIENCE))
             except BaseException as error:  # noqa: BLE001
                 # A callback's SystemExit or gevent.Timeout: nobody is above us
                 # whom it could reach, and without this thread nothing is sent.
@@ -177,13 +183,20 @@ class Flusher:
             )
 
     def _collect_all(self, pace: Callable[[Chunks], Chunks]) -> bool:
-        now, turn = self._now_ms(), self._collecting
-        for body in pack(pace(self._registry.collect(now)), now):
+        turn = self._collecting
+        for body in self._bodies(pace):
             if turn is not self._collecting:
                 return False  # a callback has forked: the points are the parent's
             self._outbox.put(body)
         self.flushes += 1
         return True
+
+    def _bodies(self, pace: Callable[[Chunks], Chunks]) -> Iterator[Body]:
+        now = self._now_ms()
+        yield from pack(pace(self._registry.collect(now)), now)
+        if self._metadata:
+            # In bodies of their own, so that each answer counts points or none.
+            yield from pack_metadata(self._registry.collect_metadata(), now)
 
     def _paced(self, chunks: Chunks) -> Iterator[list[DataPoint]]:
         for chunk in chunks:

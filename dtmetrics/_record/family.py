@@ -42,7 +42,7 @@ class Definition(NamedTuple):
 class Family:
     """All series of one metric key, one for each set of dimensions."""
 
-    __slots__ = ("definition", "key", "lock", "refuse", "series", "void")
+    __slots__ = ("definition", "described", "key", "lock", "refuse", "series", "void")
 
     def __init__(
         self, definition: Definition, key: str, refuse: Callable[[str], None]
@@ -52,8 +52,17 @@ class Family:
         self.refuse = refuse
         self.lock = Lock()
         self.series: dict[Dimensions, Series] = {}
+        #: Whether its metadata has been collected.
+        self.described = False
         #: Defined wrongly: it records nothing.
         self.void = False
+
+    def also(self, definition: Definition) -> None:
+        """Take note of another definition: the first to say what it means counts."""
+        own = self.definition
+        if not (own.unit or own.description):
+            unit, description = definition.unit, definition.description
+            self.definition = own._replace(unit=unit, description=description)
 
     def all_series(self) -> list[Series]:
         """Return every series there is now."""
@@ -64,12 +73,14 @@ class Family:
         # First none can be found, then none is alive: a signal handler that records
         # in between makes a new one.
         gone, self.series = self.series, {}
+        self.described = False
         for series in gone.values():
             series.let_go()
 
     def reset_after_fork(self) -> None:
         """Forget what the parent recorded, and a lock that it may have held."""
         self.lock = Lock()
+        self.described = False
         for series in self.all_series():
             series.reset(self.lock)
 

@@ -8,10 +8,13 @@ from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from dtmetrics._record.dimensions import Pairs
 from dtmetrics._record.family import Definition, calling_site
-from dtmetrics._record.instruments import Counter, Gauge, Instrument, Origin, Summary
+from dtmetrics._record.guard import attempt
+from dtmetrics._record.handle import Instrument, Origin
+from dtmetrics._record.instruments import Counter, Gauge, Summary
 from dtmetrics._record.observers import Answer, Observation
 from dtmetrics._record.registry import Registry
 from dtmetrics._record.timer import Timer, TimerOptions
+from dtmetrics._wire.names import text_of
 
 __all__ = ["Meter", "Meters"]
 
@@ -214,9 +217,10 @@ class Meter:
         _must_be_a_name(kind.__name__.lower(), name)
         own = tuple((dimensions or {}).items())
         types = tuple(type(value) for _, value in own)  # 1 and True are equal
-        key = (kind, name, level, own, types)
+        key = (kind, name, unit, description, level, own, types)
         # What is compared below must not be able to raise, or to lie.
-        plain = type(name) is str and _PLAIN.issuperset(types)
+        texts = type(name) is type(unit) is type(description) is str
+        plain = texts and _PLAIN.issuperset(types)
         if plain and key in self._made:
             return self._made[key]  # type: ignore[no-any-return]
         origin = self._origin(kind.__name__.lower(), name, unit, description, level)
@@ -230,6 +234,9 @@ class Meter:
             raise TypeError(f"level is a number, as logging.INFO is, not {level!r}")
         if isinstance(name, str):
             name = "".join((name,))  # an instance of a subclass becomes a plain str
+        # Whatever was given: None, or a lazy translation.
+        unit = attempt(text_of, unit, default="")
+        description = attempt(text_of, description, default="")
         definition = Definition(name, kind, unit, description, calling_site())
         family = self._registry.define(definition)
         return Origin(

@@ -7,8 +7,8 @@ from typing import Any
 
 from dtmetrics._record.dimensions import Pairs
 from dtmetrics._record.guard import attempt
-from dtmetrics._record.instruments import Origin
-from dtmetrics._record.series import judged
+from dtmetrics._record.handle import Origin
+from dtmetrics._record.number import Number, judged
 from dtmetrics._wire.point import (
     CountDelta,
     DataPoint,
@@ -22,8 +22,6 @@ __all__ = ["Observation"]
 
 #: A number, or pairs of a number and its dimensions.
 Answer = float | Iterable[tuple[float, Mapping[str, Any]]]
-
-Number = int | float
 
 FAILED = "observing it failed"
 

@@ -7,19 +7,21 @@ series come with recording and go when it stops.
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
-from threading import Lock, RLock
-from typing import Any, NamedTuple, Protocol
+from threading import RLock
+from typing import Any, Protocol
 
 from dtmetrics._record.dimensions import Pairs, cleaned, merge
 from dtmetrics._record.family import KINDS, Definition, Family
 from dtmetrics._record.guard import attempt
-from dtmetrics._record.series import CounterSeries, Series
+from dtmetrics._record.recording import Recording
+from dtmetrics._record.refusals import Refusals
+from dtmetrics._record.series import Series
 from dtmetrics._wire.line import identify
+from dtmetrics._wire.metadata import Metadata
 from dtmetrics._wire.names import (
     DIMENSION_KEY_LIMIT,
     RESERVED_PREFIX,
@@ -30,7 +32,7 @@ from dtmetrics._wire.names import (
 from dtmetrics._wire.point import DataPoint, Dimensions
 from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
 
-__all__ = ["AMBIENT", "Observer", "Recording", "Registry"]
+__all__ = ["AMBIENT", "Observer", "Registry"]
 
 logger = logging.getLogger("dtmetrics")
 
@@ -43,18 +45,6 @@ OVERFLOW = (("dtmetrics.overflow", "true"),)
 # million floats are 32 MB. Below 64 values a fold costs 25 ns a value more than at 512,
 # and beyond 512 nothing less; so 50,000 series can hold 5 million, 170 MB.
 _BUDGET, _FEWEST, _MOST = 1_000_000, 64, 512
-
-
-class Recording(NamedTuple):
-    """How to record: see the settings of the same names in ``configure()``."""
-
-    prefix: str = ""
-    dimensions: Mapping[str, Any] = {}
-    max_series_per_metric: int = 2_000
-    max_series: int = 50_000
-    level: int = logging.INFO
-    levels: Mapping[str, int] = {}
-    strict: bool = False
 
 
 class Observer(Protocol):
@@ -84,7 +74,7 @@ class Registry:
         self._families: dict[str, Family] = {}
         self._faults: dict[str, DefinitionError] = {}
         self._levels: dict[str, int] = {}
-        self._reported: set[tuple[Definition, str]] = set()
+        self.refusals = Refusals()
         self._wake: Callable[[], bool] = bool
         self._overflow: Dimensions = OVERFLOW
         self._renew()
@@ -95,8 +85,7 @@ class Registry:
         self._awake = False
         self._key = Remembered(clean_key)
         self._dimension_key = Remembered(clean_dimension_key)
-        self._refusals: dict[tuple[Definition, str], CounterSeries] = {}
-        self._refusals_lock = Lock()
+        self.refusals.reset_after_fork()
         # Re-entrant: a signal handler may record while its own thread is making a
         # series. Held for a few microseconds, and never for foreign code.
         self._lock = RLock()
@@ -111,12 +100,14 @@ class Registry:
         """
         name: object = definition.name  # whatever the types say
         key = self._key(name) if isinstance(name, str) else None
-        family = Family(definition, key or "", partial(self.refuse, definition))
+        family = Family(definition, key or "", partial(self.refusals.add, definition))
         with self._lock:
             found = self._families.get(family.key)
             fault = _fault(family, found)
             if fault is None:
-                return found or self._families.setdefault(family.key, family)
+                found = found or self._families.setdefault(family.key, family)
+                found.also(definition)
+                return found
         if self.settings.strict:
             raise fault
         family.void = True
@@ -139,7 +130,7 @@ class Registry:
             self.settings = settings
             self._levels = {}
             self._overflow = self.merged((OVERFLOW,), _ignore)
-            self._refusals = {}
+            self.refusals.clear()
             self._wake = wake
             self._awake = False
             self.epoch = object()
@@ -194,7 +185,7 @@ class Registry:
         levels = self._levels
         least = levels.get(scope)
         if least is None:
-            least = levels[scope] = self._least_level(scope)
+            least = levels[scope] = self.settings.least_level(scope)
         return level >= least
 
     def remove(self, family: Family, layers: Sequence[Pairs]) -> None:
@@ -205,27 +196,6 @@ class Registry:
             if series is not None:
                 self.series_count -= 1
                 series.let_go()
-
-    def refuse(self, definition: Definition, reason: str) -> None:
-        """Count a value that could not be recorded; it is said once, later."""
-        where = (definition, reason)
-        series = self._refusals.get(where)
-        if series is None:
-            fresh = CounterSeries(
-                identify("", ()), self._refusals_lock, _ignore, _FEWEST
-            )
-            series = self._refusals.setdefault(where, fresh)
-        series.values.append(1)
-        if len(series.values) > _FEWEST:
-            series.fold_if_free()
-
-    def refused(self) -> dict[str, int]:
-        """Return how many values were refused in this process, by reason."""
-        total: Counter[str] = Counter()
-        refusals = self._refusals
-        for where in list(refusals):
-            total[where[1]] += sum(refusals[where].values[:])
-        return dict(total)
 
     @contextmanager
     def context(self, /, **dimensions: Any) -> Iterator[None]:
@@ -257,7 +227,7 @@ class Registry:
 
         One collector at a time. Between two chunks no lock is held.
         """
-        self._report()
+        self.refusals.report()
         for family in list(self._families.values()):
             series = family.all_series()
             for start in range(0, len(series), size):
@@ -274,6 +244,25 @@ class Registry:
             for start in range(0, len(points), size):
                 yield points[start : start + size]
 
+    def collect_metadata(self) -> list[Metadata]:
+        """Return what the keys recorded by now mean, each once in a process."""
+        news = [
+            family
+            for family in list(self._families.values())
+            if family.series and not family.described
+        ]
+        for family in news:
+            family.described = True
+        return [
+            Metadata(
+                self._key_of(f),
+                f.definition.kind,
+                f.definition.unit,
+                f.definition.description,
+            )
+            for f in news
+        ]
+
     def reset_after_fork(self) -> None:
         """In a forked child: what was recorded so far is the parent's to send."""
         self._renew()
@@ -283,13 +272,6 @@ class Registry:
         self.series_count = sum(len(family.series) for family in families)
 
     # -- within --------------------------------------------------------------------
-
-    def _least_level(self, scope: str) -> int:
-        while scope:
-            if scope in self.settings.levels:
-                return self.settings.levels[scope]
-            scope, _, _ = scope.rpartition(".")
-        return self.settings.level
 
     def _make(self, family: Family, dimensions: Dimensions) -> Series:
         with self._lock:
@@ -311,23 +293,20 @@ class Registry:
         )
 
     def _new(self, family: Family, dimensions: Dimensions) -> Series:
-        prefix = self.settings.prefix
-        key = clean_key(f"{prefix}.{family.key}") if prefix else None
         limit = max(_FEWEST, min(_MOST, _BUDGET // (self.series_count + 1)))
         kind = KINDS[family.definition.kind]
-        identity = identify(key or family.key, dimensions)
+        identity = identify(self._key_of(family), dimensions)
         return kind(identity, family.lock, family.refuse, limit)
+
+    def _key_of(self, family: Family) -> str:
+        prefix = self.settings.prefix
+        key = clean_key(f"{prefix}.{family.key}") if prefix else None
+        return key or family.key
 
     def _unwire(self) -> None:
         for family in list(self._families.values()):
             for series in family.all_series():
                 series.unwire()
-
-    def _report(self) -> None:
-        for where in list(self._refusals):
-            if where not in self._reported:
-                self._reported.add(where)
-                logger.warning("refused a value of %s: %s", *where)
 
 
 def _fault(family: Family, found: Family | None) -> DefinitionError | None:

@@ -14,14 +14,13 @@ counter, is refused and counted there.
 
 from __future__ import annotations
 
-import operator
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from math import fsum
 from threading import Lock
 from typing import Any, NamedTuple
 
 from dtmetrics._record.guard import attempt
+from dtmetrics._record.number import LARGEST, NOT_FINITE, Number, judged
 from dtmetrics._wire.point import (
     CountDelta,
     GaugeSummary,
@@ -37,18 +36,9 @@ __all__ = [
     "Level",
     "Series",
     "SummarySeries",
-    "judged",
-    "number_of",
 ]
 
-Number = int | float
-
 NEGATIVE = "negative increment"
-NOT_A_NUMBER = "not a number"
-NOT_FINITE = "not finite"
-
-# Beyond it an integer has no double, which is what the endpoint reads.
-_LARGEST = int(sys.float_info.max)
 
 
 class Series:
@@ -146,7 +136,7 @@ class CounterSeries(Series):
         return CountDelta(total[0]) if total and total[0] else None
 
     def _fold(self, chunk: list[Any]) -> list[Any]:
-        if len(chunk) == 1 and type(chunk[0]) is int and 0 <= chunk[0] <= _LARGEST:
+        if len(chunk) == 1 and type(chunk[0]) is int and 0 <= chunk[0] <= LARGEST:
             return chunk
         total = attempt(_plain_total, chunk, default=None)
         if total is None:
@@ -160,7 +150,7 @@ class CounterSeries(Series):
         """Add up *numbers*, refusing those that would leave the range of a double."""
         total: Number = 0
         for number in numbers:
-            if total + number <= _LARGEST:
+            if total + number <= LARGEST:
                 total += number
             else:
                 self.refuse(NOT_FINITE)
@@ -184,7 +174,7 @@ class SummarySeries(Series):
             return chunk
         summary = attempt(_plain_summary, before, values, default=None)
         if summary is None:
-            numbers = [*self._judged(values, least=-_LARGEST)]
+            numbers = [*self._judged(values, least=-LARGEST)]
             summary = attempt(_plain_summary, before, numbers, default=None)
             if summary is None:
                 summary = self._one_by_one(before, numbers)
@@ -267,7 +257,7 @@ class GaugeSeries(Series):
                     level -= 1
             else:
                 # Nine in ten are 1 or -1: spared the long way, a move costs 0.1 us.
-                plain = kind is float or (kind is int and abs(move) <= _LARGEST)
+                plain = kind is float or (kind is int and abs(move) <= LARGEST)
                 number = move if plain else judged(move, self.refuse)
                 if number is not None:
                     level = self._in_range((level or 0) + number, level)
@@ -276,7 +266,7 @@ class GaugeSeries(Series):
     def _before(self, chunk: list[Any]) -> Number | None:
         """Return what was shown before the moves of *chunk*."""
         value = self.value
-        if value is None or -_LARGEST <= value <= _LARGEST:
+        if value is None or -LARGEST <= value <= LARGEST:
             return value
         # The one fault that set() leaves to us, an integer's size. It is refused once;
         # if it is among the moves as well, then there.
@@ -286,7 +276,7 @@ class GaugeSeries(Series):
         return None
 
     def _in_range(self, number: Number, before: Number | None) -> Number | None:
-        if -_LARGEST <= number <= _LARGEST:
+        if -LARGEST <= number <= LARGEST:
             return number
         self.refuse(NOT_FINITE)
         return before
@@ -300,7 +290,7 @@ def _plain_total(chunk: list[Number]) -> Number | None:
     elif type(total) is not int:
         return None
     # What is no plain number may say anything of itself, so the sum is asked as well.
-    return total if min(chunk) >= 0 and 0 <= total <= _LARGEST else None
+    return total if min(chunk) >= 0 and 0 <= total <= LARGEST else None
 
 
 def _plain_summary(
@@ -324,26 +314,6 @@ def _plain_summary(
         total += before.sum
         count += before.count
     # Not-a-number makes the sum one, and compares false with everything.
-    if not -_LARGEST <= low <= high <= _LARGEST or not abs(total) <= _LARGEST:
+    if not -LARGEST <= low <= high <= LARGEST or not abs(total) <= LARGEST:
         return None
     return GaugeSummary(low, high, total, count)
-
-
-def judged(value: Any, refuse: Callable[[str], None]) -> Number | None:
-    """Return *value* as an int or a float that has a double; refuse what has none."""
-    number = attempt(number_of, value, default=None)
-    if number is None:
-        refuse(NOT_A_NUMBER)
-    elif not -_LARGEST <= number <= _LARGEST:
-        refuse(NOT_FINITE)
-        number = None
-    return number
-
-
-def number_of(value: Any) -> Number | None:
-    """Return *value* as an exact int or float; raises or returns None where not."""
-    kind = type(value)
-    if hasattr(kind, "__index__"):
-        return operator.index(value)
-    # float() by itself reads numbers out of texts and buffers.
-    return float(value) if hasattr(kind, "__float__") else None

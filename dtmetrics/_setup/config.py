@@ -46,6 +46,7 @@ class Config:
     max_series_per_metric: int = 2_000
     max_series: int = 50_000
     max_outbox_bytes: int = 32 << 20
+    metadata: bool = True
     allow_plain_http: bool = False
     strict: bool = False
 

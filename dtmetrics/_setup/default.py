@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dtmetrics._deliver.secret import Secret
 from dtmetrics._deliver.turn import Turn
 from dtmetrics._record.meter import Meter, Meters
-from dtmetrics._record.registry import Recording, Registry
+from dtmetrics._record.recording import Recording
+from dtmetrics._record.registry import Registry
 
 if TYPE_CHECKING:
     from dtmetrics._deliver.exporter import Exporter
@@ -78,6 +79,7 @@ class Process:
         max_series_per_metric: int = _UNSET,
         max_series: int = _UNSET,
         max_outbox_bytes: int = _UNSET,
+        metadata: bool = _UNSET,
         allow_plain_http: bool = _UNSET,
         strict: bool = _UNSET,
         force: bool = False,
@@ -135,7 +137,7 @@ class Process:
 
     def stats(self) -> Stats:
         """Return what became of everything recorded so far."""
-        refused = self.registry.refused()
+        refused = self.registry.refusals.total()
         series = self.registry.series_count
         flusher = self._flusher
         if flusher is None:
@@ -167,7 +169,13 @@ class Process:
         if exporter is None:
             exporter = _http_exporter(config)
         outbox = Outbox(config.max_outbox_bytes)
-        flusher = Flusher(self.registry, exporter, outbox, interval=config.interval)
+        flusher = Flusher(
+            self.registry,
+            exporter,
+            outbox,
+            interval=config.interval,
+            metadata=config.metadata,
+        )
         recording = Recording(
             prefix=config.prefix,
             dimensions={"dt.metrics.source": "dtmetrics", **config.dimensions},

@@ -24,6 +24,8 @@ INGEST_PATH = "/api/v2/metrics/ingest"
 # One label of a host name; the underscore is no host's, and common all the same.
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
+# Keys are cut at 250 characters, at their end, where they differ.
+_LONGEST_PREFIX = 100
 _LONGEST_INTERVAL = 24 * 60 * 60.0
 
 
@@ -117,6 +119,8 @@ def _prefix(value: Any) -> str:
     clean = clean_key(prefix)
     if clean is None or f"{clean}.".startswith(RESERVED_PREFIX):
         raise Fault(f"{value!r:.200} cannot start a metric key")
+    if len(clean) > _LONGEST_PREFIX:
+        raise Fault(f"has more than {_LONGEST_PREFIX} characters")
     return clean
 
 
@@ -189,6 +193,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "max_series_per_metric": _at_least_one,
     "max_series": _at_least_one,
     "max_outbox_bytes": _at_least_one,
+    "metadata": _flag,
     "allow_plain_http": _flag,
     "strict": _flag,
 }

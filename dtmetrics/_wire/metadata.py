@@ -7,8 +7,9 @@ The endpoint keeps the first metadata of a key and ignores later ones.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
-__all__ = ["DESCRIPTION_LIMIT", "UNIT_LIMIT", "encode_metadata"]
+__all__ = ["DESCRIPTION_LIMIT", "UNIT_LIMIT", "Metadata", "encode_metadata"]
 
 #: The lower of two published limits (65,535 is the other): it holds everywhere.
 DESCRIPTION_LIMIT = 1_023
@@ -23,15 +24,24 @@ _NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _TO_ESCAPE = re.compile(r'(["\\])')
 
 
-def encode_metadata(key: str, kind: str, unit: str, description: str) -> str | None:
-    """Return the metadata of *key* as one line, or None if there is nothing to say.
+class Metadata(NamedTuple):
+    """What a metric key means. *kind* is that of its instrument."""
 
-    *kind* is that of the instrument; a unit with characters that the endpoint does
-    not take is left out.
+    key: str
+    kind: str
+    unit: str
+    description: str
 
-    >>> encode_metadata("orders", "counter", "{order}", "Orders taken")
+
+def encode_metadata(metadata: Metadata) -> str | None:
+    """Return *metadata* as one line, or None if there is nothing to say.
+
+    A unit with characters that the endpoint does not take is left out.
+
+    >>> encode_metadata(Metadata("orders", "counter", "{order}", "Orders taken"))
     '#orders count dt.meta.unit=Count,dt.meta.description="Orders taken"'
     """
+    key, kind, unit, description = metadata
     properties = []
     shown = "Count" if _ANNOTATION.fullmatch(unit) else _UNITS.get(unit, unit)
     if len(shown) <= UNIT_LIMIT and _UNIT.fullmatch(shown):
