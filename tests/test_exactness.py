@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import pytest
@@ -283,44 +283,84 @@ def test_signal_handler_raises(recorder: Recorder, times: int) -> None:
     assert done <= point.payload[0] <= done + interrupted
 
 
+Visit = Callable[[CodeType, int, FrameType], None]
+
+PACKAGE = os.path.dirname(series_module.__file__)
+
+
+@contextmanager
+def each_instruction(visit: Visit) -> Iterator[None]:
+    """Call *visit* before each instruction of the package, by ``sys.settrace``."""
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        if event == "opcode":
+            visit(frame.f_code, frame.f_lasti, frame)
+        return trace
+
+    previous = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(previous)
+
+
+@contextmanager
+def each_monitored_instruction(visit: Visit) -> Iterator[None]:
+    """Do so by ``sys.monitoring``: tracing misses many from CPython 3.12 on."""
+    monitoring = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
+    tool, event = 4, monitoring.events.INSTRUCTION
+    codes = {
+        each.__code__
+        for each in gc.get_objects()
+        if type(each) is FunctionType and each.__code__.co_filename.startswith(PACKAGE)
+    }
+    monitoring.use_tool_id(tool, "tests")
+    monitoring.register_callback(
+        tool, event, lambda code, offset: visit(code, offset, sys._getframe(1))
+    )
+    for code in codes:
+        monitoring.set_local_events(tool, code, event)
+    try:
+        yield
+    finally:
+        for code in codes:
+            monitoring.set_local_events(tool, code, 0)
+        monitoring.register_callback(tool, event, None)
+        monitoring.free_tool_id(tool)
+
+
 def steps_of(call: Callable[[], object], strike: int) -> bool:
     """Do *call*; raise at the given point where a signal handler could run.
 
     The interpreter runs handlers after calls, at jumps back and at the start of a
     function. Say whether *call* has that many such points.
     """
-    package = os.path.dirname(series_module.__file__)
     names: dict[CodeType, dict[int, str]] = {}
     last: dict[FrameType, str] = {}
     seen = 0
 
-    def trace(frame: FrameType, event: str, _: object) -> Any:
+    def visit(code: CodeType, offset: int, frame: FrameType) -> None:
         nonlocal seen
-        if not frame.f_code.co_filename.startswith(package):
-            return None
-        frame.f_trace_opcodes = True
-        frame.f_trace_lines = False
-        if event != "opcode":
-            return trace
-        code = frame.f_code
         if code not in names:
             names[code] = {i.offset: i.opname for i in dis.get_instructions(code)}
         before = last.get(frame, "RESUME")
-        last[frame] = names[code].get(frame.f_lasti, "")
+        last[frame] = names[code].get(offset, "")
         if before.startswith(("CALL", "RESUME", "JUMP_BACKWARD")):
             seen += 1
             if seen == strike:
                 raise Interrupt
-        return trace
 
-    previous = sys.gettrace()
-    sys.settrace(trace)
+    modern = sys.version_info >= (3, 12)
     try:
-        call()
+        with (each_monitored_instruction if modern else each_instruction)(visit):
+            call()
     except Interrupt:
         return True
-    finally:
-        sys.settrace(previous)
     return False
 
 
@@ -328,10 +368,6 @@ def steps_of(call: Callable[[], object], strike: int) -> bool:
 @pytest.mark.parametrize("dimensions", [{}, {"a": 1}], ids=["plain", "dimensions"])
 def test_raising_at_every_point(kind: str, dimensions: dict[str, Any]) -> None:
     """Wherever a handler raises, no value is lost, none doubled and no lock left."""
-    # CPython 3.12 sends no opcode event of a code object that is traced for the first
-    # time, until it runs again.
-    warm = Recorder().meter
-    steps_of(lambda: [warm.counter("warm").inc() for _ in range(2)], 0)
     strike = 0
     struck = True
     while struck:
