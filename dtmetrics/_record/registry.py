@@ -227,7 +227,6 @@ class Registry:
 
         One collector at a time. Between two chunks no lock is held.
         """
-        self.refusals.report()
         for family in list(self._families.values()):
             series = family.all_series()
             for start in range(0, len(series), size):
@@ -243,6 +242,7 @@ class Registry:
             points = observer(timestamp_ms)
             for start in range(0, len(points), size):
                 yield points[start : start + size]
+        self.refusals.report()  # last: values are judged as their series is drained
 
     def collect_metadata(self) -> list[Metadata]:
         """Return what the keys recorded by now mean, each once in a process."""
