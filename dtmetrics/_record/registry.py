@@ -19,7 +19,7 @@ from dtmetrics._record.family import KINDS, Definition, Family
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.recording import Recording
 from dtmetrics._record.refusals import Refusals
-from dtmetrics._record.series import Series
+from dtmetrics._record.series import Series, drain
 from dtmetrics._wire.line import identify
 from dtmetrics._wire.metadata import Metadata
 from dtmetrics._wire.names import (
@@ -29,7 +29,7 @@ from dtmetrics._wire.names import (
     clean_dimension_key,
     clean_key,
 )
-from dtmetrics._wire.point import DataPoint, Dimensions
+from dtmetrics._wire.point import DataPoint, Dimensions, new
 from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
 
 __all__ = ["AMBIENT", "Observer", "Registry"]
@@ -232,10 +232,10 @@ class Registry:
             for start in range(0, len(series), size):
                 chunk = series[start : start + size]
                 with family.lock:
-                    drained = [(each.identity, each.drain()) for each in chunk]
+                    payloads = drain(chunk)
                 yield [
-                    DataPoint(identity, payload, timestamp_ms)
-                    for identity, payload in drained
+                    new(DataPoint, (each.identity, payload, timestamp_ms))
+                    for each, payload in zip(chunk, payloads, strict=True)
                     if payload is not None
                 ]
         for observer in list(self.observers):
