@@ -14,6 +14,7 @@ class Recording(NamedTuple):
 
     prefix: str = ""
     dimensions: Mapping[str, Any] = {}
+    enrichment: Mapping[str, str] = {}
     max_series_per_metric: int = 2_000
     max_series: int = 50_000
     level: int = logging.INFO

@@ -162,9 +162,10 @@ class Registry:
     def merged(
         self, layers: Sequence[Pairs], refuse: Callable[[str], object]
     ) -> Dimensions:
-        """Return these layers of dimensions, on top of the default ones, as one set."""
+        """Return these layers of dimensions, between the settings' own, as one set."""
         defaults = tuple(self.settings.dimensions.items())
-        return merge((defaults, *layers), self._dimension_key, refuse)
+        platform = tuple(self.settings.enrichment.items())
+        return merge((defaults, *layers, platform), self._dimension_key, refuse)
 
     def wire(self, series: Series) -> None:
         """Let handles record into *series* without asking, if nothing forbids it."""
@@ -262,6 +263,11 @@ class Registry:
             )
             for f in news
         ]
+
+    def describe_again(self) -> None:
+        """Say anew what all keys mean: the endpoint is another one."""
+        for family in list(self._families.values()):
+            family.described = False
 
     def reset_after_fork(self) -> None:
         """In a forked child: what was recorded so far is the parent's to send."""

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from dtmetrics._deliver.exporter import Exporter
 from dtmetrics._deliver.secret import Secret
+from dtmetrics._setup.enrich import directory_of
 from dtmetrics._setup.settings import LOCAL_ENDPOINT, READERS, Fault, is_loopback
 from dtmetrics.errors import ConfigError
 
@@ -28,6 +29,7 @@ _ENVIRONMENT = {
     "dimensions": ("DTMETRICS_DIMENSIONS",),
     "interval": ("DTMETRICS_INTERVAL",),
     "level": ("DTMETRICS_LEVEL",),
+    "enrich": ("DTMETRICS_ENRICH",),
 }
 
 
@@ -47,6 +49,11 @@ class Config:
     max_series: int = 50_000
     max_outbox_bytes: int = 32 << 20
     metadata: bool = True
+    enrich: bool = True
+    #: Where the platform's files are.
+    directory: str = ""
+    #: Whether nobody said where to send, so that such a file may.
+    follow: bool = False
     allow_plain_http: bool = False
     strict: bool = False
 
@@ -59,7 +66,8 @@ class Config:
         Raises ConfigError with every fault; no text of it holds the token, and no
         local variable shows it, as endpoint and token are given as secrets.
         """
-        given = _from_environment(os.environ if environ is None else environ)
+        environ = os.environ if environ is None else environ
+        given = _from_environment(environ)
         if arguments.get("exporter") is not None:
             # Where the environment would post is of no interest then.
             given = {k: v for k, v in given.items() if k not in ("endpoint", "token")}
@@ -74,9 +82,22 @@ class Config:
         problems += _disagreements(clean, given.keys() - clean.keys())
         if problems:
             raise ConfigError(problems)
-        if clean.get("endpoint", LOCAL_ENDPOINT) == LOCAL_ENDPOINT:
+        follow = "endpoint" not in clean and clean.get("exporter") is None
+        if not follow and clean.get("endpoint", LOCAL_ENDPOINT) == LOCAL_ENDPOINT:
             clean.pop("token", None)  # a OneAgent asks for none, so none is shown
-        return cls(**clean)
+        return cls(**clean, directory=directory_of(environ), follow=follow)
+
+    def at(self, endpoint: Secret, token: Secret) -> Config:
+        """Return the settings to send to *endpoint*, with the token already given.
+
+        Raises ConfigError if that cannot work.
+        """
+        arguments = {
+            "endpoint": endpoint,
+            "token": self.token or token,
+            "allow_plain_http": self.allow_plain_http,
+        }
+        return self.resolve(arguments, {})
 
     @property
     def local(self) -> bool:

@@ -6,7 +6,7 @@ import atexit
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -83,6 +83,7 @@ class Process:
         max_series: int = _UNSET,
         max_outbox_bytes: int = _UNSET,
         metadata: bool = _UNSET,
+        enrich: bool = _UNSET,
         allow_plain_http: bool = _UNSET,
         strict: bool = _UNSET,
         force: bool = False,
@@ -167,10 +168,9 @@ class Process:
     def _start(self, config: Config) -> None:
         from dtmetrics._deliver.flusher import Flusher  # noqa: PLC0415
         from dtmetrics._deliver.outbox import Outbox  # noqa: PLC0415
+        from dtmetrics._setup.enrich import enrichment  # noqa: PLC0415
 
-        exporter = config.exporter
-        if exporter is None:
-            exporter = _http_exporter(config)
+        exporter = config.exporter or _exporter(config, self.registry.describe_again)
         outbox = Outbox(config.max_outbox_bytes)
         flusher = Flusher(
             self.registry,
@@ -182,6 +182,7 @@ class Process:
         recording = Recording(
             prefix=config.prefix,
             dimensions={"dt.metrics.source": "dtmetrics", **config.dimensions},
+            enrichment=enrichment(config.directory) if config.enrich else {},
             max_series_per_metric=config.max_series_per_metric,
             max_series=config.max_series,
             level=config.level,
@@ -230,11 +231,19 @@ def _given(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _http_exporter(config: Config) -> Exporter:
+def _exporter(config: Config, on_move: Callable[[], object]) -> Exporter:
     from dtmetrics._deliver.http import HttpExporter, preload  # noqa: PLC0415
+    from dtmetrics._setup.discover import FollowingExporter, path_in  # noqa: PLC0415
+
+    def make(endpoint: Secret, token: Secret) -> Exporter:
+        found = config.at(endpoint, token)
+        return HttpExporter(found.endpoint, found.token, local=found.local)
 
     preload()
-    return HttpExporter(config.endpoint, config.token, local=config.local)
+    if not config.follow:
+        return HttpExporter(config.endpoint, config.token, local=config.local)
+    fallback = HttpExporter(config.endpoint, local=True)
+    return FollowingExporter(path_in(config.directory), make, fallback, on_move)
 
 
 default = Process()

@@ -176,6 +176,8 @@ def _at_least_one(value: Any) -> int:
 
 
 def _flag(value: Any) -> bool:
+    if isinstance(value, str):  # from the environment
+        value = {"true": True, "1": True, "false": False, "0": False}.get(value.lower())
     if not isinstance(value, bool):
         raise Fault("is neither True nor False")
     return value
@@ -194,6 +196,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "max_series": _at_least_one,
     "max_outbox_bytes": _at_least_one,
     "metadata": _flag,
+    "enrich": _flag,
     "allow_plain_http": _flag,
     "strict": _flag,
 }
