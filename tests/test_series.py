@@ -254,7 +254,7 @@ def test_gauge_replays(steps: list[Any]) -> None:
             if reason:
                 bad[reason] += 1
             else:
-                level = (level or 0) + number
+                level = number if level is None else level + number
 
 
 @given(finite, st.lists(finite, max_size=20))
