@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 import dtmetrics
 from dtmetrics._deliver.outbox import Outbox
+from dtmetrics._setup.default import Process
 from tests.recorder import Recorder
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=60)
@@ -31,6 +32,14 @@ def pytest_sessionstart() -> None:
 def recorder() -> Recorder:
     """Return a registry of its own that records, without delivery."""
     return Recorder()
+
+
+@pytest.fixture
+def process() -> Iterator[Process]:
+    """Return a process of its own, as ``import dtmetrics`` makes one."""
+    made = Process()
+    yield made
+    made.shutdown()
 
 
 @pytest.fixture(autouse=True)
