@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +19,8 @@ def in_thread(work: Callable[[], object]) -> None:
     assert not thread.is_alive()
 
 
-def test_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("switch_often")
+def test_one_thread_at_a_time() -> None:
     """However many threads want in, one is inside at a time, and each gets in."""
     turn, ready = Turn(), threading.Barrier(8)
     inside = [0]
@@ -35,16 +35,11 @@ def test_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
                 most.append(inside[0])
                 inside[0] -= 1
 
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        threads = [threading.Thread(target=work) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(PATIENCE)
-    finally:
-        sys.setswitchinterval(before)
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
     assert most == [1] * 1_600
 
 
