@@ -12,6 +12,7 @@ from dtmetrics._record.series import (
     Series,
     SummarySeries,
 )
+from dtmetrics._record.series import drain as drain_all
 from dtmetrics._wire.line import identify
 
 KINDS = [CounterSeries, SummarySeries, GaugeSeries]
@@ -40,4 +41,4 @@ def record(series: Any, *values: Any) -> None:
 def drain(series: Any) -> Any:
     """Drain as the registry does."""
     with series.lock:
-        return series.drain()
+        return drain_all([series])[0]

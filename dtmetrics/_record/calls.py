@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Generator
 from types import FunctionType, coroutine
 from typing import Any
 
-from dtmetrics._record.around import Call, Measure
+from dtmetrics._record.measure import Call, Measure
 from dtmetrics._record.registry import Registry
 from dtmetrics._record.wrapper import is_awaitable_generator
 

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager, contextmanager
 from types import FunctionType
 from typing import Any
 
-from dtmetrics._record.around import Call, Measure
 from dtmetrics._record.calls import (
     around_async_generator,
     around_coroutine,
     around_function,
     around_generator,
 )
+from dtmetrics._record.measure import Call, Measure
 from dtmetrics._record.registry import Registry
 from dtmetrics._record.wrapper import (
     Decorated,

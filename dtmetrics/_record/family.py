@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
@@ -22,7 +21,7 @@ KINDS: dict[str, type[Series]] = {
 }
 
 # With the separator, or a neighbour called `dtmetrics_app` would count as ours.
-_PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
+_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
 class Definition(NamedTuple):

@@ -1,4 +1,7 @@
-"""Foreign code, kept from doing harm: the one broad ``except`` of the package."""
+"""Foreign code, kept from doing harm: where errors end that are not ours.
+
+Two places cannot use it and say why: the look-up of a series, and the flusher's loop.
+"""
 
 from __future__ import annotations
 

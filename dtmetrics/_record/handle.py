@@ -107,7 +107,8 @@ class Instrument:
             series = lookup(ambient, **dimensions)
         except _Uncached as found:
             series = found.series
-        except Exception:  # noqa: BLE001 -- a dimension's __hash__ or __eq__ may raise
+        except Exception:  # noqa: BLE001
+            # A dimension's __hash__ or __eq__ raised. No `attempt`: it costs 0.15 us.
             return self._series_of(ambient, tuple(dimensions.items()))
         if not series.alive:
             lookup.cache_clear()  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ from dtmetrics._record.family import KINDS, Definition, Family
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.recording import Recording
 from dtmetrics._record.refusals import Refusals
-from dtmetrics._record.series import Series
+from dtmetrics._record.series import Series, drain
 from dtmetrics._wire.line import identify
 from dtmetrics._wire.metadata import Metadata
 from dtmetrics._wire.names import (
@@ -29,7 +29,7 @@ from dtmetrics._wire.names import (
     clean_dimension_key,
     clean_key,
 )
-from dtmetrics._wire.point import DataPoint, Dimensions
+from dtmetrics._wire.point import DataPoint, Dimensions, new
 from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
 
 __all__ = ["AMBIENT", "Observer", "Registry"]
@@ -227,22 +227,22 @@ class Registry:
 
         One collector at a time. Between two chunks no lock is held.
         """
-        self.refusals.report()
         for family in list(self._families.values()):
             series = family.all_series()
             for start in range(0, len(series), size):
                 chunk = series[start : start + size]
                 with family.lock:
-                    drained = [(each.identity, each.drain()) for each in chunk]
+                    payloads = drain(chunk)
                 yield [
-                    DataPoint(identity, payload, timestamp_ms)
-                    for identity, payload in drained
+                    new(DataPoint, (each.identity, payload, timestamp_ms))
+                    for each, payload in zip(chunk, payloads, strict=True)
                     if payload is not None
                 ]
         for observer in list(self.observers):
             points = observer(timestamp_ms)
             for start in range(0, len(points), size):
                 yield points[start : start + size]
+        self.refusals.report()  # last: values are judged as their series is drained
 
     def collect_metadata(self) -> list[Metadata]:
         """Return what the keys recorded by now mean, each once in a process.

@@ -14,7 +14,7 @@ counter, is refused and counted there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import fsum
 from threading import Lock
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from dtmetrics._wire.point import (
     GaugeValue,
     Identity,
     Payload,
+    new,
 )
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Level",
     "Series",
     "SummarySeries",
+    "drain",
 ]
 
 NEGATIVE = "negative increment"
@@ -98,8 +100,15 @@ class Series:
             if True in free:
                 lock.release()
 
-    def drain(self) -> Payload | None:
-        """Empty the cell; the caller holds the lock. None: there is nothing to say."""
+    def drain_plain(self) -> Payload | None:
+        """Empty the cell; the caller holds the lock. None: there is nothing to say.
+
+        May raise what a value raises, and has done nothing then: see `drain`.
+        """
+        raise AssertionError(self)
+
+    def drain_judged(self) -> Payload | None:
+        """Empty the cell, and judge its values one by one."""
         raise AssertionError(self)
 
     def _fold(self, chunk: list[Any]) -> list[Any]:
@@ -130,8 +139,20 @@ class CounterSeries(Series):
 
     __slots__ = ()
 
-    def drain(self) -> Payload | None:
+    def drain_plain(self) -> Payload | None:
         """Return what was added since the last time, if anything was."""
+        values = self.values
+        count = len(values)
+        if not count:
+            return None
+        total = _plain_total(values[:count])
+        if total is None:
+            return self.drain_judged()
+        del values[:count]
+        return new(CountDelta, (total,)) if total else None
+
+    def drain_judged(self) -> Payload | None:
+        """Do so, and judge the values one by one."""
         total = self._take()
         return CountDelta(total[0]) if total and total[0] else None
 
@@ -162,8 +183,23 @@ class SummarySeries(Series):
 
     __slots__ = ()
 
-    def drain(self) -> Payload | None:
+    def drain_plain(self) -> Payload | None:
         """Return the summary of what was observed since the last time."""
+        values = self.values
+        count = len(values)
+        if not count:
+            return None
+        chunk = values[:count]
+        first = chunk[0]
+        before = chunk.pop(0) if type(first) is GaugeSummary else None
+        summary = _plain_summary(before, chunk) if chunk else before
+        if summary is None:
+            return self.drain_judged()
+        del values[:count]
+        return summary
+
+    def drain_judged(self) -> Payload | None:
+        """Do so, and judge the values one by one."""
         summary = self._take()
         return summary[0] if summary else None
 
@@ -232,8 +268,15 @@ class GaugeSeries(Series):
         super().reset(lock)
         self.value = None
 
-    def drain(self) -> Payload | None:
+    def drain_plain(self) -> Payload | None:
         """Return what is shown; a gauge keeps its value."""
+        value = self.value
+        if not self.values and value is not None and -LARGEST <= value <= LARGEST:
+            return new(GaugeValue, (value,))
+        return self.drain_judged()
+
+    def drain_judged(self) -> Payload | None:
+        """Do so, and judge the moves one by one."""
         values = self.values
         count = len(values)
         if count:
@@ -260,9 +303,8 @@ class GaugeSeries(Series):
                 plain = kind is float or (kind is int and abs(move) <= LARGEST)
                 number = move if plain else judged(move, self.refuse)
                 if number is not None:
-                    level = self._in_range(
-                        number + (0 if level is None else level), level
-                    )
+                    before = 0 if level is None else level
+                    level = self._in_range(before + number, level)
         return [] if level is None else [Level(level)]
 
     def _before(self, chunk: list[Any]) -> Number | None:
@@ -282,6 +324,25 @@ class GaugeSeries(Series):
             return number
         self.refuse(NOT_FINITE)
         return before
+
+
+def drain(chunk: Sequence[Series]) -> list[Payload | None]:
+    """Empty these cells, whose locks the caller holds; None: nothing to say.
+
+    Nearly all values are plain numbers, so all cells share one guard against those
+    that are not: a guard for each costs 0.2 us.
+    """
+    drained: list[Payload | None] = []
+    while len(drained) < len(chunk):
+        attempt(_drain_plain, chunk, drained, default=None)
+        if len(drained) < len(chunk):
+            drained.append(chunk[len(drained)].drain_judged())
+    return drained
+
+
+def _drain_plain(chunk: Sequence[Series], drained: list[Payload | None]) -> None:
+    for series in chunk[len(drained) :]:
+        drained.append(series.drain_plain())  # noqa: PERF401 -- stays if one raises
 
 
 def _plain_total(chunk: list[Number]) -> Number | None:
@@ -318,4 +379,4 @@ def _plain_summary(
     # Not-a-number makes the sum one, and compares false with everything.
     if not -LARGEST <= low <= high <= LARGEST or not abs(total) <= LARGEST:
         return None
-    return GaugeSummary(low, high, total, count)
+    return new(GaugeSummary, (low, high, total, count))

@@ -8,10 +8,11 @@ from time import perf_counter
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
 
-from dtmetrics._record.around import Ready, decorate, error_type
+from dtmetrics._record.around import Ready, decorate
 from dtmetrics._record.called import Convert, fetches, name_of
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.instruments import Summary
+from dtmetrics._record.measure import error_type
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from dtmetrics._setup.config import Config
 
 __all__ = ["Process", "Stats", "default"]
+
+logger = logging.getLogger("dtmetrics")
 
 _UNSET: Any = ...
 
@@ -203,6 +206,9 @@ class Process:
         done = flusher.close(timeout)
         self.registry.clear()
         self._running = False
+        if not done:
+            waiting = flusher.account().waiting
+            logger.warning("shut down with %d data points undelivered", waiting)
         return done
 
     def _reset_after_fork(self) -> None:
