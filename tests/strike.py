@@ -17,12 +17,9 @@ class Interrupt(BaseException):
 
 Visit = Callable[[CodeType, int, FrameType], None]
 
-#: How the names of files begin.
-Where = str | tuple[str, ...]
-
 
 @contextmanager
-def each_instruction(visit: Visit, where: Where) -> Iterator[None]:
+def each_instruction(visit: Visit, where: str) -> Iterator[None]:
     """Call *visit* before each instruction of code *where*, by ``sys.settrace``."""
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
@@ -43,7 +40,7 @@ def each_instruction(visit: Visit, where: Where) -> Iterator[None]:
 
 
 @contextmanager
-def each_monitored_instruction(visit: Visit, where: Where) -> Iterator[None]:
+def each_monitored_instruction(visit: Visit, where: str) -> Iterator[None]:
     """Do so by ``sys.monitoring``: tracing misses many from CPython 3.12 on."""
     monitoring = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
     tool, event = 4, monitoring.events.INSTRUCTION
@@ -67,7 +64,7 @@ def each_monitored_instruction(visit: Visit, where: Where) -> Iterator[None]:
         monitoring.free_tool_id(tool)
 
 
-def steps_of(call: Callable[[], object], strike: int, where: Where) -> bool:
+def steps_of(call: Callable[[], object], strike: int, where: str) -> bool:
     """Do *call*; raise at that point of code *where* at which a handler could run.
 
     The interpreter runs handlers after calls, at jumps back and at the start of a
@@ -76,12 +73,9 @@ def steps_of(call: Callable[[], object], strike: int, where: Where) -> bool:
     names: dict[CodeType, dict[int, str]] = {}
     last: dict[FrameType, str] = {}
     seen = 0
-    inside = False
 
     def visit(code: CodeType, offset: int, frame: FrameType) -> None:
         nonlocal seen
-        if not inside:
-            return  # what begins and ends the visits may be code of *where* as well
         if code not in names:
             names[code] = {i.offset: i.opname for i in dis.get_instructions(code)}
         before = last.get(frame, "RESUME")
@@ -94,11 +88,7 @@ def steps_of(call: Callable[[], object], strike: int, where: Where) -> bool:
     modern = sys.version_info >= (3, 12)
     try:
         with (each_monitored_instruction if modern else each_instruction)(visit, where):
-            inside = True
             call()
-            inside = False
     except Interrupt:
         return True
-    finally:
-        last.clear()  # a frame that is kept keeps what its function would let go
     return False

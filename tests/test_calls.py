@@ -112,6 +112,7 @@ def test_off_calls_go_straight_through() -> None:
 
 
 async def collected(items: AsyncGenerator[Any, None]) -> list[Any]:
+    """Return all of *items*."""
     return [item async for item in items]
 
 
@@ -153,7 +154,8 @@ def test_coroutine_that_is_cancelled() -> None:
     assert log.said == [(1.0, asyncio.CancelledError, (), {})]
 
 
-async def forgotten() -> None: ...
+async def forgotten() -> None:
+    """Be called, and not awaited."""
 
 
 class Forgotten:

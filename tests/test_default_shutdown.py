@@ -4,6 +4,8 @@ import signal
 import threading
 from typing import Any
 
+import pytest
+
 from dtmetrics import MemoryExporter
 from dtmetrics._deliver.exporter import Body, ExportResult
 from dtmetrics._setup.default import Process
@@ -52,7 +54,7 @@ def test_shutdown_and_again(process: Process) -> None:
     assert keys(exporter) == ["orders"]
 
 
-def test_shutdown_when_down(process: Process) -> None:
+def test_shutdown_when_down(process: Process, caplog: pytest.LogCaptureFixture) -> None:
     """What cannot be delivered at the end is said, and is waiting in stats()."""
     process.configure(exporter=Down())
     inc(process)
@@ -60,6 +62,7 @@ def test_shutdown_when_down(process: Process) -> None:
     stats = process.stats()
     assert (stats.collected, stats.waiting) == (1, 1)
     assert stats.last_error == "status 503"
+    assert caplog.messages[-1] == "shut down with 1 data points undelivered"
 
 
 def test_shutdown_is_bounded(process: Process) -> None:

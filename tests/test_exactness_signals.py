@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import threading
@@ -164,7 +163,7 @@ def test_raising_at_every_point(kind: str, dimensions: dict[str, Any]) -> None:
         assert total - cell.limit - 1 in ((0, 1) if struck else (1,)), strike
         record(1, **dimensions)
         assert len(cell.values) <= 2
-    assert strike > 5
+    assert strike > 2
 
 
 def strike_turns(inside: bool) -> int:
@@ -181,10 +180,10 @@ def strike_turns(inside: bool) -> int:
 
         if inside:
             with whose.take(0.0):
-                struck = steps_of(take, strike, (turn.__file__, contextlib.__file__))
+                struck = steps_of(take, strike, turn.__file__)
                 assert whose.mine, strike
         else:
-            struck = steps_of(take, strike, (turn.__file__, contextlib.__file__))
+            struck = steps_of(take, strike, turn.__file__)
         assert not whose.mine, strike
         with whose.take(0.0) as mine:
             assert mine, strike
@@ -197,4 +196,4 @@ def test_raising_at_every_point_of_a_turn(inside: bool) -> None:
     # In a thread of its own: raising between two steps of an `except` leaves the
     # exception behind as the thread's current one.
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(strike_turns, inside).result() > 5
+        assert pool.submit(strike_turns, inside).result() > 2
