@@ -3,13 +3,17 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import dtmetrics
+from dtmetrics._deliver.outbox import Outbox
+from dtmetrics._setup.default import Process
 from tests.recorder import Recorder
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=60)
@@ -31,6 +35,23 @@ def recorder() -> Recorder:
     return Recorder()
 
 
+@pytest.fixture
+def process() -> Iterator[Process]:
+    """Return a process of its own, as ``import dtmetrics`` makes one."""
+    made = Process()
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def switch_often() -> Iterator[None]:
+    """Let threads take turns 500 times as often as usual."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
 @pytest.fixture(autouse=True)
 def _no_leaks() -> Iterator[None]:
     """No test leaves a thread or a running default process behind."""
@@ -41,6 +62,27 @@ def _no_leaks() -> Iterator[None]:
     for thread in left:
         thread.join(5)
     assert not [thread for thread in left if thread.is_alive()]
+
+
+@pytest.fixture(autouse=True)
+def _accounts_add_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a test did, the account of each of its outboxes adds up at the end."""
+    made: list[Outbox] = []
+    init = Outbox.__init__
+
+    def watch(self: Outbox, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        made.append(self)
+
+    monkeypatch.setattr(Outbox, "__init__", watch)
+    yield
+    for outbox in made:
+        with outbox._lock:
+            account = outbox.account()
+            queue = [*outbox._waiting, outbox._leaving]
+        done = account.accepted + account.rejected + sum(account.dropped.values())
+        assert account.collected == done + account.waiting
+        assert account.waiting == sum(body.points for body in queue if body)
 
 
 @pytest.fixture(autouse=True)

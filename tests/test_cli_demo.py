@@ -8,10 +8,8 @@ import subprocess
 import sys
 import urllib.request
 
-import pytest
-
 import dtmetrics
-from dtmetrics._cli import demo, main
+from dtmetrics._cli import demo
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -64,11 +62,3 @@ def test_lost_points_are_noticed() -> None:
     assert len(list(demo._lost(dtmetrics.Stats(collected=2, accepted=1)))) == 1
     refused = dtmetrics.Stats(collected=2, accepted=2, refused={"not a number": 1})
     assert len(list(demo._lost(refused))) == 1
-
-
-def test_a_command_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a command the usage is shown, and the status says that it was wrong."""
-    with pytest.raises(SystemExit) as exit_:
-        main([])
-    assert exit_.value.code == 2
-    assert "usage: dtmetrics" in capsys.readouterr().err

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,45 +11,7 @@ from dtmetrics._deliver.http import HttpExporter
 from dtmetrics._setup.default import Process
 from dtmetrics.errors import ConfigError, ConflictError
 from tests.endpoint import PATIENCE
-
-
-class Gate(MemoryExporter):
-    """Takes everything, once it is let go."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inside = threading.Event()
-        self.go = threading.Event()
-
-    def export(self, body: Body, timeout: float) -> ExportResult:
-        self.inside.set()
-        assert self.go.wait(PATIENCE)
-        return super().export(body, timeout)
-
-
-class Down(MemoryExporter):
-    """Takes nothing."""
-
-    def export(self, body: Body, timeout: float) -> ExportResult:
-        return ExportResult(Outcome.KEEP, reason="status 503")
-
-
-@pytest.fixture
-def process() -> Iterator[Process]:
-    """Return a process of its own, as ``import dtmetrics`` makes one."""
-    made = Process()
-    yield made
-    made.shutdown()
-
-
-def inc(process: Process, key: str = "orders") -> None:
-    """Record something."""
-    process.meters.root.counter(key).inc()
-
-
-def keys(exporter: MemoryExporter) -> list[str]:
-    """Return the keys of what was sent."""
-    return [line.partition(",")[0] for line in exporter.lines]
+from tests.processes import Down, inc, keys
 
 
 def threads() -> list[str]:
@@ -121,6 +81,46 @@ def test_force_with_bad_settings(process: Process) -> None:
     assert keys(exporter) == ["orders"]
 
 
+def explained(process: Process) -> None:
+    """Record something of a key that has a unit, and flush."""
+    process.meters.root.counter("orders", unit="{order}").inc()
+    assert process.flush()
+
+
+def test_metadata(process: Process) -> None:
+    """What a key means is sent after its data, and no point of the account."""
+    exporter = MemoryExporter()
+    process.configure(exporter=exporter, interval=None)
+    for _ in range(2):
+        explained(process)
+    data = "orders,dt.metrics.source=dtmetrics count"
+    assert [line.partition(",delta=")[0] for line in exporter.lines] == [
+        data,
+        "#orders count dt.meta.unit=Count",
+        data,
+    ]
+    assert process.stats().collected == 2
+
+
+def test_metadata_switched_off(process: Process) -> None:
+    """With metadata=False there is only data."""
+    exporter = MemoryExporter()
+    process.configure(exporter=exporter, interval=None, metadata=False)
+    explained(process)
+    assert keys(exporter) == ["orders"]
+
+
+def test_metadata_for_each_endpoint(process: Process) -> None:
+    """What replaces a recording explains its keys anew: its endpoint knows of none."""
+    exporters = MemoryExporter(), MemoryExporter()
+    for exporter in exporters:
+        process.configure(exporter=exporter, interval=None, force=True)
+        explained(process)
+    process.shutdown()
+    for exporter in exporters:
+        assert exporter.lines[1:] == ["#orders count dt.meta.unit=Count"]
+
+
 def test_strict(process: Process) -> None:
     """Under strict=True the first wrong definition so far is raised, nothing runs."""
     process.meters.root.counter("orders")
@@ -169,43 +169,6 @@ def test_no_interval_no_thread(process: Process) -> None:
     assert threads() == []
 
 
-def test_shutdown(process: Process) -> None:
-    """Shutting down sends what is left, ends recording, and can be done again."""
-    exporter = MemoryExporter()
-    process.configure(exporter=exporter)
-    inc(process)
-    assert process.shutdown()
-    inc(process)
-    assert process.shutdown()
-    assert process.flush()
-    assert keys(exporter) == ["orders"]
-    stats = process.stats()
-    assert (stats.collected, stats.accepted, stats.waiting) == (1, 1, 0)
-
-
-def test_shutdown_and_again(process: Process) -> None:
-    """After a shutdown one may configure anew; old handles record again."""
-    process.configure(exporter=MemoryExporter(), interval=None)
-    handle = process.meters.root.counter("orders")
-    handle.inc()
-    process.shutdown()
-    exporter = MemoryExporter()
-    process.configure(exporter=exporter, interval=None)
-    handle.inc()
-    assert process.flush()
-    assert keys(exporter) == ["orders"]
-
-
-def test_shutdown_when_down(process: Process) -> None:
-    """What cannot be delivered at the end is said, and is waiting in stats()."""
-    process.configure(exporter=Down())
-    inc(process)
-    assert not process.shutdown()
-    stats = process.stats()
-    assert (stats.collected, stats.waiting) == (1, 1)
-    assert stats.last_error == "status 503"
-
-
 def test_stats_adds_up(process: Process) -> None:
     """What was collected is accepted, rejected, dropped or waiting."""
 
@@ -237,90 +200,6 @@ def test_stats_are_not_shared(process: Process) -> None:
     assert process.stats().dropped == {}
 
 
-def test_shutdown_is_bounded(process: Process) -> None:
-    """A hanging exporter keeps neither shutdown, nor those who ask meanwhile."""
-    gate = Gate()
-    process.configure(exporter=gate, interval=0.01)
-    inc(process)
-    assert gate.inside.wait(PATIENCE)
-    answers: list[bool] = []
-    ending = threading.Thread(target=lambda: answers.append(process.shutdown(0.3)))
-    ending.start()
-    assert not process.shutdown(0.01)  # another is at it
-    assert process.stats().waiting == 1
-    ending.join(PATIENCE)
-    assert answers == [False]
-    gate.go.set()
-
-
-def test_shutdown_in_a_callback(process: Process) -> None:
-    """In a callback of a flush nothing stops, and nothing hangs or is lost."""
-    exporter = MemoryExporter()
-    process.configure(exporter=exporter, interval=None)
-    answers: list[bool] = []
-
-    @process.meters.root.observe("pool.size")
-    def size() -> float:
-        answers.append(process.shutdown())
-        answers.append(process.flush())
-        process.configure(exporter=Down(), force=True)
-        return 1
-
-    inc(process)
-    assert process.flush()
-    assert answers == [False, False]
-    assert keys(exporter) == ["orders", "pool.size"]
-    assert process.shutdown()
-
-
-def test_shutdown_in_a_signal_handler(process: Process) -> None:
-    """A handler that shuts down in the middle of a flush gives way to it."""
-    answers: list[bool] = []
-
-    class Interrupted(MemoryExporter):
-        def export(self, body: Body, timeout: float) -> ExportResult:
-            signal.raise_signal(signal.SIGUSR1)
-            return super().export(body, timeout)
-
-    exporter = Interrupted()
-    process.configure(exporter=exporter, interval=None)
-    inc(process)
-    before = signal.signal(
-        signal.SIGUSR1, lambda *_: answers.append(process.shutdown(PATIENCE))
-    )
-    try:
-        assert process.flush()
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-    assert answers == [False]
-    assert keys(exporter) == ["orders"]
-    assert process.stats().accepted == 1
-
-
-def test_configure_in_a_signal_handler(process: Process) -> None:
-    """A handler that interrupts a shutdown cannot configure in the middle of it."""
-
-    class Interrupted(MemoryExporter):
-        def export(self, body: Body, timeout: float) -> ExportResult:
-            signal.raise_signal(signal.SIGUSR1)
-            return super().export(body, timeout)
-
-    exporter, other = Interrupted(), MemoryExporter()
-    process.configure(exporter=exporter, interval=None)
-    inc(process)
-
-    def handle(*_: Any) -> None:
-        process.configure(exporter=other, interval=None, force=True)
-        inc(process, "sales")
-
-    before = signal.signal(signal.SIGUSR1, handle)
-    try:
-        assert process.shutdown()
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-    assert (keys(exporter), keys(other)) == (["orders"], [])
-
-
 def test_many_configure_at_once(process: Process) -> None:
     """Threads that configure at once start one recording between them."""
     exporters = [MemoryExporter() for _ in range(8)]
@@ -338,23 +217,6 @@ def test_many_configure_at_once(process: Process) -> None:
     inc(process)
     assert process.flush()
     assert [keys(each) for each in exporters if each.lines] == [["orders"]]
-
-
-def test_fork_resets_everything(process: Process) -> None:
-    """A child that was forked in the middle of a shutdown shuts down by itself."""
-    exporter = MemoryExporter()
-    process.configure(exporter=exporter, interval=None)
-    inc(process)
-    with process._turn.take(1.0) as mine:
-        assert mine
-        process._reset_after_fork()
-        inc(process, "child")
-        child: list[bool] = []
-        thread = threading.Thread(target=lambda: child.append(process.shutdown()))
-        thread.start()
-        thread.join(PATIENCE)
-    assert child == [True]
-    assert keys(exporter) == ["child"]
 
 
 def test_default_endpoint(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:

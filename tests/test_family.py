@@ -89,3 +89,22 @@ def test_reset_after_fork() -> None:
     assert series.lock is family.lock
     assert isinstance(family.lock, type(Lock()))
     assert family.lock.acquire(blocking=False)
+
+
+def test_first_meaning_counts() -> None:
+    """The first definition that says what a key means counts; its site does not."""
+    family = Family(Definition("a", "counter", site="x:1"), "a", lambda reason: None)
+    assert not family.meaningful
+    for number, unit in enumerate(["", "s", "ms"]):
+        family.also(Definition("a", "counter", unit=unit, site=f"y:{number}"))
+    assert family.meaningful
+    assert family.definition == Definition("a", "counter", unit="s", site="x:1")
+
+
+def test_described_until_it_begins_anew() -> None:
+    """A cleared family and that of a child are explained again."""
+    family, _ = family_of()
+    for renew in (family.clear, family.reset_after_fork):
+        family.described = True
+        renew()
+        assert not family.described

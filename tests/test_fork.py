@@ -235,3 +235,32 @@ def test_configured_by_the_child() -> None:
         ended = run(BEGIN + CONFIGURED_BY_THE_CHILD, DTMETRICS_ENDPOINT=endpoint.url)
     assert ended.status == 0, ended.err
     assert endpoint.total("children") == 1
+
+
+EXPLAINED = """
+configure(interval=None)
+orders = counter("orders", unit="{order}")
+orders.inc()
+assert flush()
+pid = os.fork()
+if not pid:
+    watched()
+    for _ in range(2):
+        orders.inc()
+        assert flush()
+    os._exit(0)
+assert ended_well(pid)
+orders.inc()
+assert flush()
+"""
+
+
+def test_child_explains_its_keys() -> None:
+    """Each process says once what a key means, after its first data."""
+    with Endpoint() as endpoint:
+        ended = run(BEGIN + EXPLAINED, DTMETRICS_ENDPOINT=endpoint.url)
+    assert ended.status == 0, ended.err
+    meaning = "#orders count dt.meta.unit=Count"
+    bodies = [request.body.decode() == meaning for request in endpoint.requests]
+    assert bodies == [False, True, False, True, False, False]
+    assert endpoint.total("orders") == 4

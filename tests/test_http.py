@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pickle
 import resource
 import socket
 import sys
@@ -297,15 +296,6 @@ def test_token_in_no_frame() -> None:
     )
     assert "CANARY" not in "".join(shown.format())
     assert "CANARY" not in repr(vars(exporter))
-
-
-def test_secret() -> None:
-    """A secret shows itself in no text and goes into no pickle."""
-    secret = Secret(TOKEN)
-    assert {repr(secret), str(secret), f"{secret}", f"{[secret]}"} == {"***", "[***]"}
-    assert secret.reveal() == TOKEN
-    with pytest.raises(TypeError, match="a secret is not pickled"):
-        pickle.dumps(secret)
 
 
 def test_debug_logs(caplog: pytest.LogCaptureFixture) -> None:

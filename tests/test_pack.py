@@ -3,11 +3,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dtmetrics._deliver.pack import BYTES_LIMIT, LINES_LIMIT, pack
+from dtmetrics._deliver.pack import BYTES_LIMIT, LINES_LIMIT, pack, pack_metadata
 from dtmetrics._wire.line import encode, identify
+from dtmetrics._wire.metadata import Metadata, encode_metadata
 from dtmetrics._wire.point import CountDelta, DataPoint
 from tests.recorder import MOMENT
 
@@ -79,3 +80,32 @@ def test_is_lazy() -> None:
     bodies = pack(chunks(), MOMENT)
     next(bodies)
     assert asked == [0]
+
+
+meanings = st.lists(
+    st.builds(
+        Metadata,
+        st.sampled_from(["a", "b" * 250]),
+        st.sampled_from(["counter", "gauge"]),
+        st.sampled_from(["", "s", "no unit"]),
+        st.sampled_from(["", "x", '"' * 5_000, "\U0001f600" * 5_000]),
+    ),
+    max_size=30,
+)
+
+
+LONG = Metadata("b" * 250, "gauge", "s", "\U0001f600" * 5_000)
+
+
+@given(meanings, st.integers(1, 10))
+@example([LONG] * 30, 10)
+def test_metadata_conserves(news: list[Metadata], times: int) -> None:
+    """Each meaning is one line of a body, without points, that the endpoint takes."""
+    bodies = list(pack_metadata(news * times, MOMENT))
+    lines = [line for body in bodies for line in body.text.decode().split("\n")]
+    assert lines == [line for line in map(encode_metadata, news * times) if line]
+    for body in bodies:
+        assert body.points == 0
+        assert len(body.text) <= BYTES_LIMIT
+        assert body.text.count(b"\n") < LINES_LIMIT
+        assert body.created_ms == MOMENT

@@ -35,14 +35,19 @@ class Turn:
         if me in inside:
             yield False
             return
-        taken = False
-        # Before the lock: a signal handler may run as soon as it is acquired.
-        inside.add(me)
+        # A negative timeout would wait for ever, one too large raise.
+        seconds = min(max(0.0, timeout), TIMEOUT_MAX)
+        taken: list[bool] = []
         try:
-            # A negative timeout would wait for ever, one too large raise.
-            taken = lock.acquire(timeout=min(max(0.0, timeout), TIMEOUT_MAX))
-            yield taken
+            # Before the lock: a signal handler may run as soon as it is acquired.
+            inside.add(me)
+            # Asked and noted in one step of C: a handler that raises between two
+            # would leave the lock locked for ever.
+            taken.extend(map(lock.acquire, (True,), (seconds,)))
+            yield taken[0]
         finally:
-            if taken:
-                lock.release()
-            inside.discard(me)
+            try:
+                if True in taken:
+                    lock.release()
+            finally:
+                inside.discard(me)

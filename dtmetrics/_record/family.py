@@ -56,12 +56,18 @@ class Family:
         #: Defined wrongly: it records nothing.
         self.void = False
 
+    @property
+    def meaningful(self) -> bool:
+        """Whether a definition said what it means."""
+        return bool(self.definition.unit or self.definition.description)
+
     def also(self, definition: Definition) -> None:
         """Take note of another definition: the first to say what it means counts."""
-        own = self.definition
-        if not (own.unit or own.description):
+        if not self.meaningful:
             unit, description = definition.unit, definition.description
-            self.definition = own._replace(unit=unit, description=description)
+            self.definition = self.definition._replace(
+                unit=unit, description=description
+            )
 
     def all_series(self) -> list[Series]:
         """Return every series there is now."""

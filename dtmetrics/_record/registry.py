@@ -246,11 +246,14 @@ class Registry:
         self.refusals.report()  # last: values are judged as their series is drained
 
     def collect_metadata(self) -> list[Metadata]:
-        """Return what the keys recorded by now mean, each once in a process."""
+        """Return what the keys recorded by now mean, each once in a process.
+
+        A key of which nothing is known yet is left for later.
+        """
         news = [
             family
             for family in list(self._families.values())
-            if family.series and not family.described
+            if family.series and family.meaningful and not family.described
         ]
         for family in news:
             family.described = True

@@ -303,7 +303,8 @@ class GaugeSeries(Series):
                 plain = kind is float or (kind is int and abs(move) <= LARGEST)
                 number = move if plain else judged(move, self.refuse)
                 if number is not None:
-                    level = self._in_range((level or 0) + number, level)
+                    before = 0 if level is None else level
+                    level = self._in_range(before + number, level)
         return [] if level is None else [Level(level)]
 
     def _before(self, chunk: list[Any]) -> Number | None:

@@ -1,0 +1,44 @@
+"""A series by itself: recorded into as a handle does, drained as the registry does."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from threading import Lock
+from typing import Any
+
+from dtmetrics._record.series import (
+    CounterSeries,
+    GaugeSeries,
+    Series,
+    SummarySeries,
+)
+from dtmetrics._record.series import drain as drain_all
+from dtmetrics._wire.line import identify
+
+KINDS = [CounterSeries, SummarySeries, GaugeSeries]
+
+
+def series_of(kind: type[Series], limit: int = 8) -> tuple[Any, Tally[str]]:
+    """Return a series, wired, and what it refuses, by reason."""
+    refused: Tally[str] = Tally()
+
+    def refuse(reason: str) -> None:
+        refused[reason] += 1
+
+    series = kind(identify("key", ()), Lock(), refuse, limit)
+    series.wire()
+    return series, refused
+
+
+def record(series: Any, *values: Any) -> None:
+    """Record as a handle does."""
+    for value in values:
+        series.buffer.append(value)
+        if len(series.buffer) > series.limit:
+            series.fold_if_free()
+
+
+def drain(series: Any) -> Any:
+    """Drain as the registry does."""
+    with series.lock:
+        return drain_all([series])[0]

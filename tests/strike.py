@@ -1,0 +1,94 @@
+"""A handler that raises, at each point of a call where the interpreter may run one."""
+
+from __future__ import annotations
+
+import dis
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType, FunctionType
+from typing import Any
+
+
+class Interrupt(BaseException):
+    """What a handler raises."""
+
+
+Visit = Callable[[CodeType, int, FrameType], None]
+
+
+@contextmanager
+def each_instruction(visit: Visit, where: str) -> Iterator[None]:
+    """Call *visit* before each instruction of code *where*, by ``sys.settrace``."""
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        if not frame.f_code.co_filename.startswith(where):
+            return None
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        if event == "opcode":
+            visit(frame.f_code, frame.f_lasti, frame)
+        return trace
+
+    previous = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(previous)
+
+
+@contextmanager
+def each_monitored_instruction(visit: Visit, where: str) -> Iterator[None]:
+    """Do so by ``sys.monitoring``: tracing misses many from CPython 3.12 on."""
+    monitoring = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
+    tool, event = 4, monitoring.events.INSTRUCTION
+    codes = {
+        each.__code__
+        for each in gc.get_objects()
+        if type(each) is FunctionType and each.__code__.co_filename.startswith(where)
+    }
+    monitoring.use_tool_id(tool, "tests")
+    monitoring.register_callback(
+        tool, event, lambda code, offset: visit(code, offset, sys._getframe(1))
+    )
+    for code in codes:
+        monitoring.set_local_events(tool, code, event)
+    try:
+        yield
+    finally:
+        for code in codes:
+            monitoring.set_local_events(tool, code, 0)
+        monitoring.register_callback(tool, event, None)
+        monitoring.free_tool_id(tool)
+
+
+def steps_of(call: Callable[[], object], strike: int, where: str) -> bool:
+    """Do *call*; raise at that point of code *where* at which a handler could run.
+
+    The interpreter runs handlers after calls, at jumps back and at the start of a
+    function. Say whether *call* has that many such points.
+    """
+    names: dict[CodeType, dict[int, str]] = {}
+    last: dict[FrameType, str] = {}
+    seen = 0
+
+    def visit(code: CodeType, offset: int, frame: FrameType) -> None:
+        nonlocal seen
+        if code not in names:
+            names[code] = {i.offset: i.opname for i in dis.get_instructions(code)}
+        before = last.get(frame, "RESUME")
+        last[frame] = names[code].get(offset, "")
+        if before.startswith(("CALL", "RESUME", "JUMP_BACKWARD")):
+            seen += 1
+            if seen == strike:
+                raise Interrupt
+
+    modern = sys.version_info >= (3, 12)
+    try:
+        with (each_monitored_instruction if modern else each_instruction)(visit, where):
+            call()
+    except Interrupt:
+        return True
+    return False

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+import pytest
+
+from dtmetrics import MemoryExporter
+from dtmetrics._deliver.exporter import Body, ExportResult
+from dtmetrics._setup.default import Process
+from tests.endpoint import PATIENCE
+from tests.processes import Down, inc, keys
+
+
+class Gate(MemoryExporter):
+    """Takes everything, once it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = threading.Event()
+        self.go = threading.Event()
+
+    def export(self, body: Body, timeout: float) -> ExportResult:
+        self.inside.set()
+        assert self.go.wait(PATIENCE)
+        return super().export(body, timeout)
+
+
+def test_shutdown(process: Process) -> None:
+    """Shutting down sends what is left, ends recording, and can be done again."""
+    exporter = MemoryExporter()
+    process.configure(exporter=exporter)
+    inc(process)
+    assert process.shutdown()
+    inc(process)
+    assert process.shutdown()
+    assert process.flush()
+    assert keys(exporter) == ["orders"]
+    stats = process.stats()
+    assert (stats.collected, stats.accepted, stats.waiting) == (1, 1, 0)
+
+
+def test_shutdown_and_again(process: Process) -> None:
+    """After a shutdown one may configure anew; old handles record again."""
+    process.configure(exporter=MemoryExporter(), interval=None)
+    handle = process.meters.root.counter("orders")
+    handle.inc()
+    process.shutdown()
+    exporter = MemoryExporter()
+    process.configure(exporter=exporter, interval=None)
+    handle.inc()
+    assert process.flush()
+    assert keys(exporter) == ["orders"]
+
+
+def test_shutdown_when_down(process: Process, caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot be delivered at the end is said, and is waiting in stats()."""
+    process.configure(exporter=Down())
+    inc(process)
+    assert not process.shutdown()
+    stats = process.stats()
+    assert (stats.collected, stats.waiting) == (1, 1)
+    assert stats.last_error == "status 503"
+    assert caplog.messages[-1] == "shut down with 1 data points undelivered"
+
+
+def test_shutdown_is_bounded(process: Process) -> None:
+    """A hanging exporter keeps neither shutdown, nor those who ask meanwhile."""
+    gate = Gate()
+    process.configure(exporter=gate, interval=0.01)
+    inc(process)
+    assert gate.inside.wait(PATIENCE)
+    answers: list[bool] = []
+    ending = threading.Thread(target=lambda: answers.append(process.shutdown(0.3)))
+    ending.start()
+    assert not process.shutdown(0.01)  # another is at it
+    assert process.stats().waiting == 1
+    ending.join(PATIENCE)
+    assert answers == [False]
+    gate.go.set()
+
+
+def test_shutdown_in_a_callback(process: Process) -> None:
+    """In a callback of a flush nothing stops, and nothing hangs or is lost."""
+    exporter = MemoryExporter()
+    process.configure(exporter=exporter, interval=None)
+    answers: list[bool] = []
+
+    @process.meters.root.observe("pool.size")
+    def size() -> float:
+        answers.append(process.shutdown())
+        answers.append(process.flush())
+        process.configure(exporter=Down(), force=True)
+        return 1
+
+    inc(process)
+    assert process.flush()
+    assert answers == [False, False]
+    assert keys(exporter) == ["orders", "pool.size"]
+    assert process.shutdown()
+
+
+def test_shutdown_in_a_signal_handler(process: Process) -> None:
+    """A handler that shuts down in the middle of a flush gives way to it."""
+    answers: list[bool] = []
+
+    class Interrupted(MemoryExporter):
+        def export(self, body: Body, timeout: float) -> ExportResult:
+            signal.raise_signal(signal.SIGUSR1)
+            return super().export(body, timeout)
+
+    exporter = Interrupted()
+    process.configure(exporter=exporter, interval=None)
+    inc(process)
+    before = signal.signal(
+        signal.SIGUSR1, lambda *_: answers.append(process.shutdown(PATIENCE))
+    )
+    try:
+        assert process.flush()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert answers == [False]
+    assert keys(exporter) == ["orders"]
+    assert process.stats().accepted == 1
+
+
+def test_configure_in_a_signal_handler(process: Process) -> None:
+    """A handler that interrupts a shutdown cannot configure in the middle of it."""
+
+    class Interrupted(MemoryExporter):
+        def export(self, body: Body, timeout: float) -> ExportResult:
+            signal.raise_signal(signal.SIGUSR1)
+            return super().export(body, timeout)
+
+    exporter, other = Interrupted(), MemoryExporter()
+    process.configure(exporter=exporter, interval=None)
+    inc(process)
+
+    def handle(*_: Any) -> None:
+        process.configure(exporter=other, interval=None, force=True)
+        inc(process, "sales")
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        assert process.shutdown()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert (keys(exporter), keys(other)) == (["orders"], [])
+
+
+def test_fork_resets_everything(process: Process) -> None:
+    """A child that was forked in the middle of a shutdown shuts down by itself."""
+    exporter = MemoryExporter()
+    process.configure(exporter=exporter, interval=None)
+    inc(process)
+    with process._turn.take(1.0) as mine:
+        assert mine
+        process._reset_after_fork()
+        inc(process, "child")
+        child: list[bool] = []
+        thread = threading.Thread(target=lambda: child.append(process.shutdown()))
+        thread.start()
+        thread.join(PATIENCE)
+    assert child == [True]
+    assert keys(exporter) == ["child"]

@@ -1,0 +1,199 @@
+"""Nothing is lost and nothing doubled: signals, at any point of a record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from dtmetrics._deliver import turn
+from dtmetrics._record import series
+from tests.recorder import Recorder
+from tests.strike import Interrupt, steps_of
+
+pytestmark = [
+    pytest.mark.usefixtures("switch_often"),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX"),
+]
+
+
+RECORD = os.path.dirname(series.__file__)
+
+
+@contextmanager
+def handling(number: int, handler: Callable[[], object]) -> Iterator[None]:
+    """Handle a signal in this block."""
+    before = signal.signal(number, lambda *_: handler())
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@contextmanager
+def storm(number: int) -> Iterator[None]:
+    """Send a signal to the main thread again and again."""
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.is_set():
+            signal.pthread_kill(threading.main_thread().ident, number)  # type: ignore[arg-type]
+            time.sleep(0)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("times", [300, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_signal_handler_records(times: int) -> None:
+    """A handler may record while its thread records, folds, makes and collects."""
+    recorder = Recorder(max_series_per_metric=100)
+    counter = recorder.meter.counter("c")
+    handled = main = 0
+
+    def handler() -> None:
+        nonlocal handled
+        handled += 1
+        counter.inc()
+        counter.inc(1, new=handled % 200)
+        recorder.meter.counter("other").inc(0)
+
+    total = 0
+    with handling(signal.SIGUSR1, handler), storm(signal.SIGUSR1):
+        while handled < times:
+            for _ in range(100):
+                main += 1
+                counter.inc()
+                counter.inc(1, new=main % 200)
+            total += sum(point.payload[0] for point in recorder.points())
+    total += sum(point.payload[0] for point in recorder.points())
+    assert total == 2 * (main + handled)
+
+
+def test_timer_signal_records(recorder: Recorder) -> None:
+    """So it does from a handler of the interval timer."""
+    counter = recorder.meter.counter("c")
+    handled = main = 0
+
+    def handler() -> None:
+        nonlocal handled
+        handled += 1
+        for _ in range(700):  # beyond the limit: it folds, or gives way
+            counter.inc()
+
+    with handling(signal.SIGVTALRM, handler):
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.001, 0.001)
+        try:
+            while handled < 20:
+                main += 1
+                counter.inc()
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    assert recorder.lines() == [f"c count,delta={main + 700 * handled}"]
+
+
+@pytest.mark.parametrize("times", [200, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_signal_handler_raises(recorder: Recorder, times: int) -> None:
+    """An interrupted record is recorded or not; all others are, and none hangs."""
+    counter = recorder.meter.counter("c")
+    done = interrupted = 0
+    armed = False
+
+    def handler() -> None:
+        nonlocal armed
+        if armed:
+            armed = False
+            raise Interrupt
+
+    with handling(signal.SIGUSR1, handler), storm(signal.SIGUSR1):
+        while interrupted < times:
+            count = 0
+            try:
+                armed = True
+                while True:
+                    counter.inc()
+                    count += 1
+            except Interrupt:
+                interrupted += 1
+            done += count
+    armed = False
+    [point] = recorder.points()
+    # Between its two lines an inc may be done and not yet counted.
+    assert done <= point.payload[0] <= done + interrupted
+
+
+@pytest.mark.parametrize("kind", ["counter", "gauge", "summary"])
+@pytest.mark.parametrize("dimensions", [{}, {"a": 1}], ids=["plain", "dimensions"])
+def test_raising_at_every_point(kind: str, dimensions: dict[str, Any]) -> None:
+    """Wherever a handler raises, no value is lost, none doubled and no lock left."""
+    strike = 0
+    struck = True
+    while struck:
+        strike += 1
+        recorder = Recorder()
+        instrument: Any = getattr(recorder.meter, kind)("name")
+        record = getattr(instrument, "inc", None) or instrument.record
+        record(1, **dimensions)
+        cell = instrument._find(dimensions)
+        cell.limit = 3
+        for _ in range(cell.limit - 1):
+            record(1, **dimensions)
+
+        def fold(record: Any = record) -> None:
+            record(1, **dimensions)
+
+        struck = steps_of(fold, strike, RECORD)
+        assert cell.lock.acquire(timeout=1), f"locked at point {strike}"
+        cell.lock.release()
+        record(1, **dimensions)
+        [point] = recorder.points()
+        total = getattr(point.payload, "sum", point.payload[0])
+        assert total - cell.limit - 1 in ((0, 1) if struck else (1,)), strike
+        record(1, **dimensions)
+        assert len(cell.values) <= 2
+    assert strike > 2
+
+
+def strike_turns(inside: bool) -> int:
+    """Take a turn, raising at one point after the other; return how many there are."""
+    strike = 0
+    struck = True
+    while struck:
+        strike += 1
+        whose = turn.Turn()
+
+        def take(whose: turn.Turn = whose) -> None:
+            with whose.take(0.0):
+                pass
+
+        if inside:
+            with whose.take(0.0):
+                struck = steps_of(take, strike, turn.__file__)
+                assert whose.mine, strike
+        else:
+            struck = steps_of(take, strike, turn.__file__)
+        assert not whose.mine, strike
+        with whose.take(0.0) as mine:
+            assert mine, strike
+    return strike
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["free", "inside"])
+def test_raising_at_every_point_of_a_turn(inside: bool) -> None:
+    """Wherever a handler raises, a turn is over with it, and the next can be taken."""
+    # In a thread of its own: raising between two steps of an `except` leaves the
+    # exception behind as the thread's current one.
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(strike_turns, inside).result() > 2

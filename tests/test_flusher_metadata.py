@@ -1,0 +1,90 @@
+"""What the flusher sends of the meaning of keys."""
+
+from __future__ import annotations
+
+from dtmetrics._deliver.exporter import ExportResult, Outcome, Refused
+from tests.recorder import MOMENT
+from tests.rig import DROP, KEEP, Rig, nothing
+
+
+def explained(rig: Rig, key: str = "orders") -> None:
+    """Record something of a key that has a unit."""
+    rig.meter.counter(key, unit="{order}").inc()
+
+
+def texts(rig: Rig) -> list[str]:
+    """Return the bodies that came."""
+    return [body.text.decode() for body in rig.exporter.bodies]
+
+
+DATA = f"orders count,delta=1 {MOMENT}"
+MEANING = "#orders count dt.meta.unit=Count"
+
+
+def test_follows_its_data() -> None:
+    """Meaning is sent after the data, in a body of its own without points, once."""
+    rig = Rig()
+    explained(rig)
+    assert rig.flusher.flush(5.0)
+    assert [body.points for body in rig.exporter.bodies] == [1, 0]
+    explained(rig)
+    assert rig.flusher.flush(5.0)
+    assert texts(rig) == [DATA, MEANING, DATA]
+    assert rig.flusher.account() == (2, 2, 0, {}, 0)
+
+
+def test_nothing_to_explain() -> None:
+    """Keys without a unit and a description cost no request."""
+    rig = Rig()
+    rig.inc()
+    assert rig.flusher.flush(5.0)
+    assert texts(rig) == [DATA]
+
+
+def test_switched_off() -> None:
+    """With ``metadata=False`` only data is sent."""
+    rig = Rig(metadata=False)
+    explained(rig)
+    assert rig.flusher.flush(5.0)
+    assert texts(rig) == [DATA]
+
+
+def test_waits_as_data_does() -> None:
+    """Meaning that was not taken waits behind its data, and is no point of it."""
+    rig = Rig(KEEP)
+    explained(rig)
+    assert not rig.flusher.flush(5.0)
+    assert rig.flusher.account().waiting == 1
+    assert rig.flusher.flush(5.0)
+    assert texts(rig) == [DATA, DATA, MEANING]
+
+
+def test_refused_meaning_costs_no_point() -> None:
+    """An endpoint that refuses or drops meanings has taken the data all the same."""
+    refused = ExportResult(
+        Outcome.ANSWERED, 1, "1 lines refused", refused=[Refused(0, "bad unit")]
+    )
+    for step in (refused, DROP):
+        rig = Rig(ExportResult(Outcome.ANSWERED), step)
+        explained(rig)
+        assert rig.flusher.flush(5.0)
+        assert rig.flusher.account() == (1, 1, 0, {}, 0)
+
+
+def test_sent_by_the_loop() -> None:
+    """The thread sends meanings by itself, with the first interval that has any."""
+    rig = Rig(plan=(nothing, lambda: explained(rig), nothing), interval=60.0)
+    rig.run()
+    later = f"orders count,delta=1 {MOMENT}"
+    assert texts(rig) == [later, MEANING]
+
+
+def test_again_in_a_child() -> None:
+    """A forked child explains its keys anew, after its own data."""
+    rig = Rig()
+    explained(rig)
+    assert rig.flusher.flush(5.0)
+    rig.fork()
+    explained(rig)
+    assert rig.flusher.flush(5.0)
+    assert texts(rig) == [DATA, MEANING]  # the parent's are forgotten

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+
+import pytest
+
+from dtmetrics._deliver.exporter import ExportResult
+from tests.endpoint import PATIENCE
+from tests.rig import ANSWERED, KEEP, Rig
+
+
+def test_first_record_starts_the_thread() -> None:
+    """The thread is there from the first record on; recordings start it once."""
+    rig = Rig(interval=3_600.0)
+    assert rig.flusher._thread is None
+    rig.inc()
+    thread = rig.flusher._thread
+    assert thread is not None
+    assert thread.name == "dtmetrics-flusher"
+    assert thread.daemon
+    rig.inc("another")
+    assert rig.flusher._thread is thread
+    assert rig.flusher.close(5.0)
+    assert not thread.is_alive()
+    assert rig.exporter.lines == ["orders count,delta=1", "another count,delta=1"]
+
+
+def test_no_interval_no_thread() -> None:
+    """With ``interval=None`` nothing happens but what the caller does."""
+    rig = Rig()
+    rig.inc()
+    assert rig.flusher._thread is None
+    assert rig.flusher.close(5.0)
+    assert rig.exporter.threads == ["MainThread"]
+    assert rig.exporter.closed == 1
+
+
+def test_thread_flushes() -> None:
+    """The thread flushes by itself, interval after interval."""
+    rig = Rig(interval=0.01)
+    for number in range(3):
+        rig.inc()
+        rig.exporter.wait_for(number + 1)
+    assert rig.flusher.close(5.0)
+    assert set(rig.exporter.threads) == {"dtmetrics-flusher"}
+
+
+def test_thread_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no thread to be had the next record asks again; a flush works meanwhile."""
+    refusals = ["one", "two"]
+    start = threading.Thread.start
+
+    def refuse(self: threading.Thread) -> None:
+        if self.name == "dtmetrics-flusher" and refusals:
+            refusals.pop()
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    rig = Rig(interval=3_600.0)
+    rig.inc()
+    assert rig.flusher._thread is None
+    assert rig.flusher.flush(5.0)
+    assert rig.exporter.lines == ["orders count,delta=1"]
+    rig.inc()
+    assert rig.flusher._thread is None
+    rig.inc()
+    assert rig.flusher._thread is not None
+    assert rig.flusher.close(5.0)
+    assert rig.flusher.account() == (2, 2, 0, {}, 0)
+
+
+def test_one_thread_for_many_first_records() -> None:
+    """Threads that record first all at once start one flusher between them."""
+    rig = Rig(interval=3_600.0)
+    ready = threading.Barrier(8)
+
+    def record() -> None:
+        ready.wait(PATIENCE)
+        rig.inc()
+
+    threads = [threading.Thread(target=record) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    flushers = [t for t in threading.enumerate() if t.name == "dtmetrics-flusher"]
+    assert len(flushers) == 1
+    assert rig.flusher.close(5.0)
+    assert rig.exporter.lines == ["orders count,delta=8"]
+
+
+def test_close_sends_what_is_left() -> None:
+    """Closing collects and sends for the last time, and lets the exporter go, once."""
+    rig = Rig(interval=3_600.0)
+    rig.inc()
+    assert rig.flusher.close(5.0)
+    assert rig.exporter.lines == ["orders count,delta=1"]
+    assert rig.exporter.closed == 1
+
+
+def test_close_when_down() -> None:
+    """Closing tries once: what cannot be delivered is waiting, in the account."""
+    rig = Rig(*[KEEP] * 9, interval=3_600.0)
+    rig.inc()
+    assert not rig.flusher.close(5.0)
+    assert len(rig.exporter.bodies) == 1
+    assert rig.flusher.account().waiting == 1
+    assert rig.exporter.closed == 1
+
+
+def test_close_is_bounded() -> None:
+    """An exporter that hangs keeps nobody: closing returns, and counts what is left.
+
+    What hung lets the exporter go when it comes back, and sends no more.
+    """
+    inside, go = threading.Event(), threading.Event()
+
+    def hang() -> ExportResult:
+        inside.set()
+        assert go.wait(PATIENCE)
+        return ANSWERED
+
+    rig = Rig(hang, interval=0.01)
+    rig.inc()
+    assert inside.wait(PATIENCE)
+    rig.inc("late")
+    assert not rig.flusher.close(0.05)
+    assert rig.exporter.closed == 0
+    assert rig.flusher.account() == (2, 0, 0, {}, 2)
+    go.set()
+    rig.exporter.wait_closed()
+    thread = rig.flusher._thread
+    assert thread is not None
+    thread.join(PATIENCE)
+    assert rig.flusher.account() == (2, 1, 0, {}, 1)
+
+
+def test_hanging_callback_leaves_the_next_recording_alone() -> None:
+    """A callback that outlives its flusher takes no points of the one after it."""
+    inside, go = threading.Event(), threading.Event()
+    rig = Rig(interval=0.01)
+
+    @rig.meter.observe("pool.size")
+    def size() -> float:
+        if not inside.is_set():
+            inside.set()
+            assert go.wait(PATIENCE)
+        return 1
+
+    @rig.meter.observe("pool.free")
+    def free() -> float:
+        return 2
+
+    rig.inc()
+    assert inside.wait(PATIENCE)
+    assert not rig.flusher.close(0.05)
+    go.set()
+    thread = rig.flusher._thread
+    assert thread is not None
+    thread.join(PATIENCE)
+    account = rig.flusher.account()
+    assert account.collected <= 2  # the counter, and the one that hung
+
+
+def test_quiet_when_all_is_well(caplog: pytest.LogCaptureFixture) -> None:
+    """A flush that works logs nothing, at any level."""
+    with caplog.at_level(logging.DEBUG, "dtmetrics"):
+        rig = Rig()
+        rig.inc()
+        rig.flusher.flush(5.0)
+        rig.flusher.close(5.0)
+    assert caplog.records == []
+
+
+@pytest.mark.slow
+def test_many_threads_many_flushes() -> None:
+    """Whatever records and flushes at once, each count arrives once."""
+    rig = Rig(interval=0.001)
+
+    def work() -> None:
+        for number in range(2_000):
+            rig.inc()
+            if number % 100 == 0:
+                rig.flusher.flush(5.0)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert rig.flusher.close(5.0)
+    total: Counter[str] = Counter()
+    for line in rig.exporter.lines:
+        key, _, delta = line.partition(" count,delta=")
+        total[key] += int(delta)
+    assert total == {"orders": 8_000}

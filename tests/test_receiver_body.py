@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from dtmetrics.receiver.body import INFLATED_LIMIT, read_body
+from dtmetrics.receiver.judge import BODY_LIMIT
+from tests.receiving import fault, post, served
+
+
+class Coming:
+    """A request whose body comes in pieces, and how many of them were asked for."""
+
+    def __init__(
+        self, pieces: Sequence[bytes], ends: bool = True, **headers: str
+    ) -> None:
+        self.asked = 0
+        self._pieces = list(pieces)
+        self._ends = ends
+        fields = {"content-type": "text/plain", **headers}
+        self._scope = {
+            "type": "http",
+            "method": "POST",
+            "headers": [
+                (name.replace("_", "-").encode(), text.encode())
+                for name, text in fields.items()
+            ],
+        }
+
+    async def _receive(self) -> dict[str, Any]:
+        if self.asked == len(self._pieces) and not self._ends:
+            return {"type": "http.disconnect"}
+        piece = self._pieces[self.asked] if self._pieces else b""
+        self.asked += 1
+        more = self.asked < len(self._pieces) or not self._ends
+        return {"type": "http.request", "body": piece, "more_body": more}
+
+    def read(self) -> bytes:
+        """Read the body."""
+        return asyncio.run(read_body(Request(self._scope, self._receive)))
+
+    def refused(self) -> tuple[int, str]:
+        """Return why the body is refused."""
+        with pytest.raises(HTTPException) as caught:
+            self.read()
+        return caught.value.status_code, caught.value.detail
+
+
+pieces = st.lists(st.binary(max_size=50), max_size=8)
+
+
+@given(pieces)
+def test_arrives_whole(pieces: list[bytes]) -> None:
+    """However a body is cut into pieces, it is read as it was."""
+    assert Coming(pieces).read() == b"".join(pieces)
+
+
+@given(st.binary(max_size=2_000), st.integers(1, 100), st.integers(0, 9))
+def test_arrives_inflated(body: bytes, size: int, level: int) -> None:
+    """So is one that comes compressed, wherever the compressed bytes are cut."""
+    packed = gzip.compress(body, level)
+    cut = [packed[at : at + size] for at in range(0, len(packed), size)]
+    assert Coming(cut, content_encoding=" GZIP ").read() == body
+
+
+@given(st.binary(max_size=300), st.data())
+def test_damaged(body: bytes, data: st.DataObject) -> None:
+    """What was cut short, or does not end with its end, is refused as a whole."""
+    packed = gzip.compress(body)
+    short = packed[: data.draw(st.integers(0, len(packed) - 1))]
+    longer = packed + data.draw(st.binary(min_size=1, max_size=20))
+    for damaged in (short, longer):
+        coming = Coming([damaged], content_encoding="gzip")
+        assert coming.refused() == (400, "invalid gzip")
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_limit(declared: bool) -> None:
+    """A body of exactly the limit is read, and not one byte more."""
+    for size in (BODY_LIMIT, BODY_LIMIT + 1):
+        headers = {"content_length": str(size)} if declared else {}
+        coming = Coming(
+            [b"x" * 1_000] * (size // 1_000) + [b"x" * (size % 1_000)], **headers
+        )
+        if size == BODY_LIMIT:
+            assert len(coming.read()) == size
+        else:
+            assert coming.refused()[0] == 413
+            assert coming.asked == (0 if declared else 1_001)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_inflated_limit(more: int) -> None:
+    """A body is inflated up to its limit; beyond it, it is refused by its size."""
+    packed = gzip.compress(bytes(INFLATED_LIMIT + more))
+    coming = Coming([packed], content_encoding="gzip")
+    if more:
+        size = f"more than {INFLATED_LIMIT} bytes when inflated"
+        assert coming.refused() == (413, f"request body too large: {size}")
+    else:
+        assert len(coming.read()) == INFLATED_LIMIT
+
+
+@pytest.mark.parametrize(
+    "length", ["-1", "x", "", "9" * 30, "\u0663".encode().decode("latin-1")]
+)
+def test_odd_lengths(length: str) -> None:
+    """A declared length that is none decides nothing; one beyond all bounds does."""
+    coming = Coming([b"a 1"], content_length=length)
+    if length.isdigit():
+        assert coming.refused()[0] == 413
+    else:
+        assert coming.read() == b"a 1"
+
+
+def test_ends_early() -> None:
+    """A client that leaves in the middle of a body is refused, not waited for."""
+    assert Coming([b"a 1"], ends=False).refused() == (400, "request ended early")
+
+
+@pytest.fixture(name="client", scope="module")
+def _client() -> Iterator[httpx.Client]:
+    with served() as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "application/x-www-form-urlencoded", "", "text"],
+)
+def test_wrong_type(client: httpx.Client, content_type: str) -> None:
+    """Only plain text is read."""
+    answer = post(client, b"a 1", **{"Content-Type": content_type})
+    assert fault(answer)[0] == 415
+
+
+def test_type_without_charset(client: httpx.Client) -> None:
+    """The bare media type, which some clients send, is good enough."""
+    assert post(client, b"a 1", **{"Content-Type": "Text/Plain"}).status_code == 202
+
+
+def test_gzip(client: httpx.Client) -> None:
+    """A body may come compressed, and in no other coding than gzip."""
+    packed = gzip.compress(b"a 1\nb 2")
+    assert post(client, packed, **{"Content-Encoding": "gzip"}).json()["linesOk"] == 2
+    assert fault(post(client, packed, **{"Content-Encoding": "br"}))[0] == 415
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [b"", b"a 1", gzip.compress(b"a 1")[:-4], gzip.compress(b"a 1") + b"more"],
+)
+def test_broken_gzip(client: httpx.Client, packed: bytes) -> None:
+    """What does not unpack is refused as such."""
+    answer = post(client, packed, **{"Content-Encoding": "gzip"})
+    assert fault(answer) == (400, "invalid gzip")
+
+
+def test_bombs(client: httpx.Client) -> None:
+    """Compressed or not, a body is inflated and judged within bounds."""
+    gzipped = {"Content-Encoding": "gzip"}
+    bomb = gzip.compress(bytes(50_000_000))
+    assert len(bomb) < 100_000
+    answer = fault(post(client, bomb, **gzipped))
+    assert answer == (
+        413,
+        "request body too large: more than 4000000 bytes when inflated",
+    )
+    answer = fault(post(client, gzip.compress(b"a 1\n" * 300_000), **gzipped))
+    assert answer == (413, "request body too large: 1200000 > 1000000 bytes")
+
+
+def test_too_large(client: httpx.Client) -> None:
+    """A body that is too large is answered, and the connection can be used again."""
+    answer = fault(post(client, bytes(20_000_000)))
+    assert answer == (413, "request body too large: 20000000 > 1000000 bytes")
+    chunks = (bytes(100_000) for _ in range(100))
+    answer = fault(post(client, chunks))
+    assert answer == (413, "request body too large: more than 1000000 bytes")
+    assert post(client, b"a 1").status_code == 202
+
+
+def raw(client: httpx.Client, request: bytes) -> bytes:
+    """Return the first bytes answered to *request*, which may be half a request."""
+    address = urlsplit(str(client.base_url))
+    assert address.port
+    with socket.create_connection(("127.0.0.1", address.port), timeout=10) as sock:
+        sock.sendall(request)
+        return sock.recv(1000)
+
+
+def test_stops_reading_early(client: httpx.Client) -> None:
+    """A body that is too large is refused before all of it was sent."""
+    head = (
+        b"POST /metrics/ingest HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain"
+    )
+    declared = head + b"\r\nContent-Length: 2000000\r\n\r\n"
+    assert raw(client, declared).startswith(b"HTTP/1.1 413 ")
+    chunk = b"\r\nTransfer-Encoding: chunked\r\n\r\nf4241\r\n" + bytes(1_000_001)
+    assert raw(client, head + chunk).startswith(b"HTTP/1.1 413 ")
+
+
+def test_survives_a_client_that_leaves() -> None:
+    """A request that ends early is counted as refused, and nothing else happens."""
+    with served() as client:
+        port = urlsplit(str(client.base_url)).port
+        with socket.create_connection(("127.0.0.1", port or 0), timeout=10) as sock:
+            sock.sendall(
+                b"POST /metrics/ingest HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Type: text/plain\r\nContent-Length: 100\r\n\r\na 1\n"
+            )
+        # The server sees the end of the other connection at its next look at it.
+        for _ in range(1000):
+            stats = client.get("/api/stats").json()
+            if stats["requests_refused"]:
+                break
+        assert stats["requests_refused"] == 1
+        assert stats["accepted"] == 0

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock, Thread
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dtmetrics._record.series import (
+    CounterSeries,
+    Series,
+)
+from dtmetrics._record.series import drain as drain_all
+from dtmetrics._wire.point import CountDelta, GaugeSummary, GaugeValue
+from tests.cells import KINDS, drain, record, series_of
+from tests.values import REFUSED, Index
+
+recorded = st.tuples(
+    st.sampled_from(KINDS),
+    st.lists(
+        st.integers(0, 9)
+        | st.floats(0, 9)
+        | st.sampled_from(range(len(REFUSED))).map(str),
+        max_size=4,
+    ),
+)
+
+
+@given(st.lists(recorded, max_size=8))
+def test_many_are_drained_as_each_would_be(
+    cells: list[tuple[type[Series], list[Any]]],
+) -> None:
+    """A cell with a value that nobody can add up spoils no other beside it."""
+    several, alone, refusals = [], [], []
+    for kind, values in cells:
+        # By their places, because hypothesis would ask hostile ones for their hash.
+        hostile = [REFUSED[int(v)][0] if isinstance(v, str) else v for v in values]
+        (beside, refused), (own, wanted) = series_of(kind), series_of(kind)
+        record(beside, *hostile)
+        record(own, *hostile)
+        several.append(beside)
+        alone.append(drain(own))
+        refusals.append((refused, wanted))
+    assert drain_all(several) == alone
+    assert all(refused == wanted for refused, wanted in refusals)
+    assert all(len(each.values) <= 1 for each in several)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("limit", [1, 64])
+def test_holds_little(kind: type[Series], limit: int) -> None:
+    """A series that is hit without end never holds more than its limit and one."""
+    series, _ = series_of(kind, limit)
+    most = 0
+    for _ in range(10_000):
+        record(series, 1)
+        most = max(most, len(series.values))
+    assert most <= limit + 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_forgets_after_fork(kind: type[Series]) -> None:
+    """A reset forgets all values; whoever was in the middle of recording is ignored."""
+    series, _ = series_of(kind)
+    record(series, 5)
+    before = series.buffer
+    series.lock.acquire()
+    series.reset(Lock())
+    before.append(7)  # a record that a forking signal handler interrupted
+    assert series.buffer is None
+    assert drain(series) is None
+    series.wire()
+    record(series, 2)
+    assert drain(series) in (CountDelta(2), GaugeSummary(2, 2, 2, 1), GaugeValue(2))
+
+
+class Then(Index):
+    """A number that does something while it is folded."""
+
+    def __init__(self, value: int, action: Callable[[], object]) -> None:
+        super().__init__(value)
+        self.action = action
+
+    def __index__(self) -> int:
+        self.action()
+        return self.value
+
+
+def test_fold_interrupted_by_a_fork() -> None:
+    """A fold in which a signal handler forks ends well in the child, and in vain."""
+    series, _ = series_of(CounterSeries)
+    record(series, 5, Then(1, lambda: series.reset(Lock())))
+    series.fold_if_free()
+    assert series.lock.acquire(blocking=False)
+    assert drain_all([series]) == [None]
+
+
+def check_fold_gives_way(kind: type[CounterSeries]) -> None:
+    """Fold while somebody else is at it."""
+    series, _ = series_of(kind, limit=3)
+    with series.lock:
+        other = Thread(target=record, args=(series, *[1] * 10))
+        other.start()
+        other.join(30)
+        assert not other.is_alive(), "it must not wait"
+        assert len(series.values) == 10, "it must not fold"
+    record(series, 1)
+    assert len(series.values) == 1
+    assert drain(series) == CountDelta(11)
+
+
+def check_fold_inside_drain(kind: type[CounterSeries]) -> None:
+    """Fold in the middle of a drain, as another thread might."""
+    series, _ = series_of(kind)
+    record(series, 1, Then(10, lambda: series.fold_if_free()), 100)
+    assert drain(series) == CountDelta(111)
+    assert drain(series) is None
+
+
+def check_record_inside(kind: type[CounterSeries]) -> None:
+    """Record in the middle of a drain and of a fold, as another thread might."""
+    series, _ = series_of(kind)
+    buffer = series.buffer
+    record(series, Then(10, lambda: buffer.append(1)))
+    assert drain(series) == CountDelta(10)
+    record(series, Then(20, lambda: buffer.append(2)))
+    series.fold_if_free()
+    buffer.append(100)
+    assert drain(series) == CountDelta(123)
+
+
+CHECKS = [check_fold_gives_way, check_fold_inside_drain, check_record_inside]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_one_folds_at_a_time(check: Callable[[type[Series]], None]) -> None:
+    """Nothing is lost or doubled where recording, folding and draining overlap."""
+    check(CounterSeries)
+
+
+class Unlocked(CounterSeries):
+    """Folds whether or not somebody else does."""
+
+    __slots__ = ()
+
+    def fold_if_free(self) -> None:
+        count = len(self.values)
+        self.values[:count] = self._fold(self.values[:count])
+
+
+class Swapping(CounterSeries):
+    """Takes the list away, and puts a new one in its place."""
+
+    __slots__ = ()
+
+    def _take(self) -> list[Any]:
+        chunk, self.values = self.values, []
+        self.buffer = self.values
+        return self._fold(chunk)
+
+
+class Clearing(CounterSeries):
+    """Clears what has come in the meantime as well."""
+
+    __slots__ = ()
+
+    def _take(self) -> list[Any]:
+        chunk = self._fold(self.values[:])
+        self.values.clear()
+        return chunk
+
+
+@pytest.mark.parametrize("kind", [Unlocked, Swapping, Clearing])
+def test_the_checks_notice(kind: type[CounterSeries]) -> None:
+    """Each way to fold that is wrong is noticed by one of the checks above."""
+    noticed = 0
+    for check in CHECKS:
+        try:
+            check(kind)
+        except AssertionError:
+            noticed += 1
+    assert noticed
