@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dtmetrics._deliver.exporter import ExportResult, Outcome, Refused
+from dtmetrics._deliver.exporter import ExportResult, LineNote, Outcome
 from tests.recorder import MOMENT
 from tests.rig import DROP, KEEP, Rig, nothing
 
@@ -62,7 +62,7 @@ def test_waits_as_data_does() -> None:
 def test_refused_meaning_costs_no_point() -> None:
     """An endpoint that refuses or drops meanings has taken the data all the same."""
     refused = ExportResult(
-        Outcome.ANSWERED, 1, "1 lines refused", refused=[Refused(0, "bad unit")]
+        Outcome.ANSWERED, 1, "1 lines refused", refused=[LineNote(0, "bad unit")]
     )
     for step in (refused, DROP):
         rig = Rig(ExportResult(Outcome.ANSWERED), step)

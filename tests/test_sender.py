@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._deliver.exporter import ExportResult, Outcome, Refused
+from dtmetrics._deliver.exporter import ExportResult, LineNote, Outcome
 from tests.rig import ANSWERED, DROP, KEEP, UNKNOWN, Sending
 
 # -- what becomes of a body -------------------------------------------------------
@@ -27,9 +27,9 @@ def test_sends_in_order() -> None:
 
 
 def test_refused_is_answered() -> None:
-    """Refused lines are an answer: nothing waits, and the reason is kept."""
+    """LineNote lines are an answer: nothing waits, and the reason is kept."""
     refused = ExportResult(
-        Outcome.ANSWERED, 1, "1 lines refused", refused=[Refused(0, "bad")]
+        Outcome.ANSWERED, 1, "1 lines refused", refused=[LineNote(0, "bad")]
     )
     sending = Sending(refused)
     sending.put()
@@ -191,7 +191,7 @@ def test_exporter_answers_nonsense(answer: Any, expects_errors: None) -> None:
     assert sending.send()
 
 
-@pytest.mark.parametrize("refused", [[Refused(-9, "x")], [None], 5])
+@pytest.mark.parametrize("refused", [[LineNote(-9, "x")], [None], 5])
 def test_exporter_names_nonsense(refused: Any, expects_errors: None) -> None:
     """Refusals that name nothing harm nobody: the account is what counts."""
     sending = Sending(ExportResult(Outcome.ANSWERED, refused=refused))

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from dtmetrics._deliver.exporter import ExportResult, Outcome, Refused
+from dtmetrics._deliver.exporter import ExportResult, LineNote, Outcome
 from tests.rig import ANSWERED, DROP, KEEP, Sending
 
 
@@ -53,7 +53,7 @@ def test_says_each_refusal_once(caplog: pytest.LogCaptureFixture) -> None:
     """A line that is refused again and again is said once, by key and message."""
 
     def refusing(*lines: int) -> ExportResult:
-        refused = [Refused(line, f"bad {line}") for line in lines]
+        refused = [LineNote(line, f"bad {line}") for line in lines]
         return ExportResult(Outcome.ANSWERED, len(lines), refused=refused)
 
     sending = Sending(refusing(0), refusing(0), refusing(0, 1), refusing(1))
@@ -70,7 +70,7 @@ def test_says_each_refusal_once(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_says_a_bounded_number(caplog: pytest.LogCaptureFixture) -> None:
     """However many refusals differ, the log ends at a thousand lines."""
-    refused = [Refused(0, f"bad {number}") for number in range(3_000)]
+    refused = [LineNote(0, f"bad {number}") for number in range(3_000)]
     sending = Sending(ExportResult(Outcome.ANSWERED, refused=refused))
     sending.put()
     assert sending.send()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from dtmetrics._deliver.exporter import Body, ExportResult, Outcome, Refused
+from dtmetrics._deliver.exporter import Body, ExportResult, LineNote, Outcome
 
 __all__ = ["judge"]
 
@@ -54,7 +54,8 @@ def judge(
 class _Verdict:
     ok: int | None = None
     invalid: int | None = None
-    refused: tuple[Refused, ...] = field(default=())
+    refused: tuple[LineNote, ...] = field(default=())
+    warnings: tuple[LineNote, ...] = field(default=())
 
 
 _NO_VERDICT = _Verdict()
@@ -62,48 +63,61 @@ _NO_VERDICT = _Verdict()
 
 def _answered(body: Body, verdict: _Verdict) -> ExportResult:
     lines = body.text.count(b"\n") + 1
-    refused = [line for line in verdict.refused if 0 <= line.line < lines]
+    refused = [note for note in verdict.refused if 0 <= note.line < lines]
+    warnings = [note for note in verdict.warnings if 0 <= note.line < lines]
     invalid = verdict.invalid
     if invalid is None:
         invalid = 0 if verdict.ok is None else max(0, lines - verdict.ok)
     # Lists are cut ("First 10 errors reported"), so the count may exceed them.
     # Metadata is refused without any point being lost.
-    rejected = min(max(invalid, len({line.line for line in refused})), body.points)
+    rejected = min(max(invalid, len({note.line for note in refused})), body.points)
     reason = f"{rejected} lines refused" if rejected else ""
-    return ExportResult(Outcome.ANSWERED, rejected, reason, refused=refused)
+    return ExportResult(
+        Outcome.ANSWERED, rejected, reason, refused=refused, warnings=warnings
+    )
 
 
 def _validation_response(content: bytes) -> _Verdict | None:
-    """Read linesOk (linesValid from a OneAgent), linesInvalid and the refused lines."""
+    """Read linesOk (linesValid from a OneAgent), linesInvalid and the listed lines.
+
+    The list of warnings is documented as changedMetricKeys; real answers call it
+    warningLines (micrometer-metrics/micrometer#5037).
+    """
     try:
         answer = json.loads(content)
     except (ValueError, RecursionError):
         return None
     if not isinstance(answer, dict) or not {"linesOk", "linesValid"} & answer.keys():
         return None
-    error = answer.get("error")
-    listed = error.get("invalidLines") if isinstance(error, dict) else None
-    refused = [_refused(item) for item in listed] if isinstance(listed, list) else []
+    warnings = answer.get("warnings")
     return _Verdict(
         _count(answer.get("linesOk", answer.get("linesValid"))),
         _count(answer.get("linesInvalid")),
-        tuple(item for item in refused if item is not None),
+        _notes(answer.get("error"), "invalidLines", "error"),
+        _notes(warnings, "warningLines", "warning")
+        + _notes(warnings, "changedMetricKeys", "warning"),
     )
+
+
+def _notes(found: Any, name: str, said: str) -> tuple[LineNote, ...]:
+    listed = found.get(name) if isinstance(found, dict) else None
+    notes = [_note(item, said) for item in listed] if isinstance(listed, list) else []
+    return tuple(note for note in notes if note is not None)
 
 
 def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and value >= 0 else None
 
 
-def _refused(item: Any) -> Refused | None:
+def _note(item: Any, said: str) -> LineNote | None:
     if not isinstance(item, dict) or not isinstance(item.get("line"), int):
         return None
-    message = item.get("error")
+    message = item.get(said)
     text = message[:200] if isinstance(message, str) else ""
     # It will be logged: no line end of the endpoint's may start a line there.
     text = "".join(c if c.isprintable() else " " for c in text)
     # Lines are counted from 1: a request of one line is answered with "line": 1.
-    return Refused(item["line"] - 1, text)
+    return LineNote(item["line"] - 1, text)
 
 
 def _retry_after(text: str, now: float) -> float | None:

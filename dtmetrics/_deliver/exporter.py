@@ -15,9 +15,9 @@ __all__ = [
     "ConsoleExporter",
     "ExportResult",
     "Exporter",
+    "LineNote",
     "MemoryExporter",
     "Outcome",
-    "Refused",
 ]
 
 
@@ -48,8 +48,8 @@ class Outcome(Enum):
     DROP = "drop"  # it will never be taken
 
 
-class Refused(NamedTuple):
-    """A line that the endpoint refused: its number in the body, from 0, and why."""
+class LineNote(NamedTuple):
+    """What the endpoint says of a line, by its number in the body, from 0 on."""
 
     line: int
     message: str
@@ -59,15 +59,17 @@ class Refused(NamedTuple):
 class ExportResult:
     """What became of an export. A refused line is an answer, not an error.
 
-    ``rejected`` counts refused lines, of which ``refused`` may name only some.
-    ``reason`` is short and never holds what was sent.
+    ``rejected`` counts refused lines, of which ``refused`` may name only some;
+    ``warnings`` are about lines that were taken. ``reason`` is short and never holds
+    what was sent.
     """
 
     outcome: Outcome
     rejected: int = 0
     reason: str = ""
     retry_after: float | None = None
-    refused: Sequence[Refused] = field(default=())
+    refused: Sequence[LineNote] = field(default=())
+    warnings: Sequence[LineNote] = field(default=())
 
 
 class Exporter(Protocol):

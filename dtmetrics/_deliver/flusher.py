@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from threading import Event, Lock, Thread, get_ident
 
 from dtmetrics._deliver.exporter import Body, Exporter
+from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._deliver.outbox import Account, Outbox
 from dtmetrics._deliver.pack import pack, pack_metadata
 from dtmetrics._deliver.sender import Sender
@@ -60,7 +61,10 @@ class Flusher:
     ) -> None:
         self._registry = registry
         self._outbox = outbox
-        self._sender = Sender(exporter, outbox, now_ms, clock, chance)
+        self._feedback = Feedback(registry)
+        self._sender = Sender(
+            exporter, outbox, now_ms, clock, chance, self._feedback.take
+        )
         self._interval = interval
         self._metadata = metadata
         self._now_ms = now_ms
@@ -82,6 +86,11 @@ class Flusher:
     def last_error(self) -> str:
         """What last went wrong, or nothing."""
         return self._sender.last_error
+
+    @property
+    def warnings(self) -> dict[str, str]:
+        """What the endpoint remarked on lines that it took, by metric key."""
+        return self._feedback.warnings.copy()
 
     @property
     def busy_here(self) -> bool:
@@ -151,6 +160,7 @@ class Flusher:
     def reset_after_fork(self) -> None:
         """In a forked child: there is no thread, and what waits is the parent's."""
         self._renew()
+        self._feedback.reset_after_fork()
         self._sender.reset_after_fork()
 
     def _run(self, interval: float) -> None:

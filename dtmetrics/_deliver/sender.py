@@ -32,12 +32,14 @@ class Sender:
         now_ms: Callable[[], int],
         clock: Callable[[], float],
         chance: Callable[[], float],
+        feedback: Callable[[Body, ExportResult], object],
     ) -> None:
         self._exporter = exporter
         self._outbox = outbox
         self._now_ms = now_ms
         self._clock = clock
         self._chance = chance
+        self._feedback = feedback
         self._renew()
 
     def _renew(self) -> None:
@@ -119,9 +121,7 @@ class Sender:
         elif result.reason not in self._troubles:
             self._troubles.add(result.reason)
             logger.warning("cannot deliver, will go on trying: %s", result.reason)
-        for line, message in result.refused:
-            key = body.identities[line].key if line < body.points else "metadata"
-            self._say_once("the endpoint refused %s: %s", key, message)
+        self._feedback(body, result)
 
     def _say_once(self, *what: str) -> None:
         if what not in self._said and len(self._said) < _MOST_SAID:

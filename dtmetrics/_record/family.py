@@ -41,7 +41,16 @@ class Definition(NamedTuple):
 class Family:
     """All series of one metric key, one for each set of dimensions."""
 
-    __slots__ = ("definition", "described", "key", "lock", "refuse", "series", "void")
+    __slots__ = (
+        "definition",
+        "described",
+        "key",
+        "lock",
+        "refuse",
+        "series",
+        "set_aside",
+        "void",
+    )
 
     def __init__(
         self, definition: Definition, key: str, refuse: Callable[[str], None]
@@ -55,6 +64,8 @@ class Family:
         self.described = False
         #: Defined wrongly: it records nothing.
         self.void = False
+        #: Why it records nothing for now: the endpoint refuses all of it.
+        self.set_aside = ""
 
     @property
     def meaningful(self) -> bool:

@@ -88,7 +88,9 @@ class Instrument:
     def _find(self, dimensions: dict[str, Any]) -> Any:
         """Return the series to record into, or None where nothing is to be kept."""
         registry, family, _, scope, level, _ = self._origin
-        if not registry.recording or family.void or not registry.enabled(scope, level):
+        if not registry.recording or family.void or family.set_aside:
+            return None
+        if not registry.enabled(scope, level):
             return None
         ambient = AMBIENT.get() if registry.contextual else ()
         if dimensions or ambient:

@@ -40,7 +40,7 @@ class Observation:
     def __call__(self, timestamp_ms: int) -> list[DataPoint]:
         """Ask, and return the answer as data points."""
         registry, family, definition, scope, level, _ = self._origin
-        if family.void or not registry.enabled(scope, level):
+        if family.void or family.set_aside or not registry.enabled(scope, level):
             return []
         rows: dict[Dimensions, tuple[Pairs, Number]] = {}
         # An answer may be a generator: what raises half way gives what came before.

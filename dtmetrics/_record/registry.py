@@ -135,6 +135,8 @@ class Registry:
             self._awake = False
             self.epoch = object()
             self.clear()
+            for family in list(self._families.values()):
+                family.set_aside = ""
             self.recording = True
 
     def stop(self) -> None:
@@ -197,6 +199,24 @@ class Registry:
             if series is not None:
                 self.series_count -= 1
                 series.let_go()
+
+    def definition_of(self, key: str) -> Definition | None:
+        """Return what is sent under *key* was defined as."""
+        return next((f.definition for f in self._named(key)), None)
+
+    def set_aside(self, key: str, reason: str) -> None:
+        """Record no more of what is sent under *key*, until the next start."""
+        for family in self._named(key):
+            with self._lock:
+                family.set_aside = reason
+                self.series_count -= len(family.series)
+                family.clear()
+            logger.warning("%s is set aside: %s", family.definition, reason)
+
+    def all_set_aside(self) -> dict[str, str]:
+        """Return why which metric keys are set aside."""
+        families = list(self._families.values())
+        return {self._key_of(f): f.set_aside for f in families if f.set_aside}
 
     @contextmanager
     def context(self, /, **dimensions: Any) -> Iterator[None]:
@@ -306,6 +326,10 @@ class Registry:
         kind = KINDS[family.definition.kind]
         identity = identify(self._key_of(family), dimensions)
         return kind(identity, family.lock, family.refuse, limit)
+
+    def _named(self, key: str) -> list[Family]:
+        families = list(self._families.values())
+        return [family for family in families if self._key_of(family) == key]
 
     def _key_of(self, family: Family) -> str:
         prefix = self.settings.prefix

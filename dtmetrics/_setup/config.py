@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from dtmetrics._deliver.exporter import Exporter
 from dtmetrics._deliver.secret import Secret
-from dtmetrics._setup.enrich import directory_of
+from dtmetrics._setup.enrich import directory
 from dtmetrics._setup.settings import LOCAL_ENDPOINT, READERS, Fault, is_loopback
 from dtmetrics.errors import ConfigError
 
@@ -66,8 +66,8 @@ class Config:
         Raises ConfigError with every fault; no text of it holds the token, and no
         local variable shows it, as endpoint and token are given as secrets.
         """
-        environ = os.environ if environ is None else environ
-        given = _from_environment(environ)
+        # Not kept in a variable here: a traceback with locals would show the token.
+        given = _from_environment(os.environ if environ is None else environ)
         if arguments.get("exporter") is not None:
             # Where the environment would post is of no interest then.
             given = {k: v for k, v in given.items() if k not in ("endpoint", "token")}
@@ -85,7 +85,7 @@ class Config:
         follow = "endpoint" not in clean and clean.get("exporter") is None
         if not follow and clean.get("endpoint", LOCAL_ENDPOINT) == LOCAL_ENDPOINT:
             clean.pop("token", None)  # a OneAgent asks for none, so none is shown
-        return cls(**clean, directory=directory_of(environ), follow=follow)
+        return cls(**clean, directory=directory(), follow=follow)
 
     def at(self, endpoint: Secret, token: Secret) -> Config:
         """Return the settings to send to *endpoint*, with the token already given.

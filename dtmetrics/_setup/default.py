@@ -55,6 +55,10 @@ class Stats(NamedTuple):
     flushes: int = 0
     #: What last went wrong with sending, or nothing.
     last_error: str = ""
+    #: What the endpoint remarked on points that it took, by metric key.
+    warnings: Mapping[str, str] = {}
+    #: Metric keys that record nothing any more, and why: the endpoint refuses them.
+    set_aside: Mapping[str, str] = {}
 
 
 class Process:
@@ -152,6 +156,8 @@ class Process:
             series=series,
             flushes=flusher.flushes,
             last_error=flusher.last_error,
+            warnings=flusher.warnings,
+            set_aside=self.registry.all_set_aside(),
         )
 
     def get_meter(self, name: str = "") -> Meter:
