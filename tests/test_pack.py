@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dtmetrics._deliver.pack import BYTES_LIMIT, LINES_LIMIT, pack, pack_metadata
@@ -94,7 +94,11 @@ meanings = st.lists(
 )
 
 
+LONG = Metadata("b" * 250, "gauge", "s", "\U0001f600" * 5_000)
+
+
 @given(meanings, st.integers(1, 10))
+@example([LONG] * 30, 10)
 def test_metadata_conserves(news: list[Metadata], times: int) -> None:
     """Each meaning is one line of a body, without points, that the endpoint takes."""
     bodies = list(pack_metadata(news * times, MOMENT))
