@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
+import logging
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,11 +32,18 @@ def in_child(work: Callable[[], Any], timeout: float = 20) -> Any:
     child = os.fork()
     if child == 0:
         try:
+            # Another thread may have been in the middle of writing a log when we forked,
+            # and a file's buffer stays locked for ever then: CPython's, not ours.
+            logging.disable()
+            # A child that hangs or fails says where.
+            faulthandler.register(signal.SIGUSR2, file=2, chain=True)
             os.write(theirs, json.dumps(work()).encode())
+        except BaseException:
+            os.write(2, traceback.format_exc().encode())
         finally:
             os._exit(0)
     os.close(theirs)
-    timer = threading.Timer(timeout, os.kill, (child, signal.SIGKILL))
+    timer = threading.Timer(timeout, os.kill, (child, signal.SIGUSR2))
     timer.start()
     with os.fdopen(ours, "rb") as pipe:
         answer = pipe.read()
@@ -91,11 +101,13 @@ def test_fork_under_load(recorder: Recorder, forks: int) -> None:
         threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
         for thread in threads:
             thread.start()
-        for _ in range(forks):
-            assert in_child(child) == CHILD
-        stop.set()
-        for thread in threads:
-            thread.join()
+        try:
+            for _ in range(forks):
+                assert in_child(child) == CHILD
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
     assert collector.totals["c"] == 2 * sum(recorded)
     assert recorder.registry.refusals.total() == {"negative increment": sum(recorded)}
 

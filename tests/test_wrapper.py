@@ -61,6 +61,12 @@ def test_introspection_of_old(made: Any) -> None:
     assert inspect.getfullargspec(made) == inspect.getfullargspec(inspect.unwrap(made))
 
 
+def test_annotations_of_the_class() -> None:
+    """Whoever asks a proxy's class for annotations does not hide those of functions."""
+    assert type(function).__annotations__ is not None
+    assert function.__annotations__ == inspect.unwrap(function).__annotations__ != {}
+
+
 def test_defaults_are_not_applied_twice() -> None:
     """Showing a function's defaults does not change how it is called."""
     methods = Methods()

@@ -9,7 +9,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable
-from types import FunctionType, MethodType
+from types import FunctionType, GetSetDescriptorType, MethodType
 from typing import Any
 
 import wrapt
@@ -81,6 +81,13 @@ class Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]
     def _of_copy(self, copied: Any) -> Any:
         return self if copied is self.__wrapped__ else _AGAIN.__get__(self)(copied)
 
+
+# Whoever asks a class for its annotations makes CPython put an empty dict there. It
+# would hide those of every function that is wrapped, where wrapt's extension has them
+# in a descriptor of a base; so that is put there first.
+for _base in Decorated.__mro__:
+    if isinstance(vars(_base).get("__annotations__"), GetSetDescriptorType):
+        Decorated.__annotations__ = vars(_base)["__annotations__"]
 
 _CALL: Any = Decorated.__dict__["__call__"]
 _AGAIN: Any = Decorated.__dict__["_self_again"]

@@ -213,8 +213,7 @@ class Process:
         done = flusher.close(timeout)
         self.registry.clear()
         self._running = False
-        if not done:
-            waiting = flusher.account().waiting
+        if waiting := flusher.account().waiting:
             logger.warning("shut down with %d data points undelivered", waiting)
         return done
 
