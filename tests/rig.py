@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dtmetrics._deliver.exporter import Body, ExportResult, Outcome
+from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._deliver.flusher import Flusher
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._deliver.sender import Sender
@@ -153,8 +154,15 @@ class Sending:
         self.outbox = Outbox()
         self.now = 0.0
         self.now_ms = MOMENT
+        self.registry = Registry()
+        self.feedback = Feedback(self.registry)
         self.sender = Sender(
-            self.exporter, self.outbox, lambda: self.now_ms, lambda: self.now, chance
+            self.exporter,
+            self.outbox,
+            lambda: self.now_ms,
+            lambda: self.now,
+            chance,
+            self.feedback.take,
         )
 
     def put(self, *keys: str, points: bool = True) -> None:

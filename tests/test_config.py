@@ -159,8 +159,6 @@ def test_token_in_the_clear(host: str) -> None:
 
 def test_oneagent_is_shown_no_token() -> None:
     """The OneAgent's own address needs no token, so it is shown none."""
-    assert not resolve({"DTMETRICS_TOKEN": TOKEN}).token
-    assert not resolve(token=TOKEN).token
     assert not resolve(
         endpoint="http://localhost:14499/metrics/ingest/", token="x"
     ).token

@@ -163,7 +163,11 @@ def test_refused_lines(caplog: pytest.LogCaptureFixture) -> None:
     assert told.last_error == "1 lines refused"
     assert len(endpoint.requests) == 1
     (record,) = caplog.records
-    assert record.getMessage() == "the endpoint refused orders.lost: invalid metric key"
+    assert re.fullmatch(
+        r"the endpoint refused counter 'orders\.lost' \(defined at .*test_journey\.py:"
+        r"[0-9]+\): invalid metric key",
+        record.getMessage(),
+    )
 
 
 def test_environment_and_token(

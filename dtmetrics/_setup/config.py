@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from dtmetrics._deliver.exporter import Exporter
 from dtmetrics._deliver.secret import Secret
-from dtmetrics._setup.enrich import directory
+from dtmetrics._setup.enrich import directory_of
 from dtmetrics._setup.settings import LOCAL_ENDPOINT, READERS, Fault, is_loopback
 from dtmetrics.errors import ConfigError
 
@@ -51,9 +51,9 @@ class Config:
     metadata: bool = True
     enrich: bool = True
     #: Where the platform's files are.
-    directory: str = ""
+    directory: str = directory_of({})
     #: Whether nobody said where to send, so that such a file may.
-    follow: bool = False
+    follow: bool = True
     allow_plain_http: bool = False
     strict: bool = False
 
@@ -85,7 +85,8 @@ class Config:
         follow = "endpoint" not in clean and clean.get("exporter") is None
         if not follow and clean.get("endpoint", LOCAL_ENDPOINT) == LOCAL_ENDPOINT:
             clean.pop("token", None)  # a OneAgent asks for none, so none is shown
-        return cls(**clean, directory=directory(), follow=follow)
+        clean["directory"] = directory_of(os.environ if environ is None else environ)
+        return cls(**clean, follow=follow)
 
     def at(self, endpoint: Secret, token: Secret) -> Config:
         """Return the settings to send to *endpoint*, with the token already given.

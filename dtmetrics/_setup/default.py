@@ -176,7 +176,9 @@ class Process:
         from dtmetrics._deliver.outbox import Outbox  # noqa: PLC0415
         from dtmetrics._setup.enrich import enrichment  # noqa: PLC0415
 
-        exporter = config.exporter or _exporter(config, self.registry.describe_again)
+        exporter = config.exporter
+        if exporter is None:
+            exporter = _exporter(config, self.registry.describe_again)
         outbox = Outbox(config.max_outbox_bytes)
         flusher = Flusher(
             self.registry,
