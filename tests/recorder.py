@@ -13,6 +13,12 @@ from dtmetrics._wire.point import DataPoint, Payload
 MOMENT = 1_700_000_000_000
 
 
+def one_line_of(point: DataPoint) -> str:
+    """Return *point* as its line."""
+    [line] = encode([point])
+    return line
+
+
 class Recorder:
     """A registry of its own, and what it collects."""
 
@@ -33,7 +39,7 @@ class Recorder:
 
     def lines(self) -> list[str]:
         """Collect; every line, sorted, without its timestamp."""
-        return sorted(encode(point).rpartition(" ")[0] for point in self.points())
+        return sorted(one_line_of(point).rpartition(" ")[0] for point in self.points())
 
     def payloads(self) -> dict[tuple[str, frozenset[tuple[str, str]]], Payload]:
         """Collect; what each key and set of dimensions says."""

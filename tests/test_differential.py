@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtmetrics._wire.line import encode, identify
+from dtmetrics._wire.line import identify
 from dtmetrics._wire.names import (
     clean_dimension_key,
     clean_dimension_value,
@@ -19,6 +19,7 @@ from dtmetrics._wire.names import (
 )
 from dtmetrics._wire.point import CountDelta, DataPoint, GaugeValue
 from tests.grammar import NotALine, read
+from tests.recorder import one_line_of
 from tests.strategies import dimension_values, floats, metric_names
 
 official = pytest.importorskip(
@@ -191,7 +192,7 @@ def test_examples_of_values(each: Difference) -> None:
 @given(st.integers(-(10**15), 10**15))
 def test_integers(number: int) -> None:
     """An integer is written as it is there; they round larger ones to nine digits."""
-    ours = encode(DataPoint(identify("k", ()), GaugeValue(number), MOMENT))
+    ours = one_line_of(DataPoint(identify("k", ()), GaugeValue(number), MOMENT))
     metric = FACTORY.create_int_gauge("k", number, None, MOMENT)
     assert ours == SERIALIZER.serialize(metric)
 
@@ -199,7 +200,7 @@ def test_integers(number: int) -> None:
 @given(floats)
 def test_floats(number: float) -> None:
     """A float says the same number; they round to nine digits what is huge or tiny."""
-    ours = read(encode(DataPoint(identify("k", ()), GaugeValue(number), MOMENT)))
+    ours = read(one_line_of(DataPoint(identify("k", ()), GaugeValue(number), MOMENT)))
     line = SERIALIZER.serialize(FACTORY.create_float_gauge("k", number, None, MOMENT))
     theirs = float(re.fullmatch(rf"k gauge,(\S+) {MOMENT}", line)[1])  # type: ignore[index]
     assert ours.numbers["value"] == number
@@ -211,7 +212,7 @@ def test_floats(number: float) -> None:
 @settings(max_examples=30)
 def test_ours_is_read_where_theirs_may_not_be(values: dict[str, str]) -> None:
     """Our lines follow the protocol's page; theirs have escapes that it does not name."""
-    ours = encode(
+    ours = one_line_of(
         DataPoint(identify("k", tuple(sorted(values.items()))), CountDelta(1), MOMENT)
     )
     assert read(ours).dimensions == values

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dtmetrics._wire.line import encode, identify, number_text
+from dtmetrics._wire.line import identify, number_text
 from dtmetrics._wire.names import (
     DIMENSION_KEY_LIMIT,
     DIMENSIONS_LIMIT,
@@ -29,13 +29,14 @@ from dtmetrics._wire.point import (
 )
 from tests import grammar, strategies
 from tests.grammar import NotALine, read
+from tests.recorder import one_line_of
 
 MOMENT = 1_700_000_000_000
 
 
 def written(payload: Payload, dimensions: Dimensions = ()) -> str:
     """Return the line of one point, without its time."""
-    line = encode(DataPoint(identify("orders", dimensions), payload, MOMENT))
+    line = one_line_of(DataPoint(identify("orders", dimensions), payload, MOMENT))
     text, _, moment = line.rpartition(" ")
     assert moment == str(MOMENT)
     return text
@@ -178,7 +179,7 @@ def test_no_second_line(flags: list[str]) -> None:
 @given(st.lists(st.tuples(strategies.texts, strategies.texts)), strategies.texts)
 def test_no_second_line_of_anything(pairs: list[tuple[str, str]], key: str) -> None:
     """No text whatever, cleaned or not, makes two lines, or one without UTF-8 form."""
-    line = encode(DataPoint(identify(key, tuple(pairs)), GaugeValue(1), MOMENT))
+    line = one_line_of(DataPoint(identify(key, tuple(pairs)), GaugeValue(1), MOMENT))
     assert len(line.splitlines()) == 1
     line.encode()
 
@@ -192,7 +193,7 @@ def test_the_longest_line_fits() -> None:
     huge = -int(sys.float_info.max)
     payload = GaugeSummary(huge, huge, huge, 10**18)
     identity = identify("k" * KEY_LIMIT, dimensions)
-    line = encode(DataPoint(identity, payload._replace(sum=0, max=-huge), MOMENT))
+    line = one_line_of(DataPoint(identity, payload._replace(sum=0, max=-huge), MOMENT))
     assert read(line).dimensions == dict(dimensions)
     assert len(line) < grammar.LINE_LIMIT
 
@@ -351,7 +352,7 @@ KINDS = {CountDelta: "count", GaugeValue: "gauge", GaugeSummary: "summary"}
 @given(strategies.points)
 def test_speaks_the_grammar(point: DataPoint) -> None:
     """Whatever a caller records, the line is one the endpoint can parse."""
-    line = read(encode(point))
+    line = read(one_line_of(point))
     assert line.key == point.identity.key
     assert line.dimensions == dict(point.identity.dimensions)
     assert line.kind == KINDS[type(point.payload)]
@@ -362,7 +363,7 @@ def test_speaks_the_grammar(point: DataPoint) -> None:
 def test_says_the_number(point: DataPoint) -> None:
     """A counter's or gauge's number arrives: the same integer or the same double."""
     (number,) = point.payload
-    (found,) = read(encode(point)).numbers.values()
+    (found,) = read(one_line_of(point)).numbers.values()
     assert found == number
     if type(number) is int:
         assert type(found) is int

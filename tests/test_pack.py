@@ -7,10 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dtmetrics._deliver.pack import BYTES_LIMIT, LINES_LIMIT, pack, pack_metadata
-from dtmetrics._wire.line import encode, identify
+from dtmetrics._wire.line import identify
 from dtmetrics._wire.metadata import Metadata, encode_metadata
 from dtmetrics._wire.point import CountDelta, DataPoint
-from tests.recorder import MOMENT
+from tests.recorder import MOMENT, one_line_of
 
 
 def points(count: int, width: int = 6) -> list[DataPoint]:
@@ -30,7 +30,7 @@ def test_conserves(chunks: list[list[DataPoint]]) -> None:
 
     And no body is more than the endpoint takes in one request.
     """
-    lines = [encode(point).encode() for chunk in chunks for point in chunk]
+    lines = [one_line_of(point).encode() for chunk in chunks for point in chunk]
     bodies = list(pack(chunks, MOMENT))
     assert [line for body in bodies for line in body.text.split(b"\n")] == lines
     assert sum(body.points for body in bodies) == len(lines)
@@ -54,7 +54,7 @@ def test_lines_limit(count: int, bodies: list[int]) -> None:
 @pytest.mark.parametrize("width", [949, 950, 951])
 def test_bytes_limit(width: int) -> None:
     """A request holds up to 950,000 bytes, and not one more."""
-    extra = len(encode(points(1)[0])) - 6
+    extra = len(one_line_of(points(1)[0])) - 6
     made = points(999, width - 1 - extra)  # with its line end each line is *width*
     sizes = [len(body.text) for body in pack([made], MOMENT)]
     assert max(sizes) <= BYTES_LIMIT

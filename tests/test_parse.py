@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._wire.line import encode, identify
+from dtmetrics._wire.line import identify
 from dtmetrics._wire.names import (
     clean_dimension_key,
     clean_dimension_value,
@@ -30,6 +30,7 @@ from dtmetrics._wire.point import (
     GaugeValue,
     Payload,
 )
+from tests.recorder import one_line_of
 
 VECTORS = Path(__file__).parents[2] / "shared" / "vectors.json"
 
@@ -380,7 +381,7 @@ def test_reads_what_we_write(
         key = f"x{key}"
     payload = CountDelta(number) if grew else GaugeValue(number)
     identity = identify(key, tuple(sorted(pairs.items())))
-    line = encode(DataPoint(identity, payload, timestamp_ms))
+    line = one_line_of(DataPoint(identity, payload, timestamp_ms))
     assert parse(line) == ParsedPoint(key, pairs, payload, timestamp_ms)
 
 

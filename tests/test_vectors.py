@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from dtmetrics._record.dimensions import merge
-from dtmetrics._wire.line import encode, identify, number_text
+from dtmetrics._wire.line import identify, number_text
 from dtmetrics._wire.names import (
     Remembered,
     clean_dimension_key,
@@ -28,7 +28,7 @@ from dtmetrics._wire.point import (
     Payload,
 )
 from tests.grammar import Line, read
-from tests.recorder import MOMENT, Recorder
+from tests.recorder import MOMENT, Recorder, one_line_of
 
 Case = dict[str, Any]
 
@@ -329,7 +329,7 @@ def line_of(given: Case) -> Line:
     """Return what our line says for the input of a case."""
     moment = given.get("timestamp_ms", MOMENT)
     legal = moment if 946_684_800_000 <= moment < 32_503_680_000_000 else MOMENT
-    return read(encode(DataPoint(identity_of(given), payload_of(given), legal)))
+    return read(one_line_of(DataPoint(identity_of(given), payload_of(given), legal)))
 
 
 def identity_of(given: Case) -> Identity:

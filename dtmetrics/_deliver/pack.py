@@ -27,7 +27,7 @@ def pack(chunks: Iterable[Sequence[DataPoint]], created_ms: int) -> Iterator[Bod
     for chunk in chunks:
         # All of a chunk in one step, its bytes not yet counted: 0.1 us a line where
         # line by line takes 0.3 us.
-        fresh = [encode(point) for point in chunk]
+        fresh = encode(chunk)
         lines += fresh
         points += chunk
         size += sum(map(len, fresh))

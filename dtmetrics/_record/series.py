@@ -145,7 +145,10 @@ class CounterSeries(Series):
         count = len(values)
         if not count:
             return None
-        total = _plain_total(values[:count])
+        # Alone as nine in ten are, a value is its own sum: 0.2 us less.
+        total = values[0]
+        if count > 1 or type(total) is not int or not 0 <= total <= LARGEST:
+            total = _plain_total(values[:count])
         if total is None:
             return self.drain_judged()
         del values[:count]
