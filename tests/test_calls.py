@@ -17,12 +17,6 @@ from tests.timing import Timing
 from tests.told import Log, around, collected
 
 
-@pytest.fixture
-def timing() -> Timing:
-    """Return timers by a clock of their own."""
-    return Timing()
-
-
 def test_function_returns_and_is_told() -> None:
     """A call gives what it gave, and its measure gets result and arguments."""
     made, log = around(lambda a, b=0: a + b)

@@ -15,12 +15,6 @@ from tests.timing import Clock, Timing
 from tests.told import around
 
 
-@pytest.fixture
-def timing() -> Timing:
-    """Return timers by a clock of their own."""
-    return Timing()
-
-
 @pytest.fixture(params=["total", "active"])
 def clock(request: pytest.FixtureRequest) -> Clock | None:
     """Both ways to time a generator."""

@@ -10,12 +10,6 @@ from tests.recorder import Recorder
 from tests.timing import Timing
 
 
-@pytest.fixture
-def timing() -> Timing:
-    """Return timers by a clock of their own."""
-    return Timing()
-
-
 def test_record_and_bind(timing: Timing) -> None:
     """Durations from elsewhere are recorded as they are, with the handle's dimensions."""
     kept = timing.timer("t.duration")

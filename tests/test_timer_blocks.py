@@ -15,12 +15,6 @@ from tests.recorder import Recorder
 from tests.timing import Timing
 
 
-@pytest.fixture
-def timing() -> Timing:
-    """Return timers by a clock of their own."""
-    return Timing()
-
-
 def test_block(timing: Timing) -> None:
     """A block takes what passes inside it, and tells so while it runs and after."""
     with timing.timer() as t:
