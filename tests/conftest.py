@@ -15,6 +15,7 @@ import dtmetrics
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._setup.default import Process
 from tests.recorder import Recorder
+from tests.timing import Timing
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=60)
 settings.register_profile(
@@ -50,6 +51,12 @@ def switch_often() -> Iterator[None]:
     sys.setswitchinterval(1e-5)
     yield
     sys.setswitchinterval(before)
+
+
+@pytest.fixture
+def timing() -> Timing:
+    """Return timers by a clock that the test moves."""
+    return Timing()
 
 
 @pytest.fixture(autouse=True)

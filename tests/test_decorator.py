@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import abc
 import asyncio
-import dataclasses
-import enum
 import functools
 import inspect
 import sys
-import typing
 import unittest.mock
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import pytest
 import wrapt
@@ -68,94 +64,6 @@ def test_subclasses_and_super() -> None:
     assert child.function(1) == ("child", child, 1, 5)
     assert Child.below_class(1) == ("child", Child, 1)
     assert list(child.generator(1)) == ["child", (child, 1)]
-
-
-def test_abstract_methods_stay_abstract() -> None:
-    """A class with a decorated abstract method has no instances, nor has a child."""
-
-    class Base(abc.ABC):
-        @timed
-        @abc.abstractmethod
-        def method(self) -> None: ...
-
-        @timed
-        @abc.abstractmethod
-        def items(self) -> Iterator[int]:
-            yield 1
-
-        @classmethod
-        @timed
-        @abc.abstractmethod
-        def make(cls) -> None: ...
-
-    class Child(timed(Base)):  # type: ignore[misc]
-        pass
-
-    for kind in (Base, Child):
-        assert kind.__abstractmethods__ == {"method", "items", "make"}
-        with pytest.raises(TypeError, match="abstract"):
-            kind()
-
-
-def test_class_bodies_of_all_sorts() -> None:
-    """Enums, named tuples, data classes and protocols take decorated methods."""
-
-    class Color(enum.Enum):
-        RED = 1
-
-        @timed
-        def method(self) -> Any:
-            return self
-
-        @timed
-        def items(self) -> Iterator[Any]:
-            yield self
-
-    class Pair(NamedTuple):
-        a: int
-
-        @timed
-        def method(self) -> Any:
-            return self
-
-    @dataclasses.dataclass(frozen=True, slots=True)
-    class Data:
-        a: int = 1
-
-        @timed
-        def method(self) -> Any:
-            return self
-
-        @timed
-        def items(self) -> Iterator[Any]:
-            yield self
-
-    @typing.runtime_checkable
-    class Says(Protocol):
-        @timed
-        def method(self) -> Any: ...
-
-    assert list(Color) == [Color.RED]
-    for it in (Color.RED, Pair(1), Data()):
-        assert it.method() is it
-        assert isinstance(it, Says)
-    assert list(Color.RED.items()) == [Color.RED]
-    assert list(Data().items()) == [Data()]
-
-
-def test_metaclass_that_guards_its_attributes() -> None:
-    """A metaclass that forbids to set attributes does not break the class."""
-
-    class Guard(type):
-        def __setattr__(cls, name: str, value: Any) -> None:
-            raise AttributeError(name)
-
-    class Guarded(metaclass=Guard):
-        @timed
-        def method(self) -> int:
-            return 1
-
-    assert Guarded().method() == 1
 
 
 @wrapt.decorator

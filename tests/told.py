@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from dtmetrics._record.around import decorate
@@ -31,3 +32,8 @@ def around(target: Any, *, recording: bool = True, clock: Any = None) -> Any:
     registry, log = Registry(), Log()
     registry.recording = recording
     return decorate(target, lambda _: log, registry, clock=clock), log
+
+
+async def collected(items: AsyncGenerator[Any, None]) -> list[Any]:
+    """Return all of *items*."""
+    return [item async for item in items]

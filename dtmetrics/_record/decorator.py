@@ -78,7 +78,8 @@ class Decorator:
                 continue
             function = getattr(member, "__func__", member)
             if not _is_measured(function, _into(self._measure_for(function))):
-                setattr(owner, name, plain(self(member)))
+                # Not by the metaclass, which may have its own idea of attributes.
+                type.__setattr__(owner, name, plain(self(member)))
 
     def _manager(self, target: Any) -> Any:
         made = _MANAGERS[target.__code__](self(target.__wrapped__))

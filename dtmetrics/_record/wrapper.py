@@ -46,8 +46,9 @@ class Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]
         # Another library's wrapper may stand in the class, and pass this call on.
         function = plain(self) if vars(owner).get(name) is self else self
         if function is not self:
+            implied = _IMPLIED.get(name)
             # Not by the metaclass, which may have its own idea of attributes.
-            type.__setattr__(owner, name, function)
+            type.__setattr__(owner, name, implied(function) if implied else function)
         elif hasattr(type(self.__wrapped__), "__set_name__"):
             self.__wrapped__.__set_name__(owner, name)  # type: ignore[attr-defined]
 
@@ -88,6 +89,13 @@ class Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]
 for _base in Decorated.__mro__:
     if isinstance(vars(_base).get("__annotations__"), GetSetDescriptorType):
         Decorated.__annotations__ = vars(_base)["__annotations__"]
+
+# What `type` makes of functions by these names; it saw none when it made the class.
+_IMPLIED: dict[str, Callable[[Any], Any]] = {
+    "__new__": staticmethod,
+    "__init_subclass__": classmethod,
+    "__class_getitem__": classmethod,
+}
 
 _CALL: Any = Decorated.__dict__["__call__"]
 _AGAIN: Any = Decorated.__dict__["_self_again"]

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import abc
+import dataclasses
+import enum
+import functools
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import pytest
+
+from tests.decorated import timed
+from tests.recorder import Recorder
+
+T = TypeVar("T")
+
+
+def test_abstract_methods_stay_abstract() -> None:
+    """A class with a decorated abstract method has no instances, nor has a child."""
+
+    class Base(abc.ABC):
+        @timed
+        @abc.abstractmethod
+        def method(self) -> None: ...
+
+        @timed
+        @abc.abstractmethod
+        def items(self) -> Iterator[int]:
+            yield 1
+
+        @classmethod
+        @timed
+        @abc.abstractmethod
+        def make(cls) -> None: ...
+
+    class Child(timed(Base)):  # type: ignore[misc]
+        pass
+
+    for kind in (Base, Child):
+        assert kind.__abstractmethods__ == {"method", "items", "make"}
+        with pytest.raises(TypeError, match="abstract"):
+            kind()
+
+
+@typing.runtime_checkable
+class Says(Protocol):
+    """What has a decorated method."""
+
+    @timed
+    def method(self) -> Any: ...
+
+
+def test_class_bodies_of_all_sorts() -> None:
+    """Enums, named tuples, data classes and protocols take decorated methods."""
+
+    class Color(enum.Enum):
+        RED = 1
+
+        @timed
+        def method(self) -> Any:
+            return self
+
+        @timed
+        def items(self) -> Iterator[Any]:
+            yield self
+
+    class Pair(NamedTuple):
+        a: int
+
+        @timed
+        def method(self) -> Any:
+            return self
+
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class Data:
+        a: int = 1
+
+        @timed
+        def method(self) -> Any:
+            return self
+
+        @timed
+        def items(self) -> Iterator[Any]:
+            yield self
+
+    assert list(Color) == [Color.RED]
+    for it in (Color.RED, Pair(1), Data()):
+        assert it.method() is it
+        assert isinstance(it, Says)
+    assert list(Color.RED.items()) == [Color.RED]
+    assert list(Data().items()) == [Data()]
+
+
+def test_metaclass_that_guards_its_attributes() -> None:
+    """A metaclass that forbids to set attributes does not break the class."""
+
+    class Guard(type):
+        def __setattr__(cls, name: str, value: Any) -> None:
+            raise AttributeError(name)
+
+    class Guarded(metaclass=Guard):
+        @timed
+        def method(self) -> int:
+            return 1
+
+    assert Guarded().method() == 1
+
+
+class Guard(type):
+    """Forbid to set attributes."""
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        raise AttributeError(name)
+
+
+def test_class_whose_metaclass_guards_its_attributes(recorder: Recorder) -> None:
+    """Decorated as a whole, such a class has its methods measured as any other."""
+
+    @recorder.meter.timed("t")
+    class Guarded(metaclass=Guard):
+        def method(self) -> int:
+            return 1
+
+    assert Guarded().method() == 1
+    assert len(recorder.points()) == 1
+
+
+def test_metaclass_sees_functions_made_methods() -> None:
+    """To a metaclass that looks at its namespace a decorated method is a function."""
+    seen = []
+
+    class Looks(type):
+        def __new__(mcs, name: str, bases: Any, body: dict[str, Any]) -> Any:
+            seen.extend(k for k, v in body.items() if isinstance(v, types.FunctionType))
+            return super().__new__(mcs, name, bases, body)
+
+    class Looked(metaclass=Looks):
+        @timed
+        def method(self) -> None: ...
+
+        @timed
+        def items(self) -> Iterator[int]:
+            yield 1
+
+    assert seen == ["method", "items"]
+    assert list(Looked().items()) == [1]
+
+
+def test_class_takes_no_more_than_its_public_methods(recorder: Recorder) -> None:
+    """Of a class its public methods are counted; the rest of its body is left alone."""
+
+    class Body(Generic[T]):
+        kind = int
+        size = staticmethod(len)
+
+        class Inner:
+            def method(self) -> int:
+                return 1
+
+        def __len__(self) -> int:
+            return 2
+
+        def _private(self) -> int:
+            return 3
+
+        @property
+        def value(self) -> int:
+            return 4
+
+        @functools.singledispatchmethod
+        def by_type(self, it: Any) -> int:
+            return 6
+
+        fixed = functools.partialmethod(by_type, 1)
+
+    before = dict(vars(Body))
+    assert recorder.meter.counter("c")(Body) is Body
+    assert dict(vars(Body)) == before
+    Body.public = lambda self, it: it  # type: ignore[attr-defined]
+    recorder.meter.counter("c")(Body)
+    it = Body[int]()
+    assert (it.kind(), it.size("ab"), it.Inner().method(), len(it)) == (0, 2, 1, 2)
+    assert (it._private(), it.value, it.by_type(1)) == (3, 4, 6)
+    assert recorder.points() == []
+    assert it.public(7) == 7  # type: ignore[attr-defined]
+    assert recorder.lines() == ["c count,delta=1"]

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.recorder import Recorder
+from tests.values import NUMBERS, REFUSED, Index, Wraps, ids
+
+moves = st.floats(-1e300, 1e300) | st.integers(-(10**30), 10**30)
+gauge_steps = st.lists(
+    st.tuples(st.sampled_from(["set", "inc", "dec"]), moves)
+    | st.tuples(st.sampled_from(["refused", "number"]), st.integers(0, 10**6))
+    | st.sampled_from([("fold", 0), ("drain", 0), ("remove", 0)]),
+    max_size=40,
+)
+
+
+@given(gauge_steps, st.sampled_from([{}, {"a": 1}]))
+def test_gauge_replays(steps: list[tuple[str, Any]], dimensions: Any) -> None:
+    """Set, inc, dec and remove do what they do to a plain number."""
+    recorder = Recorder()
+    gauge = recorder.meter.gauge("g")
+    level: int | float | None = None
+    refused = 0
+    for step, value in [*steps, ("drain", 0)]:
+        if step == "set":
+            gauge.set(value, **dimensions)
+            level = value
+        elif step == "inc":
+            gauge.inc(value, **dimensions)
+            level = (level or 0) + value
+        elif step == "dec":
+            gauge.dec(value, **dimensions)
+            level = (level or 0) - value
+        elif step == "number":
+            number, plain = NUMBERS[value % len(NUMBERS)]
+            gauge.set(number, **dimensions)
+            gauge.dec(number, **dimensions)
+            gauge.dec(number, **dimensions)
+            level = plain - plain - plain
+        elif step == "refused":
+            bad, _ = REFUSED[value % len(REFUSED)]
+            # The size of an integer that is set is judged late: see below.
+            verbs = [gauge.inc, gauge.dec, gauge.set][: 2 + (type(bad) is not int)]
+            for verb in verbs:
+                verb(bad, **dimensions)
+            refused += len(verbs)
+        elif step == "remove":
+            gauge._find(dimensions).fold_if_free()  # so that it says what it refuses
+            gauge.remove(**dimensions)
+            level = None
+        elif step == "fold":
+            gauge._find(dimensions).fold_if_free()
+        else:
+            shown = [point.payload[0] for point in recorder.points()]
+            assert shown == ([] if level is None else [level])
+            assert sum(recorder.registry.refusals.total().values()) == refused
+
+
+@pytest.mark.parametrize(("value", "number"), NUMBERS, ids=ids(NUMBERS))
+def test_gauge_accepts(recorder: Recorder, value: Any, number: Any) -> None:
+    """What is a number in Python is shown as the int or float that it is."""
+    first, second = recorder.meter.gauge("a"), recorder.meter.gauge("b")
+    first.set(value)
+    second.inc(0)
+    second.set(value)
+    shown = [point.payload[0] for point in recorder.points()]
+    assert shown == [number, number]
+    assert {*map(type, shown)} <= {int, float}
+    assert recorder.registry.refusals.total() == {}
+
+
+@pytest.mark.parametrize(("value", "reason"), REFUSED, ids=ids(REFUSED))
+@pytest.mark.parametrize("moved", [False, True])
+def test_gauge_keeps_the_last_good(
+    recorder: Recorder, value: Any, reason: str, moved: bool
+) -> None:
+    """What is no finite number is refused at once, and the value before stays."""
+    gauge = recorder.meter.gauge("g")
+    if moved:
+        gauge.inc(1)
+    gauge.set(5)
+    gauge.set(value)
+    if type(value) is not int or moved:
+        assert recorder.lines() == ["g gauge,5"]
+    else:  # whose size is seen at the collection
+        assert recorder.lines() == []
+    assert recorder.registry.refusals.total() == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        (2, 8),
+        (2.5, 7.5),
+        (True, 9),
+        (Index(3), 7),
+        (Wraps(5), 5),
+        ("1", 10),
+        (None, 10),
+    ],
+    ids=["int", "float", "bool", "index", "wraps", "text", "none"],
+)
+def test_gauge_dec(recorder: Recorder, amount: Any, shown: float) -> None:
+    """Less is less, also of numbers that cannot be negated; and never more."""
+    gauge = recorder.meter.gauge("g")
+    gauge.set(10)
+    gauge.dec(amount)
+    assert recorder.points()[0].payload[0] == shown
+
+
+def test_gauge_stays(recorder: Recorder) -> None:
+    """A gauge is sent every interval, until it is removed; set again, it is back."""
+    gauge = recorder.meter.gauge("g")
+    gauge.set(5)
+    gauge.inc(1, a=1)
+    for _ in range(3):
+        assert recorder.lines() == ["g gauge,5", "g,a=1 gauge,1"]
+    gauge.remove()
+    assert recorder.lines() == ["g,a=1 gauge,1"]
+    gauge.remove(a=1)
+    gauge.remove(a=2)
+    assert recorder.lines() == []
+    gauge.set(6)
+    gauge.inc(1, a=1)
+    assert recorder.lines() == ["g gauge,6", "g,a=1 gauge,1"]
+
+
+def test_gauge_removes_its_own() -> None:
+    """Removing what has no series of its own takes none from others."""
+    recorder = Recorder(max_series_per_metric=1)
+    gauge = recorder.meter.gauge("g")
+    gauge.set(1, a=1)
+    gauge.set(2, a=2)
+    gauge.remove(a=3)
+    gauge.remove(a=2)
+    assert recorder.lines() == ["g,a=1 gauge,1", "g,dtmetrics.overflow=true gauge,2"]
+
+
+def test_gauge_removes_in_context(recorder: Recorder) -> None:
+    """In a context it is the context's series that is removed."""
+    gauge = recorder.meter.gauge("g")
+    gauge.set(1)
+    with recorder.registry.context(a=1):
+        gauge.set(2)
+        gauge.remove()
+    assert recorder.lines() == ["g gauge,1"]
+
+
+def test_gauge_counts_who_is_inside(recorder: Recorder) -> None:
+    """As a block and as a decorator a gauge shows how many are inside now."""
+    gauge = recorder.meter.gauge("g")
+
+    @gauge
+    def depth(number: int) -> list[str]:
+        return depth(number - 1) if number > 1 else recorder.lines()
+
+    with gauge as entered:
+        assert entered is gauge
+        with gauge:
+            assert recorder.lines() == ["g gauge,2"]
+            assert depth(3) == ["g gauge,5"]
+    assert recorder.lines() == ["g gauge,0"]
+    with pytest.raises(RecursionError):
+        depth(10**9)
+    assert recorder.lines() == ["g gauge,0"]
+
+
+def test_gauge_blocks_across_a_start(recorder: Recorder) -> None:
+    """A block entered before recording began takes nothing off below zero."""
+    registry, gauge = recorder.registry, recorder.meter.gauge("g")
+    registry.stop()
+
+    @gauge
+    def restart() -> None:
+        registry.start(registry.settings, lambda: True)
+
+    with gauge:
+        registry.start(registry.settings, lambda: True)
+    assert recorder.lines() == []
+    with gauge:
+        with gauge:
+            restart()
+            gauge.inc(0)
+        assert recorder.lines() == ["g gauge,0"]
+        with gauge:
+            assert recorder.lines() == ["g gauge,1"]
+    assert recorder.lines() == ["g gauge,0"]
+
+
+def test_gauge_blocks_across_a_fork(recorder: Recorder) -> None:
+    """In a child a block that its parent entered takes nothing off."""
+    gauge = recorder.meter.gauge("g")
+
+    @gauge
+    def fork() -> None:
+        recorder.registry.reset_after_fork()
+        gauge.inc(0)
+
+    with gauge:
+        fork()
+        assert recorder.lines() == ["g gauge,0"]
+    assert recorder.lines() == ["g gauge,0"]
+
+
+def test_gauge_decorates_in_context(recorder: Recorder) -> None:
+    """A call that ends takes off where it began, in whatever context it ends."""
+    gauge = recorder.meter.gauge("g")
+
+    @gauge
+    def numbers() -> Any:
+        yield 1
+
+    with recorder.registry.context(a=1):
+        running = numbers()
+        next(running)
+    assert recorder.lines() == ["g,a=1 gauge,1"]
+    assert list(running) == []
+    assert recorder.lines() == ["g,a=1 gauge,0"]
