@@ -10,25 +10,26 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from dtmetrics._deliver.pack import pack
 from tests.recorder import MOMENT, Recorder
 
-SERIES = 10_000
+SERIES = 100_000
 
 
+@pytest.mark.parametrize("times", [1, 2, 20])
 @pytest.mark.parametrize("kind", ["counter", "summary"])
-def test_flush(benchmark: BenchmarkFixture, kind: str) -> None:
-    """Collect and encode 10,000 series that each recorded twice."""
-    recorder = Recorder(max_series_per_metric=SERIES)
+def test_flush(benchmark: BenchmarkFixture, kind: str, times: int) -> None:
+    """Collect and encode 100,000 series."""
+    recorder = Recorder(max_series_per_metric=SERIES, max_series=SERIES)
     made: Any = getattr(recorder.meter, kind)("requests")
     handles = [made.bind(route=f"/r/{n}", method="GET") for n in range(SERIES)]
 
     def record() -> None:
         for n, handle in enumerate(handles):
             value = n + (0 if kind == "counter" else 0.123)
-            for _ in range(2):
+            for _ in range(times):
                 (handle.inc if kind == "counter" else handle.record)(value)
 
     def flush() -> int:
         bodies = pack(recorder.registry.collect(MOMENT), MOMENT)
         return sum(body.points for body in bodies)
 
-    points = benchmark.pedantic(flush, setup=record, rounds=10)
+    points = benchmark.pedantic(flush, setup=record, rounds=5)
     assert points == SERIES - (kind == "counter")  # a count of nothing is not sent

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from dtmetrics._deliver.pack import BYTES_LIMIT, LINES_LIMIT, pack, pack_metadat
 from dtmetrics._wire.line import identify
 from dtmetrics._wire.metadata import Metadata, encode_metadata
 from dtmetrics._wire.point import CountDelta, DataPoint
-from tests.recorder import MOMENT, one_line_of
+from tests.recorder import MOMENT, Recorder, one_line_of
 
 
 def points(count: int, width: int = 6) -> list[DataPoint]:
@@ -109,3 +110,20 @@ def test_metadata_conserves(news: list[Metadata], times: int) -> None:
         assert len(body.text) <= BYTES_LIMIT
         assert body.text.count(b"\n") < LINES_LIMIT
         assert body.created_ms == MOMENT
+
+
+def test_memory_stays_small() -> None:
+    """Collecting and packing 20,000 series holds less than 2 MB at any moment."""
+    recorder = Recorder(max_series_per_metric=20_000)
+    counter = recorder.meter.counter("requests")
+    for number in range(20_000):
+        counter.bind(route=f"/route/{number}", method="GET").inc(number + 1)
+    chunks = recorder.registry.collect(MOMENT)
+    tracemalloc.start()
+    try:
+        points = sum(body.points for body in pack(chunks, MOMENT))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert points == 20_000
+    assert peak < 2 << 20
