@@ -85,6 +85,7 @@ def page_of(key: str, dimension: str, value: str, unit: str, reason: str) -> Rea
     snapshot: Snapshot = {
         "series": [series],
         "invalid": [{"at_ms": 0, "line": 7, "error": reason}],
+        "warnings": [reason],
     }
     return Read(render(snapshot, STATS))
 
@@ -111,6 +112,7 @@ def test_nothing_is_markup(
         unit,
         "7",
         reason,
+        reason,
     ]
 
 
@@ -128,7 +130,7 @@ def test_has_no_script() -> None:
 
 def test_style_is_the_one_that_is_allowed() -> None:
     """The policy allows the page's own style by its hash, and so no other."""
-    page = render({"series": [], "invalid": []}, STATS)
+    page = render({"series": [], "invalid": [], "warnings": []}, STATS)
     style = page.partition("<style>")[2].partition("</style>")[0]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert f"'sha256-{digest}'" == STYLE_SOURCE
@@ -137,7 +139,7 @@ def test_style_is_the_one_that_is_allowed() -> None:
 def test_latest_refusal_first() -> None:
     """Of refused lines the latest is on top."""
     lines = [{"at_ms": n, "line": n, "error": f"reason {n}"} for n in range(3)]
-    read = Read(render({"series": [], "invalid": lines}, STATS))  # type: ignore[typeddict-item]
+    read = Read(render({"series": [], "invalid": lines, "warnings": []}, STATS))  # type: ignore[typeddict-item]
     assert read.cells[1::2] == ["reason 2", "reason 1", "reason 0"]
 
 

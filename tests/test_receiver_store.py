@@ -122,7 +122,7 @@ def test_forgets_by_time() -> None:
     )
     assert store.snapshot()["invalid"] == []
     clock.now += 59.0
-    assert store.snapshot() == {"series": [], "invalid": []}
+    assert store.snapshot() == {"series": [], "invalid": [], "warnings": []}
 
 
 def test_forgets_by_lines() -> None:
@@ -179,3 +179,16 @@ def test_stats() -> None:
         "invalid": 1,
         "warnings": 1,
     }
+
+
+def test_warnings() -> None:
+    """What was remarked on accepted lines is kept, each text once, and not without end."""
+    store = Store()
+    take(store, *["a count,delta=1"] * 3)
+    take(store, "a.count gauge,1")
+    assert store.snapshot()["warnings"] == [
+        "metric key 'a' changed to 'a.count'",
+        "metric key 'a.count' changed to 'a.count.gauge'",
+    ]
+    take(store, *[f"k{number} count,delta=1" for number in range(1_100)])
+    assert len(store.snapshot()["warnings"]) == 1_000

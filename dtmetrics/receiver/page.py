@@ -37,6 +37,7 @@ _NUMBERS = ("points", "count", "sum", "min", "max", "last")
 def render(snapshot: Snapshot, stats: StatsView) -> str:
     """Return the page. Nothing of what arrived is markup in it."""
     series, invalid = snapshot["series"], snapshot["invalid"]
+    warnings = snapshot["warnings"]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n'
@@ -51,6 +52,8 @@ def render(snapshot: Snapshot, stats: StatsView) -> str:
             ("line", "reason"),
             ((_number(line["line"]), _text(line["error"])) for line in invalid[::-1]),
         )
+        + f"<h2>{len(warnings)} warnings</h2>\n"
+        + _table(("warning",), ([_text(text)] for text in warnings))
         + "</body>\n</html>\n"
     )
 

@@ -16,6 +16,7 @@ __all__ = ["InvalidView", "SeriesView", "Snapshot", "StatsView", "Store"]
 
 _INVALID_KEPT = 100
 _METADATA_KEPT = 10_000
+_WARNINGS_KEPT = 1_000
 # What a series or a point weighs in characters beside its texts, about.
 _OVERHEAD = 100
 
@@ -53,6 +54,7 @@ class Snapshot(TypedDict):
 
     series: list[SeriesView]
     invalid: list[InvalidView]
+    warnings: list[str]
 
 
 class StatsView(TypedDict):
@@ -109,6 +111,8 @@ class Store:
         self._series: dict[tuple[str, str, Dimensions], _Series] = {}
         self._metadata: dict[str, dict[str, str]] = {}
         self._invalid: deque[tuple[float, LineNote]] = deque(maxlen=_INVALID_KEPT)
+        # Each text once, in the order of coming: they come again with every flush.
+        self._warnings: dict[str, None] = {}
         self._stats = StatsView(
             requests=0, requests_refused=0, accepted=0, invalid=0, warnings=0
         )
@@ -126,6 +130,9 @@ class Store:
             else:
                 self._describe(parsed)
         self._invalid.extend((now, note) for note in verdict.invalid[-_INVALID_KEPT:])
+        for note in verdict.warnings:
+            if len(self._warnings) < _WARNINGS_KEPT:
+                self._warnings.setdefault(note.text)
         self._forget(now)
 
     def refuse(self) -> None:
@@ -151,6 +158,7 @@ class Store:
                 InvalidView(at_ms=int(at * 1000), line=note.line, error=note.text)
                 for at, note in self._invalid
             ],
+            warnings=[*self._warnings],
         )
 
     def _arrive(self, point: ParsedPoint, now: float) -> None:
