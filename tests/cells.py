@@ -6,12 +6,8 @@ from collections import Counter as Tally
 from threading import Lock
 from typing import Any
 
-from dtmetrics._record.series import (
-    CounterSeries,
-    GaugeSeries,
-    Series,
-    SummarySeries,
-)
+from dtmetrics._record.gauge_series import GaugeSeries
+from dtmetrics._record.series import CounterSeries, Series, SummarySeries
 from dtmetrics._record.series import drain as drain_all
 from dtmetrics._wire.line import identify
 

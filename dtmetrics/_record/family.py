@@ -8,11 +8,14 @@ from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
 
+from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.guard import attempt
-from dtmetrics._record.series import CounterSeries, GaugeSeries, Series, SummarySeries
+from dtmetrics._record.series import CounterSeries, Series, SummarySeries
+from dtmetrics._wire.names import RESERVED_PREFIX
 from dtmetrics._wire.point import Dimensions
+from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
 
-__all__ = ["KINDS", "Definition", "Family", "calling_site"]
+__all__ = ["KINDS", "Definition", "Family", "calling_site", "fault_of"]
 
 KINDS: dict[str, type[Series]] = {
     "counter": CounterSeries,
@@ -99,6 +102,20 @@ class Family:
         self.described = False
         for series in self.all_series():
             series.reset(self.lock)
+
+
+def fault_of(family: Family, found: Family | None) -> DefinitionError | None:
+    """Say why *family* cannot be, beside the one that was *found* under its key."""
+    definition = family.definition
+    if not family.key:
+        return InvalidKeyError(f"no valid metric key in {definition}")
+    if family.key.startswith(RESERVED_PREFIX):
+        return InvalidKeyError(
+            f"keys in {RESERVED_PREFIX!r} are reserved: {definition}"
+        )
+    if found is not None and found.definition.kind != definition.kind:
+        return ConflictError(f"{definition} is also {found.definition}")
+    return None
 
 
 def calling_site() -> str:

@@ -13,10 +13,12 @@ from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dtmetrics._record.context import AMBIENT
 from dtmetrics._record.dimensions import Pairs
 from dtmetrics._record.family import Definition, Family
-from dtmetrics._record.registry import AMBIENT, Registry
-from dtmetrics._record.series import GaugeSeries, Series
+from dtmetrics._record.gauge_series import GaugeSeries
+from dtmetrics._record.registry import Registry
+from dtmetrics._record.series import Series
 from dtmetrics._wire.line import identify
 from dtmetrics._wire.names import VALUE_LIMIT
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from dtmetrics._record.around import Ready, decorate
+from dtmetrics._record.context import AMBIENT
+from dtmetrics._record.gauge_series import LEFT, GaugeSeries, Level
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.handle import Instrument
 from dtmetrics._record.measure import error_type
 from dtmetrics._record.number import judged, number_of
-from dtmetrics._record.registry import AMBIENT
-from dtmetrics._record.series import LEFT, GaugeSeries, Level
 
 if TYPE_CHECKING:
     from typing_extensions import Self

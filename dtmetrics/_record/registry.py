@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import contextmanager
 from functools import partial
 from threading import RLock
 from typing import Any, Protocol
 
-from dtmetrics._record.dimensions import Pairs, cleaned, merge
-from dtmetrics._record.family import KINDS, Definition, Family
+from dtmetrics._record.context import ambient
+from dtmetrics._record.dimensions import Pairs, merge
+from dtmetrics._record.family import KINDS, Definition, Family, fault_of
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.recording import Recording
 from dtmetrics._record.refusals import Refusals
@@ -23,21 +23,16 @@ from dtmetrics._record.series import Series, drain
 from dtmetrics._wire.line import identify
 from dtmetrics._wire.metadata import Metadata
 from dtmetrics._wire.names import (
-    DIMENSION_KEY_LIMIT,
-    RESERVED_PREFIX,
     Remembered,
     clean_dimension_key,
     clean_key,
 )
 from dtmetrics._wire.point import DataPoint, Dimensions, new
-from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
+from dtmetrics.errors import DefinitionError
 
-__all__ = ["AMBIENT", "Observer", "Registry"]
+__all__ = ["Observer", "Registry"]
 
 logger = logging.getLogger("dtmetrics")
-
-#: Dimensions of the running context; `Registry.context` adds to them.
-AMBIENT: ContextVar[Pairs] = ContextVar("dtmetrics.context", default=())
 
 OVERFLOW = (("dtmetrics.overflow", "true"),)
 
@@ -103,7 +98,7 @@ class Registry:
         family = Family(definition, key or "", partial(self.refusals.add, definition))
         with self._lock:
             found = self._families.get(family.key)
-            fault = _fault(family, found)
+            fault = fault_of(family, found)
             if fault is None:
                 found = found or self._families.setdefault(family.key, family)
                 found.also(definition)
@@ -226,20 +221,8 @@ class Registry:
                 # From now on every record has to look at its context (+60 ns).
                 self.contextual = True
                 self._unwire()
-        # Texts now: what they are made of may change, and is not ours to keep.
-        texts = (
-            (key[:DIMENSION_KEY_LIMIT], cleaned(value))
-            for key, value in dimensions.items()
-        )
-        known = ((key, text) for key, text in texts if text is not None)
-        token = AMBIENT.set((*AMBIENT.get(), *known))
-        try:
+        with ambient(dimensions):
             yield
-        finally:
-            # An asynchronous generator may end in another context, where this one's
-            # dimensions do not hold anyway.
-            with suppress(ValueError):
-                AMBIENT.reset(token)
 
     # -- collecting ----------------------------------------------------------------
 
@@ -340,19 +323,6 @@ class Registry:
         for family in list(self._families.values()):
             for series in family.all_series():
                 series.unwire()
-
-
-def _fault(family: Family, found: Family | None) -> DefinitionError | None:
-    definition = family.definition
-    if not family.key:
-        return InvalidKeyError(f"no valid metric key in {definition}")
-    if family.key.startswith(RESERVED_PREFIX):
-        return InvalidKeyError(
-            f"keys in {RESERVED_PREFIX!r} are reserved: {definition}"
-        )
-    if found is not None and found.definition.kind != definition.kind:
-        return ConflictError(f"{definition} is also {found.definition}")
-    return None
 
 
 def _ignore(reason: str) -> None:

@@ -8,7 +8,7 @@ from threading import Barrier, Thread
 
 import pytest
 
-from dtmetrics._record.registry import AMBIENT
+from dtmetrics._record.context import AMBIENT
 from tests.recorder import Recorder
 from tests.values import Raises
 
