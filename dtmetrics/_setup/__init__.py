@@ -1,1 +1,6 @@
-"""Set-up: settings, and the one place where everything is put together."""
+"""Set-up: settings, and the one place where everything is put together.
+
+Reading order: ``settings`` (what each may be), ``config`` (all of them together, from
+arguments and the environment), ``enrich`` and ``discover`` (what the platform's files
+say), ``default`` (the composition root, and the only global).
+"""
