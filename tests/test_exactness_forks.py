@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import json
-import logging
 import os
 import signal
 import threading
@@ -32,9 +31,6 @@ def in_child(work: Callable[[], Any], timeout: float = 20) -> Any:
     child = os.fork()
     if child == 0:
         try:
-            # Another thread may have been in the middle of writing a log when we forked,
-            # and a file's buffer stays locked for ever then: CPython's, not ours.
-            logging.disable()
             # A child that hangs or fails says where.
             faulthandler.register(signal.SIGUSR2, file=2, chain=True)
             os.write(theirs, json.dumps(work()).encode())

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping
 
 from dtmetrics._deliver.exporter import Body, ExportResult, LineNote
+from dtmetrics._record import log
 from dtmetrics._record.registry import Registry
 
 __all__ = ["Feedback"]
-
-logger = logging.getLogger("dtmetrics")
 
 # After so many bodies in a row in which the endpoint refused all of its lines, an
 # instrument is not worth recording: at an interval of a minute, five minutes.
@@ -41,7 +39,7 @@ class Feedback:
             key = _key_of(body, note)
             if key not in self.warnings and len(self.warnings) < _MOST_SAID:
                 self.warnings[key] = note.message
-                logger.info("the endpoint says of %s: %s", key, note.message)
+                log.info("the endpoint says of %s: %s", key, note.message)
         reasons: dict[str, str] = {}
         for note in result.refused:
             key = _key_of(body, note)
@@ -54,7 +52,7 @@ class Feedback:
         if (key, message) not in self._said and len(self._said) < _MOST_SAID:
             self._said.add((key, message))
             whose = self._registry.definition_of(key) or key
-            logger.warning("the endpoint refused %s: %s", whose, message)
+            log.warning("the endpoint refused %s: %s", whose, message)
 
     def _count_strikes(
         self, body: Body, result: ExportResult, reasons: Mapping[str, str]

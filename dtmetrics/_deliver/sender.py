@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from pathlib import PurePath
 
 from dtmetrics._deliver.exporter import Body, Exporter, ExportResult, Outcome
 from dtmetrics._deliver.outbox import Outbox
+from dtmetrics._record import log
 from dtmetrics._record.guard import attempt
 
 __all__ = ["Sender"]
-
-logger = logging.getLogger("dtmetrics")
 
 _ATTEMPT_SECONDS = 15.0
 _FIRST_PAUSE, _SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 0.1, 60.0
@@ -113,20 +111,20 @@ class Sender:
             self.last_error = result.reason
         if result.outcome is Outcome.ANSWERED:
             if self._troubles:
-                logger.warning("delivering again")
+                log.warning("delivering again")
             self._troubles.clear()
             self._failures = 0
         elif result.outcome is Outcome.DROP:
             self._say_once("dropped a body: %s", result.reason)
         elif result.reason not in self._troubles:
             self._troubles.add(result.reason)
-            logger.warning("cannot deliver, will go on trying: %s", result.reason)
+            log.warning("cannot deliver, will go on trying: %s", result.reason)
         self._feedback(body, result)
 
     def _say_once(self, *what: str) -> None:
         if what not in self._said and len(self._said) < _MOST_SAID:
             self._said.add(what)
-            logger.warning(*what)
+            log.warning(*what)
 
 
 def _kind_and_place(error: BaseException) -> str:

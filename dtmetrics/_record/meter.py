@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
@@ -11,6 +10,7 @@ from dtmetrics._record.family import Definition, calling_site
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.handle import Instrument, Origin
 from dtmetrics._record.instruments import Counter, Gauge, Summary
+from dtmetrics._record.log import INFO
 from dtmetrics._record.observers import Answer, Observation
 from dtmetrics._record.registry import Registry
 from dtmetrics._record.timer import Timer, TimerOptions
@@ -22,8 +22,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 I = TypeVar("I", bound=Instrument)  # noqa: E741 -- an instrument
-
-INFO = logging.INFO
 
 # By whose values an instrument is known again.
 _PLAIN = frozenset((str, int, float, bool, type(None)))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from dtmetrics._record.log import INFO
 
 __all__ = ["Recording"]
 
@@ -17,7 +18,7 @@ class Recording(NamedTuple):
     enrichment: Mapping[str, str] = {}
     max_series_per_metric: int = 2_000
     max_series: int = 50_000
-    level: int = logging.INFO
+    level: int = INFO
     levels: Mapping[str, int] = {}
     strict: bool = False
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from threading import Lock
 
+from dtmetrics._record import log
 from dtmetrics._record.family import Definition
 from dtmetrics._record.series import CounterSeries
 from dtmetrics._wire.line import identify
 
 __all__ = ["Refusals"]
-
-logger = logging.getLogger("dtmetrics")
 
 _NOBODY = identify("", ())
 _FOLD_AT = 64
@@ -61,7 +59,7 @@ class Refusals:
         for where in list(self._counted):
             if where not in self._reported:
                 self._reported.add(where)
-                logger.warning("refused a value of %s: %s", *where)
+                log.warning("refused a value of %s: %s", *where)
 
 
 def _ignore(reason: str) -> None:

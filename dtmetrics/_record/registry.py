@@ -6,13 +6,13 @@ series come with recording and go when it stops.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from threading import RLock
 from typing import Any, Protocol
 
+from dtmetrics._record import log
 from dtmetrics._record.context import ambient
 from dtmetrics._record.dimensions import Pairs, merge
 from dtmetrics._record.family import KINDS, Definition, Family, fault_of
@@ -31,8 +31,6 @@ from dtmetrics._wire.point import DataPoint, Dimensions, new
 from dtmetrics.errors import DefinitionError
 
 __all__ = ["Observer", "Registry"]
-
-logger = logging.getLogger("dtmetrics")
 
 OVERFLOW = (("dtmetrics.overflow", "true"),)
 
@@ -108,7 +106,7 @@ class Registry:
         family.void = True
         family.refuse = _ignore
         if self._faults.setdefault(str(fault), fault) is fault:
-            logger.warning("%s; it records nothing", fault)
+            log.warning("%s; it records nothing", fault)
         return family
 
     # -- recording ---------------------------------------------------------------
@@ -206,7 +204,7 @@ class Registry:
                 family.set_aside = reason
                 self.series_count -= len(family.series)
                 family.clear()
-            logger.warning("%s is set aside: %s", family.definition, reason)
+            log.warning("%s is set aside: %s", family.definition, reason)
 
     def all_set_aside(self) -> dict[str, str]:
         """Return why which metric keys are set aside."""

@@ -5,7 +5,6 @@ The only module that reads the environment.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from dtmetrics._deliver.exporter import Exporter
 from dtmetrics._deliver.secret import Secret
+from dtmetrics._record.log import INFO
 from dtmetrics._setup.enrich import directory_of
 from dtmetrics._setup.settings import LOCAL_ENDPOINT, READERS, Fault, is_loopback
 from dtmetrics.errors import ConfigError
@@ -43,7 +43,7 @@ class Config:
     prefix: str = ""
     dimensions: Mapping[str, Any] = field(default_factory=dict)
     interval: float | None = 60.0
-    level: int = logging.INFO
+    level: int = INFO
     levels: Mapping[str, int] = field(default_factory=dict)
     max_series_per_metric: int = 2_000
     max_series: int = 50_000

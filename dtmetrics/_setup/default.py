@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dtmetrics._deliver.secret import Secret
 from dtmetrics._deliver.turn import Turn
+from dtmetrics._record import log
 from dtmetrics._record.meter import Meter, Meters
 from dtmetrics._record.recording import Recording
 from dtmetrics._record.registry import Registry
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from dtmetrics._setup.config import Config
 
 __all__ = ["Process", "Stats", "default"]
-
-logger = logging.getLogger("dtmetrics")
 
 _UNSET: Any = ...
 
@@ -216,7 +214,7 @@ class Process:
         self.registry.clear()
         self._running = False
         if waiting := flusher.account().waiting:
-            logger.warning("shut down with %d data points undelivered", waiting)
+            log.warning("shut down with %d data points undelivered", waiting)
         return done
 
     def _reset_after_fork(self) -> None:

@@ -5,19 +5,17 @@ https://docs.dynatrace.com/docs/ingest-from/extend-dynatrace/extend-metrics/inge
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from time import monotonic
 
 from dtmetrics._deliver.exporter import Body, Exporter, ExportResult
 from dtmetrics._deliver.secret import Secret
+from dtmetrics._record import log
 from dtmetrics._setup.enrich import pairs_of, text_at
 from dtmetrics.errors import ConfigError
 
 __all__ = ["FollowingExporter", "path_in"]
-
-logger = logging.getLogger("dtmetrics")
 
 URL_KEY = "DT_METRICS_INGEST_URL"
 TOKEN_KEY = "DT_METRICS_INGEST_API_TOKEN"  # noqa: S105 -- its name
@@ -101,7 +99,7 @@ class FollowingExporter:
         try:
             exporter = self._make(pairs[URL_KEY], pairs.get(TOKEN_KEY, Secret("")))
         except ConfigError as error:
-            logger.warning("%s cannot be followed: %s", self._path, error)
+            log.warning("%s cannot be followed: %s", self._path, error)
             return False
         self._exporter.close()
         self._exporter = exporter
