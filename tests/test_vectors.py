@@ -30,7 +30,13 @@ from tests.vectors import (
 )
 
 #: What else runs official tests.
-FILES = ("test_parse", "test_vectors_lines", "test_vectors_metadata")
+FILES = (
+    "test_parse",
+    "test_vectors_delivery",
+    "test_vectors_endpoint",
+    "test_vectors_lines",
+    "test_vectors_metadata",
+)
 
 differ(
     Difference(

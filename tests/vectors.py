@@ -31,29 +31,6 @@ NOT_RUN = {
     ("dimension_value", "needs_normalisation_quoted"): "no value is taken as quoted",
     ("number", "histogram_estimate_min"): "no histograms: a summary is kept",
     ("number", "histogram_estimate_max"): "no histograms: a summary is kept",
-    **dict.fromkeys(
-        [
-            ("response", each)
-            for each in (
-                "parse",
-                "retry_sequence",
-                "batching",
-                "collector_behaviour",
-                "sum_invalid",
-            )
-        ]
-        + [
-            ("endpoint", each)
-            for each in (
-                "config",
-                "request",
-                "url_form",
-                "endpoint_file",
-                "endpoint_reload",
-            )
-        ],
-        "for the next step",
-    ),
 }
 
 
