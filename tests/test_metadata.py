@@ -23,6 +23,10 @@ from dtmetrics._wire.parse import ParsedMetadata, parse
         ("{order}", "Count"),
         ("EUR", "EUR"),
         ("km/h", "km/h"),
+        ("seconds", "s"),
+        ("Millisecond", "ms"),
+        ("secondss", "secondss"),
+        ("days", "days"),
     ],
 )
 def test_unit(unit: str, shown: str) -> None:

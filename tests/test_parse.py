@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import json
 import math
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,21 +28,7 @@ from dtmetrics._wire.point import (
     Payload,
 )
 from tests.recorder import one_line_of
-
-VECTORS = Path(__file__).parents[2] / "shared" / "vectors.json"
-
-
-def vectors(area: str, kind: str) -> list[Any]:
-    """Return the test cases of the official libraries, or one that is skipped."""
-    if not VECTORS.exists():
-        absent = pytest.mark.skip(reason=f"{VECTORS} is absent")
-        return [pytest.param(None, marks=absent, id=f"{area}-{kind}")]
-    cases = json.loads(VECTORS.read_text("utf-8"))
-    return [
-        pytest.param(case, id=case["id"])
-        for case in cases
-        if (case["area"], case["kind"]) == (area, kind)
-    ]
+from tests.vectors import Case, vectors
 
 
 def point(line: str) -> ParsedPoint:
@@ -348,14 +331,14 @@ def test_bad_metadata(line: str, index: int) -> None:
     assert refusal(line).index == index
 
 
-@pytest.mark.parametrize("case", vectors("line", "accepted_by_docs"))
-def test_documented_lines(case: dict[str, Any]) -> None:
+@vectors("line", "accepted_by_docs")
+def test_documented_lines(case: Case) -> None:
     """Every line that the documentation shows is accepted."""
     point(case["input"])
 
 
-@pytest.mark.parametrize("case", vectors("number", "is_valid_summary"))
-def test_official_summaries(case: dict[str, Any]) -> None:
+@vectors("number", "is_valid_summary")
+def test_official_summaries(case: Case) -> None:
     """Summaries are judged as the official library judges them."""
     fields = ",".join(f"{name}={number}" for name, number in case["input"].items())
     assert isinstance(parse(f"a gauge,{fields}"), ParsedPoint) is case["expected"]

@@ -18,6 +18,15 @@ UNIT_LIMIT = 63
 # Units that Dynatrace shows by another name than UCUM's. An annotation such as
 # {order} counts things, and a bare 1 says nothing.
 _UNITS = {"By": "Byte", "%": "Percent", "1": ""}
+# Times written out, singular or plural and in any case, as micrometer reads them.
+_TIMES = {
+    "nanosecond": "ns",
+    "microsecond": "us",
+    "millisecond": "ms",
+    "second": "s",
+    "minute": "min",
+    "hour": "h",
+}
 _UNIT = re.compile(r"[A-Za-z0-9%\[\]{}/_]+")
 _ANNOTATION = re.compile(r"\{[^{}]*\}")
 _NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -43,7 +52,7 @@ def encode_metadata(metadata: Metadata) -> str | None:
     """
     key, kind, unit, description = metadata
     properties = []
-    shown = "Count" if _ANNOTATION.fullmatch(unit) else _UNITS.get(unit, unit)
+    shown = _unit(unit)
     if len(shown) <= UNIT_LIMIT and _UNIT.fullmatch(shown):
         properties.append(f"dt.meta.unit={shown}")
     text = _NOT_TEXT.sub(" ", description[:DESCRIPTION_LIMIT]).strip()
@@ -53,3 +62,10 @@ def encode_metadata(metadata: Metadata) -> str | None:
     if not properties:
         return None
     return f"#{key} {'count' if kind == 'counter' else 'gauge'} {','.join(properties)}"
+
+
+def _unit(unit: str) -> str:
+    """Return what Dynatrace calls *unit*."""
+    if _ANNOTATION.fullmatch(unit):
+        return "Count"
+    return _TIMES.get(unit.lower().removesuffix("s")) or _UNITS.get(unit, unit)

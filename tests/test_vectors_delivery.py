@@ -1,0 +1,196 @@
+"""The official clients' tests of answers, retries and bodies, over real sockets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dtmetrics._deliver.exporter import Body, Exporter, ExportResult, Outcome
+from dtmetrics._deliver.http import HttpExporter
+from dtmetrics._setup.default import Process
+from tests.contract import a_body
+from tests.endpoint import Endpoint, Verdict, accept, answer, partly, refusing_port
+from tests.rig import Sending
+from tests.vectors import Case, Difference, agree, agree_in_part, differ, vectors
+
+UNTOUCHED = {"calls": 1, "ok": 0, "dropped": 0, "waiting": 3}
+
+
+differ(
+    Difference(
+        "a 200 without a verdict is somebody else's page: nothing was taken",
+        "rs-005",
+        lambda given: {"treated_as": "keep"},
+    ),
+    Difference(
+        "nothing is dropped because of a number of attempts: it waits for 55 minutes",
+        "rs-046 rs-053",
+        lambda given: {"calls": 4, "dropped": 0, "waiting": 3},
+    ),
+    Difference(
+        "who asks for a pause gets it, and up to a fifth more: not all come back at once",
+        "rs-047",
+        lambda given: {"calls": 2, "sleeps": [2.5 * 1.2]},
+    ),
+    Difference(
+        "and that up to five minutes",
+        "rs-048",
+        lambda given: {"calls": 2, "sleeps": [60 * 1.2]},
+    ),
+    Difference(
+        "a token may be renewed, a module switched on: the data waits for it",
+        "rs-049 rs-050 rs-051",
+        lambda given: UNTOUCHED,
+    ),
+    Difference(
+        "and we go on trying",
+        "rs-060 rs-062",
+        lambda given: {"permanent": False, "disabled": False},
+    ),
+)
+
+
+# -- answers ------------------------------------------------------------------------
+
+
+@vectors("response", "parse")
+def test_answers(case: Case) -> None:
+    """An answer says of us how many lines were taken, which were not, and why."""
+    given, theirs = case["input"], case["expected"]
+    lines = theirs.get("lines_ok", 1) + theirs.get("lines_invalid", 0) or 1
+    body = a_body(*["a count,delta=1"] * lines)
+    with Endpoint(answer(given["status"], given["body"])) as endpoint:
+        exporter = HttpExporter(endpoint.url)
+        result = exporter.export(body, 5.0)
+        exporter.close()
+    answered = result.outcome is Outcome.ANSWERED
+    facts = {
+        "lines_ok": lines - result.rejected if answered else 0,
+        "lines_invalid": result.rejected,
+        "invalid_lines": [[n + 1, said] for n, said in result.refused],
+        "warnings": [[n + 1, said] for n, said in result.warnings],
+        "treated_as": "ok" if answered else result.outcome.value,
+    }
+    # Codes and messages around the lists are what their numbers say once more.
+    agree_in_part(case, facts, {name: theirs[name] for name in facts & theirs.keys()})
+
+
+class InTurn:
+    """Exports by one exporter after the other."""
+
+    def __init__(self, exporters: list[Exporter]) -> None:
+        self.exporters = exporters
+        self.calls = 0
+
+    def export(self, body: Body, timeout: float) -> ExportResult:
+        self.calls += 1
+        return self.exporters[self.calls - 1].export(body, timeout)
+
+
+@vectors("response", "retry_sequence")
+def test_retries(case: Case) -> None:
+    """What was not taken is sent again after a pause, and what was taken is not."""
+    responses = case["input"]["responses"]
+    lines = case["input"]["lines"]
+    with Endpoint(*[verdict_of(r, lines) for r in responses if r != GONE]) as endpoint:
+        there = HttpExporter(endpoint.url)
+        gone = HttpExporter(f"http://127.0.0.1:{refusing_port()}")
+        sending = Sending(chance=lambda: 1.0)  # the longest pauses there are
+        turns = InTurn([gone if each == GONE else there for each in responses])
+        sending.exporter.export = turns.export  # type: ignore[method-assign]
+        sending.put(*["a"] * lines)
+        pauses = []
+        while not sending.send(60.0) and turns.calls < len(responses):
+            pauses.append(sending.pause)
+            sending.now += sending.pause
+        there.close()
+    account = sending.outbox.account()
+    facts = {
+        "calls": turns.calls,
+        "sleeps": pauses,
+        "ok": account.accepted,
+        "dropped": sum(account.dropped.values()),
+        "waiting": account.waiting,
+    }
+    agree_in_part(case, facts, case["expected"])
+
+
+GONE = "ConnectionError"
+
+
+def verdict_of(response: Any, lines: int) -> Verdict:
+    """Return how an endpoint answers so: a 200 with the verdict that makes it one."""
+    if isinstance(response, dict):
+        pause = f"Retry-After: {response['Retry-After']}"
+        return answer(response["status"], headers=[pause])
+    verdict = {"linesOk": lines, "linesInvalid": 0}
+    return answer(200, verdict, taken=True) if response == 200 else answer(response)
+
+
+# -- bodies -------------------------------------------------------------------------
+
+
+def sent(process: Process, lines: int, *script: Verdict, **settings: Any) -> list[int]:
+    """Flush so many lines to an endpoint; return how many came in each request."""
+    with Endpoint(*script) as endpoint:
+        process.configure(
+            endpoint=endpoint.url, interval=None, enrich=False, metadata=False
+        )
+        for number in range(lines):
+            process.meters.root.counter("a").inc(1, n=number)
+        process.flush()
+        process.shutdown(0.0)
+    return [len(request.lines) for request in endpoint.requests]
+
+
+@vectors("response", "batching")
+def test_bodies(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are sent in as few requests as the limit allows, until one fails."""
+    given = case["input"]
+    limit, responses = given.get("batch", 1_000), given.get("responses", ())
+    monkeypatch.setattr("dtmetrics._deliver.pack.LINES_LIMIT", limit)
+    script = [verdict_of(each, limit) for each in responses]
+    requests = sent(process, given["lines"], *script)
+    facts = {"requests": len(requests), "ok": process.stats().accepted}
+    agree_in_part(case, facts, case["expected"])
+
+
+@vectors("response", "collector_behaviour")
+def test_like_the_collector(case: Case, process: Process) -> None:
+    """What the collector's exporter would send and drop we send and drop."""
+    given = case["input"]
+    if "lines" in given:
+        requests = sent(process, given["lines"], *[partly(0, 1)] * 2)
+        refused = process.stats().rejected
+        agree_in_part(
+            case,
+            {"requests": len(requests), "invalid_sum": refused},
+            case["expected"],
+        )
+        return
+    with Endpoint(answer(given["status"], given["body"]), accept()) as endpoint:
+        exporter = HttpExporter(endpoint.url)
+        sending = Sending()
+        sending.exporter.export = exporter.export  # type: ignore[method-assign]
+        sending.put(*["a"] * 10)
+        sending.send()
+        account = sending.outbox.account()
+        sending.put("b")
+        sending.send()
+        exporter.close()
+    facts = {
+        "invalid": account.rejected,
+        "permanent": bool(account.dropped),
+        "disabled": len(endpoint.requests) == 1,
+    }
+    agree_in_part(case, facts, case["expected"])
+
+
+@vectors("response", "sum_invalid")
+def test_sum(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused lines are summed up over all answers."""
+    monkeypatch.setattr("dtmetrics._deliver.pack.LINES_LIMIT", 2)
+    sent(process, 4, *(answer(400, each) for each in case["input"]))
+    said = f"{process.stats().rejected} invalid metric lines found"
+    agree(case, {"message": said}, case["expected"])

@@ -1,0 +1,298 @@
+"""The official libraries' tests of metadata, and of what the platform's files say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from dtmetrics._record.recording import Recording
+from dtmetrics._setup.default import Process
+from dtmetrics._setup.enrich import enrichment, first_line
+from dtmetrics._wire.metadata import Metadata, encode_metadata
+from dtmetrics._wire.names import text_of
+from tests import grammar
+from tests.recorder import Recorder
+from tests.rig import Script
+from tests.vectors import Case, Difference, agree, differ, vectors
+
+Meaning = tuple[str, str, dict[str, str]] | None
+
+VIRTUAL = "dt_metadata_e617c525669e072eebe3d0f08212e8f2"
+
+
+def quoted(text: str) -> str | None:
+    r"""Return *text* in quotes, `"` and `\` escaped; None where there is nothing."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"' if text else None
+
+
+def one_line(raw: str) -> str:
+    """Return *raw* with a blank for each run of control characters, and none around."""
+    return re.sub("[\x00-\x1f]+", " ", raw).strip()
+
+
+differ(
+    Difference(
+        "a backslash is escaped like a quote: theirs would escape what follows it, the "
+        "closing quote even (a documented bug, protocol.md 10)",
+        "md-010 md-011 md-015",
+        lambda raw: quoted(one_line(raw)),
+    ),
+    Difference(
+        "a line end is a blank: no page says that one can be written",
+        "md-013 md-014",
+        lambda raw: quoted(one_line(raw)),
+    ),
+    Difference(
+        "a control character between two words leaves a blank, so they stay two",
+        "md-017 md-028 md-029",
+        lambda raw: quoted(one_line(raw)),
+    ),
+    Difference(
+        "a character that Unicode does not know yet is text, as in dimensions",
+        "md-021",
+        quoted,
+    ),
+    Difference(
+        "the limit is 1,023 characters, not theirs for a display name",
+        "md-067 md-071",
+        quoted,
+    ),
+    Difference(
+        "no text is taken as quoted already: its quotes are part of it",
+        "md-036 md-037 md-038 md-039 md-040 md-041 md-042 md-043 md-044 md-045 md-046 "
+        "md-047 md-048 md-049 md-050 md-051 md-052 md-053 md-054 md-055 md-056 md-057 "
+        "md-058 md-059 md-060 md-061 md-062 md-063 md-064 md-065 md-066",
+        lambda raw: quoted(one_line(raw)),
+    ),
+    Difference(
+        "a display name has no place in our API: a metric is called by its key",
+        "md-147 md-148 md-161 md-162 md-165 md-166 md-167 md-169 md-170 md-174 md-177 "
+        "md-213",
+        lambda given: meaning(
+            given["key"],
+            unit=given.get("unit"),
+            description=quoted(given.get("description", "")),
+            prefix=given.get("prefix"),
+        ),
+    ),
+    Difference(
+        "and so it has not, where a line end is a blank as well",
+        "md-173",
+        lambda given: meaning("my.metric", description='"multiline description"'),
+    ),
+    Difference(
+        "a line end of a description is a blank",
+        "md-152",
+        lambda given: meaning("my.metric", description='"multiline description"'),
+    ),
+    Difference(
+        "quotes around nothing are a text of two quotes",
+        "md-156",
+        lambda given: meaning("my.metric", description=r'"\"\""'),
+    ),
+    Difference(
+        "what an annotation counts is a Count, whatever stands in its braces",
+        "md-159",
+        lambda given: meaning("my.metric", unit="Count"),
+    ),
+    Difference(
+        "so it is here, and there is no display name",
+        "md-171",
+        lambda given: meaning(
+            "my.metric", unit="Count", description='"escape description"'
+        ),
+    ),
+    Difference(
+        "and here, where quotes are text",
+        "md-176",
+        lambda given: meaning("my.metric", unit="Count", description=r'"\"\""'),
+    ),
+    Difference(
+        "the quotes of a description stay, a unit needs none, and no name is sent",
+        "md-214",
+        lambda given: meaning("cloud.gcp.x", unit="Byte", description=r'"d \"q\""'),
+    ),
+    Difference(
+        "of two definitions the first counts, as it does for the endpoint",
+        "md-210",
+        lambda given: [
+            meaning(
+                "my.count",
+                kind="count",
+                unit="Bytes",
+                description='"count 1 description"',
+            )
+        ],
+    ),
+    Difference(
+        "metadata goes in bodies of its own, so that an answer counts points or none",
+        "md-211",
+        lambda given: [2, 2],
+    ),
+    Difference(
+        "every file is read: that one leads nowhere says nothing about the others",
+        "md-246",
+        lambda given: {"key1": "value1", "key2": "value2", "key3": "value3"},
+    ),
+)
+
+
+def meaning(
+    key: str, prefix: str | None = None, kind: str = "gauge", **named: str | None
+) -> Meaning:
+    """Return what a line of metadata says; None where it would say nothing."""
+    properties = {f"dt.meta.{name}": text for name, text in named.items() if text}
+    key = f"{prefix}.{key}" if prefix else key
+    return (key, kind, properties) if properties else None
+
+
+def read(line: str | None) -> Meaning:
+    """Return what *line* says; texts in quotes, where the protocol leaves a choice."""
+    if line is None:
+        return None
+    found = re.fullmatch(r"#(\S+) (gauge|count) (.+)", line)
+    assert found
+    pairs = re.findall(r'(dt\.meta\.\w+)=("(?:\\.|[^"\\])*"|[^",]+)(?:,|$)', found[3])
+    assert ",".join(map("=".join, pairs)) == found[3]
+    said = {
+        name: text.strip('"') if name == "dt.meta.unit" else in_quotes(text)
+        for name, text in pairs
+    }
+    return found[1], found[2], said
+
+
+def in_quotes(text: str) -> str:
+    """Return *text* as it is written in quotes, if it was not."""
+    return text if text.startswith('"') else f'"{text}"'
+
+
+# -- metadata ---------------------------------------------------------------------
+
+
+@vectors("metadata", "metadata_string")
+def test_descriptions(case: Case) -> None:
+    """A description is written as the official libraries write theirs, in quotes."""
+    line = encode_metadata(Metadata("key", "gauge", "", text_of(case["input"])))
+    ours = line and line.removeprefix("#key gauge dt.meta.description=")
+    agree(case, ours, in_quotes(case["expected"]) if case["expected"] else None)
+
+
+@vectors("metadata", "unit_valid")
+def test_units_that_are_sent(case: Case) -> None:
+    """A unit is sent if the official libraries send it."""
+    line = encode_metadata(Metadata("key", "gauge", text_of(case["input"]), ""))
+    agree(case, line is not None, case["expected"])
+
+
+@vectors("metadata", "unit_map")
+def test_units_of_time(case: Case) -> None:
+    """A time that is written out is called as micrometer calls it."""
+    line = encode_metadata(Metadata("key", "gauge", case["input"], ""))
+    agree(case, line, f"#key gauge dt.meta.unit={case['expected']}")
+
+
+@vectors("metadata", "metadata_line")
+def test_lines(case: Case) -> None:
+    """A recorded metric's line of metadata says what theirs says, in any order."""
+    given = case["input"]
+    recorder = Recorder()
+    recorder.registry.start(Recording(prefix=given.get("prefix", "")), lambda: True)
+    texts = {name: given.get(name) for name in ("unit", "description")}
+    if given["type"] == "count":
+        recorder.meter.counter(given["key"], **texts).inc()
+    else:
+        recorder.meter.gauge(given["key"], **texts).set(1)
+    lines = [encode_metadata(each) for each in recorder.registry.collect_metadata()]
+    agree(case, read(lines[0] if lines else None), read(case["expected"]))
+
+
+@vectors("metadata", "metadata_batch")
+def test_flushes(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flush sends the data, and then once what each key means."""
+    given = case["input"]
+    if isinstance(given, dict):
+        monkeypatch.setattr("dtmetrics._deliver.pack.LINES_LIMIT", given["batch_size"])
+        both = [
+            {"key": "my.count", "delta": 1, "unit": "Bytes"},
+            {"key": "my.gauge", "delta": 1, "unit": "Liters"},
+        ]
+        counts = [len(lines) for lines in flushed(process, both)]
+        agree(case, counts, case["expected"]["request_line_counts"])
+        return
+    ours = [line for lines in flushed(process, given) for line in lines]
+    theirs = [line.removesuffix(" <ts>") for line in case["expected"]]
+    data = len(given)
+    assert [grammar.read(line)[:4] for line in ours[:data]] == [
+        grammar.read(line)[:4] for line in theirs[:data]
+    ]
+    agree(case, list(map(read, ours[data:])), list(map(read, theirs[data:])))
+
+
+def flushed(process: Process, records: list[Case]) -> list[list[str]]:
+    """Return the lines of each body that is sent of these increments."""
+    exporter = Script()
+    process.configure(
+        exporter=exporter,
+        interval=None,
+        dimensions={"dt.metrics.source": "micrometer"},
+        metadata=all(each.get("export_metadata", True) for each in records),
+        enrich=False,
+    )
+    for each in records:
+        texts = {name: each.get(name) for name in ("unit", "description")}
+        counter = process.meters.root.counter(each["key"], **texts)
+        counter.inc(each["delta"], **each.get("dims", {}))
+    assert process.flush()
+    return [body.text.decode().split("\n") for body in exporter.bodies]
+
+
+# -- what the platform's files say ----------------------------------------------------
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the directory of the platform's files, which is the working one as well."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@vectors("metadata", "enrichment_properties")
+def test_properties(case: Case, here: Path) -> None:
+    """Of a file of properties the pairs are read that the official libraries read."""
+    text = "\n".join(line.removesuffix("\n") for line in case["input"])
+    (here / "dt_metadata.properties").write_text(text, "utf-8")
+    agree(case, enrichment(str(here)), case["expected"])
+
+
+@vectors("metadata", "enrichment_map")
+def test_maps(case: Case, here: Path) -> None:
+    """Of a file of JSON the pairs are read that have a key and a value."""
+    (here / "dt_metadata.json").write_text(json.dumps(case["input"]), "utf-8")
+    agree(case, enrichment(str(here)), case["expected"])
+
+
+@vectors("metadata", "indirection_file")
+def test_indirection(case: Case) -> None:
+    """OneAgent's file names another in its first line."""
+    agree(case, first_line(case["input"]) or None, case["expected"])
+
+
+@vectors("metadata", "enrichment_files")
+def test_files(case: Case, here: Path) -> None:
+    """The files are found and followed as the official libraries do."""
+    names = {
+        "virtual": f"{VIRTUAL}.properties",
+        "virtual_json": f"{VIRTUAL}.json",
+        "fallback": "dt_metadata.properties",
+    }
+    for name, text in case["input"].items():
+        path = here / names.get(name, name)
+        if isinstance(text, dict):
+            path.mkdir()  # reading it raises
+        elif text is not None:
+            path.write_text(text, "utf-8")
+    agree(case, enrichment(str(here)), case["expected"])
