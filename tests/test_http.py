@@ -279,18 +279,23 @@ def test_certificates_that_cannot_be_loaded() -> None:
     assert len(made) == 2
 
 
-def test_token_in_no_frame() -> None:
+def test_token_in_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     """What passes through an export with all its locals shows no token.
 
-    An interrupt does; tools that report it print the locals of every frame.
+    An interrupt does, while headers are written; tools that report it print the
+    locals of every frame, those of httpcore and h11 among them.
     """
 
-    def respond(request: httpx.Request) -> httpx.Response:
+    def interrupted(*args: object) -> None:
         raise KeyboardInterrupt
 
-    exporter = fake(respond)
-    with pytest.raises(KeyboardInterrupt) as caught:
-        exporter.export(a_body(), 5.0)
+    monkeypatch.setattr(socket.socket, "send", interrupted)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        exporter = HttpExporter(
+            f"http://127.0.0.1:{listener.getsockname()[1]}", Secret(TOKEN)
+        )
+        with pytest.raises(KeyboardInterrupt) as caught:
+            exporter.export(a_body(), 5.0)
     shown = traceback.TracebackException.from_exception(
         caught.value, capture_locals=True
     )

@@ -69,13 +69,17 @@ class HttpExporter:
         # frames of its traceback hold the headers, and so the token.
         kinds: list[type[Exception]] = []
         seconds = max(0.05, min(timeout, self._seconds))
-        result = attempt(
-            self._post,
-            body,
-            seconds,
-            default=None,
-            on_error=lambda error: kinds.append(type(error)),
-        )
+        try:
+            result = attempt(
+                self._post,
+                body,
+                seconds,
+                default=None,
+                on_error=lambda error: kinds.append(type(error)),
+            )
+        except BaseException as interrupt:  # noqa: BLE001 -- raised again
+            # attempt() lets it pass: without the frames that it has come through.
+            raise interrupt.with_traceback(None) from None
         if result is not None:
             return result
         attempt(self.close, default=None)
