@@ -65,6 +65,14 @@ def test_uncounted() -> None:
     assert judged(400, {"linesOk": "?"}).rejected == 0
 
 
+def test_no_line_was_judged() -> None:
+    """An answer without a line that was taken or refused has not taken any."""
+    nothing = verdict(0) | {"linesOk": 0}  # of a request that exceeds a limit
+    assert judged(400, nothing).outcome is Outcome.DROP
+    assert judged(200, nothing).outcome is Outcome.KEEP
+    assert judged(202, nothing).outcome is Outcome.ANSWERED
+
+
 def test_metadata_refused() -> None:
     """A refused line of metadata loses no point, and is named all the same."""
     body = Body(b"#orders gauge dt.meta.unit=x", (), MOMENT)
@@ -75,7 +83,13 @@ def test_metadata_refused() -> None:
 
 @pytest.mark.parametrize(
     "item",
-    [None, 3, "x", {}, {"line": "1"}, {"line": 0}, {"line": 6}, {"line": -1}],
+    [
+        None,
+        3,
+        "x",
+        {},
+        *({"line": line} for line in ("1", 0, 6, -1, True, 2.0, 10**30, None)),
+    ],
 )
 def test_nonsense_in_the_list(item: object) -> None:
     """Entries that name no line of the body are passed over."""

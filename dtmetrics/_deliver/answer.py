@@ -90,9 +90,13 @@ def _validation_response(content: bytes) -> _Verdict | None:
     if not isinstance(answer, dict) or not {"linesOk", "linesValid"} & answer.keys():
         return None
     warnings = answer.get("warnings")
+    ok = _count(answer.get("linesOk", answer.get("linesValid")))
+    invalid = _count(answer.get("linesInvalid"))
+    if ok == invalid == 0:
+        return None  # it has judged no line: a limit was exceeded
     return _Verdict(
-        _count(answer.get("linesOk", answer.get("linesValid"))),
-        _count(answer.get("linesInvalid")),
+        ok,
+        invalid,
         _notes(answer.get("error"), "invalidLines", "error"),
         _notes(warnings, "warningLines", "warning")
         + _notes(warnings, "changedMetricKeys", "warning"),
@@ -106,11 +110,12 @@ def _notes(found: Any, name: str, said: str) -> tuple[LineNote, ...]:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and value >= 0 else None
+    # JSON's true is an int as well, to isinstance().
+    return value if type(value) is int and value >= 0 else None
 
 
 def _note(item: Any, said: str) -> LineNote | None:
-    if not isinstance(item, dict) or not isinstance(item.get("line"), int):
+    if not isinstance(item, dict) or type(item.get("line")) is not int:
         return None
     message = item.get(said)
     text = message[:200] if isinstance(message, str) else ""
