@@ -221,3 +221,28 @@ def test_settings_win(platform: Platform, process: Process) -> None:
         assert process.shutdown()
     assert [len(each.requests) for each in (ours, theirs)] == [1, 1]
     assert theirs.requests[0].headers["authorization"] == "Api-Token ours"
+
+
+def test_moves_by_itself(
+    platform: Platform, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that changes leads to another endpoint, which is told every meaning."""
+    for name in ("_LOOK_SECONDS", "_LOOK_AGAIN_SECONDS"):
+        monkeypatch.setattr(f"dtmetrics._setup.discover.{name}", 0.0)
+    orders = process.meters.root.counter("orders", unit="{order}")
+    with ExitStack() as stack:
+        one, two = (stack.enter_context(Endpoint()) for _ in range(2))
+        platform.says(one.url, "first")
+        process.configure(interval=None)
+        for _ in range(2):
+            orders.inc()
+            assert process.flush()
+        platform.says(two.url, "second")
+        for _ in range(3):
+            orders.inc()
+            assert process.flush()
+    meaning = "#orders count dt.meta.unit=Count"
+    assert [one.lines.count(meaning), two.lines.count(meaning)] == [1, 1]
+    assert one.total("orders") + two.total("orders") == 5
+    sent = [[r.headers["authorization"] for r in each.requests] for each in (one, two)]
+    assert [set(each) for each in sent] == [{"Api-Token first"}, {"Api-Token second"}]
