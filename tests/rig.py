@@ -168,7 +168,8 @@ class Sending:
     def put(self, *keys: str, points: bool = True) -> None:
         """Let a body wait: a line for each of *keys*, or one of an order."""
         names = keys or ("orders",)
-        text = "\n".join(f"{name} count,delta=1 {MOMENT}" for name in names)
+        line = f"%s count,delta=1 {MOMENT}" if points else "#%s count dt.meta.unit=s"
+        text = "\n".join(line % name for name in names)
         owners = tuple(identify(name, ()) for name in names if points)
         self.outbox.put(Body(text.encode(), owners, self.now_ms))
 

@@ -83,6 +83,25 @@ def test_refusals_are_brought_home(
     assert all(f"{__file__}:" in text for text in said)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "timestamp out of range: 170000000000{} is not between 1 hour ago and now",
+        "failed to parse metric key of message 'bad{} count,delta=1'; error at 'b'",
+        "invalid metric type in message 'bad gauge,{0}" + "x{0}" * 100,
+        "inconsistent gauge fields: min <= avg <= max doesn't hold: -{0}.5 <= {0}",
+    ],
+    ids=["time", "quoted", "cut", "numbers"],
+)
+def test_a_reason_is_the_same_whatever_it_quotes(
+    talk: Talk, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    """Numbers and parts of a line, new in each answer, make no new reason."""
+    for number in range(4):
+        talk.hears(answered(1, (1, text.format(number)[:200])))
+    assert len(caplog.records) == 1
+
+
 def test_refused_always(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
     """An instrument whose lines are all refused five times in a row is set aside."""
     talk.hears(BAD, times=4)
@@ -132,9 +151,20 @@ def test_once_accepted(talk: Talk) -> None:
     assert talk.set_aside == {}
 
 
+def test_no_answer_in_between(talk: Talk) -> None:
+    """An endpoint that is away for a while has taken nothing, and forgets nothing."""
+    for outcome in (Outcome.KEEP, Outcome.UNKNOWN, Outcome.DROP):
+        talk.hears(BAD)
+        talk.hears(ExportResult(outcome, reason="status 503"))
+    talk.hears(BAD, times=2)
+    assert talk.set_aside == {"acme.bad": "invalid metric key"}
+
+
 def test_some_of_its_lines(talk: Talk) -> None:
     """An instrument of which only some lines are refused is not set aside."""
-    talk.hears(answered(1, (1, "bad value")), "acme.bad", "acme.bad", times=9)
+    keys = "acme.bad", "acme.bad"
+    talk.hears(answered(1, (1, "bad value")), *keys, times=9)
+    talk.hears(answered(1, (1, "bad value"), (1, "bad time")), *keys, times=9)
     assert talk.set_aside == {}
 
 
@@ -144,21 +174,77 @@ def test_cut_list(talk: Talk) -> None:
     assert talk.set_aside == {"acme.good": "invalid", "acme.bad": "2 lines refused"}
 
 
-def test_wrong_clock(talk: Talk) -> None:
-    """A clock that is wrong is no fault of any instrument."""
-    late = "timestamp out of range: 17 is not between"
-    talk.hears(answered(2, (0, late), (1, late)), times=9)
+BAD_LINES = ["acme.bad"] * 30
+FIRST_TEN = [(line, "invalid") for line in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("rejected", "keys", "set_aside"),
+    [
+        (30, [*BAD_LINES, "acme.good"], ["acme.bad"]),
+        (30, [*BAD_LINES, *["acme.good"] * 30], ["acme.bad"]),
+        (29, [*BAD_LINES, "acme.good"], []),  # one of its lines was taken
+        (10, [*BAD_LINES, "acme.good"], []),
+    ],
+)
+def test_list_of_the_first_ten(
+    talk: Talk, rejected: int, keys: list[str], set_aside: list[str]
+) -> None:
+    """Many lines refused are enough, even if the list of them is cut at ten."""
+    talk.hears(answered(rejected, *FIRST_TEN), *keys, times=5)
+    assert [*talk.set_aside] == set_aside
+
+
+def test_behind_the_end_of_the_list(talk: Talk) -> None:
+    """Of lines behind the last that is listed nobody knows: they prove nothing."""
+    talk.hears(BAD, times=4)
+    talk.hears(answered(29, *FIRST_TEN), *["acme.good"] * 30, "acme.bad", times=9)
+    assert talk.set_aside == {}
+    talk.hears(BAD)
+    assert [*talk.set_aside] == ["acme.bad"]
+
+
+def test_taken_before_the_end_of_the_list(talk: Talk) -> None:
+    """A line that is passed over in a list that is cut was taken."""
+    first = [(line + 1, "invalid") for line in range(10)]
+    talk.hears(answered(29, *first), *BAD_LINES, "acme.good", times=9)
     assert talk.set_aside == {}
 
 
+def test_record_that_was_under_way(
+    talk: Talk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a thread records while its instrument is set aside is ended as well."""
+    talk.hears(BAD, times=5)
+    registry, family = talk.recorder.registry, talk.bad._origin.family
+    registry.series(family, ((("late", 1),),))  # it had asked before
+    talk.hears(BAD)
+    assert family.series == {}
+    assert registry.series_count == 1
+    assert caplog.text.count("is set aside") == 1
+
+
+def test_wrong_clock(talk: Talk) -> None:
+    """A clock that is wrong is no fault of any instrument, listed or not."""
+    late = "timestamp out of range: 17 is not between"
+    talk.hears(answered(2, (0, late), (1, late)), times=9)
+    talk.hears(answered(2, (0, late)), times=9)
+    assert talk.set_aside == {}
+    named = answered(1, (1, "invalid metric key 'timestamp'"))
+    talk.hears(named, times=5)
+    assert [*talk.set_aside] == ["acme.bad"]
+
+
 def test_metadata_is_not_counted(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
-    """Refused metadata is said, and sets nothing aside."""
+    """Refused metadata is brought home as well, and sets nothing aside."""
     for _ in range(9):
         body = Body(b"#acme.bad count dt.meta.unit=s", (), MOMENT)
         talk.feedback.take(body, answered(0, (0, "invalid metadata")))
-    assert [record.getMessage() for record in caplog.records] == [
-        "the endpoint refused metadata: invalid metadata"
-    ]
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said.startswith(
+        f"the endpoint refused the metadata of counter 'bad' (defined at {__file__}:"
+    )
+    assert said.endswith("): invalid metadata")
     assert talk.set_aside == {}
 
 
@@ -179,7 +265,10 @@ def test_warnings(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
         talk.hears(answered(0, warned=[(1, text)]))
     assert talk.feedback.warnings == {"acme.bad": text}
-    assert [record.levelno for record in caplog.records] == [logging.INFO]
+    meaning = Body(b"#acme.good count dt.meta.unit=s\n#acme.bad count", (), MOMENT)
+    talk.feedback.take(meaning, answered(0, warned=[(1, "known already")]))
+    assert talk.feedback.warnings == {"acme.bad": text, "#acme.bad": "known already"}
+    assert [record.levelno for record in caplog.records] == [logging.INFO] * 2
 
 
 def test_bounded(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:

@@ -64,13 +64,13 @@ def test_says_each_refusal_once(caplog: pytest.LogCaptureFixture) -> None:
     assert messages(caplog) == [
         "the endpoint refused a: bad 0",
         "the endpoint refused b: bad 1",
-        "the endpoint refused metadata: bad 1",
+        "the endpoint refused the metadata of b: bad 1",
     ]
 
 
 def test_says_a_bounded_number(caplog: pytest.LogCaptureFixture) -> None:
     """However many refusals differ, the log ends at a thousand lines."""
-    refused = [LineNote(0, f"bad {number}") for number in range(3_000)]
+    refused = [LineNote(0, "bad" + "!" * number) for number in range(3_000)]
     sending = Sending(ExportResult(Outcome.ANSWERED, refused=refused))
     sending.put()
     assert sending.send()

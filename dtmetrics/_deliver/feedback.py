@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
-from dtmetrics._deliver.exporter import Body, ExportResult, LineNote
+from dtmetrics._deliver.exporter import Body, ExportResult, LineNote, Outcome
 from dtmetrics._record import log
 from dtmetrics._record.registry import Registry
 
@@ -17,6 +18,10 @@ _STRIKES = 5
 
 # How many different things are worth a line of the log, or a place in the statistics.
 _MOST_SAID = 1_000
+
+# Parts of the line and numbers, in the endpoint's words: "failed to parse metric key
+# of message 'load.-1 3'; error at '-' (index 5)". The end of a message may be cut.
+_QUOTED = re.compile(r"'[^']*(?:'|$)|[-+]?[0-9.]+")
 
 
 class Feedback:
@@ -45,31 +50,67 @@ class Feedback:
             key = _key_of(body, note)
             reasons.setdefault(key, note.message)
             self._say_once(key, note.message)
-        if body.points and (reasons or self._strikes):
+        answered = result.outcome is Outcome.ANSWERED and body.points
+        if answered and (result.rejected or self._strikes):
             self._count_strikes(body, result, reasons)
 
     def _say_once(self, key: str, message: str) -> None:
-        if (key, message) not in self._said and len(self._said) < _MOST_SAID:
-            self._said.add((key, message))
-            whose = self._registry.definition_of(key) or key
-            log.warning("the endpoint refused %s: %s", whose, message)
+        said = key, _kind_of(message)
+        if said not in self._said and len(self._said) < _MOST_SAID:
+            self._said.add(said)
+            what = "the metadata of " if key.startswith("#") else ""
+            name = key.removeprefix("#")
+            whose = self._registry.definition_of(name) or name
+            log.warning("the endpoint refused %s%s: %s", what, whose, message)
 
     def _count_strikes(
         self, body: Body, result: ExportResult, reasons: Mapping[str, str]
     ) -> None:
-        refused = Counter(_key_of(body, note) for note in result.refused)
-        for key, lines in Counter(each.key for each in body.identities).items():
-            # A list of refused lines may be cut; a number is not.
-            if refused[key] < lines and result.rejected < body.points:
+        # A wrong clock is no instrument's fault; all points of a body have its time.
+        if any("timestamp" in _kind_of(reason) for reason in reasons.values()):
+            return
+        for key, refused in _fates(body, result).items():
+            if not refused:
                 self._strikes.pop(key, None)
                 continue
-            reason = reasons.get(key) or result.reason
-            if "timestamp" in reason:  # a wrong clock is no instrument's fault
-                continue
             self._strikes[key] += 1
-            if self._strikes[key] == _STRIKES:
-                self._registry.set_aside(key, reason)
+            if self._strikes[key] >= _STRIKES:
+                self._registry.set_aside(key, reasons.get(key) or result.reason)
 
 
 def _key_of(body: Body, note: LineNote) -> str:
-    return body.identities[note.line].key if note.line < body.points else "metadata"
+    """Return whose line it is; for one of metadata with the ``#`` before."""
+    if body.points:
+        return body.identities[note.line].key
+    return body.text.split(b"\n")[note.line].partition(b" ")[0].decode()
+
+
+def _kind_of(message: str) -> str:
+    """Return *message* without what it quotes, which is new each time."""
+    return _QUOTED.sub("", message)
+
+
+def _fates(body: Body, result: ExportResult) -> dict[str, bool]:
+    """Return of which keys all lines were refused, and of which some were taken.
+
+    A list of refused lines may be cut ("First 10 errors reported"), a number is not.
+    Keys of which neither is known are left out.
+    """
+    lines = Counter(each.key for each in body.identities)
+    if result.rejected >= body.points:
+        return dict.fromkeys(lines, True)
+    refused = {note.line for note in result.refused}
+    unlisted = max(0, result.rejected - len(refused))
+    # Behind the last line of a list that is cut, any line may have been refused.
+    known = max(refused, default=-1) + 1 if unlisted else body.points
+    listed = Counter(body.identities[line].key for line in refused)
+    taken = Counter(each.key for each in body.identities[:known])
+    taken.subtract(listed)
+    fates = {}
+    for key, count in lines.items():
+        if taken[key] or count - listed[key] > unlisted:
+            fates[key] = False
+        elif listed[key]:
+            # All of it that is known; those behind the list are taken for the same.
+            fates[key] = True
+    return fates

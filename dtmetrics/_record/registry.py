@@ -200,11 +200,13 @@ class Registry:
     def set_aside(self, key: str, reason: str) -> None:
         """Record no more of what is sent under *key*, until the next start."""
         for family in self._named(key):
-            with self._lock:
+            if not family.set_aside:
                 family.set_aside = reason
+                log.warning("%s is set aside: %s", family.definition, reason)
+            # Also the next time: a record that was under way may have made a series.
+            with self._lock:
                 self.series_count -= len(family.series)
                 family.clear()
-            log.warning("%s is set aside: %s", family.definition, reason)
 
     def all_set_aside(self) -> dict[str, str]:
         """Return why which metric keys are set aside."""
