@@ -109,12 +109,16 @@ class Rig:
     """A registry, a flusher and what stands around them."""
 
     def __init__(
-        self, *steps: Step, plan: tuple[Callable[[], object], ...] = (), **kwargs: Any
+        self,
+        *steps: Step,
+        plan: tuple[Callable[[], object], ...] = (),
+        max_bytes: int = 32 << 20,
+        **kwargs: Any,
     ) -> None:
         self.registry = Registry()
         self.meter = Meters(self.registry).root
         self.exporter = Script(*steps)
-        self.outbox = Outbox()
+        self.outbox = Outbox(max_bytes)
         self.now_ms = MOMENT
         if plan:
             self.alarm = Alarm(*plan)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dtmetrics._deliver.exporter import ExportResult, LineNote, Outcome
 from tests.recorder import MOMENT
 from tests.rig import DROP, KEEP, Rig, nothing
@@ -88,3 +90,15 @@ def test_again_in_a_child() -> None:
     explained(rig)
     assert rig.flusher.flush(5.0)
     assert texts(rig) == [DATA, MEANING]  # the parent's are forgotten
+
+
+@pytest.mark.parametrize("max_bytes", [1 << 20, 20], ids=["too old", "outbox full"])
+def test_again_after_an_outage(max_bytes: int) -> None:
+    """Meaning that was given up before anybody could take it is sent later, once."""
+    rig = Rig(KEEP, max_bytes=max_bytes)
+    for _ in range(4):
+        explained(rig)
+        rig.flusher.flush(5.0)
+        rig.now_ms += 56 * 60_000
+    later = [body for body in rig.exporter.bodies if body.created_ms > MOMENT]
+    assert [body.text.decode() for body in later if not body.points] == [MEANING]

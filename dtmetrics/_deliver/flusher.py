@@ -205,6 +205,9 @@ class Flusher:
         now = self._now_ms()
         yield from pack(pace(self._registry.collect(now)), now)
         if self._metadata:
+            if self._outbox.metadata_lost:
+                self._outbox.metadata_lost = False
+                self._registry.describe_again()
             # In bodies of their own, so that each answer counts points or none.
             yield from pack_metadata(self._registry.collect_metadata(), now)
 

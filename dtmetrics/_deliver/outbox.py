@@ -54,6 +54,8 @@ class Outbox:
         self._bytes = 0
         self._collected = self._accepted = self._rejected = 0
         self._dropped: Counter[str] = Counter()
+        #: Whether metadata was given up that nobody has ever had the chance to take.
+        self.metadata_lost = False
 
     def __len__(self) -> int:
         return len(self._waiting) + (self._leaving is not None)
@@ -133,3 +135,5 @@ class Outbox:
         self._bytes -= len(body.text)
         if body.points:
             self._dropped[reason] += body.points
+        elif reason in (FULL, EXPIRED):
+            self.metadata_lost = True

@@ -271,7 +271,7 @@ class Registry:
         ]
 
     def describe_again(self) -> None:
-        """Say anew what all keys mean: the endpoint is another one."""
+        """Say anew what all keys mean: the endpoint has not been told."""
         for family in list(self._families.values()):
             family.described = False
 
