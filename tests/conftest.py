@@ -98,6 +98,8 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("DTMETRICS_", "DT_METRICS_")):
             monkeypatch.delenv(name)
+    # A OneAgent's files on it would add a dimension to every line.
+    monkeypatch.setenv("DTMETRICS_ENRICH", "false")
 
 
 @pytest.fixture(autouse=True)
