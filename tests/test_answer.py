@@ -61,6 +61,7 @@ def test_cut_list() -> None:
 def test_uncounted() -> None:
     """What is not counted as invalid is what is missing among the valid."""
     assert judged(400, {"linesOk": 3}).rejected == 2
+    assert judged(400, {"linesValid": 3}).rejected == 2
     assert judged(400, {"linesOk": 3, "linesInvalid": "?"}).rejected == 2
     assert judged(400, {"linesOk": "?"}).rejected == 0
 

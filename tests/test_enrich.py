@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dtmetrics._deliver.exporter import MemoryExporter
+from dtmetrics._setup.default import Process
 from dtmetrics._setup.enrich import directory_of, enrichment, first_line, pairs_of
 from tests.recorder import Recorder
 
@@ -60,13 +62,28 @@ def test_the_second_form_is_read_where_the_first_is_none(here: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"[]", b"3", b'{"a": {}, "": "x", "b": ""}', b"\xff\xfe", b"[" * 60_000],
+    [
+        b"",
+        b"[]",
+        b"3",
+        b'{"a": {"x": 1}, "n": 1, "": "x", "b": ""}',
+        b"\xff\xfe",
+        b"[" * 60_000,
+    ],
     ids=["empty", "list", "number", "values", "no text", "deep"],
 )
 def test_broken_json(here: Path, text: bytes) -> None:
     """Whatever a file holds, reading it ends well."""
     (here / "dt_metadata.json").write_bytes(text)
     assert enrichment(str(here)) == {}
+
+
+@pytest.mark.parametrize("text", ['{"a": "1"}', "a=1"], ids=["json", "properties"])
+def test_byte_order_mark(here: Path, text: str) -> None:
+    """What some editors put before a text is no part of it."""
+    form = "json" if text.startswith("{") else "properties"
+    (here / f"dt_metadata.{form}").write_text(text, "utf-8-sig")
+    assert enrichment(str(here)) == {"a": "1"}
 
 
 def test_a_directory_in_its_place(here: Path) -> None:
@@ -128,3 +145,22 @@ def test_enrichment_is_the_most_specific() -> None:
     [point] = recorder.points()
     assert dict(point.identity.dimensions)["dt.entity.host"] == "HOST-1"
     assert len(point.identity.dimensions) == 50
+
+
+@pytest.mark.parametrize(("enrich", "added"), [(True, ",k8s.pod.name=p"), (False, "")])
+def test_whole_way(
+    here: Path,
+    process: Process,
+    monkeypatch: pytest.MonkeyPatch,
+    enrich: bool,
+    added: str,
+) -> None:
+    """What the platform says goes with every line, unless that is switched off."""
+    says(here / "dt_metadata.json", **{"k8s.pod.name": "p"})
+    monkeypatch.setattr("dtmetrics._setup.config.directory_of", lambda _: str(here))
+    exporter = MemoryExporter()
+    process.configure(exporter=exporter, interval=None, enrich=enrich)
+    process.meters.root.counter("c").inc()
+    assert process.flush()
+    [line] = exporter.lines
+    assert line.startswith(f"c,dt.metrics.source=dtmetrics{added} count,")

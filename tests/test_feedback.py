@@ -7,9 +7,7 @@ import pytest
 
 from dtmetrics._deliver.exporter import Body, ExportResult, LineNote, Outcome
 from dtmetrics._deliver.feedback import Feedback
-from dtmetrics._setup.default import Process
 from dtmetrics._wire.line import identify
-from tests.endpoint import Endpoint, partly
 from tests.recorder import MOMENT, Recorder
 
 
@@ -288,20 +286,3 @@ def test_forked(talk: Talk) -> None:
     assert talk.feedback.warnings == {}
     talk.hears(BAD)
     assert talk.set_aside == {}
-
-
-def test_the_whole_way() -> None:
-    """What a real endpoint refuses always ends in the statistics, and is sent no more."""
-    process = Process()
-    counter = process.meters.root.counter
-    with Endpoint(otherwise=partly(1, 1, [(2, "invalid metric key")])) as endpoint:
-        process.configure(endpoint=endpoint.url, interval=None, metadata=False)
-        for _ in range(6):
-            counter("good").inc()
-            counter("bad").inc()
-            assert process.flush()
-        told = process.stats()
-        process.shutdown()
-    assert told.set_aside == {"bad": "invalid metric key"}
-    assert (told.collected, told.rejected) == (11, 6)
-    assert [len(request.lines) for request in endpoint.requests] == [2] * 5 + [1]

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from dtmetrics._deliver.exporter import ExportResult
+from dtmetrics._deliver.exporter import ExportResult, LineNote, Outcome
 from tests.endpoint import PATIENCE
 from tests.recorder import MOMENT
 from tests.rig import ANSWERED, KEEP, UNKNOWN, Rig
@@ -156,7 +156,11 @@ def test_two_flushes() -> None:
 
 def test_fork_forgets() -> None:
     """A child has no thread, nothing waiting and no trouble: those are the parent's."""
-    rig = Rig(KEEP, interval=3_600.0)
+    warned = ExportResult(Outcome.ANSWERED, warnings=[LineNote(0, "changed")])
+    rig = Rig(warned, KEEP, interval=3_600.0)
+    rig.inc()
+    assert rig.flusher.flush(5.0)
+    assert rig.flusher.warnings == {"orders": "changed"}
     rig.inc()
     assert not rig.flusher.flush(5.0)
     thread = rig.flusher._thread
@@ -165,6 +169,7 @@ def test_fork_forgets() -> None:
     assert rig.flusher._thread is None
     assert rig.flusher.account() == (0, 0, 0, {}, 0)
     assert (rig.flusher.flushes, rig.flusher.last_error) == (0, "")
+    assert rig.flusher.warnings == {}
     rig.inc()
     assert rig.flusher._thread not in (None, thread)
     assert rig.flusher.close(5.0)

@@ -62,7 +62,7 @@ def test_waits_as_data_does() -> None:
 
 
 def test_refused_meaning_costs_no_point() -> None:
-    """An endpoint that refuses or drops meanings has taken the data all the same."""
+    """An endpoint that refuses or drops meanings has taken the data, and is told once."""
     refused = ExportResult(
         Outcome.ANSWERED, 1, "1 lines refused", refused=[LineNote(0, "bad unit")]
     )
@@ -71,6 +71,9 @@ def test_refused_meaning_costs_no_point() -> None:
         explained(rig)
         assert rig.flusher.flush(5.0)
         assert rig.flusher.account() == (1, 1, 0, {}, 0)
+        explained(rig)
+        assert rig.flusher.flush(5.0)
+        assert texts(rig) == [DATA, MEANING, DATA]
 
 
 def test_sent_by_the_loop() -> None:

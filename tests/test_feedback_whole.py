@@ -1,0 +1,38 @@
+"""What the endpoint says of single lines, from its answer to the statistics."""
+
+from __future__ import annotations
+
+from dtmetrics._setup.default import Process
+from dtmetrics.receiver import running
+from tests.endpoint import Endpoint, partly
+
+
+def test_set_aside(process: Process) -> None:
+    """What a real endpoint refuses always ends in the statistics, and is sent no more."""
+    counter = process.meters.root.counter
+    with Endpoint(otherwise=partly(1, 1, [(2, "invalid metric key")])) as endpoint:
+        process.configure(endpoint=endpoint.url, interval=None, metadata=False)
+        for _ in range(6):
+            counter("good").inc()
+            counter("bad").inc()
+            assert process.flush()
+        told = process.stats()
+        process.shutdown()
+    assert told.set_aside == {"bad": "invalid metric key"}
+    assert (told.collected, told.rejected) == (11, 6)
+    assert [len(request.lines) for request in endpoint.requests] == [2] * 5 + [1]
+
+
+def test_suffixes(process: Process) -> None:
+    """Which keys have another name in classic metrics is in the statistics."""
+    root = process.meters.root
+    with running() as url:
+        process.configure(endpoint=f"{url}/metrics/ingest", interval=None, enrich=False)
+        root.counter("orders").inc()
+        root.counter("orders.count").inc()
+        root.gauge("pool.count").set(1)
+        assert process.shutdown()
+    assert process.stats().warnings == {
+        "orders": "metric key 'orders' changed to 'orders.count'",
+        "pool.count": "metric key 'pool.count' changed to 'pool.count.gauge'",
+    }
