@@ -219,7 +219,9 @@ def _summary(reader: Reader) -> GaugeSummary:
 
 def _inconsistency(summary: GaugeSummary) -> str | None:
     """Say which of the endpoint's rules for summaries *summary* breaks."""
-    low, high, total, count = summary
+    # The endpoint reads doubles, and to a double 2**53 + 1 is 2**53.
+    low, high, total = map(float, summary[:3])
+    count = summary.count
     fields = f"min: {low:f}, max: {high:f}, sum: {total:f}, count: {count}"
     if count < 0:
         return f"count >= 0 doesn't hold: {fields}"
