@@ -67,9 +67,8 @@ class Reader:
         at = self.at if at is None else at
         if at >= len(self.line):
             raise RefusedError("unexpected end of input", len(self.line))
+        line = self.line
+        quoted = line if len(line) <= 200 else line[max(0, at - 150) : at + 50]
+        message = f"{fault} message '{quoted}'; error at '{line[at]}'  (index {at})"
         # These texts are printed and logged, so no control character passes.
-        shown = _UNPRINTABLE.sub("?", self.line)
-        quoted = shown if len(shown) <= 200 else shown[max(0, at - 150) : at + 50]
-        raise RefusedError(
-            f"{fault} message '{quoted}'; error at '{shown[at]}'  (index {at})", at
-        )
+        raise RefusedError(_UNPRINTABLE.sub("?", message), at)
