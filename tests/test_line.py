@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dtmetrics._wire.line import identify, number_text
+from dtmetrics._wire.line import encode, identify, number_text
 from dtmetrics._wire.names import (
     DIMENSION_KEY_LIMIT,
     DIMENSIONS_LIMIT,
@@ -357,6 +357,13 @@ def test_speaks_the_grammar(point: DataPoint) -> None:
     assert line.dimensions == dict(point.identity.dimensions)
     assert line.kind == KINDS[type(point.payload)]
     assert line.timestamp == point.timestamp_ms
+
+
+@given(st.lists(strategies.points, max_size=4))
+def test_many_at_once(points: list[DataPoint]) -> None:
+    """Points that are written together are written as each alone, at its own time."""
+    lines = encode([*points, *points])
+    assert lines == [*map(one_line_of, points)] * 2
 
 
 @given(strategies.points.filter(lambda point: type(point.payload) is not GaugeSummary))

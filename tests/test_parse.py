@@ -269,6 +269,13 @@ def test_words(line: str, message: str) -> None:
     assert refusal(line).message == message
 
 
+def test_no_tolerance_of_bounds() -> None:
+    """How far a mean may lie outside of its bounds is not how far they may cross."""
+    point("a gauge,min=1,max=1,sum=1.0000005,count=1")
+    message = refusal("a gauge,min=1.0000005,max=1,sum=1,count=1").message
+    assert message.startswith("inconsistent gauge fields: min <= avg <= max")
+
+
 def test_negative_count() -> None:
     """A summary of less than nothing is refused."""
     message = refusal("a gauge,min=0,max=0,sum=0,count=-1").message
@@ -291,6 +298,10 @@ def test_messages_are_bounded_and_printable() -> None:
             ParsedMetadata("orders", "count", {"dt.meta.unit": "1"}),
         ),
         (
+            "#a gauge dt.meta.unit=s,dt.meta.unit=ms",
+            ParsedMetadata("a", "gauge", {"dt.meta.unit": "s"}),
+        ),
+        (
             (
                 r'#a gauge dt.meta.displayname="A \"b\"",dt.meta.description="x\ny",'
                 "dt.meta.unit={order}/s"
@@ -308,7 +319,7 @@ def test_messages_are_bounded_and_printable() -> None:
     ],
 )
 def test_metadata(line: str, expected: ParsedMetadata) -> None:
-    """A metadata line is read, in both spellings that are in use."""
+    """A metadata line is read, in both spellings in use; the first text counts."""
     assert parse(line) == expected
 
 
