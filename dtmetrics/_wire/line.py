@@ -18,7 +18,7 @@ from dtmetrics._wire.point import (
     Identity,
 )
 
-__all__ = ["encode", "identify", "number_text"]
+__all__ = ["encode", "identify", "number_text", "quoted"]
 
 # The protocol page documents values in quotes, where only `"` and `\` are escaped;
 # it shows plain ones bare. Escapes outside quotes are what the official libraries
@@ -87,6 +87,15 @@ def number_text(number: int | float) -> str:
     return text
 
 
+def quoted(text: str) -> str:
+    r"""Return *text* in quotes, where two characters are escaped.
+
+    >>> print(quoted('say "hi"'))
+    "say \"hi\""
+    """
+    return '"' + _TO_ESCAPE.sub(r"\\\1", text) + '"'
+
+
 def _summary_text(payload: GaugeSummary) -> str:
     """Write a summary that passes ``min <= sum/count <= max``.
 
@@ -116,6 +125,4 @@ def _summary_text(payload: GaugeSummary) -> str:
 
 
 def _value_text(value: str) -> str:
-    if _BARE.fullmatch(value):
-        return value
-    return '"' + _TO_ESCAPE.sub(r"\\\1", value) + '"'
+    return value if _BARE.fullmatch(value) else quoted(value)

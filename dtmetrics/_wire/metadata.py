@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from dtmetrics._wire.line import quoted
+from dtmetrics._wire.names import one_line
+
 __all__ = ["DESCRIPTION_LIMIT", "UNIT_LIMIT", "Metadata", "encode_metadata"]
 
 #: The lower of two published limits (65,535 is the other): it holds everywhere.
@@ -29,8 +32,6 @@ _TIMES = {
 }
 _UNIT = re.compile(r"[A-Za-z0-9%\[\]{}/_]+")
 _ANNOTATION = re.compile(r"\{[^{}]*\}")
-_NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_TO_ESCAPE = re.compile(r'(["\\])')
 
 
 class Metadata(NamedTuple):
@@ -55,10 +56,9 @@ def encode_metadata(metadata: Metadata) -> str | None:
     shown = _unit(unit)
     if len(shown) <= UNIT_LIMIT and _UNIT.fullmatch(shown):
         properties.append(f"dt.meta.unit={shown}")
-    text = _NOT_TEXT.sub(" ", description[:DESCRIPTION_LIMIT]).strip()
+    text = one_line(description[:DESCRIPTION_LIMIT], instead=" ").strip()
     if text:
-        escaped = _TO_ESCAPE.sub(r"\\\1", text)
-        properties.append(f'dt.meta.description="{escaped}"')
+        properties.append(f"dt.meta.description={quoted(text)}")
     if not properties:
         return None
     return f"#{key} {'count' if kind == 'counter' else 'gauge'} {','.join(properties)}"

@@ -90,13 +90,15 @@ def clean_dimension_value(text: str) -> str:
     return one_line(text[:VALUE_LIMIT])
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, instead: str = "_") -> str:
     r"""Return *text* without what would split a line, hide it or has no UTF-8 form.
+
+    Each run of it is replaced by *instead*.
 
     >>> one_line("a\r\nb")
     'a_b'
     """
-    return _NOT_TEXT.sub("_", text)
+    return _NOT_TEXT.sub(instead, text)
 
 
 def text_of(value: object) -> str:
