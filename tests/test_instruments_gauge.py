@@ -31,10 +31,10 @@ def test_gauge_replays(steps: list[tuple[str, Any]], dimensions: Any) -> None:
             level = value
         elif step == "inc":
             gauge.inc(value, **dimensions)
-            level = (level or 0) + value
+            level = (0 if level is None else level) + value
         elif step == "dec":
             gauge.dec(value, **dimensions)
-            level = (level or 0) - value
+            level = (0 if level is None else level) - value
         elif step == "number":
             number, plain = NUMBERS[value % len(NUMBERS)]
             gauge.set(number, **dimensions)
