@@ -9,7 +9,6 @@ from typing import Any
 from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.series import CounterSeries, Series, SummarySeries
 from dtmetrics._record.series import drain as drain_all
-from dtmetrics._wire.line import identify
 
 KINDS = [CounterSeries, SummarySeries, GaugeSeries]
 
@@ -21,16 +20,18 @@ def series_of(kind: type[Series], limit: int = 8) -> tuple[Any, Tally[str]]:
     def refuse(reason: str) -> None:
         refused[reason] += 1
 
-    series = kind(identify("key", ()), Lock(), refuse, limit)
+    series = kind("key", "key", Lock(), refuse, limit)
     series.wire()
     return series, refused
 
 
 def record(series: Any, *values: Any) -> None:
-    """Record as a handle does."""
+    """Record as a handle does what is not a counter's one."""
+    if series.values is None:
+        series.values = []
     for value in values:
-        series.buffer.append(value)
-        if len(series.buffer) > series.limit:
+        series.values.append(value)
+        if len(series.values) > series.limit:
             series.fold_if_free()
 
 

@@ -9,8 +9,14 @@ from dtmetrics._record.recording import Recording
 from dtmetrics._record.registry import Registry
 from dtmetrics._wire.line import encode
 from dtmetrics._wire.point import DataPoint, Payload
+from tests.grammar import read
 
 MOMENT = 1_700_000_000_000
+
+
+def dimensions_of(point: DataPoint) -> dict[str, str]:
+    """Return the dimensions of *point*, as its line says them."""
+    return read(one_line_of(point)).dimensions
 
 
 def one_line_of(point: DataPoint) -> str:
@@ -44,6 +50,6 @@ class Recorder:
     def payloads(self) -> dict[tuple[str, frozenset[tuple[str, str]]], Payload]:
         """Collect; what each key and set of dimensions says."""
         return {
-            (point.identity.key, frozenset(point.identity.dimensions)): point.payload
+            (point.identity.key, frozenset(dimensions_of(point).items())): point.payload
             for point in self.points()
         }

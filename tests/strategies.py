@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from hypothesis import strategies as st
 
-from dtmetrics._wire.line import identify
+from dtmetrics._wire.line import head_of
 from dtmetrics._wire.names import (
     DIMENSIONS_LIMIT,
     RESERVED_PREFIX,
@@ -119,6 +119,18 @@ payloads: st.SearchStrategy[Payload] = st.one_of(
     st.builds(GaugeValue, numbers),
     summaries(),
 )
-identities: st.SearchStrategy[Identity] = st.builds(identify, keys, dimension_sets())
+
+
+class Known(Identity):
+    """An identity that can still say its dimensions."""
+
+    __slots__ = ("dimensions",)
+
+    def __init__(self, key: str, dimensions: Dimensions) -> None:
+        super().__init__(key, head_of(key, dimensions))
+        self.dimensions = dimensions
+
+
+identities: st.SearchStrategy[Known] = st.builds(Known, keys, dimension_sets())
 timestamps = st.integers(1, 32_503_680_000_000)
 points = st.builds(DataPoint, identities, payloads, timestamps)

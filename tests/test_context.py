@@ -9,7 +9,7 @@ from threading import Barrier, Thread
 import pytest
 
 from dtmetrics._record.context import AMBIENT
-from tests.recorder import Recorder
+from tests.recorder import Recorder, dimensions_of
 from tests.values import Raises
 
 
@@ -46,7 +46,7 @@ def test_context_precedence() -> None:
         counter.inc(1, **of(4))
     [point] = recorder.points()
     wanted = {f"d{i}": layer for i, layer in enumerate(layers)}
-    assert dict(point.identity.dimensions) == {**wanted, "d9": "definition"}
+    assert dimensions_of(point) == {**wanted, "d9": "definition"}
 
 
 def test_context_in_threads(recorder: Recorder) -> None:
@@ -139,4 +139,4 @@ def test_context_keeps_little(recorder: Recorder) -> None:
     gc.collect()
     assert gone() is None
     [point] = recorder.points()
-    assert point.identity.dimensions == (("k" * 100, "x" * 250), ("text", "x" * 250))
+    assert dimensions_of(point) == {"k" * 100: "x" * 250, "text": "x" * 250}

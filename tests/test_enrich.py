@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dtmetrics._deliver.exporter import MemoryExporter
 from dtmetrics._setup.default import Process
 from dtmetrics._setup.enrich import directory_of, enrichment, first_line, pairs_of
-from tests.recorder import Recorder
+from tests.recorder import Recorder, dimensions_of
 
 VIRTUAL = "dt_metadata_e617c525669e072eebe3d0f08212e8f2"
 
@@ -143,8 +143,8 @@ def test_enrichment_is_the_most_specific() -> None:
     many = {f"d{n}": n for n in range(50)}
     recorder.meter.counter("c").inc(1, **{"dt.entity.host": "mine", **many})
     [point] = recorder.points()
-    assert dict(point.identity.dimensions)["dt.entity.host"] == "HOST-1"
-    assert len(point.identity.dimensions) == 50
+    assert dimensions_of(point)["dt.entity.host"] == "HOST-1"
+    assert len(dimensions_of(point)) == 50
 
 
 @pytest.mark.parametrize(("enrich", "added"), [(True, ",k8s.pod.name=p"), (False, "")])

@@ -142,7 +142,6 @@ def test_fork_while_locks_are_held(recorder: Recorder) -> None:
     families = list(registry._families.values())
     with holding(
         registry._lock,
-        registry.refusals._lock,
         registry._key._free,
         registry._dimension_key._free,
         *(family.lock for family in families),

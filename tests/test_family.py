@@ -8,7 +8,6 @@ from threading import Lock
 
 from dtmetrics._record.family import KINDS, Definition, Family
 from dtmetrics._record.series import CounterSeries
-from dtmetrics._wire.line import identify
 from tests.recorder import Recorder
 from tests.values import Raises
 
@@ -16,9 +15,9 @@ from tests.values import Raises
 def family_of(kind: str = "counter") -> tuple[Family, CounterSeries]:
     """Return a family and its only series, wired."""
     family = Family(Definition("name", kind), "name", lambda reason: None)
-    series = CounterSeries(identify("name", ()), family.lock, family.refuse, 8)
+    series = CounterSeries("name", "name", family.lock, family.refuse, 8)
     series.wire()
-    family.series[()] = series
+    family.series[series.head] = series
     return family, series
 
 
@@ -79,13 +78,13 @@ def test_clear() -> None:
 def test_reset_after_fork() -> None:
     """In a child series stay, empty, and under a lock that nobody holds."""
     family, series = family_of()
-    series.values.append(5)
+    next(series.ones)
     family.lock.acquire()
     family.reset_after_fork()
     assert family.all_series() == [series]
     assert series.alive
     assert series.buffer is None
-    assert series.values == []
+    assert next(series.ones) == 0
     assert series.lock is family.lock
     assert isinstance(family.lock, type(Lock()))
     assert family.lock.acquire(blocking=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from random import Random
 
@@ -10,6 +11,7 @@ import pytest
 
 from dtmetrics._wire.line import encode
 from dtmetrics._wire.metadata import encode_metadata
+from dtmetrics._wire.names import clean_dimension_key, clean_dimension_value
 from dtmetrics._wire.parse import ParsedMetadata, parse
 from tests.grammar import read
 from tests.recorder import MOMENT, Recorder
@@ -19,6 +21,7 @@ from tests.strategies import NASTY
 PIECES = [*NASTY, *"aZ09", "\nevil count,delta=1", '",evil="1', '" count,delta=7\n']
 # A name, its unit and description, and three dimensions.
 TEXTS_EACH = 9
+Told = tuple[str, frozenset[tuple[str, str]]]
 # Into one registry, so that some meet under one key.
 RECORDS = 500
 
@@ -47,28 +50,37 @@ def test_no_text_injects_a_line(count: int) -> None:
     texts = hostile(seed=count)
     for _ in range(0, count, TEXTS_EACH * RECORDS):
         recorder = Recorder()
-        total = 0
+        wanted: Counter[Told] = Counter()
         for number in range(1, RECORDS + 1):
             name, unit, description, *pairs = islice(texts, TEXTS_EACH)
             counter = recorder.meter.counter(name, unit=unit, description=description)
-            counter.inc(number, **dict(zip(pairs[::2], pairs[1::2], strict=True)))
-            total += 0 if counter._origin.family.void else number
-        assert total_of_lines(recorder) == total
+            dimensions = dict(zip(pairs[::2], pairs[1::2], strict=True))
+            counter.inc(number, **dimensions)
+            if not counter._origin.family.void:
+                wanted[counter._origin.family.key, cleaned(dimensions)] += number
+        assert told_by_lines(recorder) == wanted
         assert_metadata(recorder)
 
 
-def total_of_lines(recorder: Recorder) -> float:
-    """Return what the lines add up to, which are those of the points and no other."""
+def cleaned(dimensions: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    """Return *dimensions* as they are to arrive: the last of two with one key."""
+    pairs = {
+        clean_dimension_key(k): clean_dimension_value(v) for k, v in dimensions.items()
+    }
+    return frozenset((key, value) for key, value in pairs.items() if key and value)
+
+
+def told_by_lines(recorder: Recorder) -> Counter[Told]:
+    """Return what the lines say, which are those of the points and no other."""
     points = recorder.points()
     lines = "\n".join(encode(points)).splitlines()
-    total = 0.0
-    for (identity, _, _), line in zip(points, map(read, lines), strict=True):
+    assert len(lines) == len(points)
+    told: Counter[Told] = Counter()
+    for line in map(read, lines):
         assert line.kind == "count"
-        assert line.key == identity.key
-        assert line.dimensions == dict(identity.dimensions)
         assert line.timestamp == MOMENT
-        total += line.numbers["delta"]
-    return total
+        told[line.key, frozenset(line.dimensions.items())] += line.numbers["delta"]
+    return told
 
 
 def assert_metadata(recorder: Recorder) -> None:

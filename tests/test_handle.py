@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dtmetrics._record.handle import _NOWHERE, Instrument
-from tests.recorder import Recorder
+from tests.recorder import Recorder, dimensions_of
 from tests.values import Array, Lies, Raises
 
 KINDS = ["counter", "gauge", "summary"]
@@ -51,7 +51,7 @@ def test_bind(recorder: Recorder, instrument: Any) -> None:
     assert type(bound) is type(instrument)
     verb_of(bound)(5)
     verb_of(bound)(6, a=4)
-    places = {point.identity.dimensions for point in recorder.points()}
+    places = {(*dimensions_of(point).items(),) for point in recorder.points()}
     assert places == {
         (("a", "3"), ("http.route", "/"), ("self", "2")),
         (("a", "4"), ("http.route", "/"), ("self", "2")),
@@ -101,11 +101,35 @@ def test_a_million(recorder: Recorder, instrument: Any) -> None:
     verb = verb_of(instrument)
     most = 0
     for _ in range(100):
-        for _ in range(10_000):
+        for _ in range(5_000):
             verb(1)
+            verb(2)
         most = max(most, len(instrument._series.values))
     assert most <= instrument._series.limit + 1 <= 513
-    assert total_of(recorder) == 1_000_000
+    assert total_of(recorder) == 1_500_000
+
+
+def test_ones_need_no_list(recorder: Recorder) -> None:
+    """A counter to which only ones are added holds no more than a number."""
+    counter = recorder.meter.counter("c")
+    for _ in range(10_000):
+        counter.inc()
+        counter.inc(1)
+    assert counter._series.values is None
+    assert recorder.lines() == ["c count,delta=20000"]
+    assert recorder.lines() == []
+    counter.inc(0.5)
+    counter.inc()
+    assert recorder.lines() == ["c count,delta=1.5"]
+
+
+def test_a_true_is_no_one(recorder: Recorder) -> None:
+    """Whatever equals one without being it is added as what it is."""
+    counter = recorder.meter.counter("c")
+    for amount in (True, 1.0, Equal("1")):
+        counter.inc(amount)  # type: ignore[arg-type]
+    assert recorder.lines() == ["c count,delta=2"]
+    assert recorder.registry.refusals.total() == {"not a number": 1}
 
 
 # -- dimensions ---------------------------------------------------------------------------
@@ -118,9 +142,7 @@ def test_equal_values_of_different_types(recorder: Recorder, instrument: Any) ->
         for value in (1, 1.0, True, "1", "true", None, 0, False):
             verb(1, a=value)
     totals = {
-        dict(point.identity.dimensions).get("a"): getattr(
-            point.payload, "sum", point.payload[0]
-        )
+        dimensions_of(point).get("a"): getattr(point.payload, "sum", point.payload[0])
         for point in recorder.points()
     }
     assert totals == {"1": 4, "1.0": 2, "true": 4, None: 2, "0": 2, "false": 2}
@@ -146,7 +168,7 @@ def test_values_that_claim_to_be_equal(recorder: Recorder, instrument: Any) -> N
     """Of a value of a dimension only its text counts."""
     for value in ("eu", Equal("us"), Equal("eu"), "eu", Equal("us")):
         verb_of(instrument)(1, a=value)
-    assert sorted(dict(p.identity.dimensions)["a"] for p in recorder.points()) == [
+    assert sorted(dimensions_of(p)["a"] for p in recorder.points()) == [
         "eu",
         "us",
     ]
@@ -205,7 +227,7 @@ def test_more_than_fifty(recorder: Recorder, instrument: Any) -> None:
     bound = instrument.bind(**{f"bound{i}": i for i in range(30)})
     verb_of(bound)(1, **{f"call{i}": i for i in range(40)})
     [point] = recorder.points()
-    names = [name for name, _ in point.identity.dimensions]
+    names = dimensions_of(point)
     assert len(names) == 50
     assert sum(name.startswith("call") for name in names) == 40
     assert recorder.registry.refusals.total() == {"more than 50 dimensions": 20}

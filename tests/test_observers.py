@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics._record.recording import Recording
-from tests.recorder import Recorder
+from tests.recorder import Recorder, dimensions_of
 from tests.values import NUMBERS, REFUSED, Raises, ids
 
 
@@ -102,8 +102,8 @@ def test_hostile_dimensions(recorder: Recorder) -> None:
     """Dimensions of a row may be anything that a dimension may be."""
     observed(recorder, [(1, {"a": Raises(), 7: [1], Raises: "x", "b": enum.Enum})])
     [point] = recorder.points()
-    assert dict(point.identity.dimensions)["_"] == "[1]"
-    assert "a" not in dict(point.identity.dimensions)
+    assert dimensions_of(point)["_"] == "[1]"
+    assert "a" not in dimensions_of(point)
 
 
 def test_dimensions() -> None:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dtmetrics._wire.line import identify
 from dtmetrics._wire.parse import (
     LINE_LIMIT,
     ParsedMetadata,
@@ -38,7 +37,7 @@ def point(line: str) -> ParsedPoint:
 def summary_of(number: int, times: int) -> DataPoint:
     """Return the summary of a number that was observed so many times."""
     payload = GaugeSummary(number, number, number * times, times)
-    return DataPoint(identify("a", ()), payload, MOMENT)
+    return DataPoint(strategies.Known("a", ()), payload, MOMENT)
 
 
 def refusal(line: str) -> Refusal:

@@ -28,12 +28,12 @@ def test_frozen(value: object) -> None:
 def test_identity_is_told_by_its_head() -> None:
     """An identity shows what every line of its series starts with."""
     assert repr(ORDERS) == "<Identity orders,region=eu>"
-    assert (ORDERS.key, ORDERS.dimensions) == ("orders", (("region", "eu"),))
+    assert (ORDERS.key, ORDERS.head) == ("orders", "orders,region=eu")
 
 
 def test_identity_is_itself() -> None:
     """Identities are compared as objects: comparing texts at each flush would cost."""
-    again = identify(ORDERS.key, ORDERS.dimensions)
+    again = identify("orders", (("region", "eu"),))
     assert again != ORDERS
     assert len({ORDERS, ORDERS}) == 1
     assert not hasattr(ORDERS, "__dict__")

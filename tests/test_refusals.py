@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -65,30 +64,17 @@ def test_reports_each_once(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-@pytest.mark.parametrize("forget", [Refusals.clear, Refusals.reset_after_fork])
-def test_forgets(
-    forget: Callable[[Refusals], None], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_forgets(caplog: pytest.LogCaptureFixture) -> None:
     """A new start and a child count from zero; what was said is not said again."""
     made = Refusals()
     made.add(ORDERS, "a")
     made.report()
-    forget(made)
+    made.clear()
     assert made.total() == {}
     made.add(ORDERS, "a")
     made.report()
     assert made.total() == {"a": 1}
     assert len(caplog.messages) == 1
-
-
-def test_lock_of_the_parent_stops_no_child() -> None:
-    """A lock that was held at the fork does not keep a child from counting."""
-    made = Refusals()
-    with made._lock:
-        made.reset_after_fork()
-        for _ in range(200):
-            made.add(ORDERS, "a")
-    assert made.total() == {"a": 200}
 
 
 def test_refusals_are_counted_and_said_once(

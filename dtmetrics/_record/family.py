@@ -12,7 +12,6 @@ from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.series import CounterSeries, Series, SummarySeries
 from dtmetrics._wire.names import RESERVED_PREFIX
-from dtmetrics._wire.point import Dimensions
 from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
 
 __all__ = ["KINDS", "Definition", "Family", "calling_site", "fault_of"]
@@ -42,7 +41,7 @@ class Definition(NamedTuple):
 
 
 class Family:
-    """All series of one metric key, one for each set of dimensions."""
+    """All series of one metric key, by what their lines start with."""
 
     __slots__ = (
         "definition",
@@ -62,7 +61,7 @@ class Family:
         self.key = key
         self.refuse = refuse
         self.lock = Lock()
-        self.series: dict[Dimensions, Series] = {}
+        self.series: dict[str, Series] = {}
         #: Whether its metadata has been collected.
         self.described = False
         #: Defined wrongly: it records nothing.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dtmetrics._record.number import LARGEST, NOT_FINITE, Number, judged
 from dtmetrics._record.series import Series
-from dtmetrics._wire.point import GaugeValue, Identity, Payload, new
+from dtmetrics._wire.point import GaugeValue, Payload, new
 
 __all__ = ["LEFT", "GaugeSeries", "Level"]
 
@@ -38,12 +38,13 @@ class GaugeSeries(Series):
 
     def __init__(
         self,
-        identity: Identity,
+        key: str,
+        head: str,
         lock: Lock,
         refuse: Callable[[str], None],
         limit: int,
     ) -> None:
-        super().__init__(identity, lock, refuse, limit)
+        super().__init__(key, head, lock, refuse, limit)
         self.value: Number | None = None
         self.moved = False
 

@@ -21,6 +21,9 @@ __all__ = ["Counter", "Gauge", "Summary"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# CPython has one object for it. Elsewhere a one may be another: then it is appended.
+_ONE = 1
+
 
 class Counter(Instrument):
     """Counts what happens; each interval sends by how much it grew.
@@ -39,14 +42,18 @@ class Counter(Instrument):
     def inc(self, amount: int | float = 1, /, **dimensions: Any) -> None:
         """Add *amount*, which is not negative."""
         series = self._series
-        buffer = series.buffer
-        if buffer is None or dimensions:
+        if series.buffer is None or dimensions:
             series = self._find(dimensions)
             if series is None:
                 return
-            buffer = series.values
-        buffer.append(amount)
-        if len(buffer) > series.limit:
+        if amount is _ONE:
+            next(series.ones)
+            return
+        values = series.values
+        if values is None:
+            values = self._origin.registry.make_list(series)
+        values.append(amount)
+        if len(values) > series.limit:
             series.fold_if_free()
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:

@@ -106,4 +106,4 @@ class Observation:
 
     def _identity(self, pairs: Pairs) -> Identity:
         registry, family, _, _, _, scoped = self._origin
-        return registry.series(family, (scoped, pairs)).identity
+        return registry.series(family, (scoped, pairs))

@@ -3,55 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from threading import Lock
+from itertools import count
 
 from dtmetrics._record import log
 from dtmetrics._record.family import Definition
-from dtmetrics._record.series import CounterSeries
-from dtmetrics._wire.line import identify
 
 __all__ = ["Refusals"]
-
-_NOBODY = identify("", ())
-_FOLD_AT = 64
 
 
 class Refusals:
     """Counts values that were refused, by instrument and reason.
 
-    Counted like any other series, so that no refusal is lost between threads.
+    As a counter counts ones, so that no refusal is lost between threads.
     """
 
     def __init__(self) -> None:
         self._reported: set[tuple[Definition, str]] = set()
-        self.reset_after_fork()
-
-    def reset_after_fork(self) -> None:
-        """In a forked child: what was refused so far is the parent's."""
-        self._lock = Lock()
         self.clear()
 
     def clear(self) -> None:
         """Count from zero; what was reported stays so."""
-        self._counted: dict[tuple[Definition, str], CounterSeries] = {}
+        self._counted: dict[tuple[Definition, str], count[int]] = {}
 
     def add(self, definition: Definition, reason: str) -> None:
         """Count one value of *definition*'s; it is reported later."""
         where = (definition, reason)
-        series = self._counted.get(where)
-        if series is None:
-            fresh = CounterSeries(_NOBODY, self._lock, _ignore, _FOLD_AT)
-            series = self._counted.setdefault(where, fresh)
-        series.values.append(1)
-        if len(series.values) > _FOLD_AT:
-            series.fold_if_free()
+        next(self._counted.get(where) or self._counted.setdefault(where, count()))
 
     def total(self) -> dict[str, int]:
         """Return how many values were refused, by reason."""
         total: Counter[str] = Counter()
-        counted = self._counted
-        for where in list(counted):
-            total[where[1]] += sum(counted[where].values[:])
+        for (_, reason), ones in list(self._counted.items()):
+            total[reason] += _counted_by(ones)
         return dict(total)
 
     def report(self) -> None:
@@ -62,5 +45,6 @@ class Refusals:
                 log.warning("refused a value of %s: %s", *where)
 
 
-def _ignore(reason: str) -> None:
-    """Never called: a one is no number to refuse."""
+def _counted_by(ones: count[int]) -> int:
+    # Its repr is "count(42)": what next() would be, told without counting it.
+    return int(repr(ones)[len("count(") : -1])

@@ -20,7 +20,7 @@ from dtmetrics._record.guard import attempt
 from dtmetrics._record.recording import Recording
 from dtmetrics._record.refusals import Refusals
 from dtmetrics._record.series import Series, drain
-from dtmetrics._wire.line import identify
+from dtmetrics._wire.line import head_of
 from dtmetrics._wire.metadata import Metadata
 from dtmetrics._wire.names import (
     Remembered,
@@ -78,7 +78,7 @@ class Registry:
         self._awake = False
         self._key = Remembered(clean_key)
         self._dimension_key = Remembered(clean_dimension_key)
-        self.refusals.reset_after_fork()
+        self.refusals.clear()
         # Re-entrant: a signal handler may record while its own thread is making a
         # series. Held for a few microseconds, and never for foreign code.
         self._lock = RLock()
@@ -150,7 +150,8 @@ class Registry:
         while True:
             settings = self.settings
             dimensions = self.merged(layers, family.refuse)
-            found = family.series.get(dimensions) or self._make(family, dimensions)
+            head = head_of(self._key_of(family), dimensions)
+            found = family.series.get(head) or self._make(family, head)
             if settings is self.settings:  # or else its default dimensions may be old
                 return found
 
@@ -176,6 +177,14 @@ class Registry:
                 if self.recording and series.alive and not self.contextual:
                     series.wire()
 
+    def make_list(self, series: Series) -> list[Any]:
+        """Return the list of a counter to which for the first time no one is added."""
+        with self._lock:
+            if series.values is None:
+                series.values = []
+            values: list[Any] = series.values
+            return values
+
     def enabled(self, scope: str, level: int) -> bool:
         """Say whether instruments of this *scope* and *level* record."""
         levels = self._levels
@@ -186,9 +195,9 @@ class Registry:
 
     def remove(self, family: Family, layers: Sequence[Pairs]) -> None:
         """Let the series for these layers go, if there is one, with what it holds."""
-        dimensions = self.merged(layers, _ignore)
+        head = head_of(self._key_of(family), self.merged(layers, _ignore))
         with self._lock:
-            series = family.series.pop(dimensions, None)
+            series = family.series.pop(head, None)
             if series is not None:
                 self.series_count -= 1
                 series.let_go()
@@ -238,7 +247,7 @@ class Registry:
                 with family.lock:
                     payloads = drain(chunk)
                 yield [
-                    new(DataPoint, (each.identity, payload, timestamp_ms))
+                    new(DataPoint, (each, payload, timestamp_ms))
                     for each, payload in zip(chunk, payloads, strict=True)
                     if payload is not None
                 ]
@@ -285,30 +294,31 @@ class Registry:
 
     # -- within --------------------------------------------------------------------
 
-    def _make(self, family: Family, dimensions: Dimensions) -> Series:
+    def _make(self, family: Family, head: str) -> Series:
+        key = self._key_of(family)
+        overflow = head_of(key, self._overflow)
         with self._lock:
-            if dimensions not in family.series and not self._has_room(family):
-                dimensions = self._overflow
-            found = family.series.get(dimensions)
+            if head not in family.series and not self._has_room(family, overflow):
+                head = overflow
+            found = family.series.get(head)
             if found is None:
-                made = self._new(family, dimensions)
                 # One step: a signal handler may have made it in the meantime.
-                found = family.series.setdefault(dimensions, made)
+                made = self._new(family, key, head)
+                found = family.series.setdefault(head, made)
                 self.series_count += found is made
             return found
 
-    def _has_room(self, family: Family) -> bool:
-        own = len(family.series) - (self._overflow in family.series)
+    def _has_room(self, family: Family, overflow: str) -> bool:
+        own = len(family.series) - (overflow in family.series)
         return (
             own < self.settings.max_series_per_metric
             and self.series_count < self.settings.max_series
         )
 
-    def _new(self, family: Family, dimensions: Dimensions) -> Series:
+    def _new(self, family: Family, key: str, head: str) -> Series:
         limit = max(_FEWEST, min(_MOST, _BUDGET // (self.series_count + 1)))
         kind = KINDS[family.definition.kind]
-        identity = identify(self._key_of(family), dimensions)
-        return kind(identity, family.lock, family.refuse, limit)
+        return kind(key, head, family.lock, family.refuse, limit)
 
     def _named(self, key: str) -> list[Family]:
         families = list(self._families.values())

@@ -8,6 +8,10 @@ nothing is lost or counted twice; nothing waits, so a signal handler or a finali
 may record at any point of it. On CPython 3.11 an append with its share of the fold
 costs 86 ns, a lock around a number 270 ns.
 
+Most increments are by one. Those are counted by an ``itertools.count``, in one step
+too (compare-and-swap in free-threaded builds), and need neither list nor fold: 17 ns
+less, and in a free-threaded build half of what an append costs.
+
 Values are judged when they are folded: what is no finite number, or shrinks a
 counter, is refused and counted there.
 """
@@ -15,6 +19,7 @@ counter, is refused and counted there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 from math import fsum
 from threading import Lock
 from typing import Any
@@ -39,32 +44,33 @@ __all__ = [
 NEGATIVE = "negative increment"
 
 
-class Series:
-    """One cell. ``buffer`` is where to append, or None: ask the registry first."""
+class Series(Identity):
+    """One cell. ``buffer`` is where to record, or None: ask the registry first."""
 
-    __slots__ = ("alive", "buffer", "identity", "limit", "lock", "refuse", "values")
+    __slots__ = ("alive", "buffer", "limit", "lock", "refuse", "values")
 
     def __init__(
         self,
-        identity: Identity,
+        key: str,
+        head: str,
         lock: Lock,
         refuse: Callable[[str], None],
         limit: int,
     ) -> None:
-        self.identity = identity
+        super().__init__(key, head)
         self.lock = lock
         self.refuse = refuse
         self.limit = limit
-        self.values: list[Any] = []
-        self.buffer: list[Any] | None = None
+        self.values: Any = []
+        self.buffer: Any = None
         self.alive = True
 
     def wire(self) -> None:
-        """Let handles append without asking."""
+        """Let handles record without asking."""
         self.buffer = self.values
 
     def unwire(self) -> None:
-        """Let handles ask again before they append."""
+        """Let handles ask again before they record."""
         self.buffer = None
 
     def let_go(self) -> None:
@@ -88,10 +94,10 @@ class Series:
             # Asked and noted in one step of C. Signal handlers run between two steps,
             # and one that raises there would leave the lock locked for ever.
             free.extend(map(lock.acquire, (False,)))
-            if free[0]:
-                count = len(values)
+            if free[0] and values:
+                length = len(values)
                 # One step as well, or what was taken out could be lost.
-                values[:count] = self._fold(values[:count])
+                values[:length] = self._fold(values[:length])
         finally:
             if True in free:
                 lock.release()
@@ -113,11 +119,11 @@ class Series:
 
     def _take(self) -> list[Any]:
         values = self.values
-        count = len(values)
-        if not count:
+        if not values:
             return []
-        chunk = self._fold(values[:count])
-        del values[:count]
+        length = len(values)
+        chunk = self._fold(values[:length])
+        del values[:length]
         return chunk
 
     def _judged(self, values: Iterable[Any], least: Number) -> Iterator[Number]:
@@ -131,29 +137,69 @@ class Series:
 
 
 class CounterSeries(Series):
-    """What was added. Integers stay integers, whatever their size."""
+    """What was added. Integers stay integers, whatever their size.
 
-    __slots__ = ()
+    Ones are counted by ``ones``. The list is made by `Registry.make_list` when first
+    something else is added: most counters never need its 56 bytes.
+    """
+
+    __slots__ = ("_taken", "ones")
+
+    def __init__(
+        self,
+        key: str,
+        head: str,
+        lock: Lock,
+        refuse: Callable[[str], None],
+        limit: int,
+    ) -> None:
+        super().__init__(key, head, lock, refuse, limit)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.values = None
+        #: ``next()`` of it adds one.
+        self.ones = count()
+        self._taken = 0  # how often it was asked until the last drain
+
+    def wire(self) -> None:
+        """Let handles count without asking."""
+        self.buffer = self.ones
+
+    def reset(self, lock: Lock) -> None:
+        """Forget all that was added: in a forked child it is the parent's."""
+        super().reset(lock)
+        self._begin()
 
     def drain_plain(self) -> Payload | None:
         """Return what was added since the last time, if anything was."""
         values = self.values
-        count = len(values)
-        if not count:
-            return None
-        # Alone as nine in ten are, a value is its own sum: 0.2 us less.
-        total = values[0]
-        if count > 1 or type(total) is not int or not 0 <= total <= LARGEST:
-            total = _plain_total(values[:count])
+        if not values:
+            ones = self._take_ones()
+            return new(CountDelta, (ones,)) if ones else None
+        length = len(values)
+        total = _plain_total(values[:length])
         if total is None:
             return self.drain_judged()
-        del values[:count]
-        return new(CountDelta, (total,)) if total else None
+        del values[:length]
+        return self._with_ones(total)
 
     def drain_judged(self) -> Payload | None:
         """Do so, and judge the values one by one."""
         total = self._take()
-        return CountDelta(total[0]) if total and total[0] else None
+        return self._with_ones(total[0] if total else 0)
+
+    def _with_ones(self, total: Number) -> Payload | None:
+        total += self._take_ones()
+        return new(CountDelta, (total,)) if total else None
+
+    def _take_ones(self) -> int:
+        # To read it is to ask once more: 0.03 us, where its repr() takes 0.2 us. That
+        # is noted first, so that a handler which raises after it changes nothing.
+        self._taken += 1
+        asked = next(self.ones) + 1
+        added, self._taken = asked - self._taken, asked
+        return added
 
     def _fold(self, chunk: list[Any]) -> list[Any]:
         if len(chunk) == 1 and type(chunk[0]) is int and 0 <= chunk[0] <= LARGEST:

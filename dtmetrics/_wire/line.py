@@ -18,7 +18,7 @@ from dtmetrics._wire.point import (
     Identity,
 )
 
-__all__ = ["encode", "identify", "number_text", "quoted"]
+__all__ = ["encode", "head_of", "identify", "number_text", "quoted"]
 
 # The protocol page documents values in quotes, where only `"` and `\` are escaped;
 # it shows plain ones bare. Escapes outside quotes are what the official libraries
@@ -27,16 +27,21 @@ _BARE = re.compile("[A-Za-z0-9_.:/-]+")
 _TO_ESCAPE = re.compile(r'(["\\])')
 
 
-def identify(key: str, dimensions: Dimensions) -> Identity:
-    """Return the identity of a series from its cleaned *key* and *dimensions*.
+def head_of(key: str, dimensions: Dimensions) -> str:
+    """Return what each line of a series starts with: cleaned *key* and *dimensions*.
 
-    >>> identify("orders", (("region", "eu west"), ("tier", "1"))).head
+    >>> head_of("orders", (("region", "eu west"), ("tier", "1")))
     'orders,region="eu west",tier=1'
     """
     pairs = (f",{name}={_value_text(value)}" for name, value in dimensions)
     # Cleaning took every line end out. Should one ever pass, the line would become
     # two, the second in its writer's own words; so none is let through here either.
-    return Identity(key, dimensions, one_line(key + "".join(pairs)))
+    return one_line(key + "".join(pairs))
+
+
+def identify(key: str, dimensions: Dimensions) -> Identity:
+    """Return the identity of a series by its cleaned *key* and *dimensions*."""
+    return Identity(key, head_of(key, dimensions))
 
 
 def encode(points: Iterable[DataPoint]) -> list[str]:
