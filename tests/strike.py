@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dis
-import gc
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType
 from typing import Any
 
 
@@ -39,16 +39,40 @@ def each_instruction(visit: Visit, where: str) -> Iterator[None]:
         sys.settrace(previous)
 
 
+def codes_of(where: str) -> set[CodeType]:
+    """Return the code of every function *where*, functions within functions included."""
+    # Not by gc.get_objects(): in a free-threaded 3.13 functions become immortal with
+    # the first thread, and are no longer shown.
+    modules = [
+        module
+        for module in list(sys.modules.values())
+        if (getattr(module, "__file__", None) or "").startswith(where)
+    ]
+    members = [each for module in modules for each in vars(module).values()]
+    for owner in [each for each in members if isinstance(each, type)]:
+        members += vars(owner).values()
+    codes: set[CodeType] = set()
+    for member in members:
+        function = getattr(member, "fget", getattr(member, "__func__", member))
+        if callable(function) and hasattr(inspect.unwrap(function), "__code__"):
+            add_codes(inspect.unwrap(function).__code__, codes)
+    return {code for code in codes if code.co_filename.startswith(where)}
+
+
+def add_codes(code: CodeType, codes: set[CodeType]) -> None:
+    """Add *code*, and what is within it, to *codes*."""
+    codes.add(code)
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            add_codes(inner, codes)
+
+
 @contextmanager
 def each_monitored_instruction(visit: Visit, where: str) -> Iterator[None]:
     """Do so by ``sys.monitoring``: tracing misses many from CPython 3.12 on."""
     monitoring = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
     tool, event = 4, monitoring.events.INSTRUCTION
-    codes = {
-        each.__code__
-        for each in gc.get_objects()
-        if type(each) is FunctionType and each.__code__.co_filename.startswith(where)
-    }
+    codes = codes_of(where)
     monitoring.use_tool_id(tool, "tests")
     monitoring.register_callback(
         tool, event, lambda code, offset: visit(code, offset, sys._getframe(1))

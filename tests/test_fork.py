@@ -108,8 +108,8 @@ def test_under_load(how: str) -> None:
 @pytest.mark.parametrize("how", ["flush", "exit"])
 def test_under_load_often(how: str) -> None:
     """So it is in a thousand forks."""
-    for _ in range(10):
-        forks_under_load(how, 100)
+    for _ in range(20):
+        forks_under_load(how, 50)
 
 
 IN_THE_MIDDLE = """
