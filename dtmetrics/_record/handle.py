@@ -59,13 +59,14 @@ class _Uncached(Exception):  # noqa: N818 -- a way out of lru_cache, no error
 class Instrument:
     """What every handle is. Make one by ``counter()``, ``gauge()`` and so on."""
 
-    __slots__ = ("__weakref__", "_lookup", "_origin", "_own", "_series")
+    __slots__ = ("__weakref__", "_epoch", "_lookup", "_origin", "_own", "_series")
 
     def __init__(self, origin: Origin, own: Pairs = ()) -> None:
         self._origin = origin
         self._own = own
         self._series: Any = _NOWHERE
         self._lookup: Any = None
+        self._epoch: object = None  # of the look-up
 
     def __repr__(self) -> str:
         name = self._origin.definition.name
@@ -97,14 +98,13 @@ class Instrument:
         registry = self._origin[0]
         if not registry.recording:
             return None
-        if dimensions and not registry.contextual:
+        if dimensions and self._epoch is registry.epoch and not registry.contextual:
             try:
                 series = self._lookup(**dimensions)
                 if series.buffer is not None:  # nothing forbids it
                     return series
             except Exception:  # noqa: BLE001, S110
-                # There is no look-up yet, or a dimension's __hash__ or __eq__ raised.
-                # No `attempt`: it costs 0.15 us.
+                # A dimension's __hash__ or __eq__ raised. `attempt` costs 0.15 us.
                 pass
         if not self._origin.admits():
             return None
@@ -128,8 +128,12 @@ class Instrument:
         return self._series_of(ambient, tuple(dimensions.items()))
 
     def _look_in(self, around: tuple[Pairs, ...], dimensions: dict[str, Any]) -> Any:
-        if self._lookup is None:
+        epoch = self._origin.registry.epoch
+        if self._epoch is not epoch:
+            # After a fork too: in a free-threaded build another thread may have held
+            # the old one's lock, for good.
             self._lookup = self._make_lookup()
+            self._epoch = epoch
         series = self._lookup(*around, **dimensions)
         if not series.alive:
             self._lookup.cache_clear()
