@@ -1,0 +1,189 @@
+"""Many series of one metric, in each library: for what they weigh and cost to encode.
+
+Each function is told the dimensions and returns what touches every series once, and
+what encodes all of them and says how many bytes that makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from benchmarks.peers import OURS
+from dtmetrics._deliver.exporter import Body, ExportResult, Outcome
+
+__all__ = [
+    "BOUND",
+    "COUNTERS",
+    "SUMMARIES",
+    "Counting",
+    "Makers",
+    "Many",
+    "Pairs",
+    "configure",
+    "pairs",
+]
+
+Pairs = Sequence[tuple[str, str]]
+ENOUGH = 1_000_000
+
+
+class Many(NamedTuple):
+    """All series of a metric."""
+
+    touch: Callable[[], object]
+    encode: Callable[[], int]
+
+
+def pairs(count: int) -> Pairs:
+    """Return values of two dimensions for so many series; the first has 50."""
+    return [(f"m{n % 50}", f"s{n // 50}") for n in range(count)]
+
+
+class Counting:
+    """An exporter that takes everything, and counts."""
+
+    def __init__(self) -> None:
+        self.points = self.bytes = 0
+
+    def export(self, body: Body, timeout: float) -> ExportResult:
+        """Count what *body* holds."""
+        self.points += body.points
+        self.bytes += len(body.text)
+        return ExportResult(Outcome.ANSWERED)
+
+    def close(self) -> None:
+        """Keep the counts."""
+
+    def reset_after_fork(self) -> None:
+        """Hold nothing that a fork could hurt."""
+
+
+def configure(interval: float | None = None) -> Counting:
+    """Configure dtmetrics for any number of series; return what counts them."""
+    import dtmetrics
+
+    exporter = Counting()
+    dtmetrics.configure(
+        exporter=exporter,
+        interval=interval,
+        max_series_per_metric=ENOUGH,
+        max_series=ENOUGH,
+        max_outbox_bytes=1 << 30,
+        enrich=False,
+        force=True,
+    )
+    return exporter
+
+
+def _ours(touch: Callable[[], object]) -> Many:
+    import dtmetrics
+
+    exporter = configure()
+
+    def encode() -> int:
+        before = exporter.bytes
+        dtmetrics.flush(60.0)
+        return exporter.bytes - before
+
+    return Many(touch, encode)
+
+
+def _our_counters(given: Pairs) -> Many:
+    from dtmetrics import counter
+
+    inc = counter("requests").inc
+    return _ours(lambda: [inc(3, method=a, status=b) for a, b in given])
+
+
+def _our_bound_counters(given: Pairs) -> Many:
+    from dtmetrics import counter
+
+    requests = counter("requests")
+    kept: list[Any] = [None] * len(given)
+
+    def touch() -> None:
+        for n, (a, b) in enumerate(given):
+            kept[n] = kept[n] or requests.bind(method=a, status=b)
+            kept[n].inc(3)
+
+    return _ours(touch)
+
+
+def _our_summaries(given: Pairs) -> Many:
+    from dtmetrics import summary
+
+    record = summary("sizes").record
+    return _ours(lambda: [record(0.1234567, method=a, status=b) for a, b in given])
+
+
+def _prometheus(kind: str, verb: str, value: float, given: Pairs) -> Many:
+    import prometheus_client as p
+
+    registry = p.CollectorRegistry()
+    made = getattr(p, kind)("requests", "-", ["method", "status"], registry=registry)
+    return Many(
+        lambda: [getattr(made.labels(a, b), verb)(value) for a, b in given],
+        lambda: len(p.generate_latest(registry)),
+    )
+
+
+def _opentelemetry(kind: str, verb: str, value: float, given: Pairs) -> Many:
+    from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+    reader = InMemoryMetricReader(
+        cardinality_limits={Counter: ENOUGH, Histogram: ENOUGH}
+    )
+    meter = MeterProvider([reader]).get_meter("benchmarks")
+    record = getattr(getattr(meter, f"create_{kind}")("requests"), verb)
+
+    def encode() -> int:
+        from opentelemetry.exporter.otlp.proto.common import metrics_encoder as otlp
+
+        return len(otlp.encode_metrics(reader.get_metrics_data()).SerializeToString())
+
+    return Many(
+        lambda: [record(value, {"method": a, "status": b}) for a, b in given], encode
+    )
+
+
+def _metric_utils(kind: str, values: tuple[float, ...], given: Pairs) -> Many:
+    from dynatrace.metric.utils import (
+        DynatraceMetricsFactory,
+        DynatraceMetricsSerializer,
+    )
+
+    make = getattr(DynatraceMetricsFactory(), f"create_{kind}")
+    line = DynatraceMetricsSerializer(enrich_with_dynatrace_metadata=False).serialize
+
+    def encode() -> int:
+        made = (make("requests", *values, {"method": a, "status": b}) for a, b in given)
+        return len("\n".join(map(line, made)).encode())
+
+    return Many(lambda: None, encode)  # it keeps nothing
+
+
+Makers = dict[str, Callable[[Pairs], Many]]
+
+COUNTERS: Makers = {
+    OURS: _our_counters,
+    "prometheus_client": partial(_prometheus, "Counter", "inc", 3),
+    "opentelemetry-sdk": partial(_opentelemetry, "counter", "add", 3),
+    "dynatrace-metric-utils": partial(_metric_utils, "int_counter_delta", (3,)),
+}
+#: In prometheus_client a bound handle is the series itself.
+BOUND: Makers = {
+    OURS: _our_bound_counters,
+    "prometheus_client": COUNTERS["prometheus_client"],
+}
+SUMMARIES: Makers = {
+    OURS: _our_summaries,
+    "prometheus_client": partial(_prometheus, "Histogram", "observe", 0.1234567),
+    "prometheus_client, Summary": partial(_prometheus, "Summary", "observe", 0.1234567),
+    "opentelemetry-sdk": partial(_opentelemetry, "histogram", "record", 0.1234567),
+    "dynatrace-metric-utils": partial(
+        _metric_utils, "float_summary", (0.1, 0.2, 0.3, 2)
+    ),
+}

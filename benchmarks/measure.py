@@ -1,0 +1,170 @@
+"""How it is measured: everything in turns, in slices of the thread's own CPU time.
+
+A machine that is shared has slow moments. In turns they hit all cases alike, by CPU
+time a neighbour that takes the core away does not count, and the least of some hundred
+short slices is one that nothing disturbed. So ratios within a run mean something, and
+figures of two runs little.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Barrier, Thread
+from time import perf_counter, process_time, thread_time
+from timeit import Timer
+from typing import Any, NamedTuple
+
+__all__ = [
+    "FULL",
+    "QUICK",
+    "Size",
+    "Statement",
+    "cost_in_threads",
+    "least_of_awaited",
+    "least_of_statements",
+    "quiet",
+    "take_turns",
+]
+
+#: Seconds of one slice: long enough for the clock, too short for a time slice's end.
+_SLICE = 0.0006
+_UNROLLED = 10
+
+_EMPTY = "nothing"
+
+
+class Size(NamedTuple):
+    """How much is measured."""
+
+    rounds: int  # of short slices
+    turns: int  # of what takes long
+    series: int
+    seconds: float  # of what is watched
+
+
+FULL = Size(rounds=200, turns=3, series=100_000, seconds=1.2)
+#: To see that the command works; its figures mean nothing.
+QUICK = Size(rounds=3, turns=1, series=500, seconds=0.05)
+
+
+class Statement(NamedTuple):
+    """Source text to be timed, and what its names mean (local variables there)."""
+
+    text: str
+    names: Mapping[str, Any] = {}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the garbage collector out of what is measured."""
+    gc.collect()
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def least_of_statements(
+    cases: Mapping[str, Statement], rounds: int
+) -> dict[str, float]:
+    """Return for each case its least nanoseconds, without those of the loop."""
+    timers = {_EMPTY: _timer(Statement("pass"))}
+    timers |= {name: _timer(statement) for name, statement in cases.items()}
+    with quiet():
+        loops = {name: _loops(timer) for name, timer in timers.items()}
+        least = take_turns(
+            {
+                name: lambda timer=timer, n=loops[name]: timer.timeit(n) / n
+                for name, timer in timers.items()
+            },
+            rounds,
+        )
+    return {name: 1e9 * (least[name] - least[_EMPTY]) / _UNROLLED for name in cases}
+
+
+def least_of_awaited(
+    cases: Mapping[str, Callable[[], Awaitable[object]]], rounds: int, times: int = 200
+) -> dict[str, float]:
+    """Return for each case the least nanoseconds of awaiting it, with its loop."""
+
+    async def awaited(call: Callable[[], Awaitable[object]]) -> float:
+        start = thread_time()
+        for _ in range(times):
+            await call()
+        return thread_time() - start
+
+    async def in_turns() -> dict[str, float]:
+        took: dict[str, list[float]] = {name: [] for name in cases}
+        for _ in range(rounds):
+            for name, call in cases.items():
+                took[name].append(await awaited(call))
+        return {name: 1e9 * min(each) / times for name, each in took.items()}
+
+    with quiet():
+        return asyncio.run(in_turns())
+
+
+def take_turns(
+    measures: Mapping[str, Callable[[], float]], rounds: int
+) -> dict[str, float]:
+    """Return the least of each, taken in turns, each round beginning with another."""
+    names = list(measures)
+    least = dict.fromkeys(names, float("inf"))
+    for start in range(rounds):
+        for turn in range(len(names)):
+            name = names[(start + turn) % len(names)]
+            least[name] = min(least[name], measures[name]())
+    return least
+
+
+def cost_in_threads(
+    statement: Statement, threads: int, seconds: float
+) -> tuple[float, float]:
+    """Return nanoseconds of CPU and of waiting for one, with *threads* at it at once.
+
+    Waiting is by the wall's clock, divided by all that was done meanwhile.
+    """
+    alone = _timer(statement)
+    times = max(1, int(_loops(alone) * seconds / _SLICE / threads))
+    timers = [_timer(statement) for _ in range(threads)]
+    ready = Barrier(threads + 1)
+
+    def work(timer: Timer) -> None:
+        ready.wait()
+        timer.timeit(times)
+
+    workers = [Thread(target=work, args=(timer,)) for timer in timers]
+    for worker in workers:
+        worker.start()
+    with quiet():
+        cpu, wall = process_time(), perf_counter()
+        ready.wait()
+        for worker in workers:
+            worker.join()
+        done = times * _UNROLLED * threads
+        return (
+            1e9 * (process_time() - cpu) / done,
+            1e9 * (perf_counter() - wall) / done,
+        )
+
+
+def _timer(statement: Statement) -> Timer:
+    text = "\n".join([statement.text] * _UNROLLED)
+    setup = "\n".join(f"{name} = _given[{name!r}]" for name in statement.names)
+    return Timer(
+        text, setup or "pass", thread_time, globals={"_given": statement.names}
+    )
+
+
+def _loops(timer: Timer) -> int:
+    """Return how many loops fill a slice."""
+    loops = 1
+    while (took := timer.timeit(loops)) < _SLICE / 4:
+        loops *= 4
+    return max(1, int(loops * _SLICE / took))

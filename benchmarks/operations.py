@@ -1,0 +1,113 @@
+"""One call each: every operation of every library, in turns."""
+
+from __future__ import annotations
+
+import functools
+from time import perf_counter
+from typing import Any
+
+from benchmarks.measure import Size, Statement, least_of_awaited, least_of_statements
+from benchmarks.part import Result
+from benchmarks.peers import OURS, Operations, nothing, nothing_awaited, present
+from benchmarks.table import FLOOR, Table
+
+__all__ = ["NAMES", "measure"]
+
+AWAITED, OFF = "timed awaited", "off"
+
+#: How an operation is called in `peers`, and in tables.
+NAMES = {
+    "inc": "counter inc, bound handle",
+    "inc dimensions": "counter inc, 2 dimensions in the call",
+    "set": "gauge set",
+    "record": "summary record",
+    "timed": "@timed function, overhead",
+    AWAITED: "@timed coroutine function, overhead",
+    "block": "with timed(...), kept handle",
+    OFF: "@timed function, nobody configured",
+}
+
+NOTE = (
+    "The floor is an empty method call; of what times, two reads of the clock; "
+    "where nobody configured, a whole call through functools.wraps."
+)
+
+
+class _Empty:
+    __slots__ = ()
+
+    def inc(self, amount: int = 1) -> None:
+        pass
+
+    set = record = inc
+
+
+_CLOCK = Statement("start = clock(); took = clock() - start", {"clock": perf_counter})
+_FLOORS = {
+    "inc": Statement("handle.inc()", {"handle": _Empty()}),
+    "inc dimensions": Statement("handle.inc()", {"handle": _Empty()}),
+    "set": Statement("handle.set(1.5)", {"handle": _Empty()}),
+    "record": Statement("handle.record(0.5)", {"handle": _Empty()}),
+    "timed": _CLOCK,
+    "block": _CLOCK,
+}
+
+
+def measure(size: Size) -> Result:
+    """Return the cost of each operation, in nanoseconds."""
+    off = _off(size.rounds)  # before `present` configures
+    left_out: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    peers: dict[str, Operations] = {}
+    for name, version, operations in present(left_out):
+        versions[name], peers[name] = version, operations
+    rows = {}
+    for key, name in NAMES.items():
+        if key == AWAITED:
+            # The floor was measured for its twin that is not awaited.
+            rows[name] = {FLOOR: rows[NAMES["timed"]][FLOOR], **_awaited(peers, size)}
+        else:
+            rows[name] = off if key == OFF else _called(key, peers, size)
+    table = Table("operations", "operation", "ns", rows, NOTE)
+    return Result([table], versions, left_out)
+
+
+def _called(key: str, peers: dict[str, Operations], size: Size) -> dict[str, float]:
+    cases = {name: each[key] for name, each in peers.items() if key in each}
+    cases[FLOOR] = _FLOORS[key]
+    if key != "timed":
+        return least_of_statements(cases, size.rounds)
+    cases["bare"] = Statement("call(1)", {"call": nothing})
+    took = least_of_statements(cases, size.rounds)
+    bare = took.pop("bare")
+    floor = took.pop(FLOOR)
+    return {FLOOR: floor, **{name: each - bare for name, each in took.items()}}
+
+
+def _awaited(peers: dict[str, Operations], size: Size) -> dict[str, float]:
+    calls = {
+        name: each[AWAITED].names["call"]
+        for name, each in peers.items()
+        if AWAITED in each
+    }
+    took = least_of_awaited({"bare": nothing_awaited, **calls}, 3 * size.rounds)
+    bare = took.pop("bare")
+    return {name: each - bare for name, each in took.items()}
+
+
+def _off(rounds: int) -> dict[str, float]:
+    """Measure a library that nobody configured: in a process where nobody has yet."""
+    from dtmetrics import get_meter
+
+    @functools.wraps(nothing)
+    def through(*args: Any, **kwargs: Any) -> Any:
+        return nothing(*args, **kwargs)
+
+    timed = get_meter("library").timed(nothing)
+    return least_of_statements(
+        {
+            OURS: Statement("call(1)", {"call": timed}),
+            FLOOR: Statement("call(1)", {"call": through}),
+        },
+        rounds,
+    )
