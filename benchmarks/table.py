@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from benchmarks.peers import OURS
 
-__all__ = ["FLOOR", "Table", "figure", "markdown", "ratio", "text"]
+__all__ = ["FLOOR", "Cells", "Table", "figure", "markdown", "ratio", "text"]
 
 FLOOR = "floor"
+
+Cells = Sequence[Sequence[str]]
 
 
 class Table(NamedTuple):
@@ -71,7 +73,7 @@ def ratio(value: float, to: float) -> str:
     )
 
 
-def text(cells: Sequence[Sequence[str]]) -> str:
+def text(cells: Cells) -> str:
     """Align *cells* for a terminal, the first row over a line."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
@@ -87,7 +89,7 @@ def text(cells: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
-def markdown(cells: Sequence[Sequence[str]]) -> str:
+def markdown(cells: Cells) -> str:
     """Write *cells* as a table of Markdown."""
     rows = ["| " + " | ".join(row) + " |" for row in cells]
     rule = "|---" + "|--:" * (len(cells[0]) - 1) + "|"

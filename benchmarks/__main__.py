@@ -1,0 +1,71 @@
+"""The command: measure everything, print it, and write it down."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import part
+from benchmarks.chart import chart
+from benchmarks.report import Run, between_marks
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 1 says that a cost grows faster than it may."""
+    given = _parse(arguments)
+    results = []
+    for name in given.only or part.PARTS:
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        results.append(part.run(name, quick=given.quick))
+    run = Run.of(results, quick=given.quick)
+    print(run.as_text())
+    _write(run, part.ROOT / "benchmarks" if given.readme else given.out)
+    if given.readme:
+        readme = part.ROOT / "README.md"
+        page = readme.read_text(encoding="utf-8")
+        readme.write_text(between_marks(page, run.as_readme()), encoding="utf-8")
+    return int(run.grew_too_fast)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="What dtmetrics costs beside its peers, in one run of 3 minutes.",
+    )
+    parser.add_argument(
+        "--only", action="append", choices=part.PARTS, help="measure this part alone"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="only see that it works",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(".benchmarks"),
+        help="where to write the results",
+    )
+    parser.add_argument(
+        "--readme", action="store_true", help="put the results into the README"
+    )
+    given = parser.parse_args(arguments)
+    if given.readme and (given.quick or given.only):
+        parser.error("the README shows a whole run")
+    return given
+
+
+def _write(run: Run, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.md").write_text(run.as_markdown(), encoding="utf-8")
+    for table in run.tables:
+        if table.key == "operations":
+            picture = chart(table, [run.where, *run.versions])
+            (folder / "results.svg").write_text(picture, encoding="utf-8")
+    print(f"\nwritten to {folder}/results.*", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,160 @@
+"""What is promised, as ratios within one run on CPython 3.11, and what was got."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from benchmarks.operations import NAMES
+from benchmarks.peers import OURS
+from benchmarks.stall import CALM, FLUSHED
+from benchmarks.table import FLOOR, Table
+from benchmarks.threads import row
+
+__all__ = ["GOALS", "Cell", "Goal", "Verdict", "cells", "judge"]
+
+PROMETHEUS, OTEL = "prometheus_client", "opentelemetry-sdk"
+
+
+class Cell(NamedTuple):
+    """Where a figure is."""
+
+    table: str
+    row: str
+    column: str
+
+
+class Goal(NamedTuple):
+    """A figure, or how many times another it is, has to reach a bound or stay below."""
+
+    what: str
+    against: str
+    figure: Cell
+    unit: Cell | None
+    bound: float
+    at_least: bool
+
+    def write(self, value: float) -> str:
+        """Write a value of this goal."""
+        return f"{value:.3g}x" if self.unit else f"{value:.3g} ms"
+
+
+class Verdict(NamedTuple):
+    """What became of a goal: ``got`` is None where a library was missing."""
+
+    goal: Goal
+    got: float | None
+
+    @property
+    def result(self) -> str:
+        """Say whether it is met."""
+        if self.got is None:
+            return "not measured"
+        goal = self.goal
+        met = self.got >= goal.bound if goal.at_least else self.got <= goal.bound
+        return "met" if met else "missed"
+
+
+def _beats(table: str, row: str, peer: str, times: float, what: str = "") -> Goal:
+    """Promise that *peer* costs at least so many times what we do."""
+    ours, theirs = Cell(table, row, OURS), Cell(table, row, peer)
+    return Goal(what or row, peer, theirs, ours, times, at_least=True)
+
+
+def _within(table: str, row: str, times: float, of: str = FLOOR) -> Goal:
+    """Promise that we cost at most so many times the floor."""
+    ours, floor = Cell(table, row, OURS), Cell(table, row, of)
+    return Goal(row, of, ours, floor, times, at_least=False)
+
+
+def _operation(
+    key: str, prometheus: float, otel: float, floor: float | None = None
+) -> list[Goal]:
+    name = NAMES[key]
+    peer = "prometheus-async" if key == "timed awaited" else PROMETHEUS
+    goals = [
+        _beats("operations", name, peer, prometheus),
+        _beats("operations", name, OTEL, otel),
+    ]
+    return [*goals, _within("operations", name, floor)] if floor else goals
+
+
+def _both(
+    table: str, row: str, prometheus: float, otel: float, what: str = ""
+) -> list[Goal]:
+    return [
+        _beats(table, row, PROMETHEUS, prometheus, what),
+        _beats(table, row, OTEL, otel, what),
+    ]
+
+
+def _calm(row: str) -> Goal:
+    flushed, calm = Cell("stall", row, FLUSHED), Cell("stall", row, CALM)
+    what = f"request that records, {row}, while 100,000 series are flushed"
+    return Goal(what, CALM, flushed, calm, 2.0, at_least=False)
+
+
+_EIGHT = "8 threads on one counter"
+_MEMORY = "memory of a series: counter, dimensions in the call"
+_KEPT = "memory of a series: counter, handles kept"
+_IMPORT = Cell("imports", "import", OURS)
+
+GOALS = [
+    *_operation("inc", 5, 60, 3.5),
+    *_operation("inc dimensions", 4, 20),
+    *_operation("set", 8, 100, 2.5),
+    *_operation("record", 8, 60, 4.5),
+    *_operation("timed", 6, 15, 3),
+    *_operation("timed awaited", 5, 10, 4),
+    *_operation("block", 3.5, 10, 4.5),
+    _within("operations", NAMES["off"], 1.5),
+    *_both("threads", row(8), 4, 40, _EIGHT),
+    Goal(
+        _EIGHT,
+        "its own single thread",
+        Cell("threads", row(8), OURS),
+        Cell("threads", row(1), OURS),
+        1.6,
+        at_least=False,
+    ),
+    *_both("memory", "counter, dimensions in the call", 1.5, 3.5, _MEMORY),
+    # OpenTelemetry has no handles to keep.
+    _beats("memory", "counter, handles kept", PROMETHEUS, 1.5, _KEPT),
+    *_both("encoding", "counters", 30, 25, "100,000 counters collected and encoded"),
+    _beats("imports", "import", PROMETHEUS, 2),
+    Goal("import", "a bare Python", _IMPORT, None, 25, at_least=False),
+    _calm("short, p99"),
+    _calm("long, p99"),
+]
+
+
+def judge(tables: Iterable[Table], goals: Iterable[Goal] = GOALS) -> list[Verdict]:
+    """Return what became of each goal."""
+    figures = {
+        Cell(table.key, row, column): value
+        for table in tables
+        for row, columns in table.rows.items()
+        for column, value in columns.items()
+    }
+    return [Verdict(goal, _got(goal, figures)) for goal in goals]
+
+
+def _got(goal: Goal, figures: dict[Cell, float]) -> float | None:
+    value = figures.get(goal.figure)
+    if goal.unit is None or value is None:
+        return value
+    unit = figures.get(goal.unit)
+    return value / unit if unit else None
+
+
+def cells(verdicts: Iterable[Verdict]) -> list[list[str]]:
+    """Return a heading and a row for each goal."""
+    rows = [["goal", "against", "wanted", "got", "result"]]
+    for verdict in verdicts:
+        goal, got = verdict
+        wanted = (
+            f"{'at least' if goal.at_least else 'at most'} {goal.write(goal.bound)}"
+        )
+        reached = "-" if got is None else goal.write(got)
+        rows.append([goal.what, goal.against, wanted, reached, verdict.result])
+    return rows

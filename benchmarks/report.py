@@ -1,0 +1,160 @@
+"""The tables of a run, as text, as Markdown and as the README shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from benchmarks import goals, growth
+from benchmarks.machine import date, machine, python
+from benchmarks.part import Result
+from benchmarks.peers import OURS
+from benchmarks.table import FLOOR, Cells, Table, figure, markdown, ratio, text
+from benchmarks.threads import row as threads
+
+__all__ = ["BEGIN", "END", "Run", "between_marks"]
+
+BEGIN, END = "<!-- python -m benchmarks --readme -->", "<!-- end -->"
+QUICK_NOTE = "A quick run, to see that the command works: its figures mean nothing."
+_READS = "What dtmetrics costs, and how many times as much the others do:"
+_GOALS = (
+    "{met} of the {all} goals set for CPython 3.11 are met; "
+    "[all figures](benchmarks/results.md) say which are not."
+)
+
+#: What the README shows beside the operations: table, row, how it is called there.
+_CHOSEN = [
+    ("threads", threads(8), "8 threads on one counter, an inc"),
+    ("memory", "counter, dimensions in the call", "memory of a counter's series"),
+    ("encoding", "counters", "100,000 counters to bytes"),
+    ("imports", "import", "import"),
+]
+
+
+class Run(NamedTuple):
+    """All parts that were measured, where and when."""
+
+    results: Sequence[Result]
+    where: str
+    quick: bool
+
+    @classmethod
+    def of(cls, results: Sequence[Result], *, quick: bool) -> Run:
+        """Note today, this machine and this Python beside *results*."""
+        return cls(results, f"{date()}, {machine()}, {python()}", quick)
+
+    @property
+    def tables(self) -> list[Table]:
+        """All tables of all parts."""
+        return [table for result in self.results for table in result.tables]
+
+    @property
+    def versions(self) -> list[str]:
+        """Each library and its version, once."""
+        found = [v for result in self.results for v in result.versions.values()]
+        return [*dict.fromkeys(found)]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Who was left out, and why."""
+        found = [pair for result in self.results for pair in result.left_out.items()]
+        return [f"{who}: {why}" for who, why in found]
+
+    @property
+    def grew_too_fast(self) -> bool:
+        """Whether a cost broke its limit; a quick run is not judged."""
+        judged = growth.too_fast(self.tables)
+        return not self.quick and any(broken for *_, broken in judged)
+
+    def as_text(self) -> str:
+        """Return everything for a terminal."""
+        return "\n\n".join([*self._head(), *self._all(text)])
+
+    def as_markdown(self) -> str:
+        """Return everything as a page."""
+        parts = ["# What dtmetrics costs", *self._head(), *self._all(markdown)]
+        return "\n\n".join(parts) + "\n"
+
+    def as_readme(self) -> str:
+        """Return what the README shows: a picture, a table, and what is missed."""
+        verdicts = goals.judge(self.tables)
+        met = sum(verdict.result == "met" for verdict in verdicts)
+        parts = [
+            "![What one call costs in each library](benchmarks/results.svg)",
+            f"Measured on {self.where}. {_READS}",
+            markdown(self._chosen()),
+            _GOALS.format(met=met, all=len(verdicts)),
+        ]
+        return "\n\n".join(parts)
+
+    def _head(self) -> list[str]:
+        lines = [f"Measured on {self.where}.", f"Versions: {', '.join(self.versions)}."]
+        if self.left_out:
+            lines.append(
+                "\n".join(["Left out:\n", *(f"- {who}" for who in self.left_out)])
+            )
+        return [*lines, QUICK_NOTE] if self.quick else lines
+
+    def _all(self, write: Callable[[Cells], str]) -> list[str]:
+        tables = [
+            write(table.cells()) + (f"\n\n{table.note}" if table.note else "")
+            for table in self.tables
+        ]
+        ends = [write(cells) for cells in (self._growth(), self._goals()) if cells]
+        return [*tables, *ends]
+
+    def _goals(self) -> list[list[str]]:
+        return goals.cells(goals.judge(self.tables))
+
+    def _growth(self) -> list[list[str]]:
+        """Return how much each cost grew and may grow; nothing if not measured."""
+        rows = [
+            [
+                f"{limit.row}, {limit.table.split()[-1]}",
+                f"{limit.of} to {limit.to}",
+                f"at most {limit.factor:.0f}x",
+                f"{grew:.1f}x",
+                "too fast" if broken else "fine",
+            ]
+            for limit, grew, broken in growth.too_fast(self.tables)
+        ]
+        return [["growth", "from", "wanted", "got", "result"], *rows] if rows else []
+
+    def _chosen(self) -> list[list[str]]:
+        tables = {table.key: table for table in self.tables}
+        rows = {
+            (name, "ns"): columns for name, columns in tables["operations"].rows.items()
+        }
+        for key, name, label in _CHOSEN:
+            rows[label, tables[key].unit] = tables[key].rows[name]
+        columns = tables["operations"].columns
+        names = [name for name in columns if name != "prometheus-async"]
+        cells = [["", *names]]
+        for (label, unit), row in rows.items():
+            merged = _merged(row)
+            cells.append([label, *(_shown(merged, name, unit) for name in names)])
+        return cells
+
+
+def _merged(columns: dict[str, float]) -> dict[str, float]:
+    """Put prometheus-async, which times coroutines only, where prometheus_client is."""
+    if "prometheus-async" not in columns:
+        return columns
+    return {**columns, "prometheus_client": columns["prometheus-async"]}
+
+
+def _shown(columns: dict[str, float], name: str, unit: str) -> str:
+    if name not in columns:
+        return "-"
+    if name in (OURS, FLOOR):
+        return f"{figure(columns[name])} {unit}"
+    return ratio(columns[name], columns[OURS])
+
+
+def between_marks(page: str, shown: str) -> str:
+    """Return *page* with what stands between the two marks replaced."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"no {BEGIN} and {END} in the page")
+    return f"{before}{begin}\n\n{shown}\n\n{end}{after}"
