@@ -19,7 +19,7 @@ __all__ = ["chart"]
 
 _WIDTH, _MARGIN, _GAP = 900, 24, 32
 _PANEL = (_WIDTH - 2 * _MARGIN - _GAP) / 2
-_NAMES, _VALUES = 150, 96  # left and right of the bars
+_NAMES, _VALUES = 168, 96  # left and right of the bars
 _BARS = _PANEL - _NAMES - _VALUES
 _STEP, _THICK = 17, 11
 _TITLE, _AXIS = 26, 34  # above and below the bars
@@ -34,6 +34,7 @@ _STYLE = """
   .ground { fill: #ffffff; stroke: #d0d7de }
   text { font: 11px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif;
          fill: #57606a }
+  .value { paint-order: stroke; stroke: #ffffff; stroke-width: 3px }
   .title { font-size: 19px; font-weight: 600; fill: #1f2328 }
   .panel, .ours { font-weight: 600; fill: #1f2328 }
   .panel { font-size: 12.5px }
@@ -48,6 +49,7 @@ _STYLE = """
   @media (prefers-color-scheme: dark) {
     .ground { fill: #0d1117; stroke: #30363d }
     text { fill: #9198a1 }
+    .value { stroke: #0d1117 }
     .title, .panel, .ours { fill: #f0f6fc }
     .peer-bar { fill: #545d68 }
     .ours-bar { fill: #4493f8 }
@@ -59,16 +61,16 @@ _STYLE = """
 
 
 class _Scale(NamedTuple):
-    """From nanoseconds to pixels, in whole decades."""
+    """From nanoseconds to pixels, from a whole decade on."""
 
     low: int
-    high: int
+    high: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> _Scale:
         """Return a scale with room for all of *values*."""
         least, most = max(min(values), 0.1), max(values)
-        return cls(math.floor(math.log10(least)), math.ceil(math.log10(most)))
+        return cls(math.floor(math.log10(least)), math.log10(most))
 
     def at(self, value: float) -> float:
         """Return how far right *value* is; what is too small is at the left end."""
@@ -87,7 +89,9 @@ def chart(table: Table, footer: Sequence[str]) -> str:
         for place, (name, row) in enumerate(pair):
             parts += _panel(name, row, scale, _MARGIN + place * (_PANEL + _GAP), top)
         top += max(_height(row) for _, row in pair)
-    lines = [footer[0], *wrap(", ".join(footer[1:]), 150)]
+    # A name and its version stay together.
+    versions = ", ".join(each.replace(" ", "\N{NO-BREAK SPACE}") for each in footer[1:])
+    lines = [footer[0], *wrap(versions, 160, break_on_hyphens=False)]
     for line in lines:
         parts.append(_text(_MARGIN, top + 6, line, "small"))
         top += 15
@@ -96,8 +100,8 @@ def chart(table: Table, footer: Sequence[str]) -> str:
 
 def _whole(height: float, unit: str, parts: Sequence[str]) -> str:
     says = (
-        f"{unit}, on a logarithmic scale; less is better. In brackets: how many times "
-        "what dtmetrics costs. Dashed: the least that is possible."
+        f"In {unit}, on a logarithmic scale; less is better. In brackets: how many "
+        "times what dtmetrics costs. Dashed: the least that is possible."
     )
     return "\n".join(
         [
@@ -129,7 +133,7 @@ def _panel(
     zero, first = left + _NAMES, top + 10
     bottom = first + _STEP * len(bars)
     parts = [_text(left, top, name, "panel")]
-    for power in range(scale.low, scale.high + 1):
+    for power in range(scale.low, math.floor(scale.high) + 1):
         x = zero + scale.at(10.0**power)
         parts.append(_line(x, first, bottom, "grid"))
         parts.append(_text(x, bottom + 13, f"{10.0**power:,.0f}", "small middle"))
@@ -163,7 +167,7 @@ def _bar(
             length,
             _THICK,
         ),
-        _text(x + length + 5, base, said, "ours" if own else "small"),
+        _text(x + length + 5, base, said, "value ours" if own else "value small"),
     ]
 
 

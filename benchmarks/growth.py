@@ -160,7 +160,7 @@ def _with_dimensions(count: int, size: Size) -> dict[str, float]:
                 "handle.inc(1, **given)", {"handle": requests, "given": given}
             ),
         },
-        size.rounds // 4 + 1,
+        size.rounds // 2 + 1,
     )
     if count:
         given.popitem()  # for the one that tells the series apart

@@ -45,7 +45,7 @@ class Size(NamedTuple):
     seconds: float  # of what is watched
 
 
-FULL = Size(rounds=200, turns=3, series=100_000, seconds=1.2)
+FULL = Size(rounds=100, turns=3, series=100_000, seconds=1.2)
 #: To see that the command works; its figures mean nothing.
 QUICK = Size(rounds=3, turns=1, series=500, seconds=0.05)
 
