@@ -106,7 +106,7 @@ def _with_series(count: int, size: Size) -> dict[str, float]:
     given = dtmetrics.counter("given").inc
     incs = [requests.bind(shard=n).inc for n in numbers]
     records = [sizes.bind(shard=n).record for n in numbers]
-    calls = {
+    calls: dict[str, Calls] = {
         INC: incs,
         "record, bound handles": records,
         GIVEN: [partial(given, shard=n) for n in numbers],

@@ -142,7 +142,9 @@ def _opentelemetry(kind: str, verb: str, value: float, given: Pairs) -> Many:
     def encode() -> int:
         from opentelemetry.exporter.otlp.proto.common import metrics_encoder as otlp
 
-        return len(otlp.encode_metrics(reader.get_metrics_data()).SerializeToString())
+        collected = reader.get_metrics_data()
+        assert collected is not None  # for mypy: something was recorded
+        return len(otlp.encode_metrics(collected).SerializeToString())
 
     return Many(
         lambda: [record(value, {"method": a, "status": b}) for a, b in given], encode

@@ -12,6 +12,7 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from threading import Barrier, Thread
 from time import perf_counter, process_time, thread_time
 from timeit import Timer
@@ -77,14 +78,11 @@ def least_of_statements(
     timers = {_EMPTY: _timer(Statement("pass"))}
     timers |= {name: _timer(statement) for name, statement in cases.items()}
     with quiet():
-        loops = {name: _loops(timer) for name, timer in timers.items()}
-        least = take_turns(
-            {
-                name: lambda timer=timer, n=loops[name]: timer.timeit(n) / n
-                for name, timer in timers.items()
-            },
-            rounds,
-        )
+        slices = {
+            name: partial(_slice, timer, _loops(timer))
+            for name, timer in timers.items()
+        }
+        least = take_turns(slices, rounds)
     return {name: 1e9 * (least[name] - least[_EMPTY]) / _UNROLLED for name in cases}
 
 
@@ -152,6 +150,10 @@ def cost_in_threads(
             1e9 * (process_time() - cpu) / done,
             1e9 * (perf_counter() - wall) / done,
         )
+
+
+def _slice(timer: Timer, loops: int) -> float:
+    return timer.timeit(loops) / loops
 
 
 def _timer(statement: Statement) -> Timer:

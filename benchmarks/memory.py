@@ -65,4 +65,5 @@ def weigh(kind: str, library: str, count: int, *, after: bool) -> float:
 
 
 if __name__ == "__main__":
-    print(weigh(*sys.argv[1:3], int(sys.argv[3]), after=bool(sys.argv[4])))
+    _, kind, library, count, after = sys.argv
+    print(weigh(kind, library, int(count), after=bool(after)))
