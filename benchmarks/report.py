@@ -61,10 +61,14 @@ class Run(NamedTuple):
         return [f"{who}: {why}" for who, why in found]
 
     @property
-    def grew_too_fast(self) -> bool:
-        """Whether a cost broke its limit; a quick run is not judged."""
-        judged = growth.too_fast(self.tables)
-        return not self.quick and any(broken for *_, broken in judged)
+    def failed(self) -> bool:
+        """Whether a part came to nothing, or a cost broke its limit.
+
+        A quick run is not judged: its figures mean nothing.
+        """
+        judged = [] if self.quick else growth.too_fast(self.tables)
+        broken = any(too_fast for *_, too_fast in judged)
+        return broken or not all(result.tables for result in self.results)
 
     def as_text(self) -> str:
         """Return everything for a terminal."""

@@ -12,9 +12,9 @@ from benchmarks.chart import chart
 from benchmarks.goals import Cell, Goal, Verdict, cells, judge
 from benchmarks.growth import LIMITS, too_fast
 from benchmarks.operations import NAMES
-from benchmarks.part import ROOT
+from benchmarks.part import ROOT, Result
 from benchmarks.peers import OURS
-from benchmarks.report import BEGIN, END, between_marks
+from benchmarks.report import BEGIN, END, Run, between_marks
 from benchmarks.table import FLOOR, Table, figure, markdown, ratio, text
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -40,7 +40,6 @@ def test_command(tmp_path: Path) -> None:
         assert name in written
     assert OURS in written
     assert "its figures mean nothing" in page
-    assert "the part" not in page  # left out
 
 
 def test_command_refuses_half_a_readme() -> None:
@@ -98,6 +97,18 @@ def test_growth() -> None:
 
     assert not broken(limit.factor)
     assert broken(limit.factor * 1.01)
+
+
+def test_a_run_that_fails() -> None:
+    """A run fails when a part comes to nothing or a cost grows too fast, if it counts."""
+    limit = LIMITS[0]
+    row = {limit.of: 1.0, limit.to: 2 * limit.factor}
+    grown = Result([Table(limit.table, "", "ns", {limit.row: row})])
+    assert Run([grown], "here", quick=False).failed
+    assert not Run([grown], "here", quick=True).failed
+    assert Run(
+        [Result([], {}, {"the part growth": "a bug"})], "here", quick=True
+    ).failed
 
 
 def test_tables() -> None:
