@@ -6,9 +6,11 @@ from collections import Counter as Tally
 from threading import Lock
 from typing import Any
 
+from dtmetrics._record.counter_series import CounterSeries
 from dtmetrics._record.gauge_series import GaugeSeries
-from dtmetrics._record.series import CounterSeries, Series, SummarySeries
+from dtmetrics._record.series import Series
 from dtmetrics._record.series import drain as drain_all
+from dtmetrics._record.summary_series import SummarySeries
 
 KINDS = [CounterSeries, SummarySeries, GaugeSeries]
 

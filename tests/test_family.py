@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from threading import Lock
 
+from dtmetrics._record.counter_series import CounterSeries
 from dtmetrics._record.family import KINDS, Definition, Family
-from dtmetrics._record.series import CounterSeries
 from tests.recorder import Recorder
 from tests.values import Raises
 

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from dtmetrics._record.counter_series import CounterSeries
 from dtmetrics._record.gauge_series import LEFT, GaugeSeries, Level
-from dtmetrics._record.series import CounterSeries, Series, SummarySeries
+from dtmetrics._record.series import Series
+from dtmetrics._record.summary_series import SummarySeries
 from dtmetrics._wire.point import CountDelta, GaugeSummary, GaugeValue
 from tests.cells import KINDS, drain, record, series_of
 from tests.values import NOT_FINITE, NUMBERS, REFUSED, Index, Sneaks, ids

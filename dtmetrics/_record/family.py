@@ -8,9 +8,11 @@ from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
 
+from dtmetrics._record.counter_series import CounterSeries
 from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.guard import attempt
-from dtmetrics._record.series import CounterSeries, Series, SummarySeries
+from dtmetrics._record.series import Series
+from dtmetrics._record.summary_series import SummarySeries
 from dtmetrics._wire.names import RESERVED_PREFIX
 from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
 

@@ -235,7 +235,7 @@ class Registry:
 
     # -- collecting ----------------------------------------------------------------
 
-    def collect(self, timestamp_ms: int, size: int = 250) -> Iterator[list[DataPoint]]:
+    def collect(self, timestamp_ms: int, size: int = 100) -> Iterator[list[DataPoint]]:
         """Yield what was recorded since the last time, at most *size* points at once.
 
         One collector at a time. Between two chunks no lock is held.

@@ -1,0 +1,131 @@
+"""The cell of a counter: what was added.
+
+Most increments are by one. Those are counted by an ``itertools.count``, in one step
+(compare-and-swap in free-threaded builds), and need neither list nor fold: 17 ns less
+on CPython 3.11, and in a free-threaded build half of what an append costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import count
+from math import fsum
+from threading import Lock
+from typing import Any
+
+from dtmetrics._record.guard import attempt
+from dtmetrics._record.number import LARGEST, NOT_FINITE, Number
+from dtmetrics._record.series import Series
+from dtmetrics._wire.point import CountDelta, Payload, new
+
+__all__ = ["CounterSeries"]
+
+
+class CounterSeries(Series):
+    """What was added. Integers stay integers, whatever their size.
+
+    Ones are counted by ``ones``. The list is made by `Registry.make_list` when first
+    something else is added: most counters never need its 56 bytes.
+    """
+
+    __slots__ = ("_taken", "ones")
+
+    def __init__(
+        self,
+        key: str,
+        head: str,
+        lock: Lock,
+        refuse: Callable[[str], None],
+        limit: int,
+    ) -> None:
+        super().__init__(key, head, lock, refuse, limit)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.values = None
+        #: ``next()`` of it adds one.
+        self.ones = count()
+        self._taken = 0  # how often it was asked until the last drain
+
+    def wire(self) -> None:
+        """Let handles count without asking."""
+        self.buffer = self.ones
+
+    def reset(self, lock: Lock) -> None:
+        """Forget all that was added: in a forked child it is the parent's."""
+        super().reset(lock)
+        self._begin()
+
+    @staticmethod
+    def drain_each(cells: Iterable[Any], drained: list[Payload | None]) -> None:
+        """Do `drain_plain` for each of *cells*."""
+        for cell in cells:
+            if cell.values:
+                drained.append(cell.drain_plain())
+                continue
+            # Here ones are taken without two calls, 0.1 of 0.55 us a line.
+            cell._taken += 1
+            asked = next(cell.ones) + 1
+            added, cell._taken = asked - cell._taken, asked
+            drained.append(new(CountDelta, (added,)) if added else None)
+
+    def drain_plain(self) -> Payload | None:
+        """Return what was added since the last time, if anything was."""
+        values = self.values
+        if not values:
+            return self._with_ones(0)
+        length = len(values)
+        total = _plain_total(values[:length])
+        if total is None:
+            return self.drain_judged()
+        del values[:length]
+        return self._with_ones(total)
+
+    def drain_judged(self) -> Payload | None:
+        """Do so, and judge the values one by one."""
+        total = self._take()
+        return self._with_ones(total[0] if total else 0)
+
+    def _with_ones(self, total: Number) -> Payload | None:
+        total += self._take_ones()
+        return new(CountDelta, (total,)) if total else None
+
+    def _take_ones(self) -> int:
+        # To read it is to ask once more: 0.03 us, where its repr() takes 0.2 us. That
+        # is noted first, so that a handler which raises after it changes nothing.
+        self._taken += 1
+        asked = next(self.ones) + 1
+        added, self._taken = asked - self._taken, asked
+        return added
+
+    def _fold(self, chunk: list[Any]) -> list[Any]:
+        if len(chunk) == 1 and type(chunk[0]) is int and 0 <= chunk[0] <= LARGEST:
+            return chunk
+        total = attempt(_plain_total, chunk, default=None)
+        if total is None:
+            numbers = [*self._judged(chunk, least=0)]
+            total = attempt(_plain_total, numbers, default=None)
+            if total is None:
+                total = self._one_by_one(numbers)
+        return [total]
+
+    def _one_by_one(self, numbers: list[Number]) -> Number:
+        """Add up *numbers*, refusing those that would leave the range of a double."""
+        total: Number = 0
+        for number in numbers:
+            if total + number <= LARGEST:
+                total += number
+            else:
+                self.refuse(NOT_FINITE)
+        return total
+
+
+def _plain_total(chunk: list[Number]) -> Number | None:
+    """Add up a chunk in which nothing needs a second look; None if something does."""
+    total = sum(chunk)
+    if type(total) is float:
+        total = fsum(chunk)
+    elif type(total) is not int:
+        return None
+    # What is no plain number may say anything of itself, so the sum is asked as well.
+    return total if min(chunk) >= 0 and 0 <= total <= LARGEST else None
