@@ -15,6 +15,7 @@ from dtmetrics._record.calls import (
     around_function,
     around_generator,
 )
+from dtmetrics._record.compiled import timed_call
 from dtmetrics._record.measure import Call, Measure
 from dtmetrics._record.registry import Registry
 from dtmetrics._record.wrapper import (
@@ -64,13 +65,17 @@ class Decorator:
         return Decorated(target, call, self)
 
     def _around(self, target: Call, measure: Measure) -> Any:
-        if is_coroutine(target):
-            return around_coroutine(target, measure, self._registry)
-        if is_async_generator(target):
-            return around_async_generator(target, measure, self._registry, self._clock)
-        if is_generator(target):
-            return around_generator(target, measure, self._registry, self._clock)
-        return around_function(target, measure, self._registry)
+        registry = self._registry
+        awaited = is_coroutine(target)
+        if not awaited and is_async_generator(target):
+            return around_async_generator(target, measure, registry, self._clock)
+        if not awaited and is_generator(target):
+            return around_generator(target, measure, registry, self._clock)
+        plain_timer = getattr(measure, "plain", None)
+        if plain_timer is not None:
+            return timed_call(target, measure, plain_timer, registry, awaited=awaited)
+        around = around_coroutine if awaited else around_function
+        return around(target, measure, registry)
 
     def _decorate_methods(self, owner: type) -> None:
         for name, member in list(vars(owner).items()):

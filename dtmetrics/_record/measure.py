@@ -18,7 +18,8 @@ class Measure(Protocol):
     """What to do around one call.
 
     It may say as ``into`` where it records: a decorated class leaves those of its
-    methods alone that already record there.
+    methods alone that already record there. And as ``plain`` the summary that takes
+    how long a call took, if that is all it notes: see `compiled`.
     """
 
     def begin(self) -> Any:

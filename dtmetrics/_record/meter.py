@@ -150,9 +150,10 @@ class Meter:
         which function. *args* names arguments whose values become dimensions, or
         maps them to callables that make a value of theirs; *result* makes dimensions
         of what is returned. A failure, cancelling included, is recorded with its
-        ``error.type``, unless *errors* is false or its class is in *ignore*. A
-        *generator* is timed over its whole life, or by "active" only inside it.
-        The other arguments are those of ``counter()``.
+        ``error.type``, unless *errors* is false or its class is in *ignore*; a call
+        with wrong arguments never began, and is not recorded. A *generator* is timed
+        over its whole life, or by "active" only inside it. The other arguments are
+        those of ``counter()``.
 
         >>> from dtmetrics import timed
         >>> @timed

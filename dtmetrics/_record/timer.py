@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from time import perf_counter
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from dtmetrics._record.around import Ready, decorate
-from dtmetrics._record.called import Convert, fetches, name_of
+from dtmetrics._record.called import name_of
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.instruments import Summary
-from dtmetrics._record.measure import error_type
+from dtmetrics._record.timed import Timed, TimerOptions, checked, failure_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -22,19 +22,6 @@ __all__ = ["Block", "Timer", "TimerOptions"]
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-
-NO_DIMENSIONS = "args= or result= failed"
-
-
-class TimerOptions(NamedTuple):
-    """What a timer notes beside the duration: see ``timed()``."""
-
-    args: Mapping[str, Convert | None] = {}
-    result: Callable[[Any], Mapping[str, Any]] | None = None
-    errors: bool = True
-    ignore: tuple[type[BaseException], ...] = ()
-    generator: str = "total"
-    named: bool = False  # code.function.name says what was called
 
 
 class Timer:
@@ -58,7 +45,7 @@ class Timer:
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._summary = summary
-        self._options = _checked(options)
+        self._options = checked(options)
         self.clock = clock
         self._open: dict[FrameType, Block] = {}
 
@@ -91,11 +78,11 @@ class Timer:
         named = self._options.named or isinstance(func, type)
         active = self._options.generator == "active"
 
-        def measure_for(target: Callable[..., Any]) -> _Timed:
+        def measure_for(target: Callable[..., Any]) -> Timed:
             summary = self._summary
             if named:
                 summary = summary.bind(**{"code.function.name": name_of(target)})
-            return _Timed(summary, self._options, self.clock, target)
+            return Timed(summary, self._options, self.clock, target)
 
         return decorate(
             func,
@@ -184,7 +171,7 @@ class Block:
         dimensions = self._dimensions
         # A generator whose consumer has had enough is left by a GeneratorExit.
         if error is not None and not isinstance(error, GeneratorExit):
-            failure = _failure(self._timer._options, error)
+            failure = failure_of(self._timer._options, error)
             dimensions = {**failure, **(dimensions or {})}
         if dimensions:
             self._timer._summary.record(took, **dimensions)
@@ -197,78 +184,3 @@ class Block:
     def __aexit__(self, kind: object, error: Any, trace: object) -> Ready[None]:
         self.__exit__(kind, error, trace)
         return Ready(None)
-
-
-class _Timed:
-    """Time one decorated callable."""
-
-    def __init__(
-        self,
-        summary: Summary,
-        options: TimerOptions,
-        clock: Callable[[], float],
-        target: Callable[..., Any],
-    ) -> None:
-        self._summary = summary
-        self._options = options
-        self._record = summary.record
-        self.into = (summary._origin.family, summary._origin.dimensions, summary._own)
-        self._clock = self.begin = clock
-        self._fetches = fetches(options.args, target) if options.args else {}
-        self.end = (
-            self._end_noting
-            if self._fetches or options.result is not None
-            else self._end_plainly
-        )
-
-    def _end_plainly(self, start: float, result: Any, args: Any, kwargs: Any) -> None:
-        self._record(self._clock() - start)
-
-    def _end_noting(self, start: float, result: Any, args: Any, kwargs: Any) -> None:
-        took = self._clock() - start
-        dimensions = self._of_arguments(args, kwargs)
-        if self._options.result is not None:
-            given = self._attempt(_pairs, self._options.result, result)
-            dimensions.update(given or {})
-        self._record(took, **dimensions)
-
-    def fail(self, start: float, error: BaseException, args: Any, kwargs: Any) -> None:
-        took = self._clock() - start
-        failure = _failure(self._options, error)
-        self._record(took, **{**self._of_arguments(args, kwargs), **failure})
-
-    def _of_arguments(self, args: Any, kwargs: Any) -> dict[str, Any]:
-        # None, as optional arguments often are, is no dimension.
-        return {
-            dimension: value
-            for dimension, fetch in self._fetches.items()
-            if (value := self._attempt(fetch, args, kwargs)) is not None
-        }
-
-    def _attempt(self, call: Callable[..., Any], *args: Any) -> Any:
-        refuse = self._summary._origin.family.refuse
-        return attempt(
-            call, *args, default=None, on_error=lambda _: refuse(NO_DIMENSIONS)
-        )
-
-
-def _checked(options: TimerOptions) -> TimerOptions:
-    ignore: Any = options.ignore
-    if not isinstance(ignore, type):
-        ignore = tuple(ignore)
-    isinstance(None, ignore)  # raises TypeError now, and not when a call has failed
-    if options.generator not in ("total", "active"):
-        raise ValueError(f'generator is "total" or "active", not {options.generator!r}')
-    return options._replace(ignore=ignore)
-
-
-def _failure(options: TimerOptions, error: BaseException) -> dict[str, str]:
-    if not options.errors or isinstance(error, options.ignore):
-        return {}
-    return {"error.type": error_type(error)}
-
-
-def _pairs(
-    result_of: Callable[[Any], Mapping[str, Any]], result: Any
-) -> dict[str, Any]:
-    return {str(key): value for key, value in dict(result_of(result)).items()}

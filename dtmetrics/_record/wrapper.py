@@ -116,7 +116,8 @@ def plain(target: Any) -> Any:
     own = vars(call).copy()
     functools.update_wrapper(call, wrapped)
     vars(call).update(own)
-    # For those who ask; the interpreter does not, since it only takes *args.
+    # For those who ask. The interpreter does not if it takes *args, and finds what is
+    # there already if it takes what the function takes.
     call.__defaults__, call.__kwdefaults__ = (
         wrapped.__defaults__,
         wrapped.__kwdefaults__,
