@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -11,8 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dtmetrics._record.timer import Block, Timer
 from tests.recorder import Recorder
 from tests.timing import Timing
+
+
+def nothing_open(kept: Timer) -> bool:
+    """Say whether *kept* remembers no block, and no frame."""
+    return not kept._alone and not kept._by_frame
 
 
 def test_block(timing: Timing) -> None:
@@ -42,6 +49,7 @@ def test_block_cancels(timing: Timing) -> None:
         t.cancel()
     with contextlib.suppress(KeyError), timing.timer() as failed:
         failed.cancel()
+        failed.set(too="late")
         raise KeyError
     assert t.elapsed == 1
     assert timing.took() == {}
@@ -205,6 +213,54 @@ def test_kept_timer_in_threads() -> None:
     assert counts == {frozenset({("number", str(n))}): 50 for n in range(4)}
 
 
+@pytest.mark.parametrize("threads", [2, 8])
+def test_kept_timer_while_threads_change(threads: int) -> None:
+    """However short the blocks of threads are, each ends its own, and none is kept."""
+    recorder = Recorder()
+    kept = recorder.meter.timed("t")
+
+    def work(number: int) -> None:
+        for _ in range(300):
+            with kept as t:
+                t.set(number=number)
+            with kept as t, kept as u:
+                t.set(number=number)
+                u.set(number=number)
+
+    workers = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    finally:
+        sys.setswitchinterval(before)
+    counts = {dims: payload[3] for (_, dims), payload in recorder.payloads().items()}  # type: ignore[misc]
+    assert counts == {frozenset({("number", str(n))}): 900 for n in range(threads)}
+    assert nothing_open(kept)
+
+
+def test_two_threads_at_the_same_time(timing: Timing) -> None:
+    """If another thread enters between two steps of this one, both have their blocks."""
+    kept = timing.timer()
+    rivals = contextlib.ExitStack()
+
+    class Contended(list[Block]):
+        def append(self, block: Block) -> None:
+            super().append(block)
+            if len(self) == 1:
+                super().insert(0, rivals.enter_context(timing.timer("rival")()))
+
+    kept._alone = Contended()
+    with kept as t:
+        t.set(number=1)
+        timing.pass_(1)
+    assert timing.took() == {"number=1": [1, 1, 1]}
+    assert len(kept._alone) == 1
+
+
 def test_kept_timer_on_an_exit_stack(timing: Timing) -> None:
     """What enters for others leaves in another frame: the youngest block ends."""
     kept = timing.timer()
@@ -214,6 +270,18 @@ def test_kept_timer_on_an_exit_stack(timing: Timing) -> None:
         stack.enter_context(kept())
         timing.pass_(1)
     assert timing.took() == {"": [2, 1, 2]}
+
+
+def test_kept_timer_twice_on_an_exit_stack(timing: Timing) -> None:
+    """Of two that are left in a foreign frame each ends once, so count and sum are right."""
+    kept = timing.timer()
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(kept)
+            timing.pass_(1)
+    [payload] = timing.recorder.payloads().values()
+    assert (payload.count, payload.sum) == (3, 6)  # type: ignore[union-attr]
+    assert nothing_open(kept)
 
 
 def test_left_more_often_than_entered(timing: Timing) -> None:
