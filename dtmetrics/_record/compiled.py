@@ -22,7 +22,7 @@ from keyword import iskeyword
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
-from dtmetrics._record.instruments import Summary
+from dtmetrics._record.handle import Instrument
 from dtmetrics._record.measure import Call, Measure
 from dtmetrics._record.registry import Registry
 
@@ -31,9 +31,9 @@ __all__ = ["timed_call"]
 # Its own names begin with an underscore, as those of few parameters do. The series is
 # looked up when the call has ended: by then another one may be the right one.
 _TEMPLATE = """\
-def _make(_func, _registry, _clock, _summary, _fail):
+def _make(_func, _registry, _admits, _clock, _summary, _fail):
     {async_}def call({parameters}):
-        if not _registry.recording:
+        if _summary._series.buffer is None and not (_registry.recording and _admits()):
             return {await_}_func({arguments})
         _start = _clock()
         try:
@@ -69,13 +69,19 @@ _ANY = _Shape("*args, **kwargs", "*args, **kwargs")
 
 
 def timed_call(
-    func: Call, measure: Measure, summary: Summary, registry: Registry, *, awaited: bool
+    func: Call,
+    measure: Measure,
+    summary: Instrument,
+    registry: Registry,
+    *,
+    awaited: bool,
 ) -> Call:
     """Return a call of *func* that records into *summary* how long it took."""
     is_function = type(func) is FunctionType
     shape = _shape_of(func.__code__) if is_function else _ANY
     make = _compiled(shape, awaited)
-    call: Any = make(func, registry, measure.begin, summary, measure.fail)
+    admits = summary._origin.admits
+    call: Any = make(func, registry, admits, measure.begin, summary, measure.fail)
     if shape is not _ANY:
         call.__defaults__ = func.__defaults__
         call.__kwdefaults__ = func.__kwdefaults__

@@ -7,10 +7,9 @@ on CPython 3.11, and in a free-threaded build half of what an append costs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import count
 from math import fsum
-from threading import Lock
 from typing import Any
 
 from dtmetrics._record.guard import attempt
@@ -30,18 +29,8 @@ class CounterSeries(Series):
 
     __slots__ = ("_taken", "ones")
 
-    def __init__(
-        self,
-        key: str,
-        head: str,
-        lock: Lock,
-        refuse: Callable[[str], None],
-        limit: int,
-    ) -> None:
-        super().__init__(key, head, lock, refuse, limit)
-        self._begin()
-
     def _begin(self) -> None:
+        """Hold nothing."""
         self.values = None
         #: ``next()`` of it adds one.
         self.ones = count()
@@ -50,11 +39,6 @@ class CounterSeries(Series):
     def wire(self) -> None:
         """Let handles count without asking."""
         self.buffer = self.ones
-
-    def reset(self, lock: Lock) -> None:
-        """Forget all that was added: in a forked child it is the parent's."""
-        super().reset(lock)
-        self._begin()
 
     @staticmethod
     def drain_each(cells: Iterable[Any], drained: list[Payload | None]) -> None:

@@ -44,9 +44,15 @@ class Series(Identity):
         self.lock = lock
         self.refuse = refuse
         self.limit = limit
-        self.values: Any = []
         self.buffer: Any = None
         self.alive = True
+        self._begin()
+
+    def _begin(self) -> None:
+        """Hold nothing."""
+        # A new list: a record or a fold that a forking signal handler interrupted
+        # ends in the old one.
+        self.values: Any = []
 
     def wire(self) -> None:
         """Let handles record without asking."""
@@ -65,9 +71,7 @@ class Series(Identity):
         """Forget all values: in a forked child they are the parent's."""
         self.lock = lock
         self.buffer = None
-        # A new list: a record or a fold that a forking signal handler interrupted
-        # ends in the old one.
-        self.values = []
+        self._begin()
 
     def fold_if_free(self) -> None:
         """Fold, unless somebody is at it: then that fold or the next takes these."""
