@@ -54,8 +54,10 @@ def codes_of(where: str) -> set[CodeType]:
     codes: set[CodeType] = set()
     for member in members:
         function = getattr(member, "fget", getattr(member, "__func__", member))
-        if callable(function) and hasattr(inspect.unwrap(function), "__code__"):
-            add_codes(inspect.unwrap(function).__code__, codes)
+        if callable(function):
+            code = getattr(inspect.unwrap(function), "__code__", None)
+            if isinstance(code, CodeType):
+                add_codes(code, codes)
     return {code for code in codes if code.co_filename.startswith(where)}
 
 
