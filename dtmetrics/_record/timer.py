@@ -214,13 +214,14 @@ class Block:
         return Ready(None)
 
     def _record(self, took: float, error: BaseException | None) -> None:
-        if self._noted is _CANCELLED:
+        summary = self._timer._summary
+        if self._noted is _CANCELLED or not summary._origin.registry.recording:
             return
         dimensions = self._noted or {}
         # A generator whose consumer has had enough is left by a GeneratorExit.
         if error is not None and not isinstance(error, GeneratorExit):
             dimensions = {**failure_of(self._timer._options, error), **dimensions}
-        self._timer._summary.record(took, **dimensions)
+        summary.record(took, **dimensions)
 
 
 _CANCELLED: dict[str, Any] = {}  # what is noted of a block that is
