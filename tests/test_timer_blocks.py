@@ -33,6 +33,18 @@ def test_block(timing: Timing) -> None:
     assert timing.took() == {"": [1, 3, 3]}
 
 
+def test_blocks_are_folded(timing: Timing) -> None:
+    """However many blocks and calls there are, what is kept of them is bounded."""
+    kept = timing.timer()
+    call = kept(timing.pass_)
+    for _ in range(2000):
+        with kept:
+            call(1)
+    series = kept._summary._series
+    assert len(series.values) <= series.limit
+    assert timing.took() == {"": [4000, 1, 1]}
+
+
 def test_block_sets_dimensions(timing: Timing) -> None:
     """What is decided inside becomes dimensions; the last word counts."""
     with timing.timer() as t:
