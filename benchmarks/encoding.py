@@ -6,7 +6,15 @@ import tracemalloc
 from collections.abc import Callable
 from time import process_time
 
-from benchmarks.many import COUNTERS, SUMMARIES, Makers, Many, Pairs, pairs
+from benchmarks.many import (
+    COUNTERS,
+    COUNTERS_OF_THREE,
+    SUMMARIES,
+    Makers,
+    Many,
+    Pairs,
+    pairs,
+)
 from benchmarks.measure import Size, quiet
 from benchmarks.part import Result
 from benchmarks.peers import OURS
@@ -32,6 +40,9 @@ def measure(size: Size) -> Result:
     # Counters are promised, so they get one turn more.
     rows = {
         "counters": _encoded(COUNTERS, size.series, size.turns, left_out),
+        "counters, by three": _encoded(
+            COUNTERS_OF_THREE, size.series, size.turns - 1, left_out
+        ),
         "summaries": _encoded(summaries, size.series, size.turns - 1, left_out),
     }
     peaks = {

@@ -16,6 +16,7 @@ from dtmetrics._deliver.exporter import Body, ExportResult, Outcome
 __all__ = [
     "BOUND",
     "COUNTERS",
+    "COUNTERS_OF_THREE",
     "SUMMARIES",
     "Counting",
     "Makers",
@@ -90,11 +91,11 @@ def _ours(touch: Callable[[], object]) -> Many:
     return Many(touch, encode)
 
 
-def _our_counters(given: Pairs) -> Many:
+def _our_counters(amount: int, given: Pairs) -> Many:
     from dtmetrics import counter
 
     inc = counter("requests").inc
-    return _ours(lambda: [inc(3, method=a, status=b) for a, b in given])
+    return _ours(lambda: [inc(amount, method=a, status=b) for a, b in given])
 
 
 def _our_bound_counters(given: Pairs) -> Many:
@@ -106,7 +107,7 @@ def _our_bound_counters(given: Pairs) -> Many:
     def touch() -> None:
         for n, (a, b) in enumerate(given):
             kept[n] = kept[n] or requests.bind(method=a, status=b)
-            kept[n].inc(3)
+            kept[n].inc()
 
     return _ours(touch)
 
@@ -169,12 +170,21 @@ def _metric_utils(kind: str, values: tuple[float, ...], given: Pairs) -> Many:
 
 Makers = dict[str, Callable[[Pairs], Many]]
 
-COUNTERS: Makers = {
-    OURS: _our_counters,
-    "prometheus_client": partial(_prometheus, "Counter", "inc", 3),
-    "opentelemetry-sdk": partial(_opentelemetry, "counter", "add", 3),
-    "dynatrace-metric-utils": partial(_metric_utils, "int_counter_delta", (3,)),
-}
+
+def _counters(amount: int) -> Makers:
+    return {
+        OURS: partial(_our_counters, amount),
+        "prometheus_client": partial(_prometheus, "Counter", "inc", amount),
+        "opentelemetry-sdk": partial(_opentelemetry, "counter", "add", amount),
+        "dynatrace-metric-utils": partial(
+            _metric_utils, "int_counter_delta", (amount,)
+        ),
+    }
+
+
+COUNTERS = _counters(1)
+#: Ours keeps ones in another way than other amounts.
+COUNTERS_OF_THREE = _counters(3)
 #: In prometheus_client a bound handle is the series itself.
 BOUND: Makers = {
     OURS: _our_bound_counters,

@@ -6,7 +6,14 @@ import gc
 import sys
 import tracemalloc
 
-from benchmarks.many import BOUND, COUNTERS, SUMMARIES, Makers, pairs
+from benchmarks.many import (
+    BOUND,
+    COUNTERS,
+    COUNTERS_OF_THREE,
+    SUMMARIES,
+    Makers,
+    pairs,
+)
 from benchmarks.measure import Size
 from benchmarks.part import Result, child
 from benchmarks.table import Table
@@ -20,6 +27,7 @@ NOTE = (
 _AFTER = ", after a flush"
 _KINDS: dict[str, Makers] = {
     "counter, dimensions in the call": COUNTERS,
+    "counter, threes in the call": COUNTERS_OF_THREE,
     "counter, handles kept": BOUND,
     "summary, dimensions in the call": SUMMARIES,
 }

@@ -59,7 +59,10 @@ class CounterSeries(Series):
         if not values:
             return self._with_ones(0)
         length = len(values)
-        total = _plain_total(values[:length])
+        # Alone, as it often is, a value is its own sum: 0.2 us less.
+        total = values[0]
+        if length > 1 or type(total) is not int or not 0 <= total <= LARGEST:
+            total = _plain_total(values[:length])
         if total is None:
             return self.drain_judged()
         del values[:length]
