@@ -42,12 +42,14 @@ class Counter(Instrument):
     def inc(self, amount: int | float = 1, /, **dimensions: Any) -> None:
         """Add *amount*, which is not negative."""
         series = self._series
-        if series.buffer is None or dimensions:
+        ones = series.buffer
+        if ones is None or dimensions:
             series = self._find(dimensions)
             if series is None:
                 return
+            ones = series.ones
         if amount is _ONE:
-            next(series.ones)
+            next(ones)
             return
         values = series.values
         if values is None:
