@@ -66,7 +66,6 @@ class Registry:
         self.observers: list[Observer] = []
         self._families: dict[str, Family] = {}
         self._faults: dict[str, DefinitionError] = {}
-        self._levels: dict[str, int] = {}
         self.refusals = Refusals()
         self._wake: Callable[[], bool] = bool
         self._overflow: Dimensions = OVERFLOW
@@ -76,6 +75,8 @@ class Registry:
         """Make what a fork must not share with its parent."""
         self.epoch = object()
         self._awake = False
+        # In a free-threaded build another thread may have held the old one's lock.
+        self._levels: dict[str, int] = {}
         self._key = Remembered(clean_key)
         self._dimension_key = Remembered(clean_dimension_key)
         self.refusals.clear()
