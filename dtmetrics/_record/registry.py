@@ -303,8 +303,8 @@ class Registry:
                 head = overflow
             found = family.series.get(head)
             if found is None:
-                # One step: a signal handler may have made it in the meantime.
                 made = self._new(family, key, head)
+                # One step: a signal handler may have made it in the meantime.
                 found = family.series.setdefault(head, made)
                 self.series_count += found is made
             return found
