@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._record.handle import _NOWHERE, Instrument
+from dtmetrics._record.handle import _NOWHERE, Instrument, Origin
 from tests.recorder import Recorder, dimensions_of
 from tests.values import Array, Lies, Raises
 
@@ -272,3 +272,15 @@ def test_slots(instrument: Instrument) -> None:
     """A handle is small."""
     assert not hasattr(instrument, "__dict__")
     assert sys.getsizeof(instrument) < 120
+
+
+def test_set_aside_in_the_middle(
+    recorder: Recorder, instrument: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another thread sets aside in the middle of a record is not recorded."""
+    answers = iter([True, False, False])
+    monkeypatch.setattr(Origin, "admits", lambda origin: next(answers))
+    verb_of(instrument)(1, a=1)
+    assert list(answers) == []
+    assert recorder.points() == []
+    assert _NOWHERE.values == []

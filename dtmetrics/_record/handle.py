@@ -119,6 +119,8 @@ class Instrument:
             return None
         if dimensions or registry.contextual:
             series = self._look_up(dimensions)
+            if series is _NOWHERE:  # set aside in the meantime
+                return None
         else:
             series = self._series
             if not series.alive:
