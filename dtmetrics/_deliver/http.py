@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import zlib
 from collections.abc import Callable
+from functools import cache
 from time import monotonic, time
 
 import httpx
@@ -24,7 +25,7 @@ _REMOTE_SECONDS = 3.0, 10.0
 
 # That these happened proves that nothing was taken; of any other failure it is
 # unknown: the connection may have broken on the way back. The last two come from
-# before sending: no certificates to load, a host name that cannot be one.
+# before sending: no socket left, a host name that cannot be one.
 _NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -60,6 +61,8 @@ class HttpExporter:
         self._connect_seconds, self._seconds = (
             _LOCAL_SECONDS if local else _REMOTE_SECONDS
         )
+        # Not with the first request: see preload().
+        self._tls = _tls(self._url.scheme == "https")
         self._make_transport = transport or self._new_transport
         self._transport: httpx.BaseTransport | None = None
 
@@ -139,11 +142,8 @@ class HttpExporter:
         return headers
 
     def _new_transport(self) -> httpx.BaseTransport:
-        # An SSL context costs 33 to 49 ms; plain http, which is never redirected
-        # here, has no use for one.
-        secure = self._url.scheme == "https"
         return httpx.HTTPTransport(
-            verify=ssl.create_default_context() if secure else False,
+            verify=self._tls,
             trust_env=False,
             # A connection that idled longer may be closed by the other side just
             # as we send; each flush starts on a new one.
@@ -156,13 +156,25 @@ def preload() -> None:
 
     httpx imports its transport's modules at the first request. If a process forks
     while the flusher does that, the child inherits a locked import lock and hangs
-    for ever (42 of 4,800 forks; none of 4,000 with everything imported before).
+    for ever (42 of 4,800 forks; none of 4,000 with everything imported before). The
+    same goes for OpenSSL, whose own locks are held while a context is made (1 of
+    1,500 forks; none of 1,200 with a context that was there before).
     """
     import encodings.idna  # noqa: F401, PLC0415
     import stringprep  # noqa: F401, PLC0415
 
-    transport = httpx.HTTPTransport(verify=False, trust_env=False)
-    transport.close()
+    httpx.HTTPTransport(verify=_tls(False), trust_env=False).close()
+
+
+@cache
+def _tls(secure: bool) -> ssl.SSLContext:
+    # Asked for certificates, it costs 33 to 49 ms; plain http, which is never
+    # redirected here, has no use for them.
+    return (
+        ssl.create_default_context()
+        if secure
+        else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    )
 
 
 def _read(response: httpx.Response, deadline: float) -> tuple[bytes, bool]:
