@@ -89,7 +89,7 @@ def _accounts_add_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             queue = [*outbox._waiting, outbox._leaving]
         done = account.accepted + account.rejected + sum(account.dropped.values())
         assert account.collected == done + account.waiting
-        assert account.waiting == sum(body.points for body in queue if body)
+        assert account.waiting == sum(entry.body.points for entry in queue if entry)
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,10 @@ from tests.recorder import MOMENT
 ANSWERED = ExportResult(Outcome.ANSWERED)
 KEEP = ExportResult(Outcome.KEEP, reason="status 503")
 UNKNOWN = ExportResult(Outcome.UNKNOWN, reason="ReadTimeout")
-DROP = ExportResult(Outcome.DROP, reason="status 413")
+DROP = ExportResult(Outcome.DROP, reason="status 406")
+MISCONFIGURED = ExportResult(Outcome.MISCONFIGURED, reason="status 401")
+TOO_LARGE = ExportResult(Outcome.TOO_LARGE, reason="status 413")
+UNREAD = ExportResult(Outcome.UNREAD, reason="status 400")
 
 Step = ExportResult | BaseException | Callable[[], Any]
 
@@ -153,9 +156,14 @@ class Rig:
 class Sending:
     """A sender, its outbox and a scripted exporter, at a time that stands still."""
 
-    def __init__(self, *steps: Step, chance: Callable[[], float] = lambda: 0.5) -> None:
+    def __init__(
+        self,
+        *steps: Step,
+        chance: Callable[[], float] = lambda: 0.5,
+        resend: bool = True,
+    ) -> None:
         self.exporter = Script(*steps)
-        self.outbox = Outbox()
+        self.outbox = Outbox(resend=resend)
         self.now = 0.0
         self.now_ms = MOMENT
         self.registry = Registry()

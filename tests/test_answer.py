@@ -69,8 +69,8 @@ def test_uncounted() -> None:
 def test_no_line_was_judged() -> None:
     """An answer without a line that was taken or refused has not taken any."""
     nothing = verdict(0) | {"linesOk": 0}  # of a request that exceeds a limit
-    assert judged(400, nothing).outcome is Outcome.DROP
-    assert judged(200, nothing).outcome is Outcome.KEEP
+    assert judged(400, nothing).outcome is Outcome.UNREAD
+    assert judged(200, nothing).outcome is Outcome.MISCONFIGURED
     assert judged(202, nothing).outcome is Outcome.ANSWERED
 
 
@@ -110,10 +110,13 @@ def test_log_injection() -> None:
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
-        *((s, Outcome.KEEP) for s in (200, 204, 301, 302, 304, 307, 308)),
-        *((s, Outcome.KEEP) for s in (401, 403, 404, 405, 407, 408, 425, 429, 503)),
-        *((s, Outcome.UNKNOWN) for s in (500, 502, 504)),
-        *((s, Outcome.DROP) for s in (400, 406, 411, 413, 414, 418, 431, 501, 505)),
+        *((s, Outcome.MISCONFIGURED) for s in (200, 204, 301, 302, 304, 307, 308)),
+        *((s, Outcome.MISCONFIGURED) for s in (401, 403, 404, 405, 407)),
+        *((s, Outcome.KEEP) for s in (408, 425, 429, 503)),
+        *((s, Outcome.UNKNOWN) for s in (500, 501, 502, 504, 505, 599)),
+        *((s, Outcome.DROP) for s in (402, 406, 411, 414, 418, 431)),
+        (400, Outcome.UNREAD),
+        (413, Outcome.TOO_LARGE),
     ],
 )
 @pytest.mark.parametrize("content", [b"", b"<html>sorry</html>", {"error": {}}])

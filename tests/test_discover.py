@@ -23,13 +23,15 @@ BODY = Body(b"a count,delta=1", (), MOMENT)
 class Place:
     """An exporter that notes what it is asked."""
 
-    def __init__(self, name: str, asked: list[str]) -> None:
+    def __init__(self, name: str, asked: list[str], refused: str = "") -> None:
         self.name = name
         self.asked = asked
+        self.refused = refused
 
     def export(self, body: Body, timeout: float) -> ExportResult:
         self.asked.append(self.name)
-        return ExportResult(Outcome.ANSWERED)
+        known = not self.refused or self.refused not in self.name
+        return ExportResult(Outcome.ANSWERED if known else Outcome.MISCONFIGURED)
 
     def close(self) -> None:
         self.asked.append(f"close {self.name}")
@@ -46,6 +48,7 @@ class Platform:
         self.path.parent.mkdir()
         self.now = 0.0
         self.asked: list[str] = []
+        self.refused = ""  # a token that is no longer known
         self.moves = 0
 
     def says(self, url: str, token: str | None = "abc", *, more: str = "") -> None:
@@ -60,7 +63,8 @@ class Platform:
 
         def make(endpoint: Secret, token: Secret) -> Any:
             config = Config().at(endpoint, token)
-            return Place(f"{config.endpoint} {config.token.reveal()}", self.asked)
+            name = f"{config.endpoint} {config.token.reveal()}"
+            return Place(name, self.asked, self.refused)
 
         def move() -> None:
             self.moves += 1
@@ -119,6 +123,21 @@ def test_file_changes(platform: Platform) -> None:
     platform.says(TWO)
     assert [platform.after(s, exporter) for s in (60, 1)][-1] == AT_TWO
     assert platform.moves == 2
+
+
+def test_token_is_refused(platform: Platform) -> None:
+    """A token that is refused lets it look at once, and try the new one soon."""
+    platform.refused = "abc"
+    platform.says(ONE)
+    exporter = platform.follow()
+    refused = exporter.export(BODY, 1.0)
+    assert (refused.outcome, refused.retry_after) == (Outcome.MISCONFIGURED, None)
+    platform.says(ONE, "rotated")
+    for _ in range(2):  # half written, perhaps; and the same again
+        refused = exporter.export(BODY, 1.0)
+        assert (refused.outcome, refused.retry_after) == (Outcome.KEEP, 1.0)
+    assert exporter.export(BODY, 1.0).outcome is Outcome.ANSWERED
+    assert platform.moves == 1
 
 
 def test_file_that_is_being_written(platform: Platform) -> None:

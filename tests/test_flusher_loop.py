@@ -58,14 +58,18 @@ def test_rests_as_long_as_asked() -> None:
 
 
 def test_collects_while_the_endpoint_rests() -> None:
-    """A long pause that was asked for stops sending, not collecting."""
+    """A long pause that was asked for stops sending, not collecting.
+
+    What has waited goes out after it, ten bodies a second.
+    """
     asked = ExportResult(Outcome.KEEP, reason="status 429", retry_after=300.0)
-    plan = (lambda: rig.inc(),) * 7
+    plan = (lambda: rig.inc(),) * 6 + (nothing,) * 6
     rig = Rig(asked, plan=plan, interval=60.0)
-    assert rig.run() == [30.0, 60.0, 60.0, 60.0, 60.0, 60.0, 30.0, 30.0]
+    waits = rig.run()
+    assert waits[:7] == [30.0, 60.0, 60.0, 60.0, 60.0, 60.0, 30.0]
+    assert waits[7:12] == [0.1] * 5
     assert len(rig.exporter.bodies) == 1 + 6
-    moments = [body.created_ms for body in rig.exporter.bodies]
-    assert moments == sorted(moments)
+    assert rig.flusher.account() == (6, 6, 0, {}, 0)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), SystemExit(3), KeyboardInterrupt()])

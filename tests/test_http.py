@@ -104,7 +104,7 @@ def test_no_redirect(status: int) -> None:
     with Endpoint() as other:
         result, _ = post(answer(status, headers=[f"Location: {other.url}"]))
         assert other.connections == 0
-    assert result.outcome is Outcome.KEEP
+    assert result.outcome is Outcome.MISCONFIGURED
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
@@ -195,7 +195,9 @@ def test_response_bomb(status: int) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     result, _ = post(bomb(status))
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert result.outcome is (Outcome.ANSWERED if status == 202 else Outcome.KEEP)
+    assert result.outcome is (
+        Outcome.ANSWERED if status == 202 else Outcome.MISCONFIGURED
+    )
     assert (after - before) * (1 if sys.platform == "darwin" else 1024) < 20 << 20
 
 
@@ -216,7 +218,7 @@ def test_reads_64_kib() -> None:
         return httpx.Response(200, stream=Endless())
 
     result = fake(respond).export(a_body(), 5.0)
-    assert result.outcome is Outcome.KEEP
+    assert result.outcome is Outcome.MISCONFIGURED
     assert sum(parts) <= 72 * 1024
     assert parts[-1] == 0
 
@@ -224,7 +226,7 @@ def test_reads_64_kib() -> None:
 def test_large_portal_page() -> None:
     """A long page of somebody else is no answer, and the body waits."""
     result, _ = post(answer(200, b"<html>" + b"x" * 100_000))
-    assert result.outcome is Outcome.KEEP
+    assert result.outcome is Outcome.MISCONFIGURED
 
 
 def fake(

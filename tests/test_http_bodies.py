@@ -51,9 +51,9 @@ def test_no_gzip(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
-        (200, Outcome.KEEP),
+        (200, Outcome.MISCONFIGURED),
         (202, Outcome.ANSWERED),
-        (400, Outcome.DROP),
+        (400, Outcome.UNREAD),
         (502, Outcome.UNKNOWN),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import strategies as st
@@ -21,6 +22,10 @@ MINUTE = 60_000
 def bodies(count: int) -> list[Body]:
     """Return so many bodies of one point and 20 bytes each."""
     return [a_body(f"order.{n:02} count,delta") for n in range(count)]
+
+
+#: What one of them takes.
+SIZE = bodies(1)[0].size
 
 
 def holds(outbox: Outbox) -> None:
@@ -104,7 +109,7 @@ def test_dropped_as_a_whole() -> None:
 
 def test_full() -> None:
     """When it is full the oldest give way, counted."""
-    outbox = Outbox(max_bytes=3 * 20)
+    outbox = Outbox(max_bytes=3 * SIZE)
     made = bodies(5)
     for body in made:
         outbox.put(body)
@@ -114,7 +119,7 @@ def test_full() -> None:
 
 def test_full_while_sending() -> None:
     """What is being sent does not give way: it is answered for, not guessed at."""
-    outbox = Outbox(max_bytes=3 * 20)
+    outbox = Outbox(max_bytes=3 * SIZE)
     made = bodies(5)
     for body in made[:3]:
         outbox.put(body)
@@ -129,7 +134,7 @@ def test_full_while_sending() -> None:
 
 def test_full_and_kept() -> None:
     """What came back unsent is the oldest again, and the first to give way."""
-    outbox = Outbox(max_bytes=25)
+    outbox = Outbox(max_bytes=SIZE + 5)
     made = bodies(2)
     outbox.put(made[0])
     assert outbox.next(MOMENT) is made[0]
@@ -198,27 +203,38 @@ def test_lock() -> None:
     assert not asked.is_alive()
 
 
+@dataclass(eq=False)
+class Known:
+    """What the model knows of one body."""
+
+    body: Body
+    doubtful: bool = False
+
+
 class Accounts(RuleBasedStateMachine):
     """Any sequence of what can happen to an outbox, beside a plain model of it."""
 
-    LIMIT = 300
+    LIMIT = 400
 
     def __init__(self) -> None:
         super().__init__()
         self.outbox = Outbox(max_bytes=self.LIMIT, max_age=60)
         self.now = MOMENT
-        self.model: list[Body] = []
-        self.leaving: Body | None = None
-        self.collected = self.accepted = self.rejected = 0
+        self.model: list[Known] = []
+        self.leaving: Known | None = None
+        self.collected = self.accepted = self.rejected = self.dropped = 0
 
-    @rule(lines=st.integers(0, 8))
-    def put(self, lines: int) -> None:
-        """Something is collected; a body of metadata has no points."""
+    @rule(lines=st.integers(0, 8), adopted=st.none() | st.booleans())
+    def put(self, lines: int, adopted: bool | None) -> None:
+        """Something is collected, or taken over; a body of metadata has no points."""
         made = [f"k{n} count,delta" for n in range(lines)]
         body = a_body(*made, created_ms=self.now) if lines else Body(b"#", (), self.now)
-        self.outbox.put(body)
+        if adopted is None:
+            self.outbox.put(body)
+        else:
+            self.outbox.adopt(body, doubtful=adopted)
         self.collected += lines
-        self.model.append(body)
+        self.model.append(Known(body, bool(adopted)))
         self._full()
 
     @rule(seconds=st.integers(0, 40))
@@ -228,37 +244,96 @@ class Accounts(RuleBasedStateMachine):
 
     @rule()
     def next(self) -> None:
-        """Somebody sends: the oldest that is not too old."""
+        """Somebody sends: the first that is not too old."""
         queue = ([self.leaving] if self.leaving else []) + self.model
-        fresh = [b for b in queue if self.now - b.created_ms <= 60_000]
+        fresh = [k for k in queue if self.now - k.body.created_ms <= 60_000]
+        before = queue[: queue.index(fresh[0])] if fresh else queue
+        self.dropped += sum(known.body.points for known in before)
         body = self.outbox.next(self.now)
-        assert body is (fresh[0] if fresh else None)
-        self.leaving, self.model = body, fresh[1:]
+        assert body is (fresh[0].body if fresh else None)
+        self.leaving = fresh[0] if fresh else None
+        self.model = queue[len(before) + 1 :]
 
     @precondition(lambda self: self.leaving is not None)
     @rule(outcome=st.sampled_from(Outcome), rejected=st.integers(-1, 10))
     def settle(self, outcome: Outcome, rejected: int) -> None:
         """Enter an answer."""
-        body = self.leaving
-        assert body is not None
+        known = self.leaving
+        assert known is not None
         self.leaving = None
-        if self.outbox.settle(body, ExportResult(outcome, rejected)):
-            assert outcome is not Outcome.KEEP
-            if outcome is Outcome.ANSWERED:
-                counted = min(max(rejected, 0), body.points)
-                self.rejected += counted
-                self.accepted += body.points - counted
-        else:
-            assert outcome in (Outcome.KEEP, Outcome.UNKNOWN)
-            self.model.insert(0, body)
+        body = known.body
+        settled = self.outbox.settle(body, ExportResult(outcome, rejected))
+        if outcome is Outcome.ANSWERED:
+            lines = min(max(rejected, 0), len(body.identities))
+            counted = sum(body.weights[:lines]) if body.weights else lines
+            self.rejected += counted
+            self.accepted += body.points - counted
+        elif outcome in (Outcome.TOO_LARGE, Outcome.UNREAD) and b"\n" in body.text:
+            self._halved(body)
+        elif outcome in (Outcome.KEEP, Outcome.MISCONFIGURED) or (
+            outcome is Outcome.UNKNOWN and not known.doubtful
+        ):
+            assert not settled
+            known.doubtful |= outcome is Outcome.UNKNOWN
+            self.model.insert(0, known)
             self._full()
+            return
+        else:
+            self.dropped += body.points
+        assert settled
+
+    @rule()
+    def stow(self) -> None:
+        """Nothing changes but the room that it takes."""
+        texts = [body.text for body in self.outbox.bodies()]
+        self.outbox.stow()
+        assert [body.text for body in self.outbox.bodies()] == texts
+
+    @rule(cuts=st.integers(1, 3))
+    def newest_first(self, cuts: int) -> None:
+        """Put the last cuts before the others, each in its order."""
+        self.outbox.newest_first(cuts)
+        newest = sorted({known.body.created_ms for known in self.model})[-cuts:]
+        self.model.sort(key=lambda known: known.body.created_ms not in newest)
+
+    @rule(data=st.data())
+    def replace(self, data: st.DataObject) -> None:
+        """Untried bodies are put together; with one that is gone nothing happens."""
+        old = self.outbox.untried()
+        chosen = [body for body in old if data.draw(st.booleans())]
+        if not chosen:
+            return
+        points = sum(body.points for body in chosen)
+        new = Body(b"x", (), chosen[-1].created_ms)
+        if points:
+            new = a_body("x count,delta", created_ms=chosen[-1].created_ms)
+            new = Body(new.text, new.identities, new.created_ms, (points,))
+        self.outbox.replace([*chosen, a_body()], [new])
+        assert self.outbox.untried() == old
+        self.outbox.replace(chosen, [new])
+        place = next(n for n, k in enumerate(self.model) if k.body in chosen)
+        self.model = [k for k in self.model if k.body not in chosen]
+        self.model.insert(place, Known(new))
+        self._full()
+
+    def _halved(self, body: Body) -> None:
+        first, second = body.halves()
+        assert first.text + b"\n" + second.text == body.text
+        assert (*first.identities, *second.identities) == body.identities
+        self.model[:0] = [Known(first), Known(second)]
+        self._full()
+        for known, half in zip(self.model, self.outbox.bodies(), strict=True):
+            assert known.body.text == half.text
+            known.body = half
 
     def _full(self) -> None:
-        def size() -> int:
-            return sum(len(b.text) for b in (*self.model, self.leaving) if b)
+        while self._size() > self.LIMIT and len(self.model) > 1:
+            oldest = min(self.model, key=lambda known: known.body.created_ms)
+            self.model.remove(oldest)
+            self.dropped += oldest.body.points
 
-        while size() > self.LIMIT and len(self.model) > 1:
-            self.model.pop(0)
+    def _size(self) -> int:
+        return sum(known.body.size for known in (*self.model, self.leaving) if known)
 
     @invariant()
     def adds_up(self) -> None:
@@ -267,16 +342,19 @@ class Accounts(RuleBasedStateMachine):
         account = self.outbox.account()
         waiting = [*self.model, self.leaving] if self.leaving else self.model
         assert account[:3] == (self.collected, self.accepted, self.rejected)
-        assert account.waiting == sum(body.points for body in waiting if body)
-        assert len(self.outbox) == len(waiting)
+        assert sum(account.dropped.values()) == self.dropped
+        assert account.waiting == sum(known.body.points for known in waiting if known)
+        leaving = [self.leaving] if self.leaving else []
+        in_order = [known.body for known in (*leaving, *self.model) if known]
+        assert self.outbox.bodies() == in_order
+        assert len(self.outbox) == len(in_order)
 
     @invariant()
     def is_bounded(self) -> None:
         """Beyond its bound it holds what is being sent and the newest, no more."""
         if len(self.outbox) > 2 or (len(self.outbox) > 1 and self.leaving is None):
             assert self.outbox._bytes <= self.LIMIT
-        kept = (*self.model, self.leaving)
-        assert self.outbox._bytes == sum(len(body.text) for body in kept if body)
+        assert self.outbox._bytes == self._size()
 
 
 TestAccounts = Accounts.TestCase

@@ -5,11 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dtmetrics._deliver.exporter import ExportResult, LineNote, Outcome
-from tests.rig import ANSWERED, DROP, KEEP, UNKNOWN, Sending
+from tests.rig import ANSWERED, DROP, KEEP, MISCONFIGURED, Sending
 
 # -- what becomes of a body -------------------------------------------------------
 
@@ -38,7 +36,7 @@ def test_refused_is_answered() -> None:
     assert sending.sender.last_error == "1 lines refused"
 
 
-@pytest.mark.parametrize("step", [KEEP, UNKNOWN])
+@pytest.mark.parametrize("step", [KEEP, MISCONFIGURED])
 def test_what_was_not_taken_holds_up_the_rest(step: ExportResult) -> None:
     """A body that has to wait is tried once, and those behind it not at all."""
     sending = Sending(step)
@@ -49,17 +47,6 @@ def test_what_was_not_taken_holds_up_the_rest(step: ExportResult) -> None:
     assert sending.send()
     first, again, last = sending.exporter.bodies
     assert first is again is not last
-
-
-def test_unknown_twice_ends_the_attempt() -> None:
-    """A second unknown outcome drops the body, and leaves the others for later."""
-    sending = Sending(UNKNOWN, UNKNOWN)
-    sending.put()
-    assert not sending.send()
-    sending.put()
-    assert not sending.send()
-    assert sending.outbox.account() == (2, 0, 0, {"outcome unknown": 1}, 1)
-    assert len(sending.exporter.bodies) == 2
 
 
 def test_drop_goes_on() -> None:
@@ -115,56 +102,6 @@ def test_who_closes_ends_every_sending() -> None:
         sending.put()
     assert not sending.send(1_000.0)
     assert sending.exporter.timeouts == [15.0, 6.0, 2.0]
-
-
-# -- when to try again ------------------------------------------------------------
-
-
-def test_backs_off() -> None:
-    """Failures are followed by longer and longer pauses, up to a minute."""
-    sending = Sending(*[KEEP] * 9)
-    sending.put()
-    pauses = []
-    for _ in range(9):
-        assert not sending.send()
-        pauses.append(sending.pause)
-    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
-
-
-@given(
-    st.lists(
-        st.tuples(st.floats(0, 1, exclude_max=True), st.none() | st.floats(1.0, 300.0)),
-        min_size=1,
-        max_size=40,
-    )
-)
-def test_pauses_are_bounded(failures: list[tuple[float, float | None]]) -> None:
-    """A pause is never nothing, never shorter than asked, and never out of bounds."""
-    chance = [0.0]
-    steps = [
-        ExportResult(Outcome.KEEP, reason="status 429", retry_after=asked)
-        for _, asked in failures
-    ]
-    sending = Sending(*steps, chance=lambda: chance[0])
-    sending.put()
-    for number, (chance[0], asked) in enumerate(failures):
-        assert not sending.send()
-        least, most = asked or 0.1, 1.2 * (asked or 0.1)
-        assert least <= sending.pause <= max(most, min(60.0, 2.0**number))
-
-
-def test_success_ends_backing_off() -> None:
-    """After a success no attempt is due, and pauses begin small again."""
-    sending = Sending(KEEP, KEEP, KEEP, ANSWERED, KEEP)
-    sending.put()
-    for _ in range(3):
-        assert not sending.send()
-    assert sending.pause == 2.0
-    assert sending.send()
-    assert sending.sender.retry_at == 0.0
-    sending.put()
-    assert not sending.send()
-    assert sending.pause == 0.5
 
 
 # -- foreign code that misbehaves --------------------------------------------------

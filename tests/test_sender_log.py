@@ -83,7 +83,7 @@ def test_says_drops_once(caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(4):
         sending.put()
     assert sending.send()
-    assert messages(caplog) == ["dropped a body: status 413"]
+    assert messages(caplog) == ["dropped a body: status 406"]
 
 
 def test_quiet_when_all_is_well(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,11 +17,14 @@ from dtmetrics._deliver.exporter import Body, ExportResult, LineNote, Outcome
 
 __all__ = ["judge"]
 
-# Not taken, and may be one day: throttled, switched off for now (an ActiveGate whose
-# module is off answers 404), a token that is being renewed, a proxy in between.
-_LATER = frozenset({401, 403, 404, 405, 407, 408, 425, 429, 503})
-# Whether it was taken before something behind the endpoint failed, nobody can tell.
-_DOUBTFUL = frozenset({500, 502, 504})
+# Not taken, and may be soon: throttled, or somebody behind is not up yet.
+_LATER = frozenset({408, 425, 429, 503})
+# Not taken until somebody does something: a token without the scope, a wrong address,
+# a proxy in between. A 404 may come from an ActiveGate whose module is off for now.
+_SETTINGS = frozenset({401, 403, 404, 405, 407})
+# What a status says that is in neither; whether something was taken before the
+# endpoint failed (5xx), nobody can tell.
+_OTHERS = {400: Outcome.UNREAD, 413: Outcome.TOO_LARGE}
 
 # The two forms of RFC 9110, 10.2.3; its obsolete dates are not read.
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
@@ -41,13 +44,14 @@ def judge(
     if status == 202 or (status in (200, 400) and verdict is not None):
         return _answered(body, verdict or _NO_VERDICT)
     reason = f"status {status}"
-    if status in _LATER or status < 400:
-        # Below 400: a page of somebody else (a portal, a redirect), and no ingest.
+    if status in _LATER:
         wait = _retry_after(headers.get("retry-after", "").strip(), now)
         return ExportResult(Outcome.KEEP, reason=reason, retry_after=wait)
-    if status in _DOUBTFUL:
-        return ExportResult(Outcome.UNKNOWN, reason=reason)
-    return ExportResult(Outcome.DROP, reason=reason)
+    if status in _SETTINGS or status < 400:
+        # Below 400: a page of somebody else (a portal, a redirect), and no ingest.
+        return ExportResult(Outcome.MISCONFIGURED, reason=reason)
+    other = Outcome.DROP if status < 500 else Outcome.UNKNOWN
+    return ExportResult(_OTHERS.get(status, other), reason=reason)
 
 
 @dataclass(frozen=True, slots=True)

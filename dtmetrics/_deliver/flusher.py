@@ -54,6 +54,7 @@ class Flusher:
         *,
         interval: float | None = 60.0,
         metadata: bool = True,
+        longest_pause: float = 60.0,
         now_ms: Callable[[], int] = _now_ms,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -63,7 +64,7 @@ class Flusher:
         self._outbox = outbox
         self._feedback = Feedback(registry)
         self._sender = Sender(
-            exporter, outbox, now_ms, clock, chance, self._feedback.take
+            exporter, outbox, now_ms, clock, chance, self._feedback.take, longest_pause
         )
         self._interval = interval
         self._metadata = metadata
@@ -175,7 +176,7 @@ class Flusher:
                 if late >= 0:
                     self._collect(interval, self._paced)
                 if self._clock() >= self._sender.retry_at:
-                    self._send(self._clock() + max(interval, _PATIENCE))
+                    self._send(self._clock() + max(interval, _PATIENCE), hurry=False)
             except BaseException as error:  # noqa: BLE001
                 # A callback's SystemExit or gevent.Timeout: nobody is above us
                 # whom it could reach, and without this thread nothing is sent.
@@ -218,9 +219,9 @@ class Flusher:
                 return  # a callback hung, and the registry may be another's by now
             time.sleep(_BREATH)
 
-    def _send(self, deadline: float) -> bool:
+    def _send(self, deadline: float, *, hurry: bool = True) -> bool:
         with self._sending.take(deadline - self._clock()) as mine:
-            return mine and self._sender.send(deadline)
+            return mine and self._sender.send(deadline, hurry=hurry)
 
     def _finish(self) -> None:
         """Send for the last time, and let go of the exporter."""

@@ -7,7 +7,7 @@ rejected or dropped: ``collected = accepted + rejected + dropped + waiting``, al
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from threading import RLock
 from typing import NamedTuple
 
@@ -19,6 +19,12 @@ FULL = "outbox full"
 EXPIRED = "too old"
 REFUSED_BODY = "refused as a whole"
 UNKNOWN = "outcome unknown"
+TOO_LARGE = "too large"
+UNREAD = "refused unread"
+
+# Requests to find the lines that make an endpoint refuse a body unread: 20 find one
+# among 1,000. What is still in doubt then is dropped.
+_SEARCH_REQUESTS = 32
 
 
 class Account(NamedTuple):
@@ -31,16 +37,46 @@ class Account(NamedTuple):
     waiting: int
 
 
+class _Search:
+    """How many requests are left to find what is wrong with a body."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = _SEARCH_REQUESTS
+
+
+class _Entry:
+    """A body that waits, and what has happened to it."""
+
+    __slots__ = ("body", "doubtful", "search", "tried")
+
+    def __init__(self, body: Body, *, doubtful: bool = False) -> None:
+        self.body = body
+        #: Whether it may have been taken already.
+        self.doubtful = doubtful
+        self.tried = doubtful
+        self.search = _Search()
+
+
 class Outbox:
     """Bodies in the order they were made; the oldest give way when it is full.
 
     Neither the newest nor the one that is being sent gives way, so that with a tiny
-    *max_bytes* these two are what is kept.
+    *max_bytes* these two are what is kept. What may have been taken is given out a
+    second time, unless *resend* is false.
     """
 
-    def __init__(self, max_bytes: int = 32 << 20, max_age: float = 55 * 60) -> None:
+    def __init__(
+        self,
+        max_bytes: int = 32 << 20,
+        max_age: float = 55 * 60,
+        *,
+        resend: bool = True,
+    ) -> None:
         self._max_bytes = max_bytes
         self._max_age_ms = max_age * 1000
+        self._resend = resend
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
@@ -48,9 +84,8 @@ class Outbox:
         # Re-entrant: a signal handler may ask for the account while its own thread
         # is in here. It finds the account between two steps, and still adding up.
         self._lock = RLock()
-        self._waiting: deque[Body] = deque()
-        self._leaving: Body | None = None
-        self._doubtful: Body | None = None
+        self._waiting: deque[_Entry] = deque()
+        self._leaving: _Entry | None = None
         self._bytes = 0
         self._collected = self._accepted = self._rejected = 0
         self._dropped: Counter[str] = Counter()
@@ -60,13 +95,15 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting) + (self._leaving is not None)
 
+    # -- in and out ----------------------------------------------------------------
+
     def put(self, body: Body) -> None:
         """Take *body* in, and out what is too much."""
-        with self._lock:
-            self._collected += body.points
-            self._bytes += len(body.text)
-            self._waiting.append(body)
-            self._make_room()
+        self._put(_Entry(body))
+
+    def adopt(self, body: Body, *, doubtful: bool) -> None:
+        """Take in what another process has left, which may have been taken."""
+        self._put(_Entry(body, doubtful=doubtful))
 
     def next(self, now_ms: int) -> Body | None:
         """Return the body to send, the same one until it is settled.
@@ -78,31 +115,97 @@ class Outbox:
             while self._leaving is not None or self._waiting:
                 if self._leaving is None:
                     self._leaving = self._waiting.popleft()
-                if now_ms - self._leaving.created_ms <= self._max_age_ms:
-                    return self._leaving
-                self._drop(self._leaving, EXPIRED)
+                entry = self._leaving
+                if now_ms - entry.body.created_ms > self._max_age_ms:
+                    self._drop(entry.body, EXPIRED)
+                elif entry.doubtful and not self._resend:
+                    self._drop(entry.body, UNKNOWN)
+                else:
+                    entry.tried = True
+                    return entry.body
                 self._leaving = None
             return None
 
     def settle(self, body: Body, result: ExportResult) -> bool:
         """Enter what became of *body*; False: it has to wait."""
         with self._lock:
-            if self._leaving is not body:
+            entry = self._leaving
+            if entry is None or entry.body is not body:
                 return True  # sent by the parent of this forked process
             self._leaving = None
-            if self._has_to_wait(body, result.outcome):
-                self._waiting.appendleft(body)
+            if self._has_to_wait(entry, result.outcome):
+                self._waiting.appendleft(entry)
                 self._make_room()
                 return False
             if result.outcome is Outcome.ANSWERED:
-                rejected = min(max(0, result.rejected), body.points)
+                rejected = _points_rejected(body, result)
                 self._rejected += rejected
                 self._accepted += body.points - rejected
-                self._bytes -= len(body.text)
+                self._bytes -= body.size
+            elif result.outcome is Outcome.TOO_LARGE:
+                self._divide(entry, TOO_LARGE)
+            elif result.outcome is Outcome.UNREAD:
+                entry.search.left -= 1
+                self._divide(entry, UNREAD)
             else:
                 doubt = result.outcome is Outcome.UNKNOWN
                 self._drop(body, UNKNOWN if doubt else REFUSED_BODY)
             return True
+
+    def divide(self, body: Body) -> None:
+        """Take *body*, which is leaving, back in halves: it would be too large."""
+        with self._lock:
+            entry = self._leaving
+            if entry is not None and entry.body is body:
+                self._leaving = None
+                self._divide(entry, TOO_LARGE)
+
+    # -- waiting -------------------------------------------------------------------
+
+    def newest_first(self, cuts: int) -> None:
+        """Put what was collected at the last few times before all that is older."""
+        with self._lock:
+            moments = sorted({entry.body.created_ms for entry in self._waiting})
+            newest = frozenset(moments[-cuts:])
+            self._waiting = deque(
+                # Stable, so that the order is kept on both sides.
+                sorted(self._waiting, key=lambda e: e.body.created_ms not in newest)
+            )
+
+    def stow(self) -> None:
+        """Let what waits take less room."""
+        with self._lock:
+            for entry in self._waiting:
+                size = entry.body.size
+                entry.body.stow()
+                self._bytes += entry.body.size - size
+
+    def untried(self) -> list[Body]:
+        """Return the bodies that nobody has tried to send yet, oldest first."""
+        with self._lock:
+            return [entry.body for entry in self._waiting if not entry.tried]
+
+    def replace(self, old: Iterable[Body], new: Iterable[Body]) -> None:
+        """Let *new* wait in place of *old*, with the same points, if all still wait."""
+        with self._lock:
+            waiting = {id(e.body): e for e in self._waiting if not e.tried}
+            gone = [waiting.get(id(body)) for body in old]
+            if not gone or None in gone:
+                return
+            come = [_Entry(body) for body in new]
+            place = self._waiting.index(gone[0])  # type: ignore[arg-type]
+            rest = [e for e in self._waiting if e not in gone]
+            self._waiting = deque([*rest[:place], *come, *rest[place:]])
+            self._bytes += sum(e.body.size for e in come)
+            self._bytes -= sum(e.body.size for e in gone if e)
+
+    def bodies(self) -> list[Body]:
+        """Return all that waits, the one that is being sent as well."""
+        with self._lock:
+            leaving = [self._leaving] if self._leaving else []
+            return [entry.body for entry in (*leaving, *self._waiting)]
+
+    # -- the account ---------------------------------------------------------------
 
     def account(self) -> Account:
         """Return what became of all points so far, in one piece."""
@@ -116,24 +219,59 @@ class Outbox:
                 self._collected - done,
             )
 
-    def _has_to_wait(self, body: Body, outcome: Outcome) -> bool:
-        if outcome is Outcome.UNKNOWN and self._doubtful is not body:
+    # -- within --------------------------------------------------------------------
+
+    def _put(self, entry: _Entry) -> None:
+        with self._lock:
+            self._collected += entry.body.points
+            self._bytes += entry.body.size
+            self._waiting.append(entry)
+            self._make_room()
+
+    def _has_to_wait(self, entry: _Entry, outcome: Outcome) -> bool:
+        if outcome is Outcome.UNKNOWN:
             # A second sending counts it twice if the first arrived, none loses it
             # if not. One second chance: at most one body too many an outage.
-            self._doubtful = body
-            return True
-        if outcome is Outcome.KEEP:
-            return True
-        self._doubtful = None
-        return False
+            again, entry.doubtful = not entry.doubtful and self._resend, True
+            return again
+        return outcome in (Outcome.KEEP, Outcome.MISCONFIGURED)
+
+    def _divide(self, entry: _Entry, reason: str) -> None:
+        if b"\n" not in entry.body.text or entry.search.left <= 0:
+            self._drop(entry.body, reason)
+            return
+        self._bytes -= entry.body.size
+        for half in reversed(entry.body.halves()):
+            part = _Entry(half)
+            part.search, part.tried = entry.search, True
+            self._bytes += half.size
+            self._waiting.appendleft(part)
+        self._make_room()
 
     def _make_room(self) -> None:
         while self._bytes > self._max_bytes and len(self._waiting) > 1:
-            self._drop(self._waiting.popleft(), FULL)
+            oldest = min(self._waiting, key=lambda entry: entry.body.created_ms)
+            self._waiting.remove(oldest)
+            self._drop(oldest.body, FULL)
 
     def _drop(self, body: Body, reason: str) -> None:
-        self._bytes -= len(body.text)
+        self._bytes -= body.size
         if body.points:
             self._dropped[reason] += body.points
         elif reason in (FULL, EXPIRED):
             self.metadata_lost = True
+
+
+def _points_rejected(body: Body, result: ExportResult) -> int:
+    """Return how many points the refused lines of *body* stand for.
+
+    A list of them may be cut: of those that are not named, any may have been refused,
+    and the first are taken for them.
+    """
+    lines = min(max(0, result.rejected), len(body.identities))
+    if not body.weights or not lines:
+        return lines
+    named = {note.line for note in result.refused if 0 <= note.line < len(body.weights)}
+    others = (line for line in range(len(body.weights)) if line not in named)
+    counted = [*sorted(named), *others][:lines]
+    return sum(body.weights[line] for line in counted)

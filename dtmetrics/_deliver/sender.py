@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 
+from dtmetrics._deliver.breaker import Breaker
 from dtmetrics._deliver.exporter import Body, Exporter, ExportResult, Outcome
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._record import log
@@ -14,10 +15,17 @@ from dtmetrics._record.guard import attempt
 __all__ = ["Sender"]
 
 _ATTEMPT_SECONDS = 15.0
-_FIRST_PAUSE, _SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 0.1, 60.0
 
 # How many different things are worth a line of the log.
 _MOST_SAID = 1_000
+
+# What is asked with after an answer that never came, until an answer comes: nobody is
+# hurt if it was taken twice. An endpoint that takes everything and answers nothing for
+# 12 s has 17 % too many points without, 1.6 % with it (one body).
+PROBE = b"dtmetrics.client.probe,dt.metrics.source=dtmetrics gauge,1"
+
+# After an outage dashboards want the present first.
+_CUTS_FIRST = 2
 
 
 class Sender:
@@ -31,6 +39,7 @@ class Sender:
         clock: Callable[[], float],
         chance: Callable[[], float],
         feedback: Callable[[Body, ExportResult], object],
+        longest_pause: float = 60.0,
     ) -> None:
         self._exporter = exporter
         self._outbox = outbox
@@ -38,41 +47,49 @@ class Sender:
         self._clock = clock
         self._chance = chance
         self._feedback = feedback
+        self._longest_pause = longest_pause
         self._renew()
 
     def _renew(self) -> None:
         """Make what a fork must not share with its parent."""
         self.last_error = ""
-        #: When the next attempt is due, if something waits because one failed.
-        self.retry_at = 0.0
         #: When every sending ends, whatever it was allowed: set by who closes.
         self.give_up_at = math.inf
-        self._failures = 0
+        self._breaker = Breaker(self._clock, self._chance, self._longest_pause)
+        self._limit = _Limit(self._clock)
+        self._probing = self._draining = False
         self._troubles: set[str] = set()
+        self._lost: Mapping[str, int] = {}
         self._said: set[tuple[str, ...]] = set()
 
-    def send(self, deadline: float) -> bool:
-        """Send what waits; False when something has to go on waiting."""
+    @property
+    def retry_at(self) -> float:
+        """When the next attempt is due, if something waits; 0.0: at once."""
+        return self._breaker.retry_at
+
+    def send(self, deadline: float, *, hurry: bool = True) -> bool:
+        """Send what waits; False when something has to go on waiting.
+
+        What an outage has left is sent body by body, unless there is a *hurry*.
+        """
         while len(self._outbox):
             left = min(deadline, self.give_up_at) - self._clock()
-            if left <= 0:
+            if left <= 0 or (self._probing and not self._probe(left)):
                 return False
-            body = self._outbox.next(self._now_ms())
+            body = self._next()
             if body is None:
                 break
-            result = attempt(
-                self._export,
-                body,
-                min(left, _ATTEMPT_SECONDS),
-                default=ExportResult(Outcome.UNKNOWN, reason="the exporter failed"),
-                on_error=self.failed,
-            )
+            result = self._attempt(body, min(deadline, self.give_up_at))
             settled = self._outbox.settle(body, result)
             attempt(self._note, body, result, default=None, on_error=self.failed)
             if not settled or result.outcome is Outcome.UNKNOWN:
-                self._back_off(result)
+                self._failed(result)
                 return False
-        self.retry_at = 0.0
+            if self._draining and not hurry:
+                self._breaker.pace()
+                return False
+        self._draining = False
+        self._breaker.worked()
         return True
 
     def close(self) -> None:
@@ -91,19 +108,50 @@ class Sender:
         self.last_error = _kind_and_place(error)
         self._say_once("an error in the flusher: %s", self.last_error)
 
+    # -- attempts ------------------------------------------------------------------
+
+    def _next(self) -> Body | None:
+        while True:
+            body = self._outbox.next(self._now_ms())
+            if body is None or not self._limit.exceeded(body):
+                return body
+            self._outbox.divide(body)
+
+    def _attempt(self, body: Body, deadline: float) -> ExportResult:
+        seconds = min(deadline - self._clock(), _ATTEMPT_SECONDS)
+        result = attempt(
+            self._export,
+            body,
+            seconds,
+            default=ExportResult(Outcome.UNKNOWN, reason="the exporter failed"),
+            on_error=self.failed,
+        )
+        if result.outcome is Outcome.TOO_LARGE:
+            self._limit.learn(body)
+        return result
+
+    def _probe(self, seconds: float) -> bool:
+        body = Body(PROBE, (), self._now_ms())
+        result = self._attempt(body, self._clock() + seconds)
+        if result.outcome in (Outcome.ANSWERED, Outcome.DROP, Outcome.UNREAD):
+            self._probing = False  # it answers, whatever it says
+            return True
+        attempt(self._note, body, result, default=None, on_error=self.failed)
+        self._breaker.failed(result)
+        return False
+
     def _export(self, body: Body, timeout: float) -> ExportResult:
         result = self._exporter.export(body, timeout)
         if not isinstance(result, ExportResult):
             raise TypeError("an exporter has to return an ExportResult")
         return result
 
-    def _back_off(self, result: ExportResult) -> None:
-        """Wait longer after each failure, and a random part of it: nobody in step."""
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._failures)
-        self._failures = min(self._failures + 1, 16)
-        asked = (result.retry_after or 0.0) * (1 + 0.2 * self._chance())
-        pause = max(_SHORTEST_PAUSE, asked, longest * self._chance())
-        self.retry_at = self._clock() + pause
+    def _failed(self, result: ExportResult) -> None:
+        self._probing = result.outcome is Outcome.UNKNOWN
+        self._breaker.failed(result)
+        self._outbox.stow()
+
+    # -- what to say ---------------------------------------------------------------
 
     def _note(self, body: Body, result: ExportResult) -> None:
         """Log each change of state, and each kind of refusal, once."""
@@ -111,20 +159,62 @@ class Sender:
             self.last_error = result.reason
         if result.outcome is Outcome.ANSWERED:
             if self._troubles:
-                log.warning("delivering again")
-            self._troubles.clear()
-            self._failures = 0
+                self._back()
+            self._breaker.worked()
         elif result.outcome is Outcome.DROP:
             self._say_once("dropped a body: %s", result.reason)
+        elif result.outcome in (Outcome.TOO_LARGE, Outcome.UNREAD):
+            self._say_once("divided a body: %s", result.reason)
         elif result.reason not in self._troubles:
+            if not self._troubles:
+                self._lost = self._outbox.account().dropped
             self._troubles.add(result.reason)
             log.warning("cannot deliver, will go on trying: %s", result.reason)
         self._feedback(body, result)
+
+    def _back(self) -> None:
+        """Say that it works again, and what the outage has cost."""
+        self._troubles.clear()
+        self._draining = True
+        self._outbox.newest_first(_CUTS_FIRST)
+        lost = {
+            reason: points - self._lost.get(reason, 0)
+            for reason, points in self._outbox.account().dropped.items()
+            if points > self._lost.get(reason, 0)
+        }
+        if lost:
+            said = ", ".join(f"{points} {reason}" for reason, points in lost.items())
+            log.warning("delivering again; data points lost meanwhile: %s", said)
+        else:
+            log.warning("delivering again")
 
     def _say_once(self, *what: str) -> None:
         if what not in self._said and len(self._said) < _MOST_SAID:
             self._said.add(what)
             log.warning(*what)
+
+
+class _Limit:
+    """How large a body may be, as far as the endpoint has said."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._bytes = math.inf
+        self._since = 0.0
+
+    def learn(self, body: Body) -> None:
+        """Take note that *body* was too large."""
+        self._bytes = 0.9 * len(body.text)
+        self._since = self._clock()
+
+    def exceeded(self, body: Body) -> bool:
+        """Say whether *body* is too large, and can be divided."""
+        if self._bytes == math.inf:
+            return False
+        # Somebody may have set it higher again: it grows by a tenth an hour.
+        hours = (self._clock() - self._since) / 3_600
+        text = body.text
+        return len(text) > self._bytes * 1.1**hours and b"\n" in text
 
 
 def _kind_and_place(error: BaseException) -> str:

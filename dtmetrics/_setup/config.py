@@ -29,6 +29,7 @@ _ENVIRONMENT = {
     "dimensions": ("DTMETRICS_DIMENSIONS",),
     "interval": ("DTMETRICS_INTERVAL",),
     "level": ("DTMETRICS_LEVEL",),
+    "delivery": ("DTMETRICS_DELIVERY",),
     "enrich": ("DTMETRICS_ENRICH",),
 }
 
@@ -48,6 +49,7 @@ class Config:
     max_series_per_metric: int = 2_000
     max_series: int = 50_000
     max_outbox_bytes: int = 32 << 20
+    delivery: str = "at_least_once"
     metadata: bool = True
     enrich: bool = True
     #: Where the platform's files are.

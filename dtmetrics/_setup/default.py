@@ -84,6 +84,7 @@ class Process:
         max_series_per_metric: int = _UNSET,
         max_series: int = _UNSET,
         max_outbox_bytes: int = _UNSET,
+        delivery: str = _UNSET,
         metadata: bool = _UNSET,
         enrich: bool = _UNSET,
         allow_plain_http: bool = _UNSET,
@@ -177,13 +178,17 @@ class Process:
         exporter = config.exporter
         if exporter is None:
             exporter = _exporter(config, self.registry.describe_again)
-        outbox = Outbox(config.max_outbox_bytes)
+        outbox = Outbox(
+            config.max_outbox_bytes, resend=config.delivery == "at_least_once"
+        )
         flusher = Flusher(
             self.registry,
             exporter,
             outbox,
             interval=config.interval,
             metadata=config.metadata,
+            # A OneAgent of this host is back in a moment, and bothers nobody else.
+            longest_pause=10.0 if config.local else 60.0,
         )
         recording = Recording(
             prefix=config.prefix,

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic
 
-from dtmetrics._deliver.exporter import Body, Exporter, ExportResult
+from dtmetrics._deliver.exporter import Body, Exporter, ExportResult, Outcome
 from dtmetrics._deliver.secret import Secret
 from dtmetrics._record import log
 from dtmetrics._setup.enrich import pairs_of, text_at
@@ -64,7 +65,16 @@ class FollowingExporter:
         """Export *body* to where the file says now."""
         if self._clock() >= self._look_at:
             self._look()
-        return self._exporter.export(body, timeout)
+        exporter = self._exporter
+        result = exporter.export(body, timeout)
+        if result.outcome is not Outcome.MISCONFIGURED:
+            return result
+        # A token that was rotated, perhaps: better seen now than in a minute.
+        self._look()
+        changed = self._seen.reveal() != self._used.reveal()
+        if exporter is self._exporter and not changed:
+            return result
+        return replace(result, outcome=Outcome.KEEP, retry_after=_LOOK_AGAIN_SECONDS)
 
     def close(self) -> None:
         """Let go of what the current exporter holds."""

@@ -183,6 +183,12 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _delivery(value: Any) -> str:
+    if value not in ("at_least_once", "at_most_once"):
+        raise Fault("is neither 'at_least_once' nor 'at_most_once'")
+    return str(value)
+
+
 READERS: dict[str, Callable[[Any], Any]] = {
     "endpoint": _endpoint,
     "token": _token,
@@ -195,6 +201,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "max_series_per_metric": _at_least_one,
     "max_series": _at_least_one,
     "max_outbox_bytes": _at_least_one,
+    "delivery": _delivery,
     "metadata": _flag,
     "enrich": _flag,
     "allow_plain_http": _flag,
