@@ -11,7 +11,9 @@ def test_set_aside(process: Process) -> None:
     """What a real endpoint refuses always ends in the statistics, and is sent no more."""
     counter = process.meters.root.counter
     with Endpoint(otherwise=partly(1, 1, [(2, "invalid metric key")])) as endpoint:
-        process.configure(endpoint=endpoint.url, interval=None, metadata=False)
+        process.configure(
+            endpoint=endpoint.url, interval=None, metadata=False, self_metrics=False
+        )
         for _ in range(6):
             counter("good").inc()
             counter("bad").inc()

@@ -160,9 +160,11 @@ def test_refused_lines(caplog: pytest.LogCaptureFixture) -> None:
         assert flush()
         assert shutdown()
     told = stats()
-    assert (told.collected, told.accepted, told.rejected) == (2, 1, 1)
+    # The third is a line of our own, which says that one was lost.
+    assert (told.collected, told.accepted, told.rejected) == (3, 2, 1)
     assert told.last_error == "1 lines refused"
-    assert len(endpoint.requests) == 1
+    assert [len(request.lines) for request in endpoint.requests] == [2, 1, 1]
+    assert endpoint.total("dtmetrics.client.points.lost") == 1
     (record,) = caplog.records
     assert re.fullmatch(
         r"the endpoint refused counter 'orders\.lost' \(defined at .*test_journey\.py:"

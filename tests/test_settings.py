@@ -294,6 +294,7 @@ def test_interval(seconds: float) -> None:
         ("delivery", "at_most_once"),
         ("max_outbox_bytes", 1),
         ("metadata", False),
+        ("self_metrics", False),
         ("allow_plain_http", True),
         ("strict", True),
     ],

@@ -14,6 +14,7 @@ from threading import Event, Lock, Thread, get_ident
 
 from dtmetrics._deliver.exporter import Body, Exporter
 from dtmetrics._deliver.feedback import Feedback
+from dtmetrics._deliver.losses import Losses
 from dtmetrics._deliver.outbox import Account, Outbox
 from dtmetrics._deliver.pack import pack, pack_metadata
 from dtmetrics._deliver.sender import Sender
@@ -55,6 +56,7 @@ class Flusher:
         interval: float | None = 60.0,
         metadata: bool = True,
         longest_pause: float = 60.0,
+        losses: Losses | None = None,
         now_ms: Callable[[], int] = _now_ms,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -68,6 +70,7 @@ class Flusher:
         )
         self._interval = interval
         self._metadata = metadata
+        self._losses = losses
         self._now_ms = now_ms
         self._clock = clock
         self._chance = chance
@@ -204,13 +207,18 @@ class Flusher:
 
     def _bodies(self, pace: Callable[[Chunks], Chunks]) -> Iterator[Body]:
         now = self._now_ms()
-        yield from pack(pace(self._registry.collect(now)), now)
+        yield from pack(self._chunks(pace, now), now)
         if self._metadata:
             if self._outbox.metadata_lost:
                 self._outbox.metadata_lost = False
                 self._registry.describe_again()
             # In bodies of their own, so that each answer counts points or none.
             yield from pack_metadata(self._registry.collect_metadata(), now)
+
+    def _chunks(self, pace: Callable[[Chunks], Chunks], now: int) -> Chunks:
+        yield from pace(self._registry.collect(now))
+        if self._losses is not None:
+            yield self._losses(now)  # last: collecting refuses values
 
     def _paced(self, chunks: Chunks) -> Iterator[list[DataPoint]]:
         for chunk in chunks:

@@ -51,6 +51,7 @@ class Config:
     max_outbox_bytes: int = 32 << 20
     delivery: str = "at_least_once"
     metadata: bool = True
+    self_metrics: bool = True
     enrich: bool = True
     #: Where the platform's files are.
     directory: str = directory_of({})

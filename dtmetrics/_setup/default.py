@@ -86,6 +86,7 @@ class Process:
         max_outbox_bytes: int = _UNSET,
         delivery: str = _UNSET,
         metadata: bool = _UNSET,
+        self_metrics: bool = _UNSET,
         enrich: bool = _UNSET,
         allow_plain_http: bool = _UNSET,
         strict: bool = _UNSET,
@@ -172,6 +173,7 @@ class Process:
 
     def _start(self, config: Config) -> None:
         from dtmetrics._deliver.flusher import Flusher  # noqa: PLC0415
+        from dtmetrics._deliver.losses import Losses  # noqa: PLC0415
         from dtmetrics._deliver.outbox import Outbox  # noqa: PLC0415
         from dtmetrics._setup.enrich import enrichment  # noqa: PLC0415
 
@@ -181,6 +183,7 @@ class Process:
         outbox = Outbox(
             config.max_outbox_bytes, resend=config.delivery == "at_least_once"
         )
+        losses = Losses(self.registry, outbox.account)
         flusher = Flusher(
             self.registry,
             exporter,
@@ -189,6 +192,7 @@ class Process:
             metadata=config.metadata,
             # A OneAgent of this host is back in a moment, and bothers nobody else.
             longest_pause=10.0 if config.local else 60.0,
+            losses=losses if config.self_metrics else None,
         )
         recording = Recording(
             prefix=config.prefix,

@@ -203,6 +203,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "max_outbox_bytes": _at_least_one,
     "delivery": _delivery,
     "metadata": _flag,
+    "self_metrics": _flag,
     "enrich": _flag,
     "allow_plain_http": _flag,
     "strict": _flag,
