@@ -117,6 +117,22 @@ def test_nothing_is_due_without_a_thread() -> None:
     assert rig.flusher.collect_if_due() == math.inf
 
 
+def test_wall_clock_that_stands_still() -> None:
+    """A wall clock that stands still stops neither collecting nor sending."""
+
+    def freeze() -> None:
+        rig.inc()
+        rig.now_ms = round(MOMENT - (rig.alarm.now - rig.alarm.start) * 1000) + 35_000
+
+    rig = Rig(plan=(freeze,) * 60, interval=60.0)
+    rig.run()
+    assert len(rig.exporter.bodies) >= 15
+    account = rig.flusher.account()
+    assert account.accepted == account.collected
+    assert all(abs(b.created_ms - MOMENT) <= 120_000 for b in rig.exporter.bodies)
+    assert sum(int(line.rpartition("=")[2]) for line in rig.exporter.lines) >= 58
+
+
 @pytest.mark.parametrize("step", [7_200_000, -7_200_000, -30_000, 900_000])
 def test_clock_that_is_set(step: int) -> None:
     """However the clock is set, each count arrives once, at a time near the clock's."""

@@ -48,18 +48,18 @@ def coalesce(lines: Iterable[str]) -> list[Coalesced]:
     >>> coalesce(["orders count,delta=2 1000", "orders count,delta=3 2000"])
     [Coalesced(line='orders count,delta=5 2000', points=2)]
     """
-    series: dict[tuple[str, str], list[str]] = {}
+    series: dict[str, list[str]] = {}
     for line in lines:
-        # From the right: a quoted value of the head may hold blanks.
-        head, payload, _ = (*line.rsplit(" ", 2), "", "")[:3]
-        key = head, payload[:1]
+        # From the right: a quoted value of the head may hold blanks. The head, the
+        # blank behind it and the first letter of the kind.
+        key = line[: line.rfind(" ", 0, line.rfind(" ")) + 2]
         if (same := series.get(key)) is None:
             series[key] = [line]
         else:
             same.append(line)
     coalesced = []
-    for (head, _), same in series.items():
-        folded = _fold(head, same) if len(same) > 1 else None
+    for key, same in series.items():
+        folded = _fold(key[:-2], same) if len(same) > 1 else None
         if folded is None:
             coalesced += [Coalesced(line, 1) for line in same]
         else:
