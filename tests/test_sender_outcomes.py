@@ -260,3 +260,19 @@ def test_says_what_an_outage_cost(
         f"cannot deliver, will go on trying: {step.reason}",
         "delivering again; data points lost meanwhile: 2 too old",
     ]
+
+
+def test_puts_the_time_right() -> None:
+    """What a clock wrote that was hours ahead is sent with the time that it is now."""
+    sending = Sending(KEEP)
+    sending.now_ms += 2 * 3_600_000
+    sending.put("a", "b")
+    assert not sending.send()
+    sending.now_ms -= 2 * 3_600_000
+    assert sending.send()
+    last = sending.exporter.bodies[-1]
+    assert last.text.decode() == "\n".join(
+        f"{key} count,delta=1 {sending.now_ms}" for key in "ab"
+    )
+    assert sending.sender.restamped == 2
+    assert sending.outbox.account() == (2, 2, 0, {}, 0)

@@ -7,11 +7,13 @@ and what is recorded is collected in time while a slow endpoint is being waited 
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from threading import Event, Lock, Thread, get_ident
 
+from dtmetrics._deliver.clock import Clock, Rhythm
 from dtmetrics._deliver.exporter import Body, Exporter
 from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._deliver.losses import Losses
@@ -34,11 +36,15 @@ _BREATH = 0.0003
 # too early sends twice.
 _PATIENCE = 15.0
 
+# The clocks of a fleet agree, so all its processes cut at once. Each posts a random
+# part of half an interval later, and the other half is left for trying again; of half
+# a minute at most, because somebody waits for the numbers.
+_SPREAD, _SPREAD_SECONDS = 0.5, 30.0
+
+# How soon a machine that slept is noticed.
+_LONGEST_WAIT = 60.0
+
 Chunks = Iterable[list[DataPoint]]
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Flusher:
@@ -57,22 +63,27 @@ class Flusher:
         metadata: bool = True,
         longest_pause: float = 60.0,
         losses: Losses | None = None,
-        now_ms: Callable[[], int] = _now_ms,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
         event: Callable[[], Event] = Event,
     ) -> None:
         self._registry = registry
         self._outbox = outbox
         self._feedback = Feedback(registry)
+        self._wall = clock or Clock()
+        self._clock = self._wall.monotonic
         self._sender = Sender(
-            exporter, outbox, now_ms, clock, chance, self._feedback.take, longest_pause
+            exporter,
+            outbox,
+            self._wall.now_ms,
+            self._clock,
+            chance,
+            self._feedback.take,
+            longest_pause,
         )
         self._interval = interval
         self._metadata = metadata
         self._losses = losses
-        self._now_ms = now_ms
-        self._clock = clock
         self._chance = chance
         self._event = event
         self._renew()
@@ -85,6 +96,14 @@ class Flusher:
         self._stop = self._event()
         self._collecting = Turn()
         self._sending = Turn()
+        self._rhythm: Rhythm | None = None
+        self._phase = 0.0
+        self._post_at = math.inf
+
+    @property
+    def clock_steps(self) -> int:
+        """How often the wall clock was seen to jump."""
+        return self._wall.steps
 
     @property
     def last_error(self) -> str:
@@ -103,6 +122,11 @@ class Flusher:
         It is in a callback or a signal handler then, and must not wait for itself.
         """
         return self._collecting.mine or self._sending.mine
+
+    @property
+    def restamped(self) -> int:
+        """How many data points were sent with another time than their own."""
+        return self._sender.restamped
 
     def account(self) -> Account:
         """Return what became of all points so far."""
@@ -139,7 +163,7 @@ class Flusher:
         deadline = self._clock() + timeout
         if self.busy_here:
             return False
-        return self._collect(timeout, _as_is) and self._send(deadline)
+        return self._collect(timeout, _as_is, self._wall.stamp) and self._send(deadline)
 
     def close(self, timeout: float) -> bool:
         """Collect and send what is left, end the thread, let go of the exporter.
@@ -151,7 +175,7 @@ class Flusher:
         deadline = self._clock() + timeout
         if self.busy_here:
             return False
-        collected = self._collect(timeout, _as_is)
+        collected = self._collect(timeout, _as_is, self._wall.stamp)
         self._sender.give_up_at = deadline
         self._stop.set()
         thread = self._thread
@@ -167,58 +191,91 @@ class Flusher:
         self._feedback.reset_after_fork()
         self._sender.reset_after_fork()
 
+    def collect_if_due(self, timeout: float = 0.0) -> float:
+        """Collect if that is due; return in how many seconds it is the next time.
+
+        For whoever waits for an answer in the middle of sending, in any thread. With
+        another thread's collection in the way it does nothing after *timeout*.
+        """
+        rhythm = self._rhythm
+        if rhythm is None or self._stop.is_set():
+            return math.inf
+        if rhythm.wait() <= 0:
+            self._collect(timeout, self._paced, lambda: self._cut(rhythm))
+        return rhythm.wait()
+
+    def _cut(self, rhythm: Rhythm) -> int | None:
+        due = rhythm.due
+        cut_ms = rhythm.cut()
+        # What is to come is not put off: a clock that stands still has cuts due often.
+        if cut_ms is not None and not due < self._post_at < math.inf:
+            self._post_at = due + self._phase
+        return cut_ms
+
     def _run(self, interval: float) -> None:
-        # A fleet that is deployed at once must not post at once.
-        due = self._clock() + interval * self._chance()
-        while not self._stop.wait(max(0.0, self._next(due) - self._clock())):
-            late = self._clock() - due
-            if late >= 0:
-                # Keep the rhythm, and leave out what was slept over.
-                due += interval * (late // interval + 1)
+        self._rhythm = rhythm = Rhythm(self._wall, interval)
+        self._phase = min(interval * _SPREAD, _SPREAD_SECONDS) * self._chance()
+        while not self._stop.wait(self._rest(rhythm)):
             try:
-                if late >= 0:
-                    self._collect(interval, self._paced)
-                if self._clock() >= self._sender.retry_at:
+                self.collect_if_due(interval)
+                if self._clock() >= self._next_sending():
+                    self._post_at = math.inf
                     self._send(self._clock() + max(interval, _PATIENCE), hurry=False)
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:  # noqa: BLE001, PERF203
                 # A callback's SystemExit or gevent.Timeout: nobody is above us
                 # whom it could reach, and without this thread nothing is sent.
                 self._sender.failed(error)
         self._finish()
 
-    def _next(self, due: float) -> float:
-        retry_at = self._sender.retry_at
-        return min(due, retry_at) if retry_at and len(self._outbox) else due
+    def _rest(self, rhythm: Rhythm) -> float:
+        sending = self._next_sending() - self._clock()
+        return max(0.0, min(rhythm.wait(), sending, _LONGEST_WAIT))
 
-    def _collect(self, timeout: float, pace: Callable[[Chunks], Chunks]) -> bool:
+    def _next_sending(self) -> float:
+        if not len(self._outbox):
+            return math.inf
+        return self._sender.retry_at or self._post_at
+
+    def _collect(
+        self,
+        timeout: float,
+        pace: Callable[[Chunks], Chunks],
+        stamp: Callable[[], int | None],
+    ) -> bool:
         with self._collecting.take(timeout) as mine:
-            return mine and attempt(
-                self._collect_all, pace, default=False, on_error=self._sender.failed
+            # Asked when it is our turn: another thread may have made the cut.
+            if not mine or (cut_ms := stamp()) is None:
+                return mine
+            return attempt(
+                self._collect_all,
+                pace,
+                cut_ms,
+                default=False,
+                on_error=self._sender.failed,
             )
 
-    def _collect_all(self, pace: Callable[[Chunks], Chunks]) -> bool:
+    def _collect_all(self, pace: Callable[[Chunks], Chunks], cut_ms: int) -> bool:
         turn = self._collecting
-        for body in self._bodies(pace):
+        for body in self._bodies(pace, cut_ms):
             if turn is not self._collecting:
                 return False  # a callback has forked: the points are the parent's
             self._outbox.put(body)
         self.flushes += 1
         return True
 
-    def _bodies(self, pace: Callable[[Chunks], Chunks]) -> Iterator[Body]:
-        now = self._now_ms()
-        yield from pack(self._chunks(pace, now), now)
+    def _bodies(self, pace: Callable[[Chunks], Chunks], cut_ms: int) -> Iterator[Body]:
+        yield from pack(self._chunks(pace, cut_ms), cut_ms)
         if self._metadata:
             if self._outbox.metadata_lost:
                 self._outbox.metadata_lost = False
                 self._registry.describe_again()
             # In bodies of their own, so that each answer counts points or none.
-            yield from pack_metadata(self._registry.collect_metadata(), now)
+            yield from pack_metadata(self._registry.collect_metadata(), cut_ms)
 
-    def _chunks(self, pace: Callable[[Chunks], Chunks], now: int) -> Chunks:
-        yield from pace(self._registry.collect(now))
+    def _chunks(self, pace: Callable[[Chunks], Chunks], cut_ms: int) -> Chunks:
+        yield from pace(self._registry.collect(cut_ms))
         if self._losses is not None:
-            yield self._losses(now)  # last: collecting refuses values
+            yield self._losses(cut_ms)  # last: collecting refuses values
 
     def _paced(self, chunks: Chunks) -> Iterator[list[DataPoint]]:
         for chunk in chunks:

@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 
+from dtmetrics._deliver.backlog import fold
 from dtmetrics._deliver.breaker import Breaker
 from dtmetrics._deliver.exporter import Body, Exporter, ExportResult, Outcome
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._record import log
 from dtmetrics._record.guard import attempt
+from dtmetrics._wire.restamp import AHEAD_MS, restamp
 
 __all__ = ["Sender"]
 
@@ -53,6 +55,8 @@ class Sender:
     def _renew(self) -> None:
         """Make what a fork must not share with its parent."""
         self.last_error = ""
+        #: Data points that were sent with another time than their own.
+        self.restamped = 0
         #: When every sending ends, whatever it was allowed: set by who closes.
         self.give_up_at = math.inf
         self._breaker = Breaker(self._clock, self._chance, self._longest_pause)
@@ -85,7 +89,7 @@ class Sender:
             if not settled or result.outcome is Outcome.UNKNOWN:
                 self._failed(result)
                 return False
-            if self._draining and not hurry:
+            if self._draining and not hurry and len(self._outbox):
                 self._breaker.pace()
                 return False
         self._draining = False
@@ -121,7 +125,7 @@ class Sender:
         seconds = min(deadline - self._clock(), _ATTEMPT_SECONDS)
         result = attempt(
             self._export,
-            body,
+            self._put_right(body),
             seconds,
             default=ExportResult(Outcome.UNKNOWN, reason="the exporter failed"),
             on_error=self.failed,
@@ -129,6 +133,15 @@ class Sender:
         if result.outcome is Outcome.TOO_LARGE:
             self._limit.learn(body)
         return result
+
+    def _put_right(self, body: Body) -> Body:
+        """Return *body* with a time that is no longer in the future."""
+        now_ms = self._now_ms()
+        if body.created_ms <= now_ms + AHEAD_MS:
+            return body
+        text, lines = restamp(body.text, now_ms)
+        self.restamped += lines
+        return Body(text, body.identities, now_ms, body.weights)
 
     def _probe(self, seconds: float) -> bool:
         body = Body(PROBE, (), self._now_ms())
@@ -150,6 +163,7 @@ class Sender:
         self._probing = result.outcome is Outcome.UNKNOWN
         self._breaker.failed(result)
         self._outbox.stow()
+        fold(self._outbox, self._now_ms())
 
     # -- what to say ---------------------------------------------------------------
 

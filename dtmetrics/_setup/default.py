@@ -53,6 +53,9 @@ class Stats(NamedTuple):
     flushes: int = 0
     #: What last went wrong with sending, or nothing.
     last_error: str = ""
+    #: Data points whose time lay ahead, by a clock that was put right since, and that
+    #: were sent with the present one.
+    restamped: int = 0
     #: What the endpoint remarked on points that it took, by metric key.
     warnings: Mapping[str, str] = {}
     #: Metric keys that record nothing any more, and why: the endpoint refuses them.
@@ -156,6 +159,7 @@ class Process:
             series=series,
             flushes=flusher.flushes,
             last_error=flusher.last_error,
+            restamped=flusher.restamped,
             warnings=flusher.warnings,
             set_aside=self.registry.all_set_aside(),
         )
