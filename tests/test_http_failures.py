@@ -83,6 +83,33 @@ def test_recovers() -> None:
     assert endpoint.connections == 4
 
 
+def test_new_transport_after_a_failure() -> None:
+    """Nothing of a transport is trusted that has failed, its pool least of all."""
+    made: list[int] = []
+
+    class Failing(httpx.BaseTransport):
+        def __init__(self) -> None:
+            made.append(0)
+            self.number = len(made)
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if self.number == 1:
+                raise RuntimeError
+            return httpx.Response(202, stream=httpx.ByteStream(b""))
+
+        def close(self) -> None:
+            made[self.number - 1] += 1
+
+    exporter = HttpExporter("http://x.example", transport=Failing)
+    exporter.export(a_body(), 5.0)
+    assert made == [1]
+    for _ in range(2):
+        assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
+    assert made == [1, 0]
+    exporter.close()
+    assert made == [1, 1]
+
+
 def test_no_answer() -> None:
     """Who never answers is waited for as long as was said."""
     result, _ = post(never(), timeout=0.2)

@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from dtmetrics._deliver.exporter import ExportResult, Outcome
@@ -13,6 +14,7 @@ from dtmetrics._deliver.http import HttpAttempt, HttpExporter
 from dtmetrics._deliver.progress import Progress
 from tests.contract import a_body
 from tests.endpoint import Endpoint
+from tests.posting import fake
 
 
 class AbortedAt(Progress):
@@ -102,3 +104,10 @@ def test_aborted_before() -> None:
     assert result.outcome is Outcome.KEEP
     assert result.reason == f"took too long at 127.0.0.1:{endpoint.port}"
     assert endpoint.connections == 0
+
+
+def test_aborted_before_a_step_is_told() -> None:
+    """Nor does it send where httpx should tell no step any more."""
+    attempt = fake(lambda request: httpx.Response(202, text="")).begin(a_body())
+    attempt.abort()
+    assert attempt.run(5.0).outcome is Outcome.KEEP
