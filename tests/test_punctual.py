@@ -199,6 +199,23 @@ def test_late_result() -> None:
     late.join(PATIENCE)
 
 
+def test_most_seconds() -> None:
+    """However much time there is, an attempt gets no more than fits its endpoint."""
+    go = threading.Event()
+
+    def hang() -> ExportResult:
+        assert go.wait(PATIENCE)
+        return ANSWERED
+
+    inner = Stubborn(hang)
+    inner.most_seconds = 0.0
+    with within(0.5 + 0.3):
+        assert PunctualExporter(inner).export(a_body(), 600.0) is UNKNOWN
+    go.set()
+    assert HttpExporter("http://x.example", local=True).most_seconds == 5.0
+    assert HttpExporter("http://x.example").most_seconds == 15.0
+
+
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(3), KeyboardInterrupt()])
 def test_errors(error: BaseException) -> None:
     """What an export raises is raised where it is waited for."""
