@@ -181,9 +181,13 @@ class Process:
         from dtmetrics._deliver.outbox import Outbox  # noqa: PLC0415
         from dtmetrics._setup.enrich import enrichment  # noqa: PLC0415
 
+        def meanwhile() -> float:
+            # While an answer is waited for, what is recorded is collected on time.
+            return flusher.collect_if_due()
+
         exporter = config.exporter
         if exporter is None:
-            exporter = _exporter(config, self.registry.describe_again)
+            exporter = _exporter(config, self.registry.describe_again, meanwhile)
         outbox = Outbox(
             config.max_outbox_bytes, resend=config.delivery == "at_least_once"
         )
@@ -249,18 +253,26 @@ def _given(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _exporter(config: Config, on_move: Callable[[], object]) -> Exporter:
+def _exporter(
+    config: Config, on_move: Callable[[], object], meanwhile: Callable[[], float]
+) -> Exporter:
     from dtmetrics._deliver.http import HttpExporter, preload  # noqa: PLC0415
+    from dtmetrics._deliver.punctual import PunctualExporter  # noqa: PLC0415
     from dtmetrics._setup.discover import FollowingExporter, path_in  # noqa: PLC0415
+
+    # A user's own exporter goes without: a thread of it that was left behind would
+    # still be at work in the next call, and it is promised one at a time.
+    def http(*place: Any, local: bool) -> Exporter:
+        return PunctualExporter(HttpExporter(*place, local=local), meanwhile)
 
     def make(endpoint: Secret, token: Secret) -> Exporter:
         found = config.at(endpoint, token)
-        return HttpExporter(found.endpoint, found.token, local=found.local)
+        return http(found.endpoint, found.token, local=found.local)
 
     preload()
     if not config.follow:
-        return HttpExporter(config.endpoint, config.token, local=config.local)
-    fallback = HttpExporter(config.endpoint, local=True)
+        return http(config.endpoint, config.token, local=config.local)
+    fallback = http(config.endpoint, local=True)
     return FollowingExporter(path_in(config.directory), make, fallback, on_move)
 
 
