@@ -54,17 +54,16 @@ class Folder:
             raise FileNotFoundError(errno.ENOENT, "somebody has removed a new folder")
 
     def take(self, parent: int, now: float) -> bool:
-        """Hold it from now on, if nobody does and there is something in it to have.
-
-        One that somebody may have made just before *now* is left to them.
-        """
+        """Hold it from now on, unless somebody does, or may have made it just *now*."""
         try:
             self._directory = open_directory(self.name, parent)
             young = now - os.fstat(self._directory).st_mtime < _YOUNG_SECONDS
-            held = self._hold(0 if young else os.O_CREAT)
+            # Not even locked for a moment: its maker may be about to.
+            if young and self.empty:
+                return False
+            return self._hold(0 if young else os.O_CREAT)
         except (FileNotFoundError, NotADirectoryError):
             return False
-        return held and not (young and self.empty)
 
     def _hold(self, create: int) -> bool:
         flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | create
@@ -96,7 +95,7 @@ class Folder:
         descriptors = self._lock, self._directory
         self._lock = self._directory = -1
         for descriptor in descriptors:
-            if descriptor >= 0:
+            with suppress(OSError):
                 os.close(descriptor)
 
     def _close_copies(self) -> None:
@@ -111,7 +110,7 @@ class Folder:
     def remove(self, parent: int) -> None:
         """Hold it no more, and remove it if nothing is left in it."""
         if self.empty:
-            os.unlink(_LOCK, dir_fd=self._directory)
+            self.delete(_LOCK)
             os.rmdir(self.name, dir_fd=parent)
         self.release()
 
@@ -120,7 +119,7 @@ class Folder:
     @property
     def empty(self) -> bool:
         """Whether nothing is in it but its lock."""
-        return os.listdir(self._directory) == [_LOCK]
+        return not {*os.listdir(self._directory)} - {_LOCK}
 
     def names(self) -> list[str]:
         """Return the names in it, in order, without what was never published."""

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 
 from dtmetrics.errors import ConfigError
@@ -52,24 +52,23 @@ class Ground:
         """Give the opened directory; *make* it if there is none."""
         if make:
             _make_all(self._root)
-        root = open_directory(self._root)
-        try:
+        with _closing(open_directory(self._root)) as root:
             if make:
                 make_directory(self._name, root)
-            tenant = open_directory(self._name, root)
-        finally:
-            os.close(root)
-        try:
-            yield tenant
-        finally:
-            os.close(tenant)
+            with _closing(open_directory(self._name, root)) as tenant:
+                yield tenant
 
 
 def open_directory(name: str, parent: int | None = None) -> int:
     """Open the directory *name* if it is ours alone; otherwise PermissionError."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     directory = os.open(name, flags, dir_fd=parent)
-    if fault := _fault_of(os.fstat(directory)):
+    try:
+        fault = _fault_of(os.fstat(directory))
+    except OSError:
+        os.close(directory)
+        raise
+    if fault:
         os.close(directory)
         raise PermissionError(errno.EACCES, f"a directory of the spool {fault}")
     return directory
@@ -141,12 +140,20 @@ def _fault_of(status: os.stat_result) -> str:
 
 
 def _make_all(path: str) -> None:
-    if os.path.isdir(path):
-        return
     above = os.path.dirname(path)
+    if above == path or os.path.isdir(path):
+        return
     _make_all(above)
-    parent = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    with _closing(os.open(above, flags)) as parent:
         make_directory(os.path.basename(path), parent)
+
+
+@contextmanager
+def _closing(directory: int) -> Iterator[int]:
+    try:
+        yield directory
     finally:
-        os.close(parent)
+        # Nothing was written through it, so there is nothing to hear of.
+        with suppress(OSError):
+            os.close(directory)

@@ -264,6 +264,8 @@ class Spool:
                 copies = [Copy(folder, n, folder.status(n).st_size) for n in names]
                 self._held.unread += filter(self._has_right_size, copies)
                 taken = True
+                # What has nothing to read goes at once, and counts for none held.
+                self._held.tidy()
         finally:
             if not taken:
                 self._held.let_go(folder)
