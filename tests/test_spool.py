@@ -190,9 +190,12 @@ def test_looks_seldom(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[object] = []
     listdir = os.listdir
     monkeypatch.setattr(os, "listdir", lambda path: looks.append(path) or listdir(path))
-    place.root.chmod(0o700)
-    place.spool().keep(place.body())
     spool = place.spool()
+    body = place.body()
+    spool.keep(body)
+    spool.forget(body)
+    spool.close()
+    looks.clear()
     for _ in range(200):
         assert spool.adopt() == []
         place.wait(6)
