@@ -205,6 +205,11 @@ class Sending:
         return self.sender.send(self.now + seconds)
 
     @property
+    def waiting(self) -> list[Body]:
+        """What waits, in its order."""
+        return [body for body, _ in self.outbox.waiting()]
+
+    @property
     def pause(self) -> float:
         """How long until the next attempt."""
         return self.sender.retry_at - self.now

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.spool import Spool
+from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._wire.point import Identity
 from tests.contract import a_body
 from tests.recorder import MOMENT

@@ -23,7 +23,7 @@ def backlog(sending: Sending, cuts: int, seconds: int = 10) -> None:
 def total(sending: Sending) -> Counter[tuple[str, int]]:
     """Return by key and minute what all that waits adds up to."""
     found: Counter[tuple[str, int]] = Counter()
-    for body in sending.outbox.bodies():
+    for body in sending.waiting:
         for line in body.text.decode().split("\n"):
             key, payload, moment = line.split(" ")
             delta = int(payload.removeprefix("count,delta="))
@@ -38,7 +38,7 @@ def test_minute_by_minute() -> None:
     sending.now_ms += 9_000  # in the middle of the third minute
     before = total(sending)
     fold(sending.outbox, sending.now_ms)
-    bodies = sending.outbox.bodies()
+    bodies = sending.waiting
     assert [body.created_ms for body in bodies] == [
         MINUTE + 50_000,
         MINUTE + 110_000,
@@ -57,7 +57,7 @@ def test_whose_lines_they_are() -> None:
     backlog(sending, 7)
     sending.now_ms = MINUTE + 60_000
     fold(sending.outbox, sending.now_ms)
-    body = sending.outbox.bodies()[0]
+    body = sending.waiting[0]
     assert [each.head for each in body.identities] == ["orders", "sales"]
 
 
@@ -66,20 +66,20 @@ def test_a_short_backlog_stays() -> None:
     sending = Sending()
     backlog(sending, 6)
     sending.now_ms = MINUTE + 90_000
-    before = sending.outbox.bodies()
+    before = sending.waiting
     fold(sending.outbox, sending.now_ms)
-    assert sending.outbox.bodies() == before
+    assert sending.waiting == before
 
 
 def test_what_was_sent_stays() -> None:
     """What has been tried, and may be in doubt, keeps its bytes."""
     sending = Sending(KEEP)
     backlog(sending, 12)
-    tried = sending.outbox.bodies()[0]
+    tried = sending.waiting[0]
     text = tried.text
     sending.now_ms = MINUTE + 180_000
     assert not sending.send()
-    bodies = sending.outbox.bodies()
+    bodies = sending.waiting
     assert bodies[0] is tried
     assert tried.text == text
     assert [body.points for body in bodies] == [2, 10, 12]
@@ -92,7 +92,7 @@ def test_an_hour_takes_a_sixth() -> None:
         sending = Sending(KEEP)
         backlog(sending, 3_300 // seconds, seconds)
         assert not sending.send()
-        sizes.append(sum(body.size for body in sending.outbox.bodies()))
+        sizes.append(sum(body.size for body in sending.waiting))
     assert sizes[0] < sizes[1] * 1.5
 
 

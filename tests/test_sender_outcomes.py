@@ -215,7 +215,7 @@ def test_what_waits_takes_less_room() -> None:
     """What has to wait is compressed; what is sent then are the same bytes."""
     sending = Sending(KEEP)
     sending.put(*(f"orders.of.customer.{n:03}" for n in range(500)))
-    (body,) = sending.outbox.bodies()
+    (body,) = sending.waiting
     text, size = body.text, body.size
     assert not sending.send()
     assert body.size < size / 3
@@ -235,7 +235,7 @@ def test_weights(rejected: int, named: tuple[int, ...], points: int) -> None:
     notes = [LineNote(line, "bad") for line in named]
     sending = Sending(ExportResult(Outcome.ANSWERED, rejected, refused=notes))
     sending.put("a", "b", "c")
-    (old,) = sending.outbox.bodies()
+    (old,) = sending.waiting
     new = Body(old.text, old.identities, MOMENT, (2, 5, 3))
     sending.outbox.replace([old], [new])
     sending.outbox._collected = 10  # as if those had been collected one by one

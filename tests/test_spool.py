@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from dtmetrics._deliver import spool as module
 from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.spool import Spool, SpoolAccount
+from dtmetrics._deliver.spool.spool import Spool, SpoolAccount
 from tests.contract import a_body
 from tests.recorder import MOMENT
 from tests.spooling import Place, killed, texts

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._deliver.spool import SpoolAccount
+from dtmetrics._deliver.spool.spool import SpoolAccount
 from tests.script import expect, run
 from tests.spooling import Place, texts
 
@@ -40,7 +40,7 @@ mounting = pytest.mark.usefixtures("_mounting")
 BEGIN = """
 import os, resource, subprocess, sys
 from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.spool import Spool
+from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._wire.point import Identity
 
 root, now = sys.argv[1], [0.0]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dtmetrics._deliver.ground import file_system
-from dtmetrics._deliver.spool import Spool
+from dtmetrics._deliver.spool.ground import file_system
+from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics.errors import ConfigError
 from tests.script import expect
 from tests.spooling import Place, killed, texts
@@ -194,7 +194,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 SWAPS = """
 import contextlib, itertools, os, sys, threading
 from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.spool import Spool
+from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._wire.point import Identity
 
 root, outside = sys.argv[1] + "/root", sys.argv[1] + "/outside"
@@ -282,7 +282,7 @@ def test_file_system(path: str, kind: str) -> None:
 def test_network_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A root on a network file system is refused, unless one insists."""
     line = f"1 1 0:1 / {tmp_path.resolve()} rw - nfs4 server:/ rw\n"
-    monkeypatch.setattr("dtmetrics._deliver.ground._mounts", lambda: line)
+    monkeypatch.setattr("dtmetrics._deliver.spool.ground._mounts", lambda: line)
     refused(tmp_path / "new", r"network file system \(nfs4\)")
     place = Place(tmp_path / "new")
     place.spool(force=True).keep(place.body())
@@ -311,7 +311,7 @@ def test_root_removed(tmp_path: Path) -> None:
 WITHOUT_LOCKS = """
 import sys
 sys.modules["fcntl"] = None
-from dtmetrics._deliver.spool import Spool
+from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics.errors import ConfigError
 try:
     Spool(sys.argv[1], "here", now_ms=int, clock=float)

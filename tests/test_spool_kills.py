@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 BEGIN = """
 import collections, fcntl, os, random, select, signal, sys, tempfile, time
 from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.spool import Spool
+from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._wire.point import Identity
 
 root = sys.argv[1]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.stored import RECORD_LIMIT, TEXT_LIMIT, decode, encode
+from dtmetrics._deliver.spool.stored import RECORD_LIMIT, TEXT_LIMIT, decode, encode
 from tests.contract import a_body
 from tests.recorder import MOMENT
 

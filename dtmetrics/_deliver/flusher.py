@@ -20,6 +20,7 @@ from dtmetrics._deliver.losses import Losses
 from dtmetrics._deliver.outbox import Account, Outbox
 from dtmetrics._deliver.pack import pack, pack_metadata
 from dtmetrics._deliver.sender import Sender
+from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._deliver.turn import Turn
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.registry import Registry
@@ -63,6 +64,7 @@ class Flusher:
         metadata: bool = True,
         longest_pause: float = 60.0,
         losses: Losses | None = None,
+        spool: Spool | None = None,
         clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
         event: Callable[[], Event] = Event,
@@ -80,6 +82,7 @@ class Flusher:
             chance,
             self._feedback.take,
             longest_pause,
+            spool,
         )
         self._interval = interval
         self._metadata = metadata
@@ -122,6 +125,11 @@ class Flusher:
         It is in a callback or a signal handler then, and must not wait for itself.
         """
         return self._collecting.mine or self._sending.mine
+
+    @property
+    def on_disk(self) -> dict[str, int]:
+        """What the spool says of itself; nothing if there is none."""
+        return self._sender.on_disk
 
     @property
     def restamped(self) -> int:
@@ -177,6 +185,8 @@ class Flusher:
             return False
         collected = self._collect(timeout, _as_is, self._wall.stamp)
         self._sender.give_up_at = deadline
+        # Before the last attempt, which may outlast us.
+        self._sender.secure()
         self._stop.set()
         thread = self._thread
         if thread is None or not thread.is_alive():

@@ -8,8 +8,10 @@ from pathlib import PurePath
 
 from dtmetrics._deliver.backlog import fold
 from dtmetrics._deliver.breaker import Breaker
+from dtmetrics._deliver.copies import Copies
 from dtmetrics._deliver.exporter import Body, Exporter, ExportResult, Outcome
 from dtmetrics._deliver.outbox import Outbox
+from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._record import log
 from dtmetrics._record.guard import attempt
 from dtmetrics._wire.restamp import AHEAD_MS, restamp
@@ -25,6 +27,8 @@ _MOST_SAID = 1_000
 # hurt if it was taken twice. An endpoint that takes everything and answers nothing for
 # 12 s has 17 % too many points without, 1.6 % with it (one body).
 PROBE = b"dtmetrics.client.probe,dt.metrics.source=dtmetrics gauge,1"
+
+_INTERRUPTED = ExportResult(Outcome.UNKNOWN, reason="interrupted")
 
 # After an outage dashboards want the present first.
 _CUTS_FIRST = 2
@@ -42,9 +46,11 @@ class Sender:
         chance: Callable[[], float],
         feedback: Callable[[Body, ExportResult], object],
         longest_pause: float = 60.0,
+        spool: Spool | None = None,
     ) -> None:
         self._exporter = exporter
         self._outbox = outbox
+        self._copies = Copies(outbox, spool)
         self._now_ms = now_ms
         self._clock = clock
         self._chance = chance
@@ -71,20 +77,27 @@ class Sender:
         """When the next attempt is due, if something waits; 0.0: at once."""
         return self._breaker.retry_at
 
+    @property
+    def on_disk(self) -> dict[str, int]:
+        """What the spool says of itself; nothing if there is none."""
+        return self._copies.account()
+
     def send(self, deadline: float, *, hurry: bool = True) -> bool:
         """Send what waits; False when something has to go on waiting.
 
         What an outage has left is sent body by body, unless there is a *hurry*.
         """
-        while len(self._outbox):
+        while len(self._outbox) or self._copies.adopt():
             left = min(deadline, self.give_up_at) - self._clock()
             if left <= 0 or (self._probing and not self._probe(left)):
                 return False
             body = self._next()
             if body is None:
                 break
+            self._copies.trying(body)
             result = self._attempt(body, min(deadline, self.give_up_at))
             settled = self._outbox.settle(body, result)
+            self._copies.tried(body, result.outcome)
             attempt(self._note, body, result, default=None, on_error=self.failed)
             if not settled or result.outcome is Outcome.UNKNOWN:
                 self._failed(result)
@@ -94,16 +107,23 @@ class Sender:
                 return False
         self._draining = False
         self._breaker.worked()
+        self._copies.secure()
         return True
 
+    def secure(self) -> None:
+        """Let what waits outlive this process, if there is a spool. Any thread may."""
+        self._copies.secure()
+
     def close(self) -> None:
-        """Let go of what the exporter holds."""
+        """Let go of what the exporter holds, and of what is on disk."""
+        self._copies.close()
         attempt(self._exporter.close, default=None, on_error=self.failed)
 
     def reset_after_fork(self) -> None:
         """In a forked child: what waits, and every connection, is the parent's."""
         self._renew()
         self._outbox.reset_after_fork()
+        self._copies.reset_after_fork()
         attempt(self._exporter.reset_after_fork, default=None)
 
     def failed(self, error: BaseException) -> None:
@@ -123,13 +143,19 @@ class Sender:
 
     def _attempt(self, body: Body, deadline: float) -> ExportResult:
         seconds = min(deadline - self._clock(), _ATTEMPT_SECONDS)
-        result = attempt(
-            self._export,
-            self._put_right(body),
-            seconds,
-            default=ExportResult(Outcome.UNKNOWN, reason="the exporter failed"),
-            on_error=self.failed,
-        )
+        try:
+            result = attempt(
+                self._export,
+                self._put_right(body),
+                seconds,
+                default=ExportResult(Outcome.UNKNOWN, reason="the exporter failed"),
+                on_error=self.failed,
+            )
+        except BaseException:
+            # Ctrl-C, say: it may have been taken all the same.
+            self._outbox.settle(body, _INTERRUPTED)
+            self._failed(_INTERRUPTED)
+            raise
         if result.outcome is Outcome.TOO_LARGE:
             self._limit.learn(body)
         return result
@@ -164,6 +190,7 @@ class Sender:
         self._breaker.failed(result)
         self._outbox.stow()
         fold(self._outbox, self._now_ms())
+        self._copies.secure()
 
     # -- what to say ---------------------------------------------------------------
 

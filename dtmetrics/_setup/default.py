@@ -19,6 +19,7 @@ from dtmetrics._record.registry import Registry
 if TYPE_CHECKING:
     from dtmetrics._deliver.exporter import Exporter
     from dtmetrics._deliver.flusher import Flusher
+    from dtmetrics._deliver.spool.spool import Spool
     from dtmetrics._setup.config import Config
 
 __all__ = ["Process", "Stats", "default"]
@@ -53,6 +54,8 @@ class Stats(NamedTuple):
     flushes: int = 0
     #: What last went wrong with sending, or nothing.
     last_error: str = ""
+    #: What is on disk, and what has happened there, if there is a spool.
+    spool: Mapping[str, int] = {}
     #: Data points whose time lay ahead, by a clock that was put right since, and that
     #: were sent with the present one.
     restamped: int = 0
@@ -88,6 +91,7 @@ class Process:
         max_series: int = _UNSET,
         max_outbox_bytes: int = _UNSET,
         delivery: str = _UNSET,
+        spool: str | os.PathLike[str] | None = None,
         metadata: bool = _UNSET,
         self_metrics: bool = _UNSET,
         enrich: bool = _UNSET,
@@ -120,9 +124,10 @@ class Process:
             if not mine or (self._running and not force):
                 return
             config = Config.resolve(arguments)
+            copies = _spool(config)
             self._end(EXIT_SECONDS)
             if not self._running:
-                self._start(config)
+                self._start(config, copies)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Collect and send now, within *timeout* seconds.
@@ -159,6 +164,7 @@ class Process:
             series=series,
             flushes=flusher.flushes,
             last_error=flusher.last_error,
+            spool=flusher.on_disk,
             restamped=flusher.restamped,
             warnings=flusher.warnings,
             set_aside=self.registry.all_set_aside(),
@@ -175,7 +181,7 @@ class Process:
         """
         return self.meters.get(name)
 
-    def _start(self, config: Config) -> None:
+    def _start(self, config: Config, spool: Spool | None) -> None:
         from dtmetrics._deliver.flusher import Flusher  # noqa: PLC0415
         from dtmetrics._deliver.losses import Losses  # noqa: PLC0415
         from dtmetrics._deliver.outbox import Outbox  # noqa: PLC0415
@@ -201,6 +207,7 @@ class Process:
             # A OneAgent of this host is back in a moment, and bothers nobody else.
             longest_pause=10.0 if config.local else 60.0,
             losses=losses if config.self_metrics else None,
+            spool=spool,
         )
         recording = Recording(
             prefix=config.prefix,
@@ -251,6 +258,19 @@ def _given(arguments: dict[str, Any]) -> dict[str, Any]:
         and value is not _UNSET
         and (value is not None or name == "interval")
     }
+
+
+def _spool(config: Config) -> Spool | None:
+    if config.spool is None:
+        return None
+    from dtmetrics._deliver.spool.spool import Spool  # noqa: PLC0415
+
+    return Spool(
+        config.spool,
+        config.tenant,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+        clock=time.monotonic,
+    )
 
 
 def _exporter(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
@@ -189,6 +190,17 @@ def _delivery(value: Any) -> str:
     return str(value)
 
 
+def _spool(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | os.PathLike):
+        raise Fault("is no path")
+    path = os.fspath(value)
+    if not isinstance(path, str) or not path.strip() or "\0" in path:
+        raise Fault("is no path")
+    return path
+
+
 READERS: dict[str, Callable[[Any], Any]] = {
     "endpoint": _endpoint,
     "token": _token,
@@ -202,6 +214,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "max_series": _at_least_one,
     "max_outbox_bytes": _at_least_one,
     "delivery": _delivery,
+    "spool": _spool,
     "metadata": _flag,
     "self_metrics": _flag,
     "enrich": _flag,

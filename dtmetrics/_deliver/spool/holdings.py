@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from itertools import chain
 
 from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.folder import Folder
-from dtmetrics._deliver.ground import Ground
-from dtmetrics._deliver.stored import RECORD_LIMIT, Stored, decode
+from dtmetrics._deliver.spool.folder import Folder
+from dtmetrics._deliver.spool.ground import Ground
+from dtmetrics._deliver.spool.stored import RECORD_LIMIT, Stored, decode
 from dtmetrics._record.guard import attempt
 
 __all__ = ["Copy", "Holdings"]

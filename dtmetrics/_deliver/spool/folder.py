@@ -11,7 +11,7 @@ import os
 import stat
 from contextlib import suppress
 
-from dtmetrics._deliver.ground import make_directory, open_directory
+from dtmetrics._deliver.spool.ground import make_directory, open_directory
 
 try:
     import fcntl

@@ -10,9 +10,7 @@
         <file>.<folder>.bad                   not what was written; ten are kept
 
 A file appears whole or not at all, and nothing says elsewhere what is in it: there is
-no index that could disagree with it after a crash. Reading order: ``stored`` (what is
-in a file), ``ground`` (where it may lie), ``folder`` (a directory with a lock),
-``holdings`` (what is held), and this.
+no index that could disagree with it after a crash.
 """
 
 from __future__ import annotations
@@ -24,10 +22,10 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.folder import Folder, can_lock
-from dtmetrics._deliver.ground import Ground
-from dtmetrics._deliver.holdings import Copy, Holdings
-from dtmetrics._deliver.stored import RECORD_LIMIT, TEXT_LIMIT, encode
+from dtmetrics._deliver.spool.folder import Folder, can_lock
+from dtmetrics._deliver.spool.ground import Ground
+from dtmetrics._deliver.spool.holdings import Copy, Holdings
+from dtmetrics._deliver.spool.stored import RECORD_LIMIT, TEXT_LIMIT, encode
 from dtmetrics._record.guard import attempt
 from dtmetrics.errors import ConfigError
 
