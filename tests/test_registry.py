@@ -110,12 +110,27 @@ def test_collects_in_chunks(recorder: Recorder) -> None:
         counter.inc(1, number=number)
     sizes = []
     for chunk in recorder.registry.collect(MOMENT, size=4):
-        sizes.append(len(chunk))
+        sizes.append(len(chunk.identities))
         assert counter._origin.family.lock.acquire(blocking=False)
         counter._origin.family.lock.release()
         counter.inc(1, late=True)
     assert sizes == [4, 4, 2]
     assert all(point.timestamp_ms == MOMENT for point in recorder.points())
+
+
+def test_collects_what_has_something_to_say(recorder: Recorder) -> None:
+    """Of a chunk's series those that have nothing to say are left out, and no other."""
+    meter = recorder.meter
+    for number in range(6):
+        odd = number % 2
+        meter.counter("c").inc(odd, n=number)
+        meter.gauge("g").set(0 if odd else 10**400, n=number)
+        meter.summary("s").record(0 if odd else "x", n=number)  # type: ignore[arg-type]
+    assert recorder.lines() == [
+        *(f"c,n={n} count,delta=1" for n in (1, 3, 5)),
+        *(f"g,n={n} gauge,0" for n in (1, 3, 5)),
+        *(f"s,n={n} gauge,min=0,max=0,sum=0,count=1" for n in (1, 3, 5)),
+    ]
 
 
 def test_prefix() -> None:

@@ -20,7 +20,7 @@ from dtmetrics._deliver.sender import Sender
 from dtmetrics._deliver.turn import Turn
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.registry import Registry
-from dtmetrics._wire.point import DataPoint
+from dtmetrics._wire.point import DataPoints
 
 __all__ = ["Flusher"]
 
@@ -33,7 +33,7 @@ _BREATH = 0.0003
 # too early sends twice.
 _PATIENCE = 15.0
 
-Chunks = Iterable[list[DataPoint]]
+Chunks = Iterable[DataPoints]
 
 
 def _now_ms() -> int:
@@ -211,7 +211,7 @@ class Flusher:
             # In bodies of their own, so that each answer counts points or none.
             yield from pack_metadata(self._registry.collect_metadata(), now)
 
-    def _paced(self, chunks: Chunks) -> Iterator[list[DataPoint]]:
+    def _paced(self, chunks: Chunks) -> Iterator[DataPoints]:
         for chunk in chunks:
             yield chunk
             if self._stop.is_set():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import compress
 from threading import RLock
 from typing import Any, Protocol
 
@@ -27,7 +28,7 @@ from dtmetrics._wire.names import (
     clean_dimension_key,
     clean_key,
 )
-from dtmetrics._wire.point import DataPoint, Dimensions, new
+from dtmetrics._wire.point import DataPoints, Dimensions
 from dtmetrics.errors import DefinitionError
 
 __all__ = ["Observer", "Registry"]
@@ -43,7 +44,7 @@ _BUDGET, _FEWEST, _MOST = 1_000_000, 64, 512
 class Observer(Protocol):
     """Something that is asked for data points at each collection."""
 
-    def __call__(self, timestamp_ms: int) -> list[DataPoint]:
+    def __call__(self, timestamp_ms: int) -> DataPoints:
         """Return what is to be said now."""
 
 
@@ -236,26 +237,24 @@ class Registry:
 
     # -- collecting ----------------------------------------------------------------
 
-    def collect(self, timestamp_ms: int, size: int = 100) -> Iterator[list[DataPoint]]:
+    def collect(self, timestamp_ms: int, size: int = 100) -> Iterator[DataPoints]:
         """Yield what was recorded since the last time, at most *size* points at once.
 
         One collector at a time. Between two chunks no lock is held.
         """
         for family in list(self._families.values()):
             series = family.all_series()
+            kind = KINDS[family.definition.kind]
             for start in range(0, len(series), size):
                 chunk = series[start : start + size]
                 with family.lock:
-                    payloads = drain(chunk)
-                yield [
-                    new(DataPoint, (each, payload, timestamp_ms))
-                    for each, payload in zip(chunk, payloads, strict=True)
-                    if payload is not None
-                ]
+                    values = drain(chunk)
+                if not all(values):  # some are zero, or None: nothing to say
+                    said = [value is not None for value in values]
+                    chunk, values = [*compress(chunk, said)], [*compress(values, said)]
+                yield DataPoints(kind.payload, chunk, values, timestamp_ms)
         for observer in list(self.observers):
-            points = observer(timestamp_ms)
-            for start in range(0, len(points), size):
-                yield points[start : start + size]
+            yield from observer(timestamp_ms).parts(size)
         self.refusals.report()  # last: values are judged as their series is drained
 
     def collect_metadata(self) -> list[Metadata]:
