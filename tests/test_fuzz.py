@@ -86,7 +86,7 @@ def told_by_lines(recorder: Recorder) -> Counter[Told]:
 
 def assert_metadata(recorder: Recorder) -> None:
     """Check that what the keys mean is one line each, of that key."""
-    for metadata in recorder.registry.collect_metadata():
+    for metadata in recorder.registry.families.collect_metadata():
         line = encode_metadata(metadata)
         if line is not None:
             assert line.splitlines() == [line]

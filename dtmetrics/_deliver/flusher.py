@@ -207,9 +207,9 @@ class Flusher:
         if self._metadata:
             if self._outbox.metadata_lost:
                 self._outbox.metadata_lost = False
-                self._registry.describe_again()
+                self._registry.families.describe_again()
             # In bodies of their own, so that each answer counts points or none.
-            yield from pack_metadata(self._registry.collect_metadata(), now)
+            yield from pack_metadata(self._registry.families.collect_metadata(), now)
 
     def _paced(self, chunks: Chunks) -> Iterator[DataPoints]:
         for chunk in chunks:

@@ -155,7 +155,7 @@ class Process:
             flushes=flusher.flushes,
             last_error=flusher.last_error,
             warnings=flusher.warnings,
-            set_aside=self.registry.all_set_aside(),
+            set_aside=self.registry.families.all_set_aside(),
         )
 
     def get_meter(self, name: str = "") -> Meter:
@@ -176,7 +176,7 @@ class Process:
 
         exporter = config.exporter
         if exporter is None:
-            exporter = _exporter(config, self.registry.describe_again)
+            exporter = _exporter(config, self.registry.families.describe_again)
         outbox = Outbox(config.max_outbox_bytes)
         flusher = Flusher(
             self.registry,
