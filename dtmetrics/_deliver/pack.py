@@ -25,8 +25,8 @@ def pack(chunks: Iterable[DataPoints], created_ms: int) -> Iterator[Body]:
     owners: list[Identity] = []
     size = 0
     for chunk in chunks:
-        # All of a chunk in one step, its bytes not yet counted: 0.1 us a line where
-        # line by line takes 0.3 us.
+        # All of a chunk in one step, and its characters only: bytes are counted once
+        # they are a body.
         fresh = encode(chunk)
         lines += fresh
         owners += chunk.identities
