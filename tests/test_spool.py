@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dtmetrics._deliver import spool as module
+from dtmetrics._deliver.spool import spool as module
 from dtmetrics._deliver.exporter import Body
 from dtmetrics._deliver.spool.spool import Spool, SpoolAccount
 from tests.contract import a_body

@@ -24,7 +24,7 @@ from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._deliver.turn import Turn
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.registry import Registry
-from dtmetrics._wire.point import DataPoint
+from dtmetrics._wire.point import DataPoints
 
 __all__ = ["Flusher"]
 
@@ -45,7 +45,7 @@ _SPREAD, _SPREAD_SECONDS = 0.5, 30.0
 # How soon a machine that slept is noticed.
 _LONGEST_WAIT = 60.0
 
-Chunks = Iterable[list[DataPoint]]
+Chunks = Iterable[DataPoints]
 
 
 class Flusher:
@@ -278,16 +278,17 @@ class Flusher:
         if self._metadata:
             if self._outbox.metadata_lost:
                 self._outbox.metadata_lost = False
-                self._registry.describe_again()
+                self._registry.families.describe_again()
             # In bodies of their own, so that each answer counts points or none.
-            yield from pack_metadata(self._registry.collect_metadata(), cut_ms)
+            yield from pack_metadata(self._registry.families.collect_metadata(), cut_ms)
 
     def _chunks(self, pace: Callable[[Chunks], Chunks], cut_ms: int) -> Chunks:
         yield from pace(self._registry.collect(cut_ms))
         if self._losses is not None:
-            yield self._losses(cut_ms)  # last: collecting refuses values
+            # Last: collecting refuses values.
+            yield self._losses(cut_ms)
 
-    def _paced(self, chunks: Chunks) -> Iterator[list[DataPoint]]:
+    def _paced(self, chunks: Chunks) -> Iterator[DataPoints]:
         for chunk in chunks:
             yield chunk
             if self._stop.is_set():

@@ -167,7 +167,7 @@ class Process:
             spool=flusher.on_disk,
             restamped=flusher.restamped,
             warnings=flusher.warnings,
-            set_aside=self.registry.all_set_aside(),
+            set_aside=self.registry.families.all_set_aside(),
         )
 
     def get_meter(self, name: str = "") -> Meter:
@@ -193,7 +193,9 @@ class Process:
 
         exporter = config.exporter
         if exporter is None:
-            exporter = _exporter(config, self.registry.describe_again, meanwhile)
+            exporter = _exporter(
+                config, self.registry.families.describe_again, meanwhile
+            )
         outbox = Outbox(
             config.max_outbox_bytes, resend=config.delivery == "at_least_once"
         )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from dtmetrics._wire.line import encode
 from dtmetrics._wire.point import (
     CountDelta,
-    DataPoint,
+    DataPoints,
     GaugeSummary,
     Identity,
     Payload,
@@ -81,7 +81,9 @@ def _fold(head: str, lines: Sequence[str]) -> str | None:
     except OverflowError:
         return None
     latest = max([int(field[6]) for field in fields])
-    return encode([DataPoint(Identity("", head), payload, latest)])[0]
+    value = payload if isinstance(payload, GaugeSummary) else payload[0]
+    owner = [Identity("", head)]
+    return encode(DataPoints(type(payload), owner, [value], latest))[0]
 
 
 def _payload(fields: Sequence[tuple[str | Any, ...]]) -> Payload:
