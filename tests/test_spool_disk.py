@@ -165,6 +165,7 @@ now[0] += 60
 spool.keep(bodies[1])
 spool.close()
 print(len(a_spool().adopt()))
+os.seteuid(os.getuid())
 """
 
 

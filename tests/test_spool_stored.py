@@ -24,7 +24,9 @@ def record_of(text: bytes, payload: bytes | None = None) -> bytes:
 
 
 @given(
-    st.lists(st.text(st.characters(exclude_characters="\n")), min_size=1),
+    st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="\n")), min_size=1
+    ),
     st.integers(0, 2**64 - 1),
 )
 def test_comes_back(lines: list[str], created_ms: int) -> None:
@@ -94,6 +96,12 @@ def test_right_sum_wrong_payload(payload: bytes) -> None:
     assert decode(record_of(b"", payload)) is None
     assert decode(record_of(b"", zlib.compress(b"a 1")[:-1])) is None
     assert decode(record_of(b"", zlib.compress(b"a 1") + b"more")) is None
+
+
+def test_right_sum_wrong_length() -> None:
+    """Nor one that is longer than it says, even if its sum is right."""
+    longer = record_of(b"a 1")[12:] + b"!"
+    assert decode(b"DTMSPL01" + zlib.crc32(longer).to_bytes(4, "big") + longer) is None
 
 
 def test_no_bomb() -> None:
