@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics._wire.coalesce import coalesce
-from dtmetrics._wire.line import encode, identify
+from dtmetrics._wire.line import identify
 from dtmetrics._wire.parse import ParsedPoint, parse
 from dtmetrics._wire.point import (
     CountDelta,
@@ -21,7 +21,7 @@ from dtmetrics._wire.point import (
     Payload,
 )
 from tests import grammar
-from tests.recorder import MOMENT
+from tests.recorder import MOMENT, one_line_of
 
 MINUTE = MOMENT - MOMENT % 60_000
 
@@ -87,7 +87,7 @@ def close(number: Fraction, exact: Fraction, scale: Fraction) -> bool:
 @given(st.lists(points, max_size=12))
 def test_folds(given_points: list[DataPoint]) -> None:
     """Each series has one line, in order of appearance, that says what all did."""
-    lines = encode(given_points)
+    lines = [one_line_of(each) for each in given_points]
     series: dict[Any, list[ParsedPoint]] = {}
     for parsed in map(read, lines):
         name = parsed.key, tuple(parsed.dimensions.items())
@@ -182,7 +182,8 @@ def test_both_kinds() -> None:
 def test_large_means_hold() -> None:
     """The rule for summaries holds where rounding would break it."""
     value = 1e9 + 0.1
-    lines = encode([DataPoint(identify("a", ()), GaugeValue(value), MOMENT)] * 7)
+    line = one_line_of(DataPoint(identify("a", ()), GaugeValue(value), MOMENT))
+    lines = [line] * 7
     [(line, _)] = coalesce(lines)
     payload = read(line).payload
     assert isinstance(payload, GaugeSummary)

@@ -83,7 +83,7 @@ counter("orders").inc(7)
 """
 
 
-@pytest.mark.parametrize("verdict", [answer(503), never()], ids=["down", "hung"])
+@pytest.mark.parametrize("verdict", [answer(401), never()], ids=["refused", "hung"])
 def test_at_exit(verdict: object, tmp_path: Path) -> None:
     """What cannot be sent when a program ends is sent by the next one."""
     with Endpoint(verdict, accept()) as endpoint:  # type: ignore[arg-type]

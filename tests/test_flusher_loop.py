@@ -265,3 +265,30 @@ def test_patience_of_a_closing() -> None:
     rig.inc()
     rig.flusher._run(0.001)
     assert rig.exporter.timeouts == [pytest.approx(3.0, abs=0.01)]
+
+
+def test_error_while_it_waits(expects_errors: None) -> None:
+    """What comes up while it waits, for want of memory say, does not end it either."""
+
+    def out_of_memory() -> None:
+        raise MemoryError
+
+    rig = Rig(plan=(out_of_memory, nothing, nothing), interval=60.0)
+    rig.inc()
+    rig.run()
+    assert rig.exporter.lines == ["orders count,delta=1"]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_what_was_drained_arrives(error: BaseException, expects_errors: None) -> None:
+    """A callback that raises so much loses its own value, and nobody else's."""
+    rig = Rig(plan=(nothing,) * 2, interval=60.0)
+
+    @rig.meter.observe("pool.size")
+    def size() -> float:
+        raise error
+
+    rig.inc()
+    rig.run()
+    assert rig.exporter.lines == ["orders count,delta=1"]
+    assert rig.flusher.account() == (1, 1, 0, {}, 0)

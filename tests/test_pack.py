@@ -128,3 +128,27 @@ def test_memory_stays_small() -> None:
         tracemalloc.stop()
     assert points == 20_000
     assert peak < 2 << 20
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), MemoryError()])
+def test_what_was_drained_is_kept(error: BaseException) -> None:
+    """An error in the middle passes through, after what came before it.
+
+    What has been drained is in no series any more.
+    """
+
+    def chunks() -> Iterator[DataPoints]:
+        yield points(3)
+        raise error
+
+    packed = pack(chunks(), MOMENT)
+    assert next(packed).points == 3
+    with pytest.raises(type(error)):
+        next(packed)
+
+
+def test_given_up_in_the_middle() -> None:
+    """Who asks for no more gets no more, and no error."""
+    packed = pack([points(1_500)], MOMENT)
+    assert next(packed).points == 1_000
+    packed.close()  # type: ignore[attr-defined]

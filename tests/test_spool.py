@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dtmetrics._deliver.spool import spool as module
 from dtmetrics._deliver.exporter import Body
+from dtmetrics._deliver.spool import spool as module
 from dtmetrics._deliver.spool.spool import Spool, SpoolAccount
 from tests.contract import a_body
 from tests.recorder import MOMENT
@@ -465,11 +465,15 @@ class Lives(RuleBasedStateMachine):
 
         self.directory = tempfile.TemporaryDirectory()
         self.place = Place(Path(self.directory.name))
-        self.spools = [self.place.spool() for _ in range(3)]
+        self.spools = [self.new() for _ in range(3)]
         #: Of each process its bodies, with the doubt before and within an attempt.
         self.have: list[dict[str, tuple[Body, bool, bool]]] = [{}, {}, {}]
         self.left: dict[str, bool] = {}
         self.made = 0
+
+    def new(self) -> Spool:
+        # Nothing becomes too old: each look takes five minutes here.
+        return self.place.spool(max_age=1_000_000)
 
     def teardown(self) -> None:
         for spool in self.spools:
@@ -513,7 +517,7 @@ class Lives(RuleBasedStateMachine):
         how(self.spools[who])  # type: ignore[operator]
         self.left |= {name: doubt for name, (_, doubt, _) in self.have[who].items()}
         self.have[who] = {}
-        self.spools[who] = self.place.spool()
+        self.spools[who] = self.new()
 
     @rule(who=who)
     def adopt(self, who: int) -> None:

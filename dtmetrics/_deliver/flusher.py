@@ -9,29 +9,21 @@ from __future__ import annotations
 
 import math
 import random
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from threading import Event, Lock, Thread, get_ident
 
 from dtmetrics._deliver.clock import Clock, Rhythm
-from dtmetrics._deliver.exporter import Body, Exporter
+from dtmetrics._deliver.collector import Collector
+from dtmetrics._deliver.exporter import Exporter
 from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._deliver.losses import Losses
 from dtmetrics._deliver.outbox import Account, Outbox
-from dtmetrics._deliver.pack import pack, pack_metadata
 from dtmetrics._deliver.sender import Sender
 from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._deliver.turn import Turn
-from dtmetrics._record.guard import attempt
 from dtmetrics._record.registry import Registry
-from dtmetrics._wire.point import DataPoints
 
 __all__ = ["Flusher"]
-
-# A collector that runs on holds the GIL for 5 ms at a time. Giving it back after each
-# chunk of 100 series takes the 99.9th percentile of a request that records, with
-# 100,000 series flushed without end, from 5.6 ms to 0.5 ms (CPython 3.11).
-_BREATH = 0.0003
 
 # Seconds for sending, at least, however short the interval: who gives up on an answer
 # too early sends twice.
@@ -42,10 +34,11 @@ _PATIENCE = 15.0
 # a minute at most, because somebody waits for the numbers.
 _SPREAD, _SPREAD_SECONDS = 0.5, 30.0
 
+# How soon Ctrl-C is noticed by who waits for the thread to end.
+_JOIN_SECONDS = 0.5
+
 # How soon a machine that slept is noticed.
 _LONGEST_WAIT = 60.0
-
-Chunks = Iterable[DataPoints]
 
 
 class Flusher:
@@ -69,7 +62,6 @@ class Flusher:
         chance: Callable[[], float] = random.random,
         event: Callable[[], Event] = Event,
     ) -> None:
-        self._registry = registry
         self._outbox = outbox
         self._feedback = Feedback(registry)
         self._wall = clock or Clock()
@@ -85,23 +77,28 @@ class Flusher:
             spool,
         )
         self._interval = interval
-        self._metadata = metadata
-        self._losses = losses
+        self._collector = Collector(
+            registry, outbox, losses, metadata=metadata, on_error=self._sender.failed
+        )
         self._chance = chance
         self._event = event
         self._renew()
 
     def _renew(self) -> None:
         """Make what a fork must not share with its parent."""
-        self.flushes = 0
         self._thread: Thread | None = None
         self._starting = Lock()
         self._stop = self._event()
-        self._collecting = Turn()
+        self._collector.renew(self._stop)
         self._sending = Turn()
         self._rhythm: Rhythm | None = None
         self._phase = 0.0
         self._post_at = math.inf
+
+    @property
+    def flushes(self) -> int:
+        """How often was collected."""
+        return self._collector.flushes
 
     @property
     def clock_steps(self) -> int:
@@ -124,7 +121,7 @@ class Flusher:
 
         It is in a callback or a signal handler then, and must not wait for itself.
         """
-        return self._collecting.mine or self._sending.mine
+        return self._collector.busy_here or self._sending.mine
 
     @property
     def on_disk(self) -> dict[str, int]:
@@ -171,7 +168,8 @@ class Flusher:
         deadline = self._clock() + timeout
         if self.busy_here:
             return False
-        return self._collect(timeout, _as_is, self._wall.stamp) and self._send(deadline)
+        collected = self._collector.collect(timeout, self._wall.stamp, paced=False)
+        return collected and self._send(deadline)
 
     def close(self, timeout: float) -> bool:
         """Collect and send what is left, end the thread, let go of the exporter.
@@ -183,7 +181,7 @@ class Flusher:
         deadline = self._clock() + timeout
         if self.busy_here:
             return False
-        collected = self._collect(timeout, _as_is, self._wall.stamp)
+        collected = self._collector.collect(timeout, self._wall.stamp, paced=False)
         self._sender.give_up_at = deadline
         # Before the last attempt, which may outlast us.
         self._sender.secure()
@@ -192,7 +190,9 @@ class Flusher:
         if thread is None or not thread.is_alive():
             self._finish()
         elif thread.ident != get_ident():
-            thread.join(max(0.0, deadline - self._clock()))
+            # Piece by piece: a signal that comes just before a wait does not end it.
+            while thread.is_alive() and (left := deadline - self._clock()) > 0:
+                thread.join(min(left, _JOIN_SECONDS))
         return collected and len(self._outbox) == 0
 
     def reset_after_fork(self) -> None:
@@ -211,7 +211,7 @@ class Flusher:
         if rhythm is None or self._stop.is_set():
             return math.inf
         if rhythm.wait() <= 0:
-            self._collect(timeout, self._paced, lambda: self._cut(rhythm))
+            self._collector.collect(timeout, lambda: self._cut(rhythm), paced=True)
         return rhythm.wait()
 
     def _cut(self, rhythm: Rhythm) -> int | None:
@@ -225,17 +225,24 @@ class Flusher:
     def _run(self, interval: float) -> None:
         self._rhythm = rhythm = Rhythm(self._wall, interval)
         self._phase = min(interval * _SPREAD, _SPREAD_SECONDS) * self._chance()
-        while not self._stop.wait(self._rest(rhythm)):
-            try:
-                self.collect_if_due(interval)
-                if self._clock() >= self._next_sending():
-                    self._post_at = math.inf
-                    self._send(self._clock() + max(interval, _PATIENCE), hurry=False)
-            except BaseException as error:  # noqa: BLE001, PERF203
-                # A callback's SystemExit or gevent.Timeout: nobody is above us
-                # whom it could reach, and without this thread nothing is sent.
-                self._sender.failed(error)
+        while self._goes_on(rhythm, interval):
+            pass
         self._finish()
+
+    def _goes_on(self, rhythm: Rhythm, interval: float) -> bool:
+        """Wait for what is due next, and do it; False: it is time to end."""
+        try:
+            if self._stop.wait(self._rest(rhythm)):
+                return False
+            self.collect_if_due(interval)
+            if self._clock() >= self._next_sending():
+                self._post_at = math.inf
+                self._send(self._clock() + max(interval, _PATIENCE), hurry=False)
+        except BaseException as error:  # noqa: BLE001
+            # A callback's SystemExit or gevent.Timeout: nobody is above us whom it
+            # could reach, and without this thread nothing is sent.
+            self._sender.failed(error)
+        return True
 
     def _rest(self, rhythm: Rhythm) -> float:
         sending = self._next_sending() - self._clock()
@@ -246,55 +253,6 @@ class Flusher:
             return math.inf
         return self._sender.retry_at or self._post_at
 
-    def _collect(
-        self,
-        timeout: float,
-        pace: Callable[[Chunks], Chunks],
-        stamp: Callable[[], int | None],
-    ) -> bool:
-        with self._collecting.take(timeout) as mine:
-            # Asked when it is our turn: another thread may have made the cut.
-            if not mine or (cut_ms := stamp()) is None:
-                return mine
-            return attempt(
-                self._collect_all,
-                pace,
-                cut_ms,
-                default=False,
-                on_error=self._sender.failed,
-            )
-
-    def _collect_all(self, pace: Callable[[Chunks], Chunks], cut_ms: int) -> bool:
-        turn = self._collecting
-        for body in self._bodies(pace, cut_ms):
-            if turn is not self._collecting:
-                return False  # a callback has forked: the points are the parent's
-            self._outbox.put(body)
-        self.flushes += 1
-        return True
-
-    def _bodies(self, pace: Callable[[Chunks], Chunks], cut_ms: int) -> Iterator[Body]:
-        yield from pack(self._chunks(pace, cut_ms), cut_ms)
-        if self._metadata:
-            if self._outbox.metadata_lost:
-                self._outbox.metadata_lost = False
-                self._registry.families.describe_again()
-            # In bodies of their own, so that each answer counts points or none.
-            yield from pack_metadata(self._registry.families.collect_metadata(), cut_ms)
-
-    def _chunks(self, pace: Callable[[Chunks], Chunks], cut_ms: int) -> Chunks:
-        yield from pace(self._registry.collect(cut_ms))
-        if self._losses is not None:
-            # Last: collecting refuses values.
-            yield self._losses(cut_ms)
-
-    def _paced(self, chunks: Chunks) -> Iterator[DataPoints]:
-        for chunk in chunks:
-            yield chunk
-            if self._stop.is_set():
-                return  # a callback hung, and the registry may be another's by now
-            time.sleep(_BREATH)
-
     def _send(self, deadline: float, *, hurry: bool = True) -> bool:
         with self._sending.take(deadline - self._clock()) as mine:
             return mine and self._sender.send(deadline, hurry=hurry)
@@ -304,9 +262,11 @@ class Flusher:
         deadline = self._sender.give_up_at
         with self._sending.take(deadline - self._clock()) as mine:
             if mine:
-                self._sender.send(deadline)
+                # One that answers is asked again, as long as there is time; at one
+                # that does not, no program's end has to wait.
+                while not self._sender.send(deadline) and self._sender.heard:
+                    pause = self._sender.retry_at - self._clock()
+                    if pause >= deadline - self._clock():
+                        break
+                    self._event().wait(max(0.0, pause))
                 self._sender.close()
-
-
-def _as_is(chunks: Chunks) -> Chunks:
-    return chunks

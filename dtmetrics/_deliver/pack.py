@@ -24,17 +24,25 @@ def pack(chunks: Iterable[DataPoints], created_ms: int) -> Iterator[Body]:
     lines: list[str] = []
     owners: list[Identity] = []
     size = 0
-    for chunk in chunks:
-        # All of a chunk in one step, and its characters only: bytes are counted once
-        # they are a body.
-        fresh = encode(chunk)
-        lines += fresh
-        owners += chunk.identities
-        size += sum(map(len, fresh))
-        while len(lines) >= LINES_LIMIT or size >= BYTES_LIMIT:
-            yield from _bodies(lines[:LINES_LIMIT], owners, created_ms)
-            del lines[:LINES_LIMIT], owners[:LINES_LIMIT]
-            size = sum(map(len, lines))
+    try:
+        for chunk in chunks:
+            # All of a chunk in one step, and its characters only: bytes are counted
+            # once they are a body.
+            fresh = encode(chunk)
+            lines += fresh
+            owners += chunk.identities
+            size += sum(map(len, fresh))
+            while len(lines) >= LINES_LIMIT or size >= BYTES_LIMIT:
+                yield from _bodies(lines[:LINES_LIMIT], owners, created_ms)
+                del lines[:LINES_LIMIT], owners[:LINES_LIMIT]
+                size = sum(map(len, lines))
+    except GeneratorExit:
+        raise
+    except BaseException:
+        # Of a callback that was asked for a value, say. What has been drained by then
+        # is in no series any more.
+        yield from _bodies(lines, owners, created_ms) if lines else ()
+        raise
     if lines:
         yield from _bodies(lines, owners, created_ms)
 

@@ -61,6 +61,8 @@ class Sender:
     def _renew(self) -> None:
         """Make what a fork must not share with its parent."""
         self.last_error = ""
+        #: Whether the endpoint said the last time that it may take things later.
+        self.heard = False
         #: Data points that were sent with another time than their own.
         self.restamped = 0
         #: When every sending ends, whatever it was allowed: set by who closes.
@@ -187,6 +189,7 @@ class Sender:
 
     def _failed(self, result: ExportResult) -> None:
         self._probing = result.outcome is Outcome.UNKNOWN
+        self.heard = result.heard
         self._breaker.failed(result)
         self._outbox.stow()
         fold(self._outbox, self._now_ms())
