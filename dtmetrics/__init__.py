@@ -38,6 +38,7 @@ __all__ = [
     "flush",
     "gauge",
     "get_meter",
+    "install_signal_handlers",
     "observe",
     "shutdown",
     "stats",
@@ -51,6 +52,7 @@ counter = default.meters.root.counter
 flush = default.flush
 gauge = default.meters.root.gauge
 get_meter = default.get_meter
+install_signal_handlers = default.install_signal_handlers
 observe = default.meters.root.observe
 shutdown = default.shutdown
 stats = default.stats

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 import time
 from collections.abc import Callable, Mapping
 from threading import TIMEOUT_MAX
@@ -15,6 +13,8 @@ from dtmetrics._record import log
 from dtmetrics._record.meter import Meter, Meters
 from dtmetrics._record.recording import Recording
 from dtmetrics._record.registry import Registry
+from dtmetrics._setup.processes import Lifetime
+from dtmetrics._setup.signals import put_off
 
 if TYPE_CHECKING:
     from dtmetrics._deliver.exporter import Exporter
@@ -67,8 +67,8 @@ class Process:
         self.meters = Meters(self.registry)
         self._flusher: Flusher | None = None
         self._running = False
-        self._hooked = False
         self._turn = Turn()
+        self._lifetime = Lifetime(self._reset_after_fork, self._at_exit)
 
     def configure(
         self,
@@ -141,6 +141,18 @@ class Process:
         with self._turn.take(timeout) as mine:
             return mine and self._end(deadline - time.monotonic())
 
+    def install_signal_handlers(self, timeout: float = 2.0) -> None:
+        """Let SIGTERM wait until what was recorded is sent, at most *timeout* seconds.
+
+        Then it has the effect that it has now: the process ends by it, or the
+        program's own handler is called. In the meantime the program goes on; a second
+        SIGTERM has its effect at once. The same goes for SIGHUP, unless the program
+        handles it.
+
+        To be called once, by the main thread; another raises RuntimeError.
+        """
+        put_off(self.flush, self.shutdown, timeout)
+
     def stats(self) -> Stats:
         """Return what became of everything recorded so far."""
         refused = self.registry.refusals.total()
@@ -198,10 +210,7 @@ class Process:
         self.registry.start(recording, flusher.start)
         self._flusher = flusher
         self._running = True
-        if not self._hooked:
-            self._hooked = True
-            atexit.register(self.shutdown, EXIT_SECONDS)
-            os.register_at_fork(after_in_child=self._reset_after_fork)
+        self._lifetime.follow()
 
     def _end(self, timeout: float) -> bool:
         flusher = self._flusher
@@ -216,6 +225,9 @@ class Process:
         if waiting := flusher.account().waiting:
             log.warning("shut down with %d data points undelivered", waiting)
         return done
+
+    def _at_exit(self) -> None:
+        self.shutdown(EXIT_SECONDS)
 
     def _reset_after_fork(self) -> None:
         self._turn = Turn()
