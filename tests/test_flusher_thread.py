@@ -48,24 +48,35 @@ def test_thread_flushes() -> None:
 
 
 def test_thread_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With no thread to be had the next record asks again; a flush works meanwhile."""
-    refusals = ["one", "two"]
+    """With no thread to be had, a record half a minute later asks again, not each one.
+
+    A flush works meanwhile.
+    """
+    refused, have, now = [0], [0], [0.0]
     start = threading.Thread.start
 
     def refuse(self: threading.Thread) -> None:
-        if self.name == "dtmetrics-flusher" and refusals:
-            refusals.pop()
+        if self.name == "dtmetrics-flusher" and not have[0]:
+            refused[0] += 1
             raise RuntimeError("can't start new thread")
         start(self)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    rig = Rig(interval=3_600.0)
-    rig.inc()
-    assert rig.flusher._thread is None
+    rig = Rig(interval=3_600.0, clock=lambda: now[0])
+    for _ in range(100):
+        rig.inc()
     assert rig.flusher.flush(5.0)
-    assert rig.exporter.lines == ["orders count,delta=1"]
+    assert rig.exporter.lines == ["orders count,delta=100"]
+    assert refused == [1]
+    now[0] = 31.0
+    rig.inc()
+    rig.inc()
+    assert refused == [2]
+    have[0] = 1
+    now[0] = 60.0
     rig.inc()
     assert rig.flusher._thread is None
+    now[0] = 62.0
     rig.inc()
     assert rig.flusher._thread is not None
     assert rig.flusher.close(5.0)

@@ -33,6 +33,9 @@ _BREATH = 0.0003
 # too early sends twice.
 _PATIENCE = 15.0
 
+# Until the next record may ask for a thread that was refused: to ask costs 10 us.
+_REFUSED_SECONDS = 30.0
+
 Chunks = Iterable[list[DataPoint]]
 
 
@@ -77,6 +80,7 @@ class Flusher:
         """Make what a fork must not share with its parent."""
         self.flushes = 0
         self._thread: Thread | None = None
+        self._ask_again = 0.0
         self._starting = Lock()
         self._stop = self._event()
         self._collecting = Turn()
@@ -108,6 +112,8 @@ class Flusher:
         """Start the thread unless it runs; say whether somebody will collect."""
         if self._interval is None or self._thread is not None:
             return True
+        if self._clock() < self._ask_again:
+            return False
         # Whoever comes second, a signal handler of the first perhaps, need not wait.
         if not self._starting.acquire(blocking=False):
             return False
@@ -120,10 +126,11 @@ class Flusher:
                     daemon=True,
                 )
                 # Refused at interpreter exit, in some subinterpreters and when the
-                # system has no thread left: then the next record asks again.
+                # system has no thread left: then a later record asks again.
                 thread.start()
                 self._thread = thread
         except RuntimeError:
+            self._ask_again = self._clock() + _REFUSED_SECONDS
             return False
         finally:
             self._starting.release()
