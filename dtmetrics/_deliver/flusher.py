@@ -8,9 +8,9 @@ and what is recorded is collected in time while a slow endpoint is being waited 
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from threading import Event, Lock, Thread, get_ident
 
 from dtmetrics._deliver.exporter import Body, Exporter
 from dtmetrics._deliver.feedback import Feedback
@@ -60,7 +60,7 @@ class Flusher:
         now_ms: Callable[[], int] = _now_ms,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
-        event: Callable[[], Event] = Event,
+        event: Callable[[], threading.Event] = threading.Event,
     ) -> None:
         self._registry = registry
         self._outbox = outbox
@@ -79,9 +79,9 @@ class Flusher:
     def _renew(self) -> None:
         """Make what a fork must not share with its parent."""
         self.flushes = 0
-        self._thread: Thread | None = None
+        self._thread: threading.Thread | None = None
         self._ask_again = 0.0
-        self._starting = Lock()
+        self._starting = threading.Lock()
         self._stop = self._event()
         self._collecting = Turn()
         self._sending = Turn()
@@ -119,7 +119,7 @@ class Flusher:
             return False
         try:
             if self._thread is None:
-                thread = Thread(
+                thread = threading.Thread(
                     target=self._run,
                     args=(self._interval,),
                     name="dtmetrics-flusher",
@@ -160,7 +160,7 @@ class Flusher:
         thread = self._thread
         if thread is None or not thread.is_alive():
             self._finish()
-        elif thread.ident != get_ident():
+        elif thread.ident != threading.get_ident():
             thread.join(max(0.0, deadline - self._clock()))
         return collected and len(self._outbox) == 0
 
