@@ -160,7 +160,9 @@ class Flusher:
         thread = self._thread
         if thread is None or not thread.is_alive():
             self._finish()
-        elif thread.ident != threading.get_ident():
+        elif thread.ident == threading.get_ident():
+            self._finish()  # uWSGI ends a process in whatever thread its signal came
+        else:
             thread.join(max(0.0, deadline - self._clock()))
         return collected and len(self._outbox) == 0
 
