@@ -30,8 +30,12 @@ FLAGS = {
 # --die-on-term lets a worker that is busy end without any hook, be it with its log.
 GRACEFUL = "--hook-master-start=unix_signal:15 gracefully_kill_them_all"
 
-# In the master, whose thread is started by it: its workers inherit what is left of it.
-RECORDED = 'counter("parents").inc()'
+# In the master, which must not start a thread before it has forked.
+RECORDED = """
+counter("parents").inc()
+import threading, uwsgi
+assert uwsgi.worker_id() or threading.active_count() == 1
+"""
 
 
 def check(flags: str, place: Path, more: str) -> None:

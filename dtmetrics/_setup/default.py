@@ -207,7 +207,8 @@ class Process:
             levels=config.levels,
             strict=config.strict,
         )
-        self.registry.start(recording, flusher.start)
+        settled = self._lifetime.settled
+        self.registry.start(recording, lambda: settled() and flusher.start())
         self._flusher = flusher
         self._running = True
         self._lifetime.follow()

@@ -49,6 +49,17 @@ class Lifetime:
         self._follow_multiprocessing()
         self._follow_uwsgi()
 
+    def settled(self) -> bool:
+        """Whether a thread may be started: not before uWSGI has forked its workers.
+
+        It forks without the interpreter's lock, and a thread of the master's that
+        has it just then takes it from the worker for ever (1 of 20 starts).
+        """
+        uwsgi: Any = sys.modules.get("uwsgi")
+        if uwsgi is None or uwsgi.worker_id():
+            return True
+        return uwsgi.masterpid() not in (0, os.getpid())  # a mule, or the spooler
+
     def _forked(self) -> None:
         """In a child. uWSGI may tell of it by two hooks."""
         if self._pid == os.getpid():
@@ -75,7 +86,7 @@ class Lifetime:
 
     def _follow_uwsgi(self) -> None:
         # The server puts it there: it can be imported nowhere else.
-        uwsgi = sys.modules.get("uwsgi")
+        uwsgi: Any = sys.modules.get("uwsgi")
         if uwsgi is None or "uwsgi" in self._known:
             return
         self._known.add("uwsgi")
