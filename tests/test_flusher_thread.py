@@ -112,6 +112,16 @@ def test_close_sends_what_is_left() -> None:
     assert rig.exporter.closed == 1
 
 
+def test_close_in_its_own_thread() -> None:
+    """Closed by its own thread, as where a signal ends uWSGI in it, it sends as well."""
+    rig = Rig()
+    rig.flusher._thread = threading.current_thread()
+    rig.inc()
+    assert rig.flusher.close(5.0)
+    assert rig.exporter.lines == ["orders count,delta=1"]
+    assert rig.exporter.closed == 1
+
+
 def test_close_when_down() -> None:
     """Closing tries once: what cannot be delivered is waiting, in the account."""
     rig = Rig(*[KEEP] * 9, interval=3_600.0)
