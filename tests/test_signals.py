@@ -358,7 +358,8 @@ def test_main_thread_only(process: Process) -> None:
     assert not isinstance(said[0], _PutOff)
 
 
-def test_pool_that_is_terminated() -> None:
+@pytest.mark.parametrize("where", ["before", "in its initializer"])
+def test_pool_that_is_terminated(where: str) -> None:
     """``with Pool()`` ends its workers by SIGTERM: with handlers they lose nothing."""
     source = """
     import multiprocessing
@@ -367,13 +368,16 @@ def test_pool_that_is_terminated() -> None:
         counter("jobs.run").inc(amount)
 
     context = multiprocessing.get_context("fork")
-    install_signal_handlers()
-    with context.Pool(2) as pool:
+    %s
+    with context.Pool(2, %s) as pool:
         pool.map(inc, [1] * 20)
     ready()
     """
+    own = ("install_signal_handlers()", "bool")
+    if where != "before":
+        own = ("", "install_signal_handlers")
     with Endpoint() as endpoint:
-        ended = signalled(source, endpoint.url, PYTHONWARNINGS="ignore")
+        ended = signalled(source % own, endpoint.url, PYTHONWARNINGS="ignore")
     assert ended[:3] == (0, "", "")
     assert endpoint.total("jobs.run") == 23
 

@@ -52,9 +52,9 @@ class Lifetime:
     def settled(self) -> bool:
         """Whether a thread may be started: not before uWSGI has forked its workers.
 
-        It forks without the interpreter's lock, and a thread of the master's that
-        has it just then takes it from the worker for ever (1 of 20 starts, at 10 flushes
-        a second; none of 120 without one).
+        It forks without the interpreter's lock. A thread of the master's that has it
+        just then takes it from the worker for ever: 1 of 20 starts hung, at 10 flushes
+        a second, and none of 120 without a thread.
         """
         uwsgi: Any = sys.modules.get("uwsgi")
         if uwsgi is None or uwsgi.worker_id():
