@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from importlib.util import find_spec
 
 import pytest
 
 from tests.endpoint import Endpoint, Verdict, accept
-from tests.script import expect
+from tests.script import expect, run
 
 GREEN = """
 import sys
@@ -59,6 +60,26 @@ orders.inc(7)
 """
 
 
+SIGNALLED = """
+import os, signal, sys
+if sys.argv[1] == "gevent":
+    import gevent.monkey
+    gevent.monkey.patch_all()
+else:
+    import eventlet
+    eventlet.monkey_patch()
+import threading, time
+from dtmetrics import configure, counter, install_signal_handlers
+
+configure()
+install_signal_handlers()
+counter("orders").inc(7)
+threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGTERM)).start()
+while True:
+    time.sleep(0.01)
+"""
+
+
 def slowly(seconds: float) -> Verdict:
     """Take every line, after so many seconds."""
     at_once = accept()
@@ -89,6 +110,19 @@ def test_green_threads(which: str, order: str) -> None:
             PYTHONWARNINGS="ignore",  # eventlet advises against itself
         )
     assert endpoint.total("orders") == 20 * 200 + 4 * 5 + 7
+
+
+@pytest.mark.parametrize("which", ["gevent", "eventlet"])
+def test_green_threads_and_a_signal(which: str) -> None:
+    """SIGTERM waits for what a green thread sends, and then ends the process."""
+    if find_spec(which) is None:
+        pytest.skip(f"{which} is not installed")
+    with Endpoint() as endpoint:
+        ended = run(
+            SIGNALLED, which, DTMETRICS_ENDPOINT=endpoint.url, PYTHONWARNINGS="ignore"
+        )
+    assert ended[:3] == (-signal.SIGTERM, "", "")
+    assert endpoint.total("orders") == 7
 
 
 ASYNC = """

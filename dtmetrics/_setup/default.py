@@ -149,7 +149,7 @@ class Process:
         SIGTERM has its effect at once. The same goes for SIGHUP, unless the program
         handles it.
 
-        To be called once, by the main thread; another raises RuntimeError.
+        To be called once, by the main thread; another raises ValueError.
         """
         put_off(self.flush, self.shutdown, timeout)
 

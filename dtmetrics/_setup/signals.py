@@ -9,9 +9,10 @@ goes on. The thread flushes, and raises the signal once more.
 from __future__ import annotations
 
 import _thread
+import os
 import signal
 from collections.abc import Callable
-from threading import Thread, current_thread, main_thread
+from threading import Thread, main_thread
 from types import FrameType
 from typing import Any
 
@@ -31,10 +32,9 @@ def put_off(
 
     Then they have the effect that they have now. SIGTERM and SIGHUP that end the
     process wait for *end*; SIGTERM that the program handles itself, for *flush*. Its
-    own SIGHUP is left alone: it ends no program.
+    own SIGHUP is left alone: it ends no program. Raises ValueError in any thread but
+    the main one.
     """
-    if current_thread() is not main_thread():
-        raise RuntimeError("only the main thread can install signal handlers")
     for signum in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         earlier = signal.getsignal(signum)
         if earlier is signal.SIG_DFL:
@@ -82,7 +82,6 @@ class _PutOff:
 
 
 def _raise(signum: int) -> None:
-    main = main_thread()
     # Or else the program is ending by itself by now, with a status of its own.
-    if main.is_alive() and main.ident is not None:
-        signal.pthread_kill(main.ident, signum)
+    if main_thread().is_alive():
+        os.kill(os.getpid(), signum)  # heard by the main thread, if it can be
