@@ -20,7 +20,7 @@ WORK = """
 import sys
 {first}
 from dtmetrics import configure, counter, shutdown, stats
-configure()
+configure(interval=3_600.0)  # none by itself
 {last}
 
 def work(number):

@@ -59,4 +59,4 @@ def test_exact(kind: str, flags: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("flags", FLAGS)
 def test_exact_often(kind: str, flags: str, tmp_path: Path) -> None:
     """So they are however often it happens."""
-    check(kind, flags, tmp_path, rounds=6)
+    check(kind, flags, tmp_path, rounds=3)

@@ -61,6 +61,7 @@ def test_exact(flags: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("more", [RECORDED, ""], ids=["recorded before", ""])
 @pytest.mark.parametrize("flags", [*FLAGS.values(), "--max-requests=50"])
 def test_exact_often(flags: str, more: str, tmp_path: Path) -> None:
