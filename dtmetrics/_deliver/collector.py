@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from threading import Event
 
 from dtmetrics._deliver.exporter import Body
 from dtmetrics._deliver.losses import Losses
@@ -43,9 +43,9 @@ class Collector:
         self._losses = losses
         self._metadata = metadata
         self._on_error = on_error
-        self.renew(Event())
+        self.renew(threading.Event())
 
-    def renew(self, stop: Event) -> None:
+    def renew(self, stop: threading.Event) -> None:
         """Make what a fork must not share with its parent."""
         self.flushes = 0
         self._turn = Turn()

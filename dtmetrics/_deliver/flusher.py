@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 from collections.abc import Callable
-from threading import Event, Lock, Thread, get_ident
 
 from dtmetrics._deliver.clock import Clock, Rhythm
 from dtmetrics._deliver.collector import Collector
@@ -33,6 +33,9 @@ _PATIENCE = 15.0
 # part of half an interval later, and the other half is left for trying again; of half
 # a minute at most, because somebody waits for the numbers.
 _SPREAD, _SPREAD_SECONDS = 0.5, 30.0
+
+# Until the next record may ask for a thread that was refused: to ask costs 10 us.
+_REFUSED_SECONDS = 30.0
 
 # How soon Ctrl-C is noticed by who waits for the thread to end.
 _JOIN_SECONDS = 0.5
@@ -60,7 +63,7 @@ class Flusher:
         spool: Spool | None = None,
         clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
-        event: Callable[[], Event] = Event,
+        event: Callable[[], threading.Event] = threading.Event,
     ) -> None:
         self._outbox = outbox
         self._feedback = Feedback(registry)
@@ -86,8 +89,9 @@ class Flusher:
 
     def _renew(self) -> None:
         """Make what a fork must not share with its parent."""
-        self._thread: Thread | None = None
-        self._starting = Lock()
+        self._thread: threading.Thread | None = None
+        self._ask_again = 0.0
+        self._starting = threading.Lock()
         self._stop = self._event()
         self._collector.renew(self._stop)
         self._sending = Turn()
@@ -141,22 +145,25 @@ class Flusher:
         """Start the thread unless it runs; say whether somebody will collect."""
         if self._interval is None or self._thread is not None:
             return True
+        if self._clock() < self._ask_again:
+            return False
         # Whoever comes second, a signal handler of the first perhaps, need not wait.
         if not self._starting.acquire(blocking=False):
             return False
         try:
             if self._thread is None:
-                thread = Thread(
+                thread = threading.Thread(
                     target=self._run,
                     args=(self._interval,),
                     name="dtmetrics-flusher",
                     daemon=True,
                 )
                 # Refused at interpreter exit, in some subinterpreters and when the
-                # system has no thread left: then the next record asks again.
+                # system has no thread left: then a later record asks again.
                 thread.start()
                 self._thread = thread
         except RuntimeError:
+            self._ask_again = self._clock() + _REFUSED_SECONDS
             return False
         finally:
             self._starting.release()
@@ -189,7 +196,9 @@ class Flusher:
         thread = self._thread
         if thread is None or not thread.is_alive():
             self._finish()
-        elif thread.ident != get_ident():
+        elif thread.ident == threading.get_ident():
+            self._finish()  # uWSGI ends a process in whatever thread its signal came
+        else:
             # Piece by piece: a signal that comes just before a wait does not end it.
             while thread.is_alive() and (left := deadline - self._clock()) > 0:
                 thread.join(min(left, _JOIN_SECONDS))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import time
 from collections.abc import Callable, Mapping
 from threading import TIMEOUT_MAX
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dtmetrics._deliver.secret import Secret
 from dtmetrics._deliver.turn import Turn
@@ -15,6 +14,9 @@ from dtmetrics._record import log
 from dtmetrics._record.meter import Meter, Meters
 from dtmetrics._record.recording import Recording
 from dtmetrics._record.registry import Registry
+from dtmetrics._setup.processes import Lifetime
+from dtmetrics._setup.signals import put_off
+from dtmetrics._setup.stats import Stats
 
 if TYPE_CHECKING:
     from dtmetrics._deliver.exporter import Exporter
@@ -22,47 +24,12 @@ if TYPE_CHECKING:
     from dtmetrics._deliver.spool.spool import Spool
     from dtmetrics._setup.config import Config
 
-__all__ = ["Process", "Stats", "default"]
+__all__ = ["Process", "default"]
 
 _UNSET: Any = ...
 
 #: What a short script may wait at its end for a slow endpoint.
 EXIT_SECONDS = 5.0
-
-
-class Stats(NamedTuple):
-    """What became of everything this process recorded, since ``configure()``.
-
-    ``collected = accepted + rejected + sum(dropped.values()) + waiting``, always.
-    """
-
-    #: Data points made from what was recorded.
-    collected: int = 0
-    #: Data points that the endpoint took.
-    accepted: int = 0
-    #: Data points that the endpoint refused.
-    rejected: int = 0
-    #: Data points that were given up here, by reason.
-    dropped: Mapping[str, int] = {}
-    #: Data points that are still to be sent.
-    waiting: int = 0
-    #: Values that could not be recorded and so never became data points, by reason.
-    refused: Mapping[str, int] = {}
-    #: How many series there are.
-    series: int = 0
-    #: How often was collected.
-    flushes: int = 0
-    #: What last went wrong with sending, or nothing.
-    last_error: str = ""
-    #: What is on disk, and what has happened there, if there is a spool.
-    spool: Mapping[str, int] = {}
-    #: Data points whose time lay ahead, by a clock that was put right since, and that
-    #: were sent with the present one.
-    restamped: int = 0
-    #: What the endpoint remarked on points that it took, by metric key.
-    warnings: Mapping[str, str] = {}
-    #: Metric keys that record nothing any more, and why: the endpoint refuses them.
-    set_aside: Mapping[str, str] = {}
 
 
 class Process:
@@ -73,8 +40,8 @@ class Process:
         self.meters = Meters(self.registry)
         self._flusher: Flusher | None = None
         self._running = False
-        self._hooked = False
         self._turn = Turn()
+        self._lifetime = Lifetime(self._reset_after_fork, self._at_exit)
 
     def configure(
         self,
@@ -151,6 +118,18 @@ class Process:
         with self._turn.take(timeout) as mine:
             return mine and self._end(deadline - time.monotonic())
 
+    def install_signal_handlers(self, timeout: float = 2.0) -> None:
+        """Let SIGTERM wait until what was recorded is sent, at most *timeout* seconds.
+
+        Then it has the effect that it has now: the process ends by it, or the
+        program's own handler is called. In the meantime the program goes on; a second
+        SIGTERM has its effect at once. The same goes for SIGHUP, unless the program
+        handles it.
+
+        To be called once, by the main thread; another raises ValueError.
+        """
+        put_off(self.flush, self.shutdown, timeout)
+
     def stats(self) -> Stats:
         """Return what became of everything recorded so far."""
         refused = self.registry.refusals.total()
@@ -221,13 +200,11 @@ class Process:
             levels=config.levels,
             strict=config.strict,
         )
-        self.registry.start(recording, flusher.start)
+        settled = self._lifetime.settled
+        self.registry.start(recording, lambda: settled() and flusher.start())
         self._flusher = flusher
         self._running = True
-        if not self._hooked:
-            self._hooked = True
-            atexit.register(self.shutdown, EXIT_SECONDS)
-            os.register_at_fork(after_in_child=self._reset_after_fork)
+        self._lifetime.follow()
 
     def _end(self, timeout: float) -> bool:
         flusher = self._flusher
@@ -242,6 +219,9 @@ class Process:
         if waiting := flusher.account().waiting:
             log.warning("shut down with %d data points undelivered", waiting)
         return done
+
+    def _at_exit(self) -> None:
+        self.shutdown(EXIT_SECONDS)
 
     def _reset_after_fork(self) -> None:
         self._turn = Turn()
