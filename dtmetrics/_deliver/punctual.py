@@ -128,23 +128,25 @@ class _Run:
         # Looked up when it is needed: gevent replaces them, and perhaps late. A lock,
         # and not an event: it can be released by a signal handler, and after a fork.
         self._going_on = threading.Lock()
-        self._thread = threading.Thread(
-            target=self._work, name="dtmetrics-export", daemon=True
-        )
+        self._thread: threading.Thread | None = None
 
     @property
     def goes_on(self) -> bool:
         """Whether there is a thread that may still be at it."""
-        return self._thread.is_alive()
+        return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> bool:
         """Start; say whether there was a thread to be had."""
         self._going_on.acquire()
         try:
-            self._thread.start()
+            thread = threading.Thread(
+                target=self._work, name="dtmetrics-export", daemon=True
+            )
+            thread.start()
         except RuntimeError:
             # At interpreter exit, in some subinterpreters, or the system has none left.
             return False
+        self._thread = thread
         return True
 
     def here(self) -> ExportResult:
