@@ -64,13 +64,17 @@ def test_outlives_its_process(tmp_path: Path) -> None:
 
 def test_in_doubt_when_it_was_killed(tmp_path: Path) -> None:
     """What may have arrived before its process was killed is asked about, and sent."""
-    with Endpoint(hang_up(), accept(), accept()) as endpoint:
+    with Endpoint(hang_up(), accept(), accept(), hang_up()) as endpoint:
         where = {"DTMETRICS_ENDPOINT": endpoint.url}
         assert run(KILLED, tmp_path, **where).out == "False\n"
         assert files(tmp_path) == [".try"]
+        expect(NEXT, tmp_path, **where)
+        assert endpoint.total("orders") == 7
+        asked = [r.lines[0].partition(",")[0] for r in endpoint.requests]
+        assert asked == ["orders", "dtmetrics.client.probe", "orders"]
+        assert run(KILLED, tmp_path, **where).out == "False\n"
         expect(NEXT, tmp_path, DTMETRICS_DELIVERY="at_most_once", **where)
-        assert endpoint.total("orders") == 0
-        assert run(KILLED, tmp_path, **where).out == "True\n"
+        assert endpoint.total("orders") == 7
     assert files(tmp_path) == []
 
 

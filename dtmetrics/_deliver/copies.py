@@ -23,16 +23,16 @@ class Copies:
         self._lock = RLock()
         self._kept: dict[int, Body] = {}
 
-    def adopt(self) -> bool:
-        """Let wait what dead processes have left; say whether there was something."""
+    def adopt(self) -> list[bool]:
+        """Let wait what dead processes have left; say of each if it is in doubt."""
         if self._spool is None:
-            return False
+            return []
         with self._lock:
             adopted = self._spool.adopt()
             for body, doubtful in adopted:
                 self._kept[id(body)] = body
                 self._outbox.adopt(body, doubtful=doubtful)
-            return bool(adopted)
+            return [doubtful for _, doubtful in adopted]
 
     def secure(self) -> None:
         """Let what waits, and nothing else, outlive this process."""

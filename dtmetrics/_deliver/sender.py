@@ -89,7 +89,7 @@ class Sender:
 
         What an outage has left is sent body by body, unless there is a *hurry*.
         """
-        while len(self._outbox) or self._copies.adopt():
+        while len(self._outbox) or self._adopt():
             left = min(deadline, self.give_up_at) - self._clock()
             if left <= 0 or (self._probing and not self._probe(left)):
                 return False
@@ -135,6 +135,12 @@ class Sender:
         self._say_once("an error in the flusher: %s", self.last_error)
 
     # -- attempts ------------------------------------------------------------------
+
+    def _adopt(self) -> bool:
+        """Let wait what dead processes have left; say whether there was something."""
+        doubts = self._copies.adopt()
+        self._probing = self._probing or any(doubts)
+        return bool(doubts)
 
     def _next(self) -> Body | None:
         while True:
