@@ -68,6 +68,7 @@ def test_ingest_path(given_path: str, path: str) -> None:
 
 
 BAD_ENDPOINTS: list[Any] = [
+    "http://:][A",
     5,
     b"http://x",
     "",

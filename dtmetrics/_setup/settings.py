@@ -58,7 +58,7 @@ def _endpoint(secret: Secret) -> str:
         raise Fault("is no http or https URL")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise Fault("holds credentials, a query or a fragment; give the token as token")
-    if not _is_host(host):
+    if not _is_host(host) or not _is_place(parts.netloc, host):
         raise Fault("names no host")
     return urlunsplit((parts.scheme, parts.netloc, _ingest_path(parts.path), "", ""))
 
@@ -71,6 +71,14 @@ def _is_host(host: str) -> bool:
             return False
     labels = host.removesuffix(".").split(".")
     return len(host) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
+
+
+def _is_place(netloc: str, host: str) -> bool:
+    # urlsplit finds a host in `:][A` as well (CPython 3.10).
+    shown = f"[{host}]" if ":" in host else host
+    return (
+        re.fullmatch(re.escape(shown) + "(:[0-9]*)?", netloc, re.IGNORECASE) is not None
+    )
 
 
 def _ingest_path(path: str) -> str:
