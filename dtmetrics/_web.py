@@ -1,0 +1,422 @@
+"""What a web request measures: names, values and rules, for every framework.
+
+A middleware makes one ``Requests``, and for each request that comes::
+
+    request = requests.begin(method, scheme, version, path, about)
+    if request is None:                # nobody records, or it is excluded
+        ...                            # pass it on untouched
+    request.sent()                     # the last byte is out: the clock stops
+    request.end(status, route, error)  # and it is recorded, once
+
+``sent()`` may be left out where both are one moment. Nothing of it ever raises. Names
+and rules are those of OpenTelemetry's semantic conventions 1.44,
+https://opentelemetry.io/docs/specs/semconv/http/http-metrics/.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from time import perf_counter
+from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
+
+from dtmetrics._record.guard import attempt
+from dtmetrics._record.instruments import Inside, Summary
+from dtmetrics._record.measure import error_type
+from dtmetrics._record.meter import Meter
+from dtmetrics._record.worker import worker_number
+from dtmetrics._setup.config import known_methods as methods_of_environment
+from dtmetrics._setup.default import default
+
+__all__ = ["ROUTE", "Options", "Request", "Requests"]
+
+#: An application of any framework may name its route under this key of the WSGI
+#: environ or the ASGI scope.
+ROUTE = "dtmetrics.route"
+
+METHODS = frozenset(
+    "CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE".split()  # noqa: SIM905
+)
+OTHER = "_OTHER"
+
+#: By what servers write, with and without "HTTP/". Others are the client's invention.
+_VERSIONS = {
+    prefix + text: text.removesuffix(".0") if text > "2" else text
+    for text in ("1.0", "1.1", "2", "2.0", "3", "3.0")
+    for prefix in ("", "HTTP/")
+}
+
+_BODILESS = frozenset((204, 304))
+
+NO_DIMENSIONS = "dimensions= failed"
+NOT_RECORDED = "request that makes no sense"
+
+# What clients make up (methods) and applications raise is no more than this at once.
+_KEPT = 1024
+
+T = TypeVar("T")
+
+#: A text, in which ``*`` stands for anything, or an expression that is searched for.
+Pattern = str | re.Pattern[str]
+
+
+class Options(TypedDict, total=False):
+    """What every middleware takes."""
+
+    #: Paths or routes that are not measured.
+    exclude: Pattern | Iterable[Pattern]
+    #: Makes more dimensions, of the WSGI environ, the ASGI scope or Django's request.
+    dimensions: Callable[[Any], Mapping[str, Any]] | None
+    #: Which names: those in force, those before 1.21, or both while one migrates.
+    semconv: Literal["stable", "old", "both"]
+    #: Whether to show how many requests are inside now.
+    active_requests: bool
+    #: Whether to measure the sizes of bodies.
+    body_sizes: bool
+    #: Methods with a name of their own; others are ``_OTHER``.
+    known_methods: Iterable[str] | None
+    #: What records; by default the meter ``dtmetrics.web``.
+    meter: Meter | None
+
+
+class _Names(NamedTuple):
+    """How a convention calls what is measured; an empty name is left out."""
+
+    duration: str
+    unit: str
+    per_second: int
+    request_size: str
+    response_size: str
+    method: str
+    scheme: str
+    version: str
+    status: str
+    route: str
+    error: str
+
+
+_STABLE = _Names(
+    duration="http.server.request.duration",
+    unit="s",
+    per_second=1,
+    request_size="http.server.request.body.size",
+    response_size="http.server.response.body.size",
+    method="http.request.method",
+    scheme="url.scheme",
+    version="network.protocol.version",
+    status="http.response.status_code",
+    route="http.route",
+    error="error.type",
+)
+_OLD = _Names(
+    duration="http.server.duration",
+    unit="ms",
+    per_second=1000,
+    request_size="http.server.request.size",
+    response_size="http.server.response.size",
+    method="http.method",
+    scheme="http.scheme",
+    version="http.flavor",
+    status="http.status_code",
+    route="http.target",  # where OpenTelemetry's Python put the route
+    error="",
+)
+_CONVENTIONS = {"stable": [_STABLE], "old": [_OLD], "both": [_STABLE, _OLD]}
+
+_DURATION = "Duration of HTTP requests, until the last byte was sent"
+_ACTIVE = "HTTP requests that are being answered"
+_REQUEST_SIZE = "Size of the bodies of HTTP requests"
+_RESPONSE_SIZE = "Size of the bodies of HTTP responses"
+
+
+class _Measured(NamedTuple):
+    """The instruments of one convention; sizes are opt-in."""
+
+    duration: Summary
+    per_second: int
+    request_size: Summary | None
+    response_size: Summary | None
+
+    def bind(self, dimensions: Mapping[str, Any]) -> _Measured:
+        """Return these instruments with *dimensions* in all they record."""
+        request, response = self.request_size, self.response_size
+        return _Measured(
+            self.duration.bind(**dimensions),
+            self.per_second,
+            None if request is None else request.bind(**dimensions),
+            None if response is None else response.bind(**dimensions),
+        )
+
+
+class Requests:
+    """The requests of one application, as one middleware sees them."""
+
+    def __init__(
+        self,
+        *,
+        exclude: Pattern | Iterable[Pattern] = (),
+        dimensions: Callable[[Any], Mapping[str, Any]] | None = None,
+        semconv: Literal["stable", "old", "both"] = "stable",
+        active_requests: bool = False,
+        body_sizes: bool = False,
+        known_methods: Iterable[str] | None = None,
+        meter: Meter | None = None,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        if semconv not in _CONVENTIONS:
+            raise ValueError(f'semconv is "stable", "old" or "both", not {semconv!r}')
+        self.clock = clock
+        #: Whether a middleware has to find out the sizes of bodies.
+        self.body_sizes = body_sizes
+        self._excludes = _excluding(exclude)
+        self._dimensions = dimensions
+        self._methods = frozenset(known_methods or methods_of_environment() or METHODS)
+        self._meter = meter or default.get_meter("dtmetrics.web")
+        self._registry = self._meter._registry
+        self._names = _CONVENTIONS[semconv]
+        self._measured = [self._define(names) for names in self._names]
+        self._active = active_requests
+        # Both are kept by what the server says, and emptied when they are full.
+        self._bound: dict[Any, list[_Measured]] = {}
+        self._inside: dict[Any, Inside] = {}
+        self._epoch: object = None  # of those inside
+
+    def begin(
+        self,
+        method: str | None,
+        scheme: str | None,
+        version: str | None,
+        path: str | None = None,
+        about: Any = None,
+    ) -> Request | None:
+        """Begin to measure a request; None: nobody records, or it is excluded.
+
+        *about* is what the user's ``dimensions=`` will be asked about.
+        """
+        if not self._registry.recording:
+            return None
+        excludes = self._excludes
+        if excludes is not None and attempt(excludes, path or "", default=None):
+            return None
+        request = Request()
+        request._requests = self
+        request._method, request._scheme, request._version = method, scheme, version
+        request._about = None if self._dimensions is None else about
+        request._took = request.request_size = request.response_size = None
+        request._ended = False
+        request._left = None
+        if self._active:
+            request._left = attempt(self._enter, method, scheme, default=None)
+        clock = self.clock
+        request._start = clock()
+        return request
+
+    def refuse(self, reason: str) -> None:
+        """Count something that could not be recorded."""
+        self._measured[0].duration._origin.family.refuse(reason)
+
+    # -- within --------------------------------------------------------------------
+
+    def _define(self, names: _Names) -> _Measured:
+        summary, sizes = self._meter.summary, self.body_sizes
+        return _Measured(
+            summary(names.duration, unit=names.unit, description=_DURATION),
+            names.per_second,
+            summary(names.request_size, unit="By", description=_REQUEST_SIZE)
+            if sizes
+            else None,
+            summary(names.response_size, unit="By", description=_RESPONSE_SIZE)
+            if sizes
+            else None,
+        )
+
+    def _record(self, request: Request, status: Any, route: Any, error: Any) -> None:
+        if isinstance(error, BaseException):
+            # Servers answer for whoever raises; but not who was cancelled.
+            if status is None and isinstance(error, Exception):
+                status = 500
+            error = error_type(error)
+        key = (request._method, request._scheme, request._version, status, route, error)
+        bound = self._bound.get(key)
+        if bound is None:
+            bound = _keep(self._bound, key, self._bind(*key))
+        took: Any = request._took
+        more = {} if request._about is None else self._more(request._about)
+        for duration, per_second, request_size, response_size in bound:
+            duration.record(took * per_second, **more)
+            if request_size is not None and request.request_size is not None:
+                request_size.record(request.request_size, **more)
+            if response_size is not None and request.response_size is not None:
+                response_size.record(request.response_size, **more)
+
+    def _bind(
+        self,
+        method: Any,
+        scheme: Any,
+        version: Any,
+        status: Any,
+        route: Any,
+        error: Any,
+    ) -> list[_Measured]:
+        excludes = self._excludes
+        if excludes is not None and isinstance(route, str) and excludes(route):
+            return []
+        code = attempt(_code, status, default=None)
+        if error is None and code is not None and code >= 500:
+            error = code
+        # What has no body has no size of it.
+        bodiless = method == "HEAD" or code in _BODILESS
+        return [
+            measured._replace(
+                response_size=None if bodiless else measured.response_size
+            ).bind(
+                {
+                    names.method: self._known(method),
+                    names.scheme: scheme,
+                    names.version: _VERSIONS.get(version),
+                    names.status: code,
+                    names.route: route,
+                    **({names.error: error} if names.error else {}),
+                }
+            )
+            for names, measured in zip(self._names, self._measured, strict=True)
+        ]
+
+    def _known(self, method: Any) -> str:
+        return method if method in self._methods else OTHER
+
+    def _more(self, about: Any) -> dict[str, Any]:
+        """Return the user's own dimensions."""
+        return attempt(
+            _pairs,
+            self._dimensions,
+            about,
+            default={},
+            on_error=lambda _: self.refuse(NO_DIMENSIONS),
+        )
+
+    def _enter(self, method: Any, scheme: Any) -> Callable[[], None]:
+        if (
+            self._epoch is not self._registry.epoch
+        ):  # a forked worker has its own number
+            self._epoch, self._inside = self._registry.epoch, {}
+        inside = self._inside.get((method, scheme))
+        if inside is None:
+            inside = _keep(self._inside, (method, scheme), self._gauge(method, scheme))
+        token = inside.begin()
+        return lambda: inside.end(token, None, None, None)
+
+    def _gauge(self, method: Any, scheme: Any) -> Inside:
+        gauge = self._meter.gauge(
+            "http.server.active_requests", unit="{request}", description=_ACTIVE
+        )
+        # Of "both" one gauge has the dimensions: two under one key would be added up.
+        dimensions: dict[str, Any] = {"dtmetrics.worker": worker_number()}
+        for names in self._names:
+            dimensions[names.method] = self._known(method)
+            dimensions[names.scheme] = scheme
+        return Inside(gauge.bind(**dimensions))
+
+
+class Request:
+    """One request: what `Requests.begin` gives."""
+
+    # Without an __init__, whose call costs 40 ns on CPython 3.11.
+    __slots__ = (
+        "_about",
+        "_ended",
+        "_left",
+        "_method",
+        "_requests",
+        "_scheme",
+        "_start",
+        "_took",
+        "_version",
+        "request_size",
+        "response_size",
+    )
+
+    _requests: Requests
+    _method: str | None
+    _scheme: str | None
+    _version: str | None
+    _about: Any
+    _start: float
+    _took: float | None
+    _left: Callable[[], None] | None  # what tells the gauge
+    _ended: bool
+    #: Bytes of the two bodies, where they are wanted and known by the end.
+    request_size: int | None
+    response_size: int | None
+
+    def sent(self) -> None:
+        """Stop the clock: the last byte has been sent. Later calls do nothing."""
+        if self._took is not None:
+            return
+        clock = self._requests.clock
+        self._took = clock() - self._start
+        left, self._left = self._left, None
+        if left is not None:
+            left()
+
+    def end(
+        self,
+        status: int | str | None,
+        route: str | None = None,
+        error: BaseException | str | None = None,
+    ) -> None:
+        """Record it. Later calls do nothing.
+
+        *status* is what was sent, if anything; *route* the framework's, never the
+        path; *error* what was raised, or its type.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        self.sent()
+        # What an application says (a status, a route) may be anything.
+        requests = self._requests
+        attempt(
+            requests._record,
+            self,
+            status,
+            route,
+            error,
+            default=None,
+            on_error=lambda _: requests.refuse(NOT_RECORDED),
+        )
+
+
+def _pairs(
+    dimensions: Callable[[Any], Mapping[str, Any]], about: Any
+) -> dict[str, Any]:
+    return {str(key): value for key, value in dict(dimensions(about)).items()}
+
+
+def _code(status: Any) -> int:
+    # WSGI's is a text, "200 OK".
+    return int(status[:3] if isinstance(status, str) else status)
+
+
+def _keep(kept: dict[Any, T], key: Any, value: T) -> T:
+    if len(kept) >= _KEPT:
+        kept.clear()
+    kept[key] = value
+    return value
+
+
+def _excluding(
+    exclude: Pattern | Iterable[Pattern],
+) -> Callable[[str], object] | None:
+    """Return what says whether a path or a route is excluded."""
+    if isinstance(exclude, str | re.Pattern):
+        exclude = [exclude]
+    given = [*exclude]
+    texts = [text for text in given if isinstance(text, str)]
+    whole = "|".join(".*".join(map(re.escape, text.split("*"))) for text in texts)
+    searches = [each.search for each in given if not isinstance(each, str)]
+    if texts:
+        searches.insert(0, re.compile(whole, re.DOTALL).fullmatch)
+    if len(searches) < 2:
+        return searches[0] if searches else None
+    return lambda text: any(search(text) for search in searches)
