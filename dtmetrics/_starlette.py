@@ -64,7 +64,7 @@ class Routes:
         key = prefix, endpoint
         leaves = self._leaves.get(key)
         if leaves is None:
-            leaves = [r for r in routes if getattr(r, "endpoint", None) is endpoint]
+            leaves = [r for r in _here(routes) if r.endpoint is endpoint]
             if len(self._leaves) < _KEPT:
                 self._leaves[key] = leaves
         if len(leaves) > 1:
@@ -109,6 +109,15 @@ def _descend(routes: Sequence[Any], path: str) -> _Found | None:
         if found := _descend(inner, f"/{rest}"):
             return template + found[0], found[1]
     return None
+
+
+def _here(routes: Sequence[Any]) -> Iterator[Any]:
+    """Yield those of *routes* that have an endpoint, and those of hosts among them."""
+    for route in _flat(routes):
+        if hasattr(route, "endpoint"):
+            yield route
+        elif not hasattr(route, "path_regex"):
+            yield from _here(getattr(route, "routes", None) or ())
 
 
 def _flat(routes: Sequence[Any]) -> Iterator[Any]:

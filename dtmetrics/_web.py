@@ -28,11 +28,13 @@ from dtmetrics._record.worker import worker_number
 from dtmetrics._setup.config import known_methods as methods_of_environment
 from dtmetrics._setup.default import default
 
-__all__ = ["ROUTE", "Options", "Request", "Requests"]
+__all__ = ["ERROR", "ROUTE", "Options", "Request", "Requests", "error_type"]
 
 #: An application of any framework may name its route under this key of the WSGI
 #: environ or the ASGI scope.
 ROUTE = "dtmetrics.route"
+#: And a framework that answers for what its views raise, the type of it.
+ERROR = "dtmetrics.error"
 
 METHODS = frozenset(
     "CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE".split()  # noqa: SIM905
@@ -241,7 +243,7 @@ class Requests:
         if bound is None:
             bound = _keep(self._bound, key, self._bind(*key))
         took: Any = request._took
-        more = {} if request._about is None else self._more(request._about)
+        more = {} if self._dimensions is None else self._more(request._about)
         for duration, per_second, request_size, response_size in bound:
             duration.record(took * per_second, **more)
             if request_size is not None and request.request_size is not None:

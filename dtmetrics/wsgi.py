@@ -13,17 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dtmetrics._record.guard import attempt
-from dtmetrics._web import ROUTE, Request, Requests
+from dtmetrics._web import ERROR, ROUTE, Request, Requests
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from dtmetrics._web import Options
 
-__all__ = ["ERROR", "MetricsMiddleware"]
-
-#: Where a framework that handles what its views raise may leave the type of it.
-ERROR = "dtmetrics.error"
+__all__ = ["MetricsMiddleware"]
 
 Environ = dict[str, Any]
 Application = Callable[..., Iterable[bytes]]
@@ -67,15 +64,18 @@ class MetricsMiddleware:
             return exchange.counting(write) if sizes else write
 
         try:
-            result = self.app(environ, started)
+            result: Any = self.app(environ, started)
         except BaseException as error:
             exchange.end(error)
             raise
-        if _is_file(result, environ):
+        if result is None:  # some servers take it for an empty body
+            exchange.end(whole=True)
+        elif _is_file(result, environ):
             exchange.follow(result)
-            return result
-        body = _SizedBody if hasattr(result, "__len__") else _Body
-        return body(result, exchange)
+        else:
+            body = _SizedBody if hasattr(result, "__len__") else _Body
+            result = body(result, exchange)
+        return result  # type: ignore[no-any-return]
 
 
 class _Exchange:

@@ -1,0 +1,78 @@
+"""Metrics of a Flask application.
+
+>>> from flask import Flask
+>>> from dtmetrics.flask import Metrics
+>>> app = Flask("shop")
+>>> metrics = Metrics(app)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import got_request_exception, request, request_started, request_tearing_down
+
+from dtmetrics._record.guard import attempt
+from dtmetrics._web import ERROR, ROUTE, error_type
+from dtmetrics.wsgi import MetricsMiddleware
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from typing_extensions import Unpack
+
+    from dtmetrics._web import Options
+
+__all__ = ["Metrics"]
+
+_DIMENSIONS = "dtmetrics.dimensions"
+
+
+class Metrics:
+    """Measures each request to *app*, with the route by which Flask found the view.
+
+    ``Metrics(app)``, or ``metrics = Metrics()`` and ``metrics.init_app(app)`` in a
+    factory. Options are those of `dtmetrics.asgi.MetricsMiddleware`; ``dimensions=``
+    is given Flask's request, at the end of its context.
+    """
+
+    def __init__(self, app: Flask | None = None, **options: Unpack[Options]) -> None:
+        self._options = options
+        self._dimensions = options.get("dimensions")
+        if self._dimensions is not None:
+            self._options["dimensions"] = _noted_dimensions
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Measure the requests to *app*; once, however often it is called."""
+        if "dtmetrics" in app.extensions:
+            return
+        app.extensions["dtmetrics"] = self
+        # Around all of it: what Flask calls after a request, it calls before the body
+        # of a stream was sent.
+        whole: Any = app
+        whole.wsgi_app = MetricsMiddleware(whole.wsgi_app, **self._options)
+        request_started.connect(_note_route, app)
+        got_request_exception.connect(_note_error, app)
+        if self._dimensions is not None:
+            request_tearing_down.connect(self._note_dimensions, app)
+
+    def _note_dimensions(self, _app: Flask, **_: Any) -> None:
+        request.environ[_DIMENSIONS] = attempt(self._dimensions, request, default=None)
+
+
+def _noted_dimensions(environ: dict[str, Any]) -> Any:
+    # None, where it raised, is no mapping, and counted as such.
+    return environ.get(_DIMENSIONS, {})
+
+
+def _note_route(app: Flask, **_: Any) -> None:
+    rule = request.url_rule
+    if rule is not None:
+        root: str = app.config["APPLICATION_ROOT"]
+        request.environ[ROUTE] = f"{root.rstrip('/')}{rule.rule}"
+
+
+def _note_error(_app: Flask, exception: BaseException, **_: Any) -> None:
+    # Its type alone: its traceback holds the environ.
+    request.environ[ERROR] = error_type(exception)
