@@ -37,7 +37,7 @@ class Metrics:
 
     def __init__(self, app: Flask | None = None, **options: Unpack[Options]) -> None:
         self._options = options
-        self._dimensions = options.get("dimensions")
+        self._dimensions: Any = options.get("dimensions")
         if self._dimensions is not None:
             self._options["dimensions"] = _noted_dimensions
         if app is not None:

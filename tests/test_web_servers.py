@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.endpoint import Endpoint
+from tests.web_load import Ask, active, asks, counts, expected, load, serving
+
+GUNICORN = ["gunicorn", "--bind", "127.0.0.1:0", "--workers", "2"]
+UVICORN = ["uvicorn", "--port", "0", "--factory"]
+PLAIN, FLASK, FAST = (
+    f"tests.serving.{name}:create_app" for name in ("plain", "flasks", "fast")
+)
+
+MORE = {
+    PLAIN: [
+        Ask("BREW", "/items/7", "/items/{number}", "200"),
+        Ask("POST", "/items/7", "/items/{number}", "405"),
+        Ask("GET", "/written", "/written", "200"),
+        Ask("GET", "/file", "/file", "200"),
+    ],
+    FLASK: [
+        Ask("POST", "/items/7", None, "405"),
+        Ask("GET", "/items/x", None, "404"),
+    ],
+    FAST: [
+        Ask("POST", "/items/7", "/items/{number}", "405"),
+        Ask("GET", "/items/x", "/items/{number}", "422"),
+        Ask("GET", "/openapi.json", "/openapi.json", "200"),
+    ],
+}
+NUMBER = {PLAIN: "{number}", FLASK: "<int:number>", FAST: "{number}"}
+NEEDS = {PLAIN: [], FLASK: ["flask"], FAST: ["fastapi"]}
+
+SERVERS = [
+    pytest.param(
+        command, app, id=" ".join([command[0], *command[5:], app.split(".")[2]])
+    )
+    for command, app in [
+        ([*GUNICORN, "--worker-class", "sync"], PLAIN),
+        ([*GUNICORN, "--worker-class", "gthread", "--threads", "4"], PLAIN),
+        ([*GUNICORN, "--worker-class", "gthread", "--threads", "4"], FLASK),
+        ([*GUNICORN, "--preload"], FLASK),
+        ([*GUNICORN, "--worker-class", "uvicorn_worker.UvicornWorker"], FAST),
+        (UVICORN, FAST),
+    ]
+]
+
+
+@pytest.mark.parametrize("times", [15, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("command", "app"), SERVERS)
+def test_every_request_is_counted(command: list[str], app: str, times: int) -> None:
+    """What arrives is what was served: by route, status and error, to the last request.
+
+    Streams, streams that fail, clients that leave, HEAD, 304 and unknown paths included,
+    by all workers together; and in the end nobody is inside.
+    """
+    for module in [command[0], *NEEDS[app]]:
+        pytest.importorskip(module)
+    if "uvicorn_worker.UvicornWorker" in command:
+        pytest.importorskip("uvicorn_worker")
+    plan = [*asks(NUMBER[app]), *MORE[app]] * times
+    target = app if command is UVICORN else f"{app}()"
+    with Endpoint() as endpoint:
+        with serving([*command, target], endpoint) as address:
+            load(address, plan)
+            endpoint.wait_until(lambda: counts(endpoint).total() >= len(plan))
+        assert counts(endpoint) == expected(plan)
+        inside = active(endpoint)
+    assert set(inside.values()) == {"0"}
+    assert {worker for worker, _ in inside} <= {"0", "1"}
