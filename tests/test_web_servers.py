@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 import pytest
 
 from tests.endpoint import Endpoint
@@ -68,3 +71,26 @@ def test_every_request_is_counted(command: list[str], app: str, times: int) -> N
         inside = active(endpoint)
     assert set(inside.values()) == {"0"}
     assert {worker for worker, _ in inside} <= {"0", "1"}
+
+
+EXAMPLES = Path(__file__).parents[1] / "examples" / "web"
+
+
+@pytest.mark.parametrize("example", sorted(path.stem for path in EXAMPLES.glob("*.py")))
+def test_example(example: str) -> None:
+    """Each example runs by the command that it names, and its requests arrive."""
+    lines = (EXAMPLES / f"{example}.py").read_text().splitlines()
+    command = shlex.split(lines[2])
+    for module in [command[0], example.partition("_")[0].replace("wsgi", "wsgiref")]:
+        pytest.importorskip(module)
+    anywhere = {"gunicorn": ["--bind", "127.0.0.1:0"], "uvicorn": ["--port", "0"]}
+    number = "<int:number>" if example == "flask_shop" else "{number}"
+    plan = [
+        *[Ask("GET", f"/items/{n}", f"/items/{number}", "200") for n in range(3)],
+        Ask("GET", "/wp-admin", None, "404"),
+    ]
+    with Endpoint() as endpoint:
+        with serving([*command, *anywhere[command[0]]], endpoint) as address:
+            load(address, plan)
+        assert counts(endpoint) == expected(plan)
+    assert all("service=shop" in line for line in endpoint.lines if line[0] != "#")

@@ -3,8 +3,8 @@
 Gauges of several workers that share all dimensions are averaged by Dynatrace, so each
 needs one of its own. A process id would make a new series at each restart; a number
 that the next worker takes over does not. Each process holds a lock on one byte of an
-empty file, which the kernel lets go when it ends, however it ends. Siblings (those with
-the same parent) take the least number that is free.
+empty file, which the kernel lets go when it ends, however it ends. Processes with the
+same parent take the least number that is free, and so does who is forked later on.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _MOST = 1024
 _lock = Lock()
 _taken: dict[int, str | None] = {}  # by process, so that a forked child takes its own
 _file: int | None = None
+_first: int | None = None  # byte of the file; a forked child goes on from its parent's
 
 
 def worker_number() -> str | None:
@@ -43,15 +44,16 @@ def worker_number() -> str | None:
 
 
 def _take() -> str | None:
-    global _file  # noqa: PLW0603 -- open for as long as the process lives
+    global _file, _first  # noqa: PLW0603 -- for as long as the process lives
     if fcntl is None:
         return "0"
     try:
         if _file is None:
             _file = _open()
-        first = os.getppid() * _MOST
+        if _first is None:
+            _first = os.getppid() * _MOST
         for number in range(_MOST):
-            if _locked(_file, first + number):
+            if _locked(_file, _first + number):
                 return str(number)
     except OSError:  # no such directory, read only, or another user's file
         pass
