@@ -15,13 +15,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from dtmetrics._record.guard import attempt
-from dtmetrics._starlette import Routes
-from dtmetrics._web import ROUTE, Request, Requests
+from dtmetrics._web.requests import ROUTE, Request, Requests
+from dtmetrics._web.starlette import Routes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from dtmetrics._web import Options
+    from dtmetrics._web.requests import Options
 
 __all__ = ["MetricsMiddleware"]
 
@@ -38,8 +38,8 @@ class MetricsMiddleware:
     """Measures each HTTP request to *app*, until the last byte of its answer was sent.
 
     Nothing of the answer changes. Starlette's and FastAPI's routes are known; what is
-    built otherwise may leave its route in ``scope["dtmetrics.route"]``. Lifespan and
-    websockets pass untouched.
+    built otherwise may leave its route in ``scope["dtmetrics.route"]``. Websockets pass
+    untouched, unless *websockets* asks for the duration of their connections.
 
     *exclude* names paths or routes that are not measured (``*`` stands for anything;
     compiled expressions are searched for); *dimensions* makes more dimensions of the
@@ -48,25 +48,35 @@ class MetricsMiddleware:
     replaces the methods that are not ``_OTHER``; *meter* records.
     """
 
-    def __init__(self, app: Application, **options: Unpack[Options]) -> None:
+    def __init__(
+        self, app: Application, *, websockets: bool = False, **options: Unpack[Options]
+    ) -> None:
         self.app = app
-        self._requests = Requests(**options)
+        self._kinds = {"http": Requests(**options)}
+        if websockets:
+            shared: dict[str, Any] = {
+                key: value
+                for key, value in options.items()
+                if key in ("dimensions", "exclude", "meter")
+            }
+            self._kinds["websocket"] = Requests(semconv="websocket", **shared)
         self._routes = Routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, as ASGI wants it."""
         get = scope.get
+        requests = self._kinds.get(scope["type"])
         request = (
-            self._requests.begin(
+            None
+            if requests is None
+            else requests.begin(
                 get("method"), get("scheme"), get("http_version"), get("path"), scope
             )
-            if scope["type"] == "http"
-            else None
         )
-        if request is None:
+        if requests is None or request is None:
             await self.app(scope, receive, send)
             return
-        if self._requests.body_sizes:
+        if requests.body_sizes:
             length = next((v for k, v in get("headers", ()) if k == _LENGTH), None)
             request.request_size = attempt(int, length, default=None)
             request.response_size = 0

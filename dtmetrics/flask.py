@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from flask import got_request_exception, request, request_tearing_down
 
 from dtmetrics._record.guard import attempt
-from dtmetrics._web import ERROR, ROUTE, error_type
+from dtmetrics._web.requests import ERROR, ROUTE, error_type
 from dtmetrics.wsgi import MetricsMiddleware
 
 if TYPE_CHECKING:
     from flask import Flask
     from typing_extensions import Unpack
 
-    from dtmetrics._web import Options
+    from dtmetrics._web.requests import Options
 
 __all__ = ["Metrics"]
 

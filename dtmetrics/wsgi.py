@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dtmetrics._record.guard import attempt
-from dtmetrics._web import ERROR, ROUTE, Request, Requests
+from dtmetrics._web.requests import ERROR, ROUTE, Request, Requests
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from dtmetrics._web import Options
+    from dtmetrics._web.requests import Options
 
 __all__ = ["MetricsMiddleware"]
 

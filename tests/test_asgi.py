@@ -270,6 +270,41 @@ def test_a_file_that_the_server_sends(recorder: Recorder) -> None:
     assert "error.type" not in found
 
 
+def test_websockets(recorder: Recorder) -> None:
+    """The duration of a websocket is opt-in, with its route and what it failed of."""
+    scope = {
+        "type": "websocket",
+        "scheme": "wss",
+        "http_version": "1.1",
+        "path": "/chat/7",
+        "dtmetrics.route": "/chat/{room}",
+    }
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        raise Boom
+
+    async def send(message: Any) -> None:
+        assert message == {"type": "websocket.accept"}
+
+    receive: Any = None
+    for websockets, exclude in ((False, ()), (True, "/chat/*"), (True, ())):
+        wrapped = MetricsMiddleware(
+            app, websockets=websockets, exclude=exclude, meter=recorder.meter
+        )
+        assert recorder.payloads() == {}
+        with pytest.raises(Boom):
+            asyncio.run(wrapped(scope, receive, send))  # type: ignore[arg-type]
+    [(key, pairs)] = recorder.payloads()
+    assert key == "websocket.server.connection.duration"
+    assert dict(pairs) == {
+        "error.type": "tests.test_asgi.Boom",
+        "http.route": "/chat/{room}",
+        "network.protocol.version": "1.1",
+        "url.scheme": "wss",
+    }
+
+
 def test_nobody_configured() -> None:
     """While nobody has configured, the application gets the server's own callables."""
     given: list[Any] = []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics._setup.config import known_methods
-from dtmetrics._web import METHODS, Request, Requests
+from dtmetrics._web.requests import Request, Requests
+from dtmetrics._web.semconv import METHODS
 from dtmetrics._wire.point import GaugeSummary, GaugeValue
 from dtmetrics.errors import ConflictError
 from tests.recorder import Recorder
@@ -112,6 +114,16 @@ def test_status_and_error(
     found = only(recorder)
     assert found.get("http.response.status_code") == code
     assert found.get("error.type") == kind
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="no groups of exceptions")
+def test_groups_of_one(recorder: Recorder) -> None:
+    """An exception that is alone in a group, as task groups raise it, is what counts."""
+    group: Any = ExceptionGroup
+    begin(requests(recorder)).end(200, None, group("", [group("", [KeyError()])]))
+    assert only(recorder)["error.type"] == "KeyError"
+    begin(requests(recorder)).end(200, None, group("", [KeyError(), ValueError()]))
+    assert only(recorder)["error.type"] == "ExceptionGroup"
 
 
 def test_unmatched(recorder: Recorder) -> None:
@@ -274,7 +286,7 @@ def test_nothing_is_kept_without_end(recorder: Recorder) -> None:
     for number in range(3000):
         begin(these, f"M{number}").end(200, f"/{number % 7}")
     assert len(these._bound) <= 1024
-    assert len(these._inside) <= 1024
+    assert len(these._active._kept) <= 1024
     total = sum(
         p.count for p in recorder.payloads().values() if isinstance(p, GaugeSummary)
     )

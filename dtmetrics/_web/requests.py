@@ -1,4 +1,4 @@
-"""What a web request measures: names, values and rules, for every framework.
+"""A web request, from its beginning to its end.
 
 A middleware makes one ``Requests``, and for each request that comes::
 
@@ -8,25 +8,25 @@ A middleware makes one ``Requests``, and for each request that comes::
     request.sent()                     # the last byte is out: the clock stops
     request.end(status, route, error)  # and it is recorded, once
 
-``sent()`` may be left out where both are one moment. Nothing of it ever raises. Names
-and rules are those of OpenTelemetry's semantic conventions 1.44,
-https://opentelemetry.io/docs/specs/semconv/http/http-metrics/.
+``sent()`` may be left out where both are one moment. Nothing of it ever raises.
 """
 
 from __future__ import annotations
 
-import re
+import builtins
 from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from dtmetrics._record.guard import attempt
-from dtmetrics._record.instruments import Inside, Summary
+from dtmetrics._record.instruments import Summary
 from dtmetrics._record.measure import error_type
 from dtmetrics._record.meter import Meter
-from dtmetrics._record.worker import worker_number
 from dtmetrics._setup.config import known_methods as methods_of_environment
 from dtmetrics._setup.default import default
+from dtmetrics._web.active import Active
+from dtmetrics._web.exclude import Pattern, excluding
+from dtmetrics._web.semconv import CONVENTIONS, METHODS, OTHER, Names, code_of
 
 __all__ = ["ERROR", "ROUTE", "Options", "Request", "Requests", "error_type"]
 
@@ -36,30 +36,16 @@ ROUTE = "dtmetrics.route"
 #: And a framework that answers for what its views raise, the type of it.
 ERROR = "dtmetrics.error"
 
-METHODS = frozenset(
-    "CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE".split()  # noqa: SIM905
-)
-OTHER = "_OTHER"
-
-#: By what servers write, with and without "HTTP/". Others are the client's invention.
-_VERSIONS = {
-    prefix + text: text.removesuffix(".0") if text > "2" else text
-    for text in ("1.0", "1.1", "2", "2.0", "3", "3.0")
-    for prefix in ("", "HTTP/")
-}
-
 _BODILESS = frozenset((204, 304))
+
+# From CPython 3.11 on.
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())
 
 NO_DIMENSIONS = "dimensions= failed"
 NOT_RECORDED = "request that makes no sense"
 
 # What clients make up (methods) and applications raise is no more than this at once.
 _KEPT = 1024
-
-T = TypeVar("T")
-
-#: A text, in which ``*`` stands for anything, or an expression that is searched for.
-Pattern = str | re.Pattern[str]
 
 
 class Options(TypedDict, total=False):
@@ -81,52 +67,7 @@ class Options(TypedDict, total=False):
     meter: Meter | None
 
 
-class _Names(NamedTuple):
-    """How a convention calls what is measured; an empty name is left out."""
-
-    duration: str
-    unit: str
-    per_second: int
-    request_size: str
-    response_size: str
-    method: str
-    scheme: str
-    version: str
-    status: str
-    route: str
-    error: str
-
-
-_STABLE = _Names(
-    duration="http.server.request.duration",
-    unit="s",
-    per_second=1,
-    request_size="http.server.request.body.size",
-    response_size="http.server.response.body.size",
-    method="http.request.method",
-    scheme="url.scheme",
-    version="network.protocol.version",
-    status="http.response.status_code",
-    route="http.route",
-    error="error.type",
-)
-_OLD = _Names(
-    duration="http.server.duration",
-    unit="ms",
-    per_second=1000,
-    request_size="http.server.request.size",
-    response_size="http.server.response.size",
-    method="http.method",
-    scheme="http.scheme",
-    version="http.flavor",
-    status="http.status_code",
-    route="http.target",  # where OpenTelemetry's Python put the route
-    error="",
-)
-_CONVENTIONS = {"stable": [_STABLE], "old": [_OLD], "both": [_STABLE, _OLD]}
-
-_DURATION = "Duration of HTTP requests, until the last byte was sent"
-_ACTIVE = "HTTP requests that are being answered"
+_DURATION = "Duration of requests, until the last byte was sent"
 _REQUEST_SIZE = "Size of the bodies of HTTP requests"
 _RESPONSE_SIZE = "Size of the bodies of HTTP responses"
 
@@ -158,30 +99,28 @@ class Requests:
         *,
         exclude: Pattern | Iterable[Pattern] = (),
         dimensions: Callable[[Any], Mapping[str, Any]] | None = None,
-        semconv: Literal["stable", "old", "both"] = "stable",
+        semconv: Literal["stable", "old", "both", "websocket"] = "stable",
         active_requests: bool = False,
         body_sizes: bool = False,
         known_methods: Iterable[str] | None = None,
         meter: Meter | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
-        if semconv not in _CONVENTIONS:
+        if semconv not in CONVENTIONS:
             raise ValueError(f'semconv is "stable", "old" or "both", not {semconv!r}')
         self.clock = clock
         #: Whether a middleware has to find out the sizes of bodies.
         self.body_sizes = body_sizes
-        self._excludes = _excluding(exclude)
+        self._excludes = excluding(exclude)
         self._dimensions = dimensions
         self._methods = frozenset(known_methods or methods_of_environment() or METHODS)
         self._meter = meter or default.get_meter("dtmetrics.web")
         self._registry = self._meter._registry
-        self._names = _CONVENTIONS[semconv]
+        self._names = CONVENTIONS[semconv]
         self._measured = [self._define(names) for names in self._names]
-        self._active = active_requests
-        # Both are kept by what the server says, and emptied when they are full.
+        self._active = Active(self._meter, self._of_active) if active_requests else None
+        # By what server and application say; emptied when it is full.
         self._bound: dict[Any, list[_Measured]] = {}
-        self._inside: dict[Any, Inside] = {}
-        self._epoch: object = None  # of those inside
 
     def begin(
         self,
@@ -207,8 +146,8 @@ class Requests:
         request._took = request.request_size = request.response_size = None
         request._ended = False
         request._left = None
-        if self._active:
-            request._left = attempt(self._enter, method, scheme, default=None)
+        if self._active is not None:
+            request._left = attempt(self._active.enter, method, scheme, default=None)
         clock = self.clock
         request._start = clock()
         return request
@@ -219,7 +158,7 @@ class Requests:
 
     # -- within --------------------------------------------------------------------
 
-    def _define(self, names: _Names) -> _Measured:
+    def _define(self, names: Names) -> _Measured:
         summary, sizes = self._meter.summary, self.body_sizes
         return _Measured(
             summary(names.duration, unit=names.unit, description=_DURATION),
@@ -234,14 +173,17 @@ class Requests:
 
     def _record(self, request: Request, status: Any, route: Any, error: Any) -> None:
         if isinstance(error, BaseException):
-            # Servers answer for whoever raises; but not who was cancelled.
+            error = _alone(error)
+            # Servers answer for whoever raises, but not for who was cancelled.
             if status is None and isinstance(error, Exception):
                 status = 500
             error = error_type(error)
         key = (request._method, request._scheme, request._version, status, route, error)
         bound = self._bound.get(key)
         if bound is None:
-            bound = _keep(self._bound, key, self._bind(*key))
+            if len(self._bound) >= _KEPT:
+                self._bound.clear()
+            bound = self._bound[key] = self._bind(*key)
         took: Any = request._took
         more = {} if self._dimensions is None else self._more(request._about)
         for duration, per_second, request_size, response_size in bound:
@@ -263,26 +205,24 @@ class Requests:
         excludes = self._excludes
         if excludes is not None and isinstance(route, str) and excludes(route):
             return []
-        code = attempt(_code, status, default=None)
-        if error is None and code is not None and code >= 500:
-            error = code
+        code = attempt(code_of, status, default=None)
         # What has no body has no size of it.
         bodiless = method == "HEAD" or code in _BODILESS
         return [
             measured._replace(
                 response_size=None if bodiless else measured.response_size
             ).bind(
-                {
-                    names.method: self._known(method),
-                    names.scheme: scheme,
-                    names.version: _VERSIONS.get(version),
-                    names.status: code,
-                    names.route: route,
-                    **({names.error: error} if names.error else {}),
-                }
+                names.dimensions(
+                    self._known(method), scheme, version, code, route, error
+                )
             )
             for names, measured in zip(self._names, self._measured, strict=True)
         ]
+
+    def _of_active(self, method: Any, scheme: Any) -> dict[str, Any]:
+        # Of "both" one gauge has all: two under one key would be added up.
+        named = {names.method: self._known(method) for names in self._names}
+        return named | {names.scheme: scheme for names in self._names}
 
     def _known(self, method: Any) -> str:
         return method if method in self._methods else OTHER
@@ -296,28 +236,6 @@ class Requests:
             default={},
             on_error=lambda _: self.refuse(NO_DIMENSIONS),
         )
-
-    def _enter(self, method: Any, scheme: Any) -> Callable[[], None]:
-        if (
-            self._epoch is not self._registry.epoch
-        ):  # a forked worker has its own number
-            self._epoch, self._inside = self._registry.epoch, {}
-        inside = self._inside.get((method, scheme))
-        if inside is None:
-            inside = _keep(self._inside, (method, scheme), self._gauge(method, scheme))
-        token = inside.begin()
-        return lambda: inside.end(token, None, None, None)
-
-    def _gauge(self, method: Any, scheme: Any) -> Inside:
-        gauge = self._meter.gauge(
-            "http.server.active_requests", unit="{request}", description=_ACTIVE
-        )
-        # Of "both" one gauge has the dimensions: two under one key would be added up.
-        dimensions: dict[str, Any] = {"dtmetrics.worker": worker_number()}
-        for names in self._names:
-            dimensions[names.method] = self._known(method)
-            dimensions[names.scheme] = scheme
-        return Inside(gauge.bind(**dimensions))
 
 
 class Request:
@@ -389,36 +307,14 @@ class Request:
         )
 
 
+def _alone(error: BaseException) -> BaseException:
+    # Old Starlette streams in a group of tasks, which raises a group of errors.
+    while isinstance(error, _GROUP) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 def _pairs(
     dimensions: Callable[[Any], Mapping[str, Any]], about: Any
 ) -> dict[str, Any]:
     return {str(key): value for key, value in dict(dimensions(about)).items()}
-
-
-def _code(status: Any) -> int:
-    # WSGI's is a text, "200 OK".
-    return int(status[:3] if isinstance(status, str) else status)
-
-
-def _keep(kept: dict[Any, T], key: Any, value: T) -> T:
-    if len(kept) >= _KEPT:
-        kept.clear()
-    kept[key] = value
-    return value
-
-
-def _excluding(
-    exclude: Pattern | Iterable[Pattern],
-) -> Callable[[str], object] | None:
-    """Return what says whether a path or a route is excluded."""
-    if isinstance(exclude, str | re.Pattern):
-        exclude = [exclude]
-    given = [*exclude]
-    texts = [text for text in given if isinstance(text, str)]
-    whole = "|".join(".*".join(map(re.escape, text.split("*"))) for text in texts)
-    searches = [each.search for each in given if not isinstance(each, str)]
-    if texts:
-        searches.insert(0, re.compile(whole, re.DOTALL).fullmatch)
-    if len(searches) < 2:
-        return searches[0] if searches else None
-    return lambda text: any(search(text) for search in searches)
