@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import builtins
 import re
 import sys
 from collections.abc import Iterator
@@ -119,7 +120,7 @@ def test_status_and_error(
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="no groups of exceptions")
 def test_groups_of_one(recorder: Recorder) -> None:
     """An exception that is alone in a group, as task groups raise it, is what counts."""
-    group: Any = ExceptionGroup
+    group: Any = getattr(builtins, "ExceptionGroup", None)
     begin(requests(recorder)).end(200, None, group("", [group("", [KeyError()])]))
     assert only(recorder)["error.type"] == "KeyError"
     begin(requests(recorder)).end(200, None, group("", [KeyError(), ValueError()]))

@@ -13,7 +13,6 @@ A middleware makes one ``Requests``, and for each request that comes::
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 from typing import Any, Literal, NamedTuple, TypedDict
@@ -26,7 +25,7 @@ from dtmetrics._setup.config import known_methods as methods_of_environment
 from dtmetrics._setup.default import default
 from dtmetrics._web.active import Active
 from dtmetrics._web.exclude import Pattern, excluding
-from dtmetrics._web.semconv import CONVENTIONS, METHODS, OTHER, Names, code_of
+from dtmetrics._web.semconv import CONVENTIONS, METHODS, OTHER, Names, alone, code_of
 
 __all__ = ["ERROR", "ROUTE", "Options", "Request", "Requests", "error_type"]
 
@@ -37,9 +36,6 @@ ROUTE = "dtmetrics.route"
 ERROR = "dtmetrics.error"
 
 _BODILESS = frozenset((204, 304))
-
-# From CPython 3.11 on.
-_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())
 
 NO_DIMENSIONS = "dimensions= failed"
 NOT_RECORDED = "request that makes no sense"
@@ -173,7 +169,7 @@ class Requests:
 
     def _record(self, request: Request, status: Any, route: Any, error: Any) -> None:
         if isinstance(error, BaseException):
-            error = _alone(error)
+            error = alone(error)
             # Servers answer for whoever raises, but not for who was cancelled.
             if status is None and isinstance(error, Exception):
                 status = 500
@@ -305,13 +301,6 @@ class Request:
             default=None,
             on_error=lambda _: requests.refuse(NOT_RECORDED),
         )
-
-
-def _alone(error: BaseException) -> BaseException:
-    # Old Starlette streams in a group of tasks, which raises a group of errors.
-    while isinstance(error, _GROUP) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 def _pairs(

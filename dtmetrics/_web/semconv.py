@@ -6,14 +6,17 @@ and those that it had before.
 
 from __future__ import annotations
 
+import builtins
 from typing import Any, NamedTuple
 
-__all__ = ["CONVENTIONS", "METHODS", "OTHER", "VERSIONS", "Names", "code_of"]
+__all__ = ["CONVENTIONS", "METHODS", "OTHER", "VERSIONS", "Names", "alone", "code_of"]
 
 METHODS = frozenset(
     "CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE".split()  # noqa: SIM905
 )
 OTHER = "_OTHER"
+
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # from CPython 3.11 on
 
 #: By what servers write, with and without "HTTP/". Others are the client's invention.
 VERSIONS = {
@@ -103,3 +106,13 @@ CONVENTIONS = {
 def code_of(status: Any) -> int:
     """Return a status as a number; WSGI's is a text, "200 OK"."""
     return int(status[:3] if isinstance(status, str) else status)
+
+
+def alone(error: BaseException) -> BaseException:
+    """Return the exception that is alone in a group of them, or else the group.
+
+    Starlette before 0.41 streams in a group of tasks, which raises even a single one so.
+    """
+    while isinstance(error, _GROUP) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
