@@ -49,7 +49,7 @@ SERVERS = [
 ]
 
 
-@pytest.mark.parametrize("times", [15, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [100, pytest.param(500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("command", "app"), SERVERS)
 def test_every_request_is_counted(command: list[str], app: str, times: int) -> None:
     """What arrives is what was served: by route, status and error, to the last request.

@@ -111,7 +111,7 @@ def code_of(status: Any) -> int:
 def alone(error: BaseException) -> BaseException:
     """Return the exception that is alone in a group of them, or else the group.
 
-    Starlette before 0.41 streams in a group of tasks, which raises even a single one so.
+    Old Starlette streams in a group of tasks, which raises even a single one so.
     """
     while isinstance(error, _GROUP) and len(error.exceptions) == 1:
         error = error.exceptions[0]
