@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dtmetrics
-from dtmetrics._wire.point import GaugeSummary
+from dtmetrics._wire.point import GaugeSummary, GaugeValue
 from dtmetrics.asgi import MetricsMiddleware
 from tests.recorder import Recorder
 
@@ -121,15 +121,13 @@ def test_nothing_changes(plan: dict[str, Any], sizes: bool, active: bool) -> Non
     )
     asyncio.run(serve(app, measured, plan))
     assert measured == bare
-    assert sum(_counts(recorder)) == (plan["type"] == "http")
-
-
-def _counts(recorder: Recorder) -> list[int]:
-    return [
-        payload.count
-        for (key, _), payload in recorder.payloads().items()
-        if key == DURATION and isinstance(payload, GaugeSummary)
-    ]
+    found = recorder.payloads().items()
+    durations = [payload for (key, _), payload in found if key == DURATION]
+    counts = [each.count for each in durations if isinstance(each, GaugeSummary)]
+    inside = [each.value for _, each in found if isinstance(each, GaugeValue)]
+    http = plan["type"] == "http"
+    assert counts == [1] * http
+    assert inside == [0] * (http and active)
 
 
 def start(status: int) -> dict[str, Any]:

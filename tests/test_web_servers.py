@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.endpoint import Endpoint
@@ -71,6 +73,26 @@ def test_every_request_is_counted(command: list[str], app: str, times: int) -> N
         inside = active(endpoint)
     assert set(inside.values()) == {"0"}
     assert {worker for worker, _ in inside} <= {"0", "1"}
+
+
+def test_who_is_inside() -> None:
+    """The gauges of all workers together show how many requests are inside now."""
+    pytest.importorskip("gunicorn")
+    command = [*GUNICORN, "--worker-class", "gthread", "--threads", "4", f"{PLAIN}()"]
+
+    def inside() -> int:
+        return sum(map(int, active(endpoint).values()))
+
+    with Endpoint() as endpoint, serving(command, endpoint) as address:
+        with ExitStack() as stack:
+            begun = []  # a stream that nobody holds is closed
+            for _ in range(3):
+                client = stack.enter_context(httpx.Client(trust_env=False))
+                stream = client.stream("GET", f"{address}/endless")
+                begun.append(stack.enter_context(stream).iter_raw())
+                next(begun[-1])
+            assert endpoint.wait_until(lambda: inside() == 3)
+        assert endpoint.wait_until(lambda: inside() == 0)
 
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "web"
