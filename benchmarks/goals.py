@@ -103,7 +103,7 @@ def _middleware(key: str, best: str) -> list[Goal]:
     what = f"request, {row}"
     return [
         _beats("web", row, best, 2, what),
-        Goal(what, "none", ours, None, 15_000, at_least=False, suffix=" ns"),
+        Goal(what, "none", ours, None, 15, at_least=False, suffix=" µs"),
     ]
 
 

@@ -58,7 +58,7 @@ class Peer(NamedTuple):
 
 
 def measure(size: Size) -> Result:
-    """Return what each middleware adds to a request, in nanoseconds."""
+    """Return what each middleware adds to a request, in microseconds."""
     os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http"  # read with the first import
     import dtmetrics
 
@@ -73,7 +73,7 @@ def measure(size: Size) -> Result:
             rows[name] = _added(row, apps, size.rounds)
     dtmetrics.shutdown()
     rows[OFF] = _added("asgi", _apps("asgi", {}, [OURS]), size.rounds)
-    table = Table("web", "a request's middleware", "ns", rows, NOTE)
+    table = Table("web", "a request's middleware", "µs", rows, NOTE)
     versions = {name: f"{name} {version_of(name)}" for name in _PACKAGES}
     return Result([table], versions, left_out)
 
@@ -109,7 +109,7 @@ def _added(row: str, apps: Mapping[str, App], rounds: int) -> dict[str, float]:
         }
         took = least_of_awaited(awaited, rounds, times=20)
     bare = took.pop(BARE)
-    return {name: each - bare for name, each in took.items()}
+    return {name: (each - bare) / 1e3 for name, each in took.items()}
 
 
 # -- one request ---------------------------------------------------------------------

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import inspect
 import re
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics._setup.config import known_methods
-from dtmetrics._web.requests import Request, Requests
+from dtmetrics._web.requests import Options, Request, Requests
 from dtmetrics._web.semconv import METHODS
 from dtmetrics._wire.point import GaugeSummary, GaugeValue
 from dtmetrics.errors import ConflictError
@@ -369,6 +370,12 @@ def test_nobody_configured(recorder: Recorder) -> None:
     assert these.begin("GET", "http", "1.1") is None
     early.end(200)
     assert recorder.payloads() == {}
+
+
+def test_options() -> None:
+    """What middlewares say they take is what there is to be taken."""
+    taken = inspect.signature(Requests).parameters.keys() - {"clock"}
+    assert Options.__annotations__.keys() == taken
 
 
 def test_meters_of_both_apps_are_one() -> None:
