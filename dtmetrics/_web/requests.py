@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from dtmetrics._record.guard import attempt
@@ -75,6 +76,8 @@ class _Measured(NamedTuple):
     per_second: int
     request_size: Summary | None
     response_size: Summary | None
+    #: Dimensions that they are not bound to.
+    named: Mapping[str, Any] = MappingProxyType({})
 
     def bind(self, dimensions: Mapping[str, Any]) -> _Measured:
         """Return these instruments with *dimensions* in all they record."""
@@ -181,13 +184,14 @@ class Requests:
                 self._bound.clear()
             bound = self._bound[key] = self._bind(*key)
         took: Any = request._took
-        more = {} if self._dimensions is None else self._more(request._about)
-        for duration, per_second, request_size, response_size in bound:
-            duration.record(took * per_second, **more)
+        more = None if self._dimensions is None else self._more(request._about)
+        for duration, per_second, request_size, response_size, named in bound:
+            given = named if more is None else {**named, **more}
+            duration.record(took * per_second, **given)
             if request_size is not None and request.request_size is not None:
-                request_size.record(request.request_size, **more)
+                request_size.record(request.request_size, **given)
             if response_size is not None and request.response_size is not None:
-                response_size.record(request.response_size, **more)
+                response_size.record(request.response_size, **given)
 
     def _bind(
         self,
@@ -205,15 +209,21 @@ class Requests:
         # What has no body has no size of it.
         bodiless = method == "HEAD" or code in _BODILESS
         return [
-            measured._replace(
-                response_size=None if bodiless else measured.response_size
-            ).bind(
+            self._for(
+                measured._replace(response_size=None) if bodiless else measured,
                 names.dimensions(
                     self._known(method), scheme, version, code, route, error
-                )
+                ),
             )
             for names, measured in zip(self._names, self._measured, strict=True)
         ]
+
+    def _for(self, measured: _Measured, named: Mapping[str, Any]) -> _Measured:
+        # A bound handle remembers a thousand sets of dimensions that it was given; of
+        # some hundred handles each with its own, that could be some hundred MB.
+        if self._dimensions is None:
+            return measured.bind(named)
+        return measured._replace(named=named)
 
     def _of_active(self, method: Any, scheme: Any) -> dict[str, Any]:
         # Of "both" one gauge has all: two under one key would be added up.
