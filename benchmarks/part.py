@@ -24,7 +24,16 @@ from benchmarks.table import Table
 __all__ = ["PARTS", "ROOT", "Result", "child", "run"]
 
 ROOT = Path(__file__).parents[1]
-PARTS = ["operations", "threads", "memory", "encoding", "imports", "stall", "growth"]
+PARTS = [
+    "operations",
+    "threads",
+    "memory",
+    "encoding",
+    "imports",
+    "stall",
+    "growth",
+    "web",
+]
 
 
 class Result(NamedTuple):

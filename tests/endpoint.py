@@ -234,6 +234,11 @@ class Endpoint:
                 f"{self.total(key)} of {total}"
             )
 
+    def wait_until(self, done: Callable[[], bool]) -> bool:
+        """Wait until what came is enough; say whether it is."""
+        with self._news:
+            return self._news.wait_for(done, PATIENCE)
+
     @property
     def lines(self) -> list[str]:
         """Every line of every request that was taken."""

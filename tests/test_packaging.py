@@ -113,6 +113,18 @@ def test_import_is_light() -> None:
     assert expect(WATCH + _dedent(source)) == "set() 1 []\n"
 
 
+@pytest.mark.parametrize("module", ["asgi", "wsgi"])
+def test_middlewares_are_light(module: str) -> None:
+    """So is importing a middleware, and it needs no framework."""
+    source = f"""
+    import dtmetrics.{module}
+
+    slow = {{"httpx", "ssl", "asyncio", "wrapt", "http", "django", "flask", "starlette"}}
+    print(slow & (set(sys.modules) - known), threading.active_count(), done)
+    """
+    assert expect(WATCH + _dedent(source)) == "set() 1 []\n"
+
+
 def test_configure_starts_nothing() -> None:
     """configure() starts no thread and opens no connection: a fork may follow."""
     source = """

@@ -16,7 +16,7 @@ from dtmetrics._record.number import judged, number_of
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Counter", "Gauge", "Summary"]
+__all__ = ["Counter", "Gauge", "Inside", "Summary"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -144,7 +144,7 @@ class Gauge(Instrument):
             series.fold_if_free()
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
-        measure = _Inside(self)
+        measure = Inside(self)
         return cast(
             "Callable[P, R]", decorate(func, lambda _: measure, self._origin.registry)
         )
@@ -203,7 +203,7 @@ class _Counted:
         self._counter.inc(1, **{"error.type": error_type(error)})
 
 
-class _Inside:
+class Inside:
     """Show how many calls are running.
 
     A call that ends moves the series that it moved when it began, and no other:

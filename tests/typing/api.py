@@ -21,6 +21,7 @@ from dtmetrics import (
     summary,
     timed,
 )
+from dtmetrics.wsgi import MetricsMiddleware
 
 
 @timed
@@ -84,3 +85,13 @@ counter("c").inc("1")  # type: ignore[arg-type]
 counter("c", "s")  # type: ignore[call-arg]
 with timed("block") as block:
     assert_type(block.elapsed, float)
+
+
+def wsgi_app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    return []
+
+
+MetricsMiddleware(wsgi_app, exclude="/health", semconv="both", meter=get_meter())
+MetricsMiddleware(wsgi_app, semconv="new")  # type: ignore[arg-type]
+MetricsMiddleware(wsgi_app, excluded="/health")  # type: ignore[call-arg]
+MetricsMiddleware(wsgi_app, websockets=True)  # type: ignore[call-arg]

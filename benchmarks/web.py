@@ -1,0 +1,320 @@
+"""What a middleware adds to a request, beside those of others and none.
+
+The same small application in each, called as a server calls it, without one: sockets
+would cost more than all that is compared here. OpenTelemetry measures by the stable
+names and traces nothing, as nobody gave it a provider for that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+from wsgiref.util import setup_testing_defaults
+
+from benchmarks.measure import Size, Statement, least_of_awaited, least_of_statements
+from benchmarks.part import Result
+from benchmarks.peers import OURS, version_of
+from benchmarks.table import Table
+
+__all__ = ["NAMES", "OTEL", "PROMETHEUS", "measure"]
+
+PROMETHEUS, OTEL = "a prometheus exporter", "opentelemetry-instrumentation"
+BARE, OFF = "bare", "an ASGI application, nobody configured"
+
+#: How an application is called in tables.
+NAMES = {
+    "wsgi": "a WSGI application",
+    "flask": "Flask",
+    "asgi": "an ASGI application",
+    "starlette": "Starlette",
+    "fastapi": "FastAPI",
+}
+
+NOTE = (
+    "What a request costs more than without a middleware. The exporters are "
+    "prometheus-flask-exporter and starlette-exporter."
+)
+
+_PACKAGES = [
+    "fastapi",
+    "flask",
+    "opentelemetry-instrumentation",
+    "prometheus-flask-exporter",
+    "starlette",
+    "starlette-exporter",
+]
+
+App = Callable[..., Any]
+
+
+class Peer(NamedTuple):
+    """Who measures which application, and how its users put it around it."""
+
+    row: str
+    column: str
+    wrap: Callable[[Any], Any]
+
+
+def measure(size: Size) -> Result:
+    """Return what each middleware adds to a request, in microseconds."""
+    os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http"  # read with the first import
+    import dtmetrics
+
+    dtmetrics.configure(
+        exporter=dtmetrics.MemoryExporter(), interval=None, enrich=False
+    )
+    left_out: dict[str, str] = {}
+    rows: dict[str, dict[str, float]] = {}
+    for row, name in NAMES.items():
+        apps = _apps(row, left_out)
+        if apps:
+            rows[name] = _added(row, apps, size.rounds)
+    dtmetrics.shutdown()
+    rows[OFF] = _added("asgi", _apps("asgi", {}, [OURS]), size.rounds)
+    table = Table("web", "a request's middleware", "µs", rows, NOTE)
+    versions = {name: f"{name} {version_of(name)}" for name in _PACKAGES}
+    return Result([table], versions, left_out)
+
+
+def _apps(
+    row: str, left_out: dict[str, str], columns: list[str] | None = None
+) -> dict[str, App]:
+    """Return the application of *row* in each middleware, and without one."""
+    try:
+        apps = {BARE: MAKE[row]()}
+    except ImportError as error:
+        left_out[NAMES[row]] = str(error)
+        return {}
+    for peer in PEERS:
+        if peer.row == row and (columns is None or peer.column in columns):
+            try:
+                apps[peer.column] = peer.wrap(MAKE[row]())
+            except Exception as error:  # noqa: BLE001 -- as in `peers`
+                left_out[f"{peer.column}, {NAMES[row]}"] = f"{error}"
+    return apps
+
+
+def _added(row: str, apps: Mapping[str, App], rounds: int) -> dict[str, float]:
+    if row in ("wsgi", "flask"):
+        calls = {name: partial(_ask, app, _environ()) for name, app in apps.items()}
+        took = least_of_statements(
+            {name: Statement("call()", {"call": call}) for name, call in calls.items()},
+            rounds,
+        )
+    else:
+        awaited: dict[str, Callable[[], Awaitable[object]]] = {
+            name: partial(_ask_asgi, app) for name, app in apps.items()
+        }
+        took = least_of_awaited(awaited, rounds, times=20)
+    bare = took.pop(BARE)
+    return {name: (each - bare) / 1e3 for name, each in took.items()}
+
+
+# -- one request ---------------------------------------------------------------------
+
+
+def _environ() -> dict[str, Any]:
+    environ: dict[str, Any] = {"PATH_INFO": "/items/7", "SERVER_PROTOCOL": "HTTP/1.1"}
+    setup_testing_defaults(environ)
+    return environ
+
+
+def _start_response(*_: object) -> None:
+    pass
+
+
+def _ask(app: App, environ: dict[str, Any]) -> None:
+    result = app(environ.copy(), _start_response)
+    for _ in result:
+        pass
+    close = getattr(result, "close", None)
+    if close is not None:
+        close()
+
+
+async def _ask_asgi(app: App) -> None:
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "method": "GET",
+        "scheme": "http",
+        "http_version": "1.1",
+        "path": "/items/7",
+        "raw_path": b"/items/7",
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1")],
+        "client": ("127.0.0.1", 40_000),
+        "server": ("127.0.0.1", 80),
+    }
+    await app(scope, _receive, _send)
+
+
+async def _receive() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _send(message: object) -> None:
+    pass
+
+
+# -- the applications ----------------------------------------------------------------
+
+
+def _wsgi() -> App:
+    def app(_: object, start_response: Callable[..., object]) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"7"]
+
+    return app
+
+
+def _asgi() -> App:
+    async def app(_: object, __: object, send: Callable[..., Any]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"7"})
+
+    return app
+
+
+def _flask_item(number: int) -> str:
+    return str(number)
+
+
+def _flask() -> App:
+    import flask
+
+    app = flask.Flask("shop")
+    app.add_url_rule("/items/<int:number>", view_func=_flask_item)
+    return app  # type: ignore[no-any-return, unused-ignore]
+
+
+async def _item(request: Any) -> Any:
+    from starlette.responses import PlainTextResponse
+
+    return PlainTextResponse(request.path_params["number"])
+
+
+def _starlette() -> App:
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    return Starlette(routes=[Route("/items/{number}", _item)])  # type: ignore[no-any-return, unused-ignore]
+
+
+async def _fast_item(number: str) -> str:
+    return number
+
+
+def _fastapi() -> App:
+    from fastapi import FastAPI
+
+    app = FastAPI()
+    app.get("/items/{number}")(_fast_item)
+    return app  # type: ignore[no-any-return, unused-ignore]
+
+
+MAKE: dict[str, Callable[[], App]] = {
+    "wsgi": _wsgi,
+    "flask": _flask,
+    "asgi": _asgi,
+    "starlette": _starlette,
+    "fastapi": _fastapi,
+}
+
+
+# -- the middlewares -----------------------------------------------------------------
+
+
+def _ours_wsgi(app: App) -> App:
+    from dtmetrics.wsgi import MetricsMiddleware
+
+    return MetricsMiddleware(app)
+
+
+def _ours_flask(app: Any) -> App:
+    from dtmetrics.flask import Metrics
+
+    Metrics(app)
+    return app  # type: ignore[no-any-return]
+
+
+def _ours_asgi(app: App) -> App:
+    from dtmetrics.asgi import MetricsMiddleware
+
+    return MetricsMiddleware(app)
+
+
+def _ours_added(app: Any) -> App:
+    from dtmetrics.asgi import MetricsMiddleware
+
+    app.add_middleware(MetricsMiddleware)
+    return app  # type: ignore[no-any-return]
+
+
+def _prometheus_flask(app: Any) -> App:
+    from prometheus_client import CollectorRegistry
+    from prometheus_flask_exporter import PrometheusMetrics
+
+    PrometheusMetrics(app, path=None, registry=CollectorRegistry(), group_by="url_rule")
+    return app  # type: ignore[no-any-return]
+
+
+def _prometheus_starlette(app: Any) -> App:
+    from starlette_exporter import PrometheusMiddleware
+
+    app.add_middleware(PrometheusMiddleware, app_name="shop", group_paths=True)
+    return app  # type: ignore[no-any-return]
+
+
+def _provider() -> Any:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+    return MeterProvider([InMemoryMetricReader()])
+
+
+def _otel_wsgi(app: App) -> App:
+    from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
+
+    return OpenTelemetryMiddleware(app, meter_provider=_provider())  # type: ignore[no-any-return, unused-ignore]
+
+
+def _otel_flask(app: Any) -> App:
+    from opentelemetry.instrumentation.flask import FlaskInstrumentor
+
+    instrumentor: Any = FlaskInstrumentor()
+    instrumentor.instrument_app(app, meter_provider=_provider())
+    return app  # type: ignore[no-any-return]
+
+
+def _otel_asgi(app: App) -> App:
+    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+    return OpenTelemetryMiddleware(app, meter_provider=_provider())  # type: ignore[no-any-return, unused-ignore]
+
+
+def _otel_fastapi(app: Any) -> App:
+    from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+
+    FastAPIInstrumentor.instrument_app(app, meter_provider=_provider())
+    return app  # type: ignore[no-any-return]
+
+
+PEERS = [
+    Peer("wsgi", OURS, _ours_wsgi),
+    Peer("wsgi", OTEL, _otel_wsgi),
+    Peer("flask", OURS, _ours_flask),
+    Peer("flask", PROMETHEUS, _prometheus_flask),
+    Peer("flask", OTEL, _otel_flask),
+    Peer("asgi", OURS, _ours_asgi),
+    Peer("asgi", OTEL, _otel_asgi),
+    Peer("starlette", OURS, _ours_added),
+    Peer("starlette", PROMETHEUS, _prometheus_starlette),
+    Peer("starlette", OTEL, _otel_asgi),
+    Peer("fastapi", OURS, _ours_added),
+    Peer("fastapi", PROMETHEUS, _prometheus_starlette),
+    Peer("fastapi", OTEL, _otel_fastapi),
+]

@@ -1,0 +1,26 @@
+"""Which paths and routes are not measured."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+__all__ = ["Pattern", "excluding"]
+
+#: A text, in which ``*`` stands for anything, or an expression that is searched for.
+Pattern = str | re.Pattern[str]
+
+
+def excluding(
+    patterns: Pattern | Iterable[Pattern],
+) -> Callable[[str], object] | None:
+    """Return what says whether a path or a route is excluded; None: none is."""
+    given = [patterns] if isinstance(patterns, str | re.Pattern) else [*patterns]
+    texts = [text for text in given if isinstance(text, str)]
+    searches = [each.search for each in given if not isinstance(each, str)]
+    if texts:
+        whole = "|".join(".*".join(map(re.escape, text.split("*"))) for text in texts)
+        searches.append(re.compile(whole, re.DOTALL).fullmatch)
+    if len(searches) < 2:
+        return searches[0] if searches else None
+    return lambda text: any(search(text) for search in searches)

@@ -1,0 +1,118 @@
+"""How conventions call what is measured of HTTP, and how they write its values.
+
+OpenTelemetry's, https://opentelemetry.io/docs/specs/semconv/http/http-metrics/ (1.44),
+and those that it had before.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any, NamedTuple
+
+__all__ = ["CONVENTIONS", "METHODS", "OTHER", "VERSIONS", "Names", "alone", "code_of"]
+
+METHODS = frozenset(
+    "CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE".split()  # noqa: SIM905
+)
+OTHER = "_OTHER"
+
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # from CPython 3.11 on
+
+#: By what servers write, with and without "HTTP/". Others are the client's invention.
+VERSIONS = {
+    prefix + text: text.removesuffix(".0") if text > "2" else text
+    for text in ("1.0", "1.1", "2", "2.0", "3", "3.0")
+    for prefix in ("", "HTTP/")
+}
+
+
+class Names(NamedTuple):
+    """How a convention calls what is measured; an empty name is left out."""
+
+    duration: str
+    unit: str
+    per_second: int
+    request_size: str
+    response_size: str
+    method: str
+    scheme: str
+    version: str
+    status: str
+    route: str
+    error: str
+
+    def dimensions(
+        self,
+        method: str,
+        scheme: Any,
+        version: Any,
+        status: int | None,
+        route: Any,
+        error: Any,
+    ) -> dict[str, Any]:
+        """Return what says which request it was."""
+        if error is None and status is not None and status >= 500:
+            error = status
+        named = {
+            self.method: method,
+            self.scheme: scheme,
+            self.version: VERSIONS.get(version),
+            self.status: status,
+            self.route: route,
+            self.error: error,
+        }
+        named.pop("", None)
+        return named
+
+
+_STABLE = Names(
+    duration="http.server.request.duration",
+    unit="s",
+    per_second=1,
+    request_size="http.server.request.body.size",
+    response_size="http.server.response.body.size",
+    method="http.request.method",
+    scheme="url.scheme",
+    version="network.protocol.version",
+    status="http.response.status_code",
+    route="http.route",
+    error="error.type",
+)
+_OLD = Names(
+    duration="http.server.duration",
+    unit="ms",
+    per_second=1000,
+    request_size="http.server.request.size",
+    response_size="http.server.response.size",
+    method="http.method",
+    scheme="http.scheme",
+    version="http.flavor",
+    status="http.status_code",
+    route="http.target",  # where OpenTelemetry's Python put the route
+    error="",
+)
+# There is no convention: a name beside the others, and what of them makes sense.
+_WEBSOCKET = _STABLE._replace(
+    duration="websocket.server.connection.duration", method="", status=""
+)
+CONVENTIONS = {
+    "stable": [_STABLE],
+    "old": [_OLD],
+    "both": [_STABLE, _OLD],
+    "websocket": [_WEBSOCKET],
+}
+
+
+def code_of(status: Any) -> int:
+    """Return a status as a number; WSGI's is a text, "200 OK"."""
+    return int(status[:3] if isinstance(status, str) else status)
+
+
+def alone(error: BaseException) -> BaseException:
+    """Return the exception that is alone in a group of them, or else the group.
+
+    Old Starlette streams in a group of tasks, which raises even a single one so.
+    """
+    while isinstance(error, _GROUP) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,195 @@
+"""Metrics of any WSGI application.
+
+>>> from dtmetrics.wsgi import MetricsMiddleware
+>>> def application(environ, start_response):
+...     start_response("200 OK", [])
+...     return [b"hello"]
+>>> application = MetricsMiddleware(application)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from dtmetrics._record.guard import attempt
+from dtmetrics._web.requests import ERROR, ROUTE, Request, Requests
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from dtmetrics._web.requests import Options
+
+__all__ = ["MetricsMiddleware"]
+
+Environ = dict[str, Any]
+Application = Callable[..., Iterable[bytes]]
+
+
+class MetricsMiddleware:
+    """Measures each request to *app*, until the last byte of its answer was sent.
+
+    Nothing of the answer changes. A framework, or the application itself, may leave
+    the route of a request in ``environ["dtmetrics.route"]``. Options are those of
+    `dtmetrics.asgi.MetricsMiddleware`; ``dimensions=`` is given the environ.
+    """
+
+    def __init__(self, app: Application, **options: Unpack[Options]) -> None:
+        self.app = app
+        self._requests = Requests(**options)
+
+    def __call__(
+        self, environ: Environ, start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Answer a request, as WSGI wants it."""
+        get = environ.get
+        request = self._requests.begin(
+            get("REQUEST_METHOD"),
+            get("wsgi.url_scheme"),
+            get("SERVER_PROTOCOL"),
+            f"{get('SCRIPT_NAME', '')}{get('PATH_INFO', '')}",
+            environ,
+        )
+        if request is None:
+            return self.app(environ, start_response)
+        exchange = _Exchange(request, environ)
+        sizes = self._requests.body_sizes
+        if sizes:
+            request.request_size = attempt(int, get("CONTENT_LENGTH"), default=None)
+            request.response_size = 0
+
+        def started(status: str, *args: Any, **kwargs: Any) -> Any:
+            write = start_response(status, *args, **kwargs)
+            exchange.status = status
+            return exchange.counting(write) if sizes else write
+
+        try:
+            result: Any = self.app(environ, started)
+        except BaseException as error:
+            exchange.end(error)
+            raise
+        if result is None:  # some servers take it for an empty body
+            exchange.end(whole=True)
+        elif _is_file(result, environ):
+            exchange.follow(result)
+        else:
+            body = _SizedBody if hasattr(result, "__len__") else _Body
+            result = body(result, exchange)
+        return result  # type: ignore[no-any-return]
+
+
+class _Exchange:
+    """A request and what was said in answer."""
+
+    __slots__ = ("_environ", "_request", "status")
+
+    def __init__(self, request: Request, environ: Environ) -> None:
+        self._request = request
+        self._environ = environ
+        self.status: str | None = None
+
+    def end(self, error: BaseException | None = None, *, whole: bool = False) -> None:
+        """Record it; *whole*: the server has got all that the application gives."""
+        get = self._environ.get
+        status = self.status
+        if status is None and whole:
+            status = "500"  # no server can send what has no status
+        self._request.end(status, get(ROUTE), get(ERROR) if error is None else error)
+
+    def pieces(self, result: Any) -> Callable[[], bytes]:
+        """Return what gives each piece of *result*."""
+        step: Callable[[], bytes] = iter(result).__next__
+        if self._request.response_size is None:
+            return step
+
+        def counted() -> bytes:
+            piece = step()
+            self._count(piece)
+            return piece
+
+        return counted
+
+    def counting(self, write: Callable[[bytes], object]) -> Callable[[bytes], object]:
+        """Return *write*, the old way to send a body, counting bytes."""
+
+        def counted(piece: bytes) -> object:
+            said = write(piece)
+            self._count(piece)
+            return said
+
+        return counted
+
+    def _count(self, piece: bytes) -> None:
+        size = self._request.response_size or 0
+        self._request.response_size = size + attempt(len, piece, default=0)
+
+    def follow(self, file: Any) -> None:
+        """Record it when the server closes *file*, which has to stay what it is."""
+        self._request.response_size = None  # it may never pass through Python
+        close = getattr(file, "close", None)
+
+        def closed() -> None:
+            try:
+                if close is not None:
+                    close()
+            except BaseException as error:
+                self.end(error)
+                raise
+            self.end()
+
+        if attempt(setattr, file, "close", closed, default=self) is self:
+            self.end()  # such a server sends it by means of its own
+
+
+class _Body:
+    """The body of an answer, passed on piece by piece."""
+
+    __slots__ = ("_exchange", "_next", "_result")
+
+    def __init__(self, result: Any, exchange: _Exchange) -> None:
+        self._result = result
+        self._exchange = exchange
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            self._next = self._exchange.pieces(self._result)
+        except BaseException as error:
+            self._exchange.end(error)
+            raise
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return self._next()
+        except StopIteration:
+            self._exchange.end(whole=True)
+            raise
+        except BaseException as error:
+            self._exchange.end(error)
+            raise
+
+    def close(self) -> None:
+        """Close what the application gave, as servers have to."""
+        try:
+            close = getattr(self._result, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:
+            self._exchange.end(error)
+            raise
+        self._exchange.end()
+
+
+class _SizedBody(_Body):
+    """One whose length the server may ask for: it makes a Content-Length of it."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(self._result)
+
+
+def _is_file(result: object, environ: Environ) -> bool:
+    """Say whether the server will know *result* as its own, and send a file by it."""
+    wrapper = environ.get("wsgi.file_wrapper")
+    return isinstance(wrapper, type) and isinstance(result, wrapper)

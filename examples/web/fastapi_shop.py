@@ -1,0 +1,42 @@
+"""A FastAPI application; Starlette is measured the same way.
+
+uvicorn --app-dir examples/web --factory fastapi_shop:create_app
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from dtmetrics import configure, shutdown, timed
+from dtmetrics.asgi import MetricsMiddleware
+
+router = APIRouter(prefix="/items")
+
+
+@timed("item.lookup.duration")
+async def look_up(number: int) -> str:
+    """Find an item."""
+    return f"item {number}"
+
+
+@router.get("/{number}")
+async def item(number: int) -> str:
+    """Answer with an item."""
+    return await look_up(number)
+
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """Send what is left: uvicorn ends by the signal that stops it."""
+    yield
+    shutdown()
+
+
+def create_app() -> FastAPI:
+    """Make the application, in each worker."""
+    configure(dimensions={"service": "shop"})
+    app = FastAPI(lifespan=lifespan)
+    app.add_middleware(MetricsMiddleware, exclude="/health", active_requests=True)
+    app.include_router(router)
+    return app

@@ -1,0 +1,29 @@
+"""A WSGI application.
+
+gunicorn --chdir examples/web 'wsgi_shop:create_app()'
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dtmetrics import configure
+from dtmetrics.wsgi import MetricsMiddleware
+
+
+def shop(
+    environ: dict[str, Any], start_response: Callable[..., Any]
+) -> Iterable[bytes]:
+    """Answer with an item."""
+    _, first, *rest = environ["PATH_INFO"].split("/")
+    if first != "items" or len(rest) != 1:
+        start_response("404 Not Found", [("Content-Type", "text/plain")])
+        return [b"no such page\n"]
+    environ["dtmetrics.route"] = "/items/{number}"  # a router knows it
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"item {rest[0]}\n".encode()]
+
+
+def create_app() -> MetricsMiddleware:
+    """Make the application, in each worker."""
+    configure(dimensions={"service": "shop"})
+    return MetricsMiddleware(shop, exclude="/health")

@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dtmetrics
+from dtmetrics._wire.point import GaugeSummary, GaugeValue
+from dtmetrics.asgi import MetricsMiddleware
+from tests.recorder import Recorder
+
+DURATION = "http.server.request.duration"
+SCOPE = {
+    "type": "http",
+    "method": "GET",
+    "scheme": "https",
+    "http_version": "2",
+    "path": "/users/7",
+    "root_path": "",
+    "headers": [(b"content-length", b"99")],
+}
+
+Log = list[Any]
+
+
+class Boom(BaseException):
+    """What an application raises."""
+
+
+MESSAGE = st.one_of(
+    st.builds(
+        lambda status: {"type": "http.response.start", "status": status, "headers": []},
+        st.sampled_from([200, 404, 500, 304]),
+    ),
+    st.builds(
+        lambda body, more: {
+            "type": "http.response.body",
+            "body": body,
+            "more_body": more,
+        },
+        st.binary(max_size=4),
+        st.booleans(),
+    ),
+    st.sampled_from(
+        [
+            {"type": "http.response.body"},
+            {"type": "http.response.start"},
+            {"type": "http.response.pathsend", "path": "/a"},
+            {"type": "http.response.trailers"},
+            {"type": "websocket.accept"},
+            {},
+        ]
+    ),
+)
+BEHAVIOUR = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["http", "http", "http", "websocket", "lifespan"]),
+        "steps": st.lists(st.one_of(MESSAGE, st.just("receive")), max_size=5),
+        "raises": st.sampled_from(
+            [None, None, Boom, ValueError, asyncio.CancelledError]
+        ),
+        "send_fails_at": st.integers(0, 20),
+    }
+)
+
+
+def application(log: Log, plan: dict[str, Any]) -> Callable[..., Awaitable[object]]:
+    """Return an application that does what *plan* says."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> object:
+        log.append(scope)
+        for step in plan["steps"]:
+            log.append(await (receive() if step == "receive" else send(step)))
+        if plan["raises"] is not None:
+            raise plan["raises"]
+        return "ignored"
+
+    return app
+
+
+async def serve(app: Any, log: Log, plan: dict[str, Any]) -> None:
+    """Do with *app* what a server does, one whose client may be gone."""
+    sent = 0
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        nonlocal sent
+        log.append(message)
+        if sent == plan["send_fails_at"]:
+            raise OSError("the client is gone")
+        sent += 1
+
+    try:
+        await app({**SCOPE, "type": plan["type"]}, receive, send)
+    except BaseException as error:
+        log.append((type(error), error.args))
+
+
+@given(BEHAVIOUR, st.booleans(), st.booleans())
+def test_nothing_changes(plan: dict[str, Any], sizes: bool, active: bool) -> None:
+    """Whatever an application does, the server sees every message of it as it is.
+
+    Exceptions come as they are, and it counts as one request at most once.
+    """
+    bare: Log = []
+    asyncio.run(serve(application(bare, plan), bare, plan))
+    recorder = Recorder()
+    measured: Log = []
+    app = MetricsMiddleware(
+        application(measured, plan),
+        meter=recorder.meter,
+        body_sizes=sizes,
+        active_requests=active,
+    )
+    asyncio.run(serve(app, measured, plan))
+    assert measured == bare
+    found = recorder.payloads().items()
+    durations = [payload for (key, _), payload in found if key == DURATION]
+    counts = [each.count for each in durations if isinstance(each, GaugeSummary)]
+    inside = [each.value for _, each in found if isinstance(each, GaugeValue)]
+    http = plan["type"] == "http"
+    assert counts == [1] * http
+    assert inside == [0] * (http and active)
+
+
+def start(status: int) -> dict[str, Any]:
+    """Begin to answer."""
+    return {"type": "http.response.start", "status": status, "headers": []}
+
+
+def body(piece: bytes = b"", *, more: bool = False) -> dict[str, Any]:
+    """Send a piece of the body."""
+    return {"type": "http.response.body", "body": piece, "more_body": more}
+
+
+def answer(recorder: Recorder, *steps: Any, scope: Any = None, **options: Any) -> None:
+    """Serve a request by *steps*: messages, exceptions and callables of the scope."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for step in steps:
+            if isinstance(step, dict):
+                await send(step)
+            elif callable(step):
+                step(scope)
+            else:
+                raise step
+
+    async def send(message: Any) -> None:
+        pass
+
+    async def request() -> None:
+        wrapped = MetricsMiddleware(app, meter=recorder.meter, **options)
+        receive: Any = None
+        with suppress(ValueError, Boom, asyncio.CancelledError):
+            await wrapped({**SCOPE, **(scope or {})}, receive, send)
+
+    asyncio.run(request())
+
+
+def run(recorder: Recorder, *steps: Any, **more: Any) -> dict[str, str]:
+    """Do so, and return the dimensions of the duration."""
+    answer(recorder, *steps, **more)
+    [pairs] = [pairs for key, pairs in recorder.payloads() if key == DURATION]
+    return dict(pairs)
+
+
+def test_a_request(recorder: Recorder) -> None:
+    """A request has the server's words for what it was; no route, no ``http.route``."""
+    assert run(recorder, start(200), body()) == {
+        "http.request.method": "GET",
+        "http.response.status_code": "200",
+        "network.protocol.version": "2",
+        "url.scheme": "https",
+    }
+
+
+def test_the_last_byte(recorder: Recorder) -> None:
+    """It is recorded when the last byte has been sent, whatever runs afterwards."""
+    counted: list[int] = []
+
+    def look(_: Any) -> None:
+        counted.append(len(recorder.payloads()))
+
+    answer(recorder, start(200), body(b"a", more=True), look, body(b"b"), look)
+    assert counted == [0, 1]
+    assert recorder.payloads() == {}
+
+
+@pytest.mark.parametrize(
+    ("steps", "status", "error"),
+    [
+        ([start(500), body()], "500", "500"),
+        ([start(500), body(), ValueError()], "500", "ValueError"),
+        ([ValueError()], "500", "ValueError"),
+        ([start(200), body(more=True), ValueError()], "200", "ValueError"),
+        ([start(200), body(), ValueError()], "200", None),
+        ([start(200), Boom()], "200", "tests.test_asgi.Boom"),
+        ([asyncio.CancelledError()], None, "asyncio.exceptions.CancelledError"),
+        ([start(200), body(more=True)], "200", None),
+        ([], None, None),
+    ],
+)
+def test_errors(
+    recorder: Recorder, steps: list[Any], status: str | None, error: str | None
+) -> None:
+    """An exception is counted with its type, until the answer is out.
+
+    So Starlette's, that is raised after its answer of 500, is; one of a task in the
+    background is not the request's. A request that was cancelled has no status.
+    """
+    found = run(recorder, *steps)
+    assert found.get("http.response.status_code") == status
+    assert found.get("error.type") == error
+
+
+def test_a_route_of_ones_own(recorder: Recorder) -> None:
+    """An application of any framework may leave its route in the scope."""
+
+    def route(scope: Any) -> None:
+        scope["dtmetrics.route"] = "/users/{id}"
+
+    assert run(recorder, route, start(200), body())["http.route"] == "/users/{id}"
+
+
+def test_a_scope_of_unknown_making(recorder: Recorder) -> None:
+    """What looks like a framework's scope and is none costs the route alone."""
+    for strange in ({"route": object()}, {"endpoint": 1}, {"route": "x", "router": 3}):
+        found = run(recorder, start(200), body(), scope=strange)
+        assert "http.route" not in found
+
+
+def test_dimensions_of_the_scope(recorder: Recorder) -> None:
+    """A callable is asked about the scope, with what was left there meanwhile."""
+
+    def tenant(scope: Any) -> None:
+        scope["state"] = {"tenant": "acme"}
+
+    found = run(recorder, tenant, start(200), body(), dimensions=lambda s: s["state"])
+    assert found["tenant"] == "acme"
+
+
+def test_sizes(recorder: Recorder) -> None:
+    """Bodies are counted as they pass, the request's as announced."""
+    answer(recorder, start(200), body(b"123", more=True), body(b"4"), body_sizes=True)
+    sums = {
+        key: payload.sum
+        for (key, _), payload in recorder.payloads().items()
+        if isinstance(payload, GaugeSummary) and key != DURATION
+    }
+    assert sums == {
+        "http.server.request.body.size": 99,
+        "http.server.response.body.size": 4,
+    }
+
+
+def test_a_file_that_the_server_sends(recorder: Recorder) -> None:
+    """A file that the server reads by itself ends the answer."""
+    file = {"type": "http.response.pathsend", "path": "/a"}
+    found = run(recorder, start(200), file, ValueError(), body_sizes=True)
+    assert found["http.response.status_code"] == "200"
+    assert "error.type" not in found
+
+
+def test_websockets(recorder: Recorder) -> None:
+    """The duration of a websocket is opt-in, with its route and what it failed of."""
+    scope = {
+        "type": "websocket",
+        "scheme": "wss",
+        "http_version": "1.1",
+        "path": "/chat/7",
+        "dtmetrics.route": "/chat/{room}",
+    }
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        raise Boom
+
+    async def send(message: Any) -> None:
+        assert message == {"type": "websocket.accept"}
+
+    receive: Any = None
+    for websockets, exclude in ((False, ()), (True, "/chat/*"), (True, ())):
+        wrapped = MetricsMiddleware(
+            app, websockets=websockets, exclude=exclude, meter=recorder.meter
+        )
+        assert recorder.payloads() == {}
+        with pytest.raises(Boom):
+            asyncio.run(wrapped(scope, receive, send))  # type: ignore[arg-type]
+    [(key, pairs)] = recorder.payloads()
+    assert key == "websocket.server.connection.duration"
+    assert dict(pairs) == {
+        "error.type": "tests.test_asgi.Boom",
+        "http.route": "/chat/{room}",
+        "network.protocol.version": "1.1",
+        "url.scheme": "wss",
+    }
+
+
+def test_nobody_configured() -> None:
+    """While nobody has configured, the application gets the server's own callables."""
+    given: list[Any] = []
+
+    async def app(*args: Any) -> None:
+        given.extend(args)
+
+    dtmetrics.shutdown()
+    args: list[Any] = [SCOPE, object(), object()]
+    asyncio.run(MetricsMiddleware(app)(*args))  # type: ignore[arg-type]
+    assert all(one is other for one, other in zip(given, args, strict=True))

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from tests.recorder import Recorder
+
+flask = pytest.importorskip("flask")
+metrics = pytest.importorskip("dtmetrics.flask").Metrics
+
+
+class Sold(Exception):
+    """What a view raises."""
+
+
+def shop(recorder: Recorder, **options: Any) -> Any:
+    """Make an application, as a user's factory does."""
+    app = flask.Flask("shop")
+    made = metrics(meter=recorder.meter, **options)
+    made.init_app(app)
+    items = flask.Blueprint("items", "items", url_prefix="/items")
+
+    @items.get("/<int:number>")
+    def item(number: int) -> str:
+        return str(number)
+
+    app.register_blueprint(items, url_prefix="/v1/items")
+
+    @app.get("/sold")
+    def sold() -> str:
+        raise Sold
+
+    @app.get("/handled")
+    def handled() -> str:
+        raise KeyError
+
+    app.register_error_handler(KeyError, lambda error: ("gone", 410))
+
+    @app.get("/unavailable")
+    def unavailable() -> None:
+        flask.abort(503)
+
+    @app.get("/stream")
+    def stream() -> Any:
+        def pieces() -> Iterator[str]:
+            yield "a"
+            raise Sold
+
+        return flask.Response(pieces())
+
+    return app
+
+
+def get(recorder: Recorder, app: Any, path: str, method: str = "GET") -> dict[str, str]:
+    """Ask for *path*; return what was recorded."""
+    with app.test_client() as client:
+        response = client.open(path, method=method, buffered=False)
+        with suppress(Sold):
+            for _ in response.response:
+                pass
+        response.close()
+    [(_, pairs)] = recorder.payloads()
+    found = dict(pairs)
+    keys = ("http.response.status_code", "http.route", "error.type")
+    return {key: found[key] for key in keys if key in found}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "found"),
+    [
+        ("GET", "/v1/items/7", ["200", "/v1/items/<int:number>"]),
+        ("HEAD", "/v1/items/7", ["200", "/v1/items/<int:number>"]),
+        ("GET", "/v1/items/x", ["404"]),
+        ("POST", "/v1/items/7", ["405"]),
+        ("GET", "/wp-admin", ["404"]),
+        ("GET", "/sold", ["500", "/sold", "tests.test_flask.Sold"]),
+        ("GET", "/handled", ["410", "/handled"]),
+        ("GET", "/unavailable", ["503", "/unavailable", "503"]),
+        ("GET", "/stream", ["200", "/stream", "tests.test_flask.Sold"]),
+        ("GET", "/static/none.css", ["404", "/static/<path:filename>"]),
+    ],
+)
+def test_requests(recorder: Recorder, method: str, path: str, found: list[str]) -> None:
+    """Each request has its rule, blueprints included, and the type of what was raised.
+
+    A path without a rule has none, an exception that the application handles is no
+    error, and one in a stream is one although the status was sent.
+    """
+    assert [*get(recorder, shop(recorder), path, method).values()] == found
+
+
+def test_root(recorder: Recorder) -> None:
+    """The application's root comes first, as configured; the server's may be a path."""
+    app = shop(recorder)
+    app.config["APPLICATION_ROOT"] = "/shop/"
+    found = get(recorder, app, "/v1/items/7")
+    assert found["http.route"] == "/shop/v1/items/<int:number>"
+
+
+def test_what_comes_before_a_view(recorder: Recorder) -> None:
+    """A function before the request that answers it does not hide the route."""
+    app = shop(recorder)
+    app.before_request(lambda: ("busy", 503))
+    found = get(recorder, app, "/v1/items/7")
+    assert [*found.values()] == ["503", "/v1/items/<int:number>", "503"]
+
+
+def test_twice(recorder: Recorder) -> None:
+    """An application that is given twice is measured once."""
+    app = shop(recorder)
+    before = app.wsgi_app
+    metrics(app, meter=recorder.meter)
+    assert app.wsgi_app is before
+
+
+def test_exclude(recorder: Recorder) -> None:
+    """Options are passed on: a rule is excluded as a path is."""
+    app = shop(recorder, exclude=["/v1/items/<int:number>"])
+    with app.test_client() as client:
+        assert client.get("/v1/items/7").data
+    assert recorder.payloads() == {}
+
+
+def test_dimensions(recorder: Recorder) -> None:
+    """A callable is asked about Flask's request, with what the view left there."""
+
+    def tenant(request: Any) -> dict[str, str]:
+        return {"tenant": flask.g.tenant, "host": request.host}
+
+    app = shop(recorder, dimensions=tenant)
+
+    @app.get("/tenant")
+    def view() -> Any:
+        flask.g.tenant = "acme"
+        return flask.Response(iter(["a", "b"]))
+
+    with app.test_client() as client:
+        assert client.get("/tenant").data == b"ab"
+        [(_, pairs)] = recorder.payloads()
+        assert {("tenant", "acme"), ("host", "localhost")} < pairs
+        assert client.get("/none").data
+    assert recorder.registry.refusals.total() == {"dimensions= failed": 1}
+
+
+def test_other_applications_are_left_alone(recorder: Recorder) -> None:
+    """An application beside it that nobody gave us is not touched."""
+    shop(recorder)
+    other = flask.Flask("other")
+
+    @other.get("/")
+    def index() -> str:
+        assert not [key for key in flask.request.environ if key.startswith("dtm")]
+        return "a"
+
+    assert other.test_client().get("/").status_code == 200

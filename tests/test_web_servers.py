@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import shlex
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.endpoint import Endpoint
+from tests.web_load import Ask, active, asks, counts, expected, load, serving
+
+GUNICORN = ["gunicorn", "--bind", "127.0.0.1:0", "--workers", "2"]
+UVICORN = ["uvicorn", "--port", "0", "--factory"]
+PLAIN, FLASK, FAST = (
+    f"tests.serving.{name}:create_app" for name in ("plain", "flasks", "fast")
+)
+
+MORE = {
+    PLAIN: [
+        Ask("BREW", "/items/7", "/items/{number}", "200"),
+        Ask("POST", "/items/7", "/items/{number}", "405"),
+        Ask("GET", "/written", "/written", "200"),
+        Ask("GET", "/file", "/file", "200"),
+    ],
+    FLASK: [
+        Ask("POST", "/items/7", None, "405"),
+        Ask("GET", "/items/x", None, "404"),
+    ],
+    FAST: [
+        Ask("POST", "/items/7", "/items/{number}", "405"),
+        Ask("GET", "/items/x", "/items/{number}", "422"),
+        Ask("GET", "/openapi.json", "/openapi.json", "200"),
+    ],
+}
+TIMES = 120  # some 2,500 requests
+NUMBER = {PLAIN: "{number}", FLASK: "<int:number>", FAST: "{number}"}
+NEEDS = {PLAIN: [], FLASK: ["flask"], FAST: ["fastapi"]}
+
+SERVERS = [
+    pytest.param(
+        command, app, id=" ".join([command[0], *command[5:], app.split(".")[2]])
+    )
+    for command, app in [
+        ([*GUNICORN, "--worker-class", "sync"], PLAIN),
+        ([*GUNICORN, "--worker-class", "gthread", "--threads", "4"], PLAIN),
+        ([*GUNICORN, "--worker-class", "gthread", "--threads", "4"], FLASK),
+        ([*GUNICORN, "--preload"], FLASK),
+        ([*GUNICORN, "--worker-class", "uvicorn_worker.UvicornWorker"], FAST),
+        (UVICORN, FAST),
+    ]
+]
+
+
+@pytest.mark.parametrize(("command", "app"), SERVERS)
+def test_every_request_is_counted(command: list[str], app: str) -> None:
+    """What arrives is what was served: by route, status and error, to the last request.
+
+    Streams, streams that fail, clients that leave, HEAD, 304 and unknown paths included,
+    by all workers together; and in the end nobody is inside.
+    """
+    for module in [command[0], *NEEDS[app]]:
+        pytest.importorskip(module)
+    if "uvicorn_worker.UvicornWorker" in command:
+        pytest.importorskip("uvicorn_worker")
+    plan = [*asks(NUMBER[app]), *MORE[app]] * TIMES
+    target = app if command is UVICORN else f"{app}()"
+    with Endpoint() as endpoint:
+        with serving([*command, target], endpoint) as address:
+            load(address, plan)
+            endpoint.wait_until(lambda: counts(endpoint).total() >= len(plan))
+        assert counts(endpoint) == expected(plan)
+        inside = active(endpoint)
+    assert set(inside.values()) == {"0"}
+    assert {worker for worker, _ in inside} <= {"0", "1"}
+
+
+def test_who_is_inside() -> None:
+    """The gauges of all workers together show how many requests are inside now."""
+    pytest.importorskip("gunicorn")
+    command = [*GUNICORN, "--worker-class", "gthread", "--threads", "4", f"{PLAIN}()"]
+
+    def inside() -> int:
+        return sum(map(int, active(endpoint).values()))
+
+    with Endpoint() as endpoint, serving(command, endpoint) as address:
+        with ExitStack() as stack:
+            begun = []  # a stream that nobody holds is closed
+            for _ in range(3):
+                client = stack.enter_context(httpx.Client(trust_env=False))
+                stream = client.stream("GET", f"{address}/endless")
+                begun.append(stack.enter_context(stream).iter_raw())
+                next(begun[-1])
+            assert endpoint.wait_until(lambda: inside() == 3)
+        assert endpoint.wait_until(lambda: inside() == 0)
+
+
+EXAMPLES = Path(__file__).parents[1] / "examples" / "web"
+
+
+@pytest.mark.parametrize("example", sorted(path.stem for path in EXAMPLES.glob("*.py")))
+def test_example(example: str) -> None:
+    """Each example runs by the command that it names, and its requests arrive."""
+    lines = (EXAMPLES / f"{example}.py").read_text().splitlines()
+    command = shlex.split(lines[2])
+    for module in [command[0], example.partition("_")[0].replace("wsgi", "wsgiref")]:
+        pytest.importorskip(module)
+    anywhere = {"gunicorn": ["--bind", "127.0.0.1:0"], "uvicorn": ["--port", "0"]}
+    number = "<int:number>" if example == "flask_shop" else "{number}"
+    plan = [
+        *[Ask("GET", f"/items/{n}", f"/items/{number}", "200") for n in range(3)],
+        Ask("GET", "/wp-admin", None, "404"),
+    ]
+    with Endpoint() as endpoint:
+        with serving([*command, *anywhere[command[0]]], endpoint) as address:
+            load(address, plan)
+        assert counts(endpoint) == expected(plan)
+    assert all("service=shop" in line for line in endpoint.lines if line[0] != "#")
