@@ -20,6 +20,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from dtmetrics._setup.signals import let_go
+
 __all__ = ["Lifetime"]
 
 # Before multiprocessing joins its queues' threads and its children (0 and less).
@@ -77,9 +79,13 @@ class Lifetime:
         self._known.add("multiprocessing")
         # A child forgets its parent's finalizers, and then calls what is registered
         # here. A child that configures later than that is in it already.
-        util.register_after_fork(self, Lifetime._finalize)
+        util.register_after_fork(self, Lifetime._begin_as_child)
         if sys.modules["multiprocessing.process"].parent_process() is not None:
             self._finalize()
+
+    def _begin_as_child(self) -> None:
+        let_go()
+        self._finalize()
 
     def _finalize(self) -> None:
         util = sys.modules["multiprocessing.util"]

@@ -16,10 +16,12 @@ from threading import Thread, main_thread
 from types import FrameType
 from typing import Any
 
-__all__ = ["put_off"]
+__all__ = ["let_go", "put_off"]
 
 # What the work may overrun its own deadline by: a thread's turn, a line of the log.
 _GRACE = 0.25
+
+_SIGNALS = signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)
 
 # They hear of a signal by a file, whoever handles it, and would hear of it twice.
 _EVENT_LOOPS = ("asyncio", "uvloop")
@@ -35,12 +37,25 @@ def put_off(
     own SIGHUP is left alone: it ends no program. Raises ValueError in any thread but
     the main one.
     """
-    for signum in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+    for signum in _SIGNALS:
         earlier = signal.getsignal(signum)
         if earlier is signal.SIG_DFL:
             signal.signal(signum, _PutOff(earlier, end, timeout))
         elif signum == signal.SIGTERM and _is_the_programs(earlier):
             signal.signal(signum, _PutOff(earlier, flush, timeout))
+
+
+def let_go() -> None:
+    """Give back the effect that signals had, in a child of multiprocessing.
+
+    ``Pool.terminate()`` sends it one SIGTERM and waits for its end. If that comes just
+    before the child waits for its next task, Python hears of it only after that, and
+    both wait for ever: 1 of 16 pools of a program that did nothing else.
+    """
+    for signum in _SIGNALS:
+        put_off_by = signal.getsignal(signum)
+        if isinstance(put_off_by, _PutOff):
+            signal.signal(signum, put_off_by.earlier)
 
 
 def _is_the_programs(handler: Any) -> bool:
@@ -57,12 +72,12 @@ class _PutOff:
     def __init__(
         self, earlier: Any, work: Callable[[float], object], timeout: float
     ) -> None:
-        self._earlier = earlier
+        self.earlier = earlier
         self._work = work
         self._timeout = timeout
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        signal.signal(signum, self._earlier)
+        signal.signal(signum, self.earlier)
         try:
             # Not threading's: its own lock may be held by what is interrupted.
             _thread.start_new_thread(self._work_and_raise, (signum,))
