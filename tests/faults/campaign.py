@@ -77,7 +77,7 @@ class Row:
     def told(self, program: Program, facts: dict[str, Any]) -> bool:
         """Enter what a program told at its end; False if it told nothing."""
         if "stats" not in facts:
-            status = program.process.poll()
+            status = program.wait(5)
             if status is None:
                 self.hung += 1
                 return self.require(False, f"hung; {program.said}")

@@ -219,7 +219,7 @@ class Exchange:
         self.body = b"".join(parts)
         self._entry["bytes"] = len(self.body)
         with self.endpoint.lock:
-            self.endpoint.headers.update(headers)
+            self.endpoint.headers.update(headers.keys())
             if "authorization" in headers:
                 # Never the token itself: this is printed when something fails.
                 self.token = digest(headers["authorization"])
