@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults import ambiguity, answers, attempts, outage, processes
+from tests.faults import ambiguity, answers, attempts, clocks, load, outage, processes
 from tests.faults.campaign import SCENARIOS
 
-__all__ = ["SCENARIOS", "ambiguity", "answers", "attempts", "outage", "processes"]
+__all__ = ["SCENARIOS", "ambiguity", "answers", "attempts", "clocks", "load", "outage", "processes"]
