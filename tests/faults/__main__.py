@@ -16,10 +16,16 @@ _HEADINGS = ("scenario", "truth", "got", "diff", "hung", "MB", "s", "verdict")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for and print the table; 1 if anything was breached."""
     parser = argparse.ArgumentParser(prog="tests.faults", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="all, if none is given")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="all, if none is given"
+    )
     parser.add_argument("--list", action="store_true", help="say what there is")
-    parser.add_argument("--quick", action="store_true", help="shorter, and fewer rounds")
-    parser.add_argument("--seconds", type=float, default=60.0, help="length of the soak")
+    parser.add_argument(
+        "--quick", action="store_true", help="shorter, and fewer rounds"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="length of the soak"
+    )
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     given = parser.parse_args(arguments)
     if unknown := set(given.names) - SCENARIOS.keys():

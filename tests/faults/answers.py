@@ -67,13 +67,13 @@ def status_for_200_seconds(run: Run) -> Row:
     return row
 
 
-@scenario(fast=True)
+@scenario()
 def asked_to_wait_for_seconds(run: Run) -> Row:
     """After a 429 with Retry-After: 7 the next attempt comes 7 to 8.5 s later."""
     return _asked_to_wait(run, {"headers": ["Retry-After: 7"]})
 
 
-@scenario(fast=True)
+@scenario()
 def asked_to_wait_until_a_date(run: Run) -> Row:
     """After a 429 with a date 7 s from now it comes then, whole seconds apart."""
     return _asked_to_wait(run, {"retry_date": 7})
@@ -170,7 +170,7 @@ def one_poisoned_line(run: Run) -> Row:
     return row
 
 
-@scenario(fast=True)
+@scenario()
 def somebody_elses_page(run: Run) -> Row:
     """A portal's 200 is no answer: nothing is lost while it is in the way."""
     page = "<html><body>Please log in</body></html>"
@@ -181,7 +181,7 @@ def somebody_elses_page(run: Run) -> Row:
     return row
 
 
-@scenario(fast=True)
+@scenario()
 def redirected(run: Run) -> Row:
     """No redirect is followed: nothing reaches the second sink, nothing is lost."""
     with Server() as sink:
@@ -219,7 +219,11 @@ def _asked_to_wait(run: Run, how: dict[str, Any]) -> Row:
 
 
 def _steady(
-    run: Run, script: Sequence[dict[str, Any]], seconds: float, speed: float = 60, **environ: str
+    run: Run,
+    script: Sequence[dict[str, Any]],
+    seconds: float,
+    speed: float = 60,
+    **environ: str,
 ) -> tuple[Row, Truth | None]:
     """Record each second of a life in which the endpoint goes by *script*."""
     row = Row()
@@ -270,4 +274,3 @@ def _once(
         row.truth, row.got = program.tally()[0], truth.total("orders")
         row.require(not truth.unreadable, f"unreadable: {truth.unreadable}")
         return row, truth, facts["stats"]
-

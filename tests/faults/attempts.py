@@ -69,7 +69,7 @@ else:
 """
 
 
-@scenario(fast=True)
+@scenario()
 def head_dribbles(run: Run) -> Row:
     """An answer that comes a header at a time ends the attempt at its deadline."""
     return _held(run, {"verdict": "dribble", "where": "head"})

@@ -38,7 +38,7 @@ finish(delivered=deliver())
 HOUR = 3600.0
 
 
-@scenario(fast=True)
+@scenario()
 def two_hours_ahead_set_right(run: Run) -> Row:
     """A clock 2 h ahead is set right during an outage: nothing sent is of the future."""
     return _watch(run, wrong=2 * HOUR, step=-2 * HOUR, down=True)
@@ -50,19 +50,19 @@ def two_hours_behind_set_right(run: Run) -> Row:
     return _watch(run, wrong=-2 * HOUR, step=2 * HOUR, down=True)
 
 
-@scenario(fast=True)
+@scenario()
 def set_back_30_seconds(run: Run) -> Row:
     """A clock that goes back 30 s makes no two points of one moment."""
     return _watch(run, step=-30.0)
 
 
-@scenario(fast=True)
+@scenario()
 def slept_for_five_minutes(run: Run) -> Row:
     """A process that stood still for 5 min sends what it had recorded before, once."""
     return _watch(run, freeze=300.0)
 
 
-@scenario(fast=True)
+@scenario()
 def slept_for_two_hours(run: Run) -> Row:
     """After 2 h that it stood still nothing older than 60 min is sent; it is counted."""
     return _watch(run, freeze=2 * HOUR, down=True)
@@ -82,7 +82,7 @@ def _watch(
     """
     row = Row()
     with (
-        Server(Origin.now(20)) as server,
+        Server(Origin.now(60 if run.quick else 20)) as server,
         run.program(WATCHMAKER, server, wrong, step, freeze) as program,
     ):
         if down:
@@ -121,5 +121,7 @@ def _watch(
         row.require(not twice, f"{twice} points of a moment that had one already")
         row.require(truth.oldest <= HOUR, f"sent a line {truth.oldest:.0f} s old")
         row.require(truth.newest >= -600, f"sent a line {-truth.newest:.0f} s ahead")
-        row.note(f"lines {truth.newest:.1f} to {truth.oldest:.1f} s old, dropped {dropped}")
+        row.note(
+            f"lines {truth.newest:.1f} to {truth.oldest:.1f} s old, dropped {dropped}"
+        )
     return row

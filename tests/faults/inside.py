@@ -26,7 +26,7 @@ _marked = 0.0
 
 def begin() -> None:
     """Start the clock, open the tally, and break the library if that was asked for."""
-    global clock, tally
+    global clock, tally  # noqa: PLW0603 -- what programs use, by these names
     asked = json.loads(os.environ["FAULTS"])
     clock = clocks.start(clocks.Origin(*asked["origin"]))
     with open(asked["tally"], "r+b") as file:
@@ -51,7 +51,7 @@ def hear() -> str:
 
 def mark() -> None:
     """From here on memory may not grow."""
-    global _marked
+    global _marked  # noqa: PLW0603 -- one mark in a process
     # From now on the kernel keeps the highest since (proc(5), clear_refs).
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")

@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter
 from contextlib import ExitStack
+from itertools import pairwise
 from typing import Any
 
 from tests.faults.campaign import Row, Run, scenario
@@ -195,7 +196,9 @@ def soak(run: Run) -> Row:
         (files, threads), (files_after, threads_after) = held
         row.require(files_after <= files + 3, f"{files} files, then {files_after}")
         row.require(threads_after <= threads + 1, f"{threads} threads, {threads_after}")
-        row.note(f"{again} came twice, {lost} lost in {dropped}, {truth.requests} requests")
+        row.note(
+            f"{again} came twice, {lost} lost in {dropped}, {truth.requests} requests"
+        )
     return row
 
 
@@ -239,6 +242,5 @@ def recording_while_down(run: Run) -> Row:
 def _return(journal: list[dict[str, Any]]) -> float:
     """Return when the longest silence of *journal* ended."""
     times = [each["at"] for each in journal]
-    gaps = [(b - a, b) for a, b in zip(times, times[1:], strict=False)]
+    gaps = [(b - a, b) for a, b in pairwise(times)]
     return max(gaps, default=(0.0, 0.0))[1]
-

@@ -106,7 +106,7 @@ def seventy_minutes_refused(run: Run) -> Row:
     return row
 
 
-@scenario(fast=True)
+@scenario()
 def old_head_of_a_backlog(run: Run) -> Row:
     """After 58 min the newest is seen in 5 s, and nothing older than 60 min is sent."""
     row, truth, facts = _by_hand(run, minutes=58)
@@ -124,7 +124,7 @@ def old_head_of_a_backlog(run: Run) -> Row:
     return row
 
 
-@scenario(fast=True)
+@scenario()
 def outage_fills_the_outbox(run: Run) -> Row:
     """With room for 1 MB what is lost is the oldest, counted to the point; < 10 MB."""
     row, truth, facts = _by_hand(run, minutes=50, room=1 << 20)
@@ -152,7 +152,9 @@ def _by_hand(
         truth = server.truth()
         _enter(row, truth, program)
         row.require(facts["delivered"], "not delivered")
-        row.note(f"drained in {facts['drained']:.1f} s, dropped {facts['stats']['dropped']}")
+        row.note(
+            f"drained in {facts['drained']:.1f} s, dropped {facts['stats']['dropped']}"
+        )
         return row, truth, facts
 
 

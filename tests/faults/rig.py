@@ -143,7 +143,7 @@ class Program:
         tally: str = "",
         **environ: str,
     ) -> None:
-        self._own = "" if tally else _new_tally()
+        self._own = "" if tally else new_tally()
         self.tally_path = tally or self._own
         asked = {
             "origin": server.origin,
@@ -249,7 +249,8 @@ class Program:
             del self.err[:-1000]
 
 
-def _new_tally() -> str:
+def new_tally() -> str:
+    """Return the path of a tally that several programs may share, of many slots."""
     file, path = tempfile.mkstemp(prefix="faults-")
     os.truncate(file, SLOTS * 8)
     os.close(file)

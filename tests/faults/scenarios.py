@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from tests.faults import ambiguity, answers, attempts, clocks, load, outage, processes, security
+from tests.faults import (  # noqa: F401 -- each enters its own
+    ambiguity,
+    answers,
+    attempts,
+    clocks,
+    endings,
+    flusher,
+    forks,
+    load,
+    outage,
+    security,
+    spool,
+)
 from tests.faults.campaign import SCENARIOS
 
-__all__ = ["SCENARIOS", "ambiguity", "answers", "attempts", "clocks", "load", "outage", "processes", "security"]
+__all__ = ["SCENARIOS"]

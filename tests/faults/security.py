@@ -143,7 +143,9 @@ def token_is_nowhere(run: Run) -> Row:
         row.require(seen.tokens.keys() == {digest(TOKEN)}, "the token never arrived")
         row.require("receive_response_headers" in texts["log"], "nothing was logged")
         row.require(len(shown) > 50, f"looked at {len(shown)} things only")
-        row.note(f"looked at {sum(map(len, texts.values())) // 1024} KB of {len(shown)} things")
+        row.note(
+            f"looked at {sum(map(len, texts.values())) // 1024} KB of {len(shown)} things"
+        )
     return row
 
 

@@ -75,7 +75,11 @@ def partly(exchange: Exchange, options: Options) -> bool:
     exchange.take("\n".join(t for n, t in enumerate(lines) if n not in refused))
     base = options.get("base", 1)
     listed = [{"line": n + base, "error": "refused"} for n in bad]
-    error = {"code": 400, "message": f"{len(bad)} invalid lines", "invalidLines": listed}
+    error = {
+        "code": 400,
+        "message": f"{len(bad)} invalid lines",
+        "invalidLines": listed,
+    }
     verdict = {
         "linesOk": len(lines) - len(bad),
         "linesInvalid": len(bad),
