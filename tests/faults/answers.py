@@ -107,7 +107,7 @@ finish(delivered=deliver())
     # A file system of its own, where the operator's file is.
     shell = 'mount -t tmpfs none /var/lib && exec "$0" "$@"'
     with (
-        Server(Origin.now(60)) as server,
+        Server(Origin.now(30)) as server,
         run.program(
             source,
             server,
@@ -222,7 +222,7 @@ def _steady(
     run: Run,
     script: Sequence[dict[str, Any]],
     seconds: float,
-    speed: float = 60,
+    speed: float = 30,
     **environ: str,
 ) -> tuple[Row, Truth | None]:
     """Record each second of a life in which the endpoint goes by *script*."""

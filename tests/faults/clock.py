@@ -26,16 +26,17 @@ _lock = threading.Lock
 
 
 class Origin(NamedTuple):
-    """When the accelerated life began, and how fast it is."""
+    """When the accelerated life began, how fast it is, and whether that changes."""
 
     speed: float = 1.0
     monotonic: float = 0.0
     wall: float = 0.0
+    changes: bool = False
 
     @classmethod
-    def now(cls, speed: float = 1.0) -> Origin:
+    def now(cls, speed: float = 1.0, *, changes: bool = False) -> Origin:
         """Return an origin here and now."""
-        return cls(speed, _monotonic(), time.time())
+        return cls(speed, _monotonic(), time.time(), changes or speed != 1)
 
 
 class Clock:
@@ -87,7 +88,7 @@ def start(origin: Origin) -> Clock:
     time.time = clock.time
     time.monotonic_ns = lambda: int(clock.monotonic() * 1e9)
     time.time_ns = lambda: int(clock.time() * 1e9)
-    if origin.speed == 1:
+    if not origin.changes:
         return clock
 
     def wait(self: threading.Condition, timeout: float | None = None) -> bool:

@@ -35,10 +35,12 @@ from dtmetrics import configure, counter, flush, gauge, observe, shutdown, summa
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment of a process of ours: no setting of the machine's."""
-    kept = {
-        k: v for k, v in os.environ.items() if not k.startswith(("DTMETRICS", "DT_"))
-    }
+    """Return the environment of a process of ours: no setting of the machine's.
+
+    Nor is it covered by coverage, whose own locks hang in a forked child.
+    """
+    foreign = ("DTMETRICS", "DT_", "COVERAGE")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
     return {**kept, "PYTHONPATH": str(ROOT), "DTMETRICS_ENRICH": "false", **more}
 
 
