@@ -156,6 +156,7 @@ def _stream(
         row.require(facts["delivered"], "not delivered")
         truth = server.truth()
         row.truth, row.got = sum(program.tally()), truth.total("orders")
+        row.balanced(truth, facts["stats"])
         row.require(not truth.unreadable, f"unreadable: {truth.unreadable}")
         return row, truth, facts["stats"]
 

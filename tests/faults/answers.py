@@ -241,6 +241,7 @@ def _steady(
         truth = server.truth()
         row.truth, row.got = program.tally()[0], truth.total("orders")
         row.exact()
+        row.balanced(truth, facts["stats"])
         row.require(facts["delivered"], "not delivered")
         row.require(not truth.again, f"came twice: {truth.again}")
         return row, truth
@@ -272,5 +273,6 @@ def _once(
             return row, None, {}
         truth = server.truth()
         row.truth, row.got = program.tally()[0], truth.total("orders")
+        row.balanced(truth, facts["stats"])
         row.require(not truth.unreadable, f"unreadable: {truth.unreadable}")
         return row, truth, facts["stats"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.rig import Program, Server
+from tests.faults.rig import Program, Server, Truth
 
 #: Every scenario, by name, in the order of their definition.
 SCENARIOS: dict[str, Scenario] = {}
@@ -73,6 +73,18 @@ class Row:
     def note(self, text: str) -> None:
         """Add a figure that is worth reading and judges nothing."""
         self.notes.append(text)
+
+    def balanced(self, truth: Truth, stats: dict[str, Any]) -> None:
+        """Require that what the library counts as accepted is what arrived.
+
+        Point by point: how much a point that was dropped held, nobody can tell.
+        """
+        accepted = stats["accepted"]
+        unknown = stats["dropped"].get("outcome unknown", 0)
+        self.require(
+            accepted <= truth.points <= accepted + unknown,
+            f"{truth.points} points arrived, {accepted} are accepted, {unknown} unknown",
+        )
 
     def told(self, program: Program, facts: dict[str, Any]) -> bool:
         """Enter what a program told at its end; False if it told nothing."""

@@ -82,7 +82,9 @@ def ten_minutes_refused(run: Run) -> Row:
         facts = _outage(row, server, program, speed)
         if not row.told(program, facts):
             return row
-        _enter(row, server.truth(), program)
+        truth = server.truth()
+        _enter(row, truth, program)
+        row.balanced(truth, facts["stats"])
         row.exact()
         row.require(facts["delivered"], "not delivered")
         row.require(not facts["stats"]["dropped"], f"dropped {facts['stats']}")
@@ -153,6 +155,7 @@ def _by_hand(
             return row, None, facts
         truth = server.truth()
         _enter(row, truth, program)
+        row.balanced(truth, facts["stats"])
         row.require(facts["delivered"], "not delivered")
         row.note(
             f"drained in {facts['drained']:.1f} s, dropped {facts['stats']['dropped']}"

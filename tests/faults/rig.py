@@ -24,6 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Seconds after which a program has hung.
 PATIENCE = 60.0
 
+#: Asks whether anybody is there; no point of the program's.
+PROBE = "dtmetrics.client.probe"
+
 PRELUDE = """
 from tests.faults import inside
 inside.begin()
@@ -65,6 +68,13 @@ class Truth:
     def again_of(self, key: str) -> Any:
         """Return how much of *key* came in lines that had been taken before."""
         return self.seen["again"].get(key, (0, 0))[1]
+
+    @property
+    def points(self) -> int:
+        """How many lines of data came, those that came twice counted once."""
+        lines = sum(self.lines_of(key) for key in self.seen["series"])
+        again = sum(lines for lines, _ in self.seen["again"].values())
+        return lines - again - self.lines_of(PROBE)
 
     def requests_with(self, *verdicts: object) -> list[dict[str, Any]]:
         """Return the journal's entries of these *verdicts*, in order."""
