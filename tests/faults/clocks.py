@@ -35,6 +35,20 @@ hear()
 finish(delivered=deliver())
 """
 
+#: Cuts one after the other, and goes back into a time that is full of cuts.
+OFTEN = """
+configure(interval=None)
+orders = counter("orders")
+for step in (0.0, -3.0):
+    clock.step(step)
+    end = time.monotonic() + 3.5
+    while time.monotonic() < end:
+        orders.inc()
+        tally[0] += 1
+        flush(5.0)
+finish(delivered=deliver())
+"""
+
 HOUR = 3600.0
 
 
@@ -54,6 +68,21 @@ def two_hours_behind_set_right(run: Run) -> Row:
 def set_back_30_seconds(run: Run) -> Row:
     """A clock that goes back 30 s makes no two points of one moment."""
     return _watch(run, step=-30.0)
+
+
+@scenario()
+def set_back_among_many_cuts(run: Run) -> Row:
+    """However fast cuts follow each other, and back 3 s: one point for each moment."""
+    row = Row()
+    with Server() as server, run.program(OFTEN, server) as program:
+        facts = program.hear("stats")
+        if row.told(program, facts):
+            truth = server.truth()
+            row.truth, row.got = program.tally()[0], truth.total("orders")
+            row.exact()
+            twice = truth.collisions + truth.again.get("orders", (0, 0))[0]
+            row.require(not twice, f"{twice} points of a moment that had one already")
+    return row
 
 
 @scenario()
