@@ -74,16 +74,28 @@ class Row:
         """Add a figure that is worth reading and judges nothing."""
         self.notes.append(text)
 
-    def balanced(self, truth: Truth, stats: dict[str, Any]) -> None:
+    def balanced(
+        self, truth: Truth, stats: dict[str, Any], *, folded: bool = False
+    ) -> None:
         """Require that what the library counts as accepted is what arrived.
 
-        Point by point: how much a point that was dropped held, nobody can tell.
+        Point by point: how much a point that was dropped held, nobody can tell. Where
+        points may have been *folded*, into one a minute, more are accepted than came.
         """
         accepted = stats["accepted"]
         unknown = stats["dropped"].get("outcome unknown", 0)
         self.require(
-            accepted <= truth.points <= accepted + unknown,
+            truth.points <= accepted + unknown and (folded or accepted <= truth.points),
             f"{truth.points} points arrived, {accepted} are accepted, {unknown} unknown",
+        )
+
+    def counted(self, truth: Truth, stats: dict[str, Any]) -> None:
+        """Require that the loss is what was counted as dropped, where a point is 1."""
+        own = stats["collected"] - self.truth - truth.own_points
+        lost = sum(stats["dropped"].values()) - own
+        self.require(
+            -self.difference == lost,
+            f"{-self.difference} are missing, dropped {stats['dropped']}, {own} our own",
         )
 
     def told(self, program: Program, facts: dict[str, Any]) -> bool:

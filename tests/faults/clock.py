@@ -35,8 +35,12 @@ class Origin(NamedTuple):
 
     @classmethod
     def now(cls, speed: float = 1.0, *, changes: bool = False) -> Origin:
-        """Return an origin here and now."""
-        return cls(speed, _monotonic(), time.time(), changes or speed != 1)
+        """Return an origin here and now, where the clock shows a full minute.
+
+        What waits is put together minute by minute: no short life sees the end of one.
+        """
+        minute = time.time() // 60 * 60
+        return cls(speed, _monotonic(), minute, changes or speed != 1)
 
 
 class Clock:

@@ -86,7 +86,13 @@ def told() -> dict[str, Any]:
 
 
 def finish(**facts: Any) -> None:
-    """Tell the account, and by how much memory has grown."""
+    """Tell the account, and by how much memory has grown.
+
+    First all ends, so that nothing is said after it that is not in it.
+    """
+    import dtmetrics
+
+    dtmetrics.shutdown()
     more = {"grown": grown()} if _marked else {}
     tell(stats=told(), **more, **facts)
 

@@ -187,7 +187,7 @@ def soak(run: Run) -> Row:
         row.require(facts["delivered"], "not delivered")
         row.require(lost >= 0, f"{-lost} more than there was")
         row.require(not lost or dropped, f"{lost} lost, and none counted")
-        row.balanced(truth, facts["stats"])
+        row.balanced(truth, facts["stats"], folded=True)
         row.require(not truth.unreadable, f"unreadable: {truth.unreadable}")
         doubt = [e for e in truth.requests_with("hang_up", "flood") if e["lines"]]
         most = sum(each["lines"] for each in doubt)

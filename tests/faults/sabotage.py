@@ -10,16 +10,16 @@ def begin(how: str) -> None:
     from dtmetrics._deliver.exporter import ExportResult, Outcome
     from dtmetrics._deliver.http import HttpExporter
 
-    export = HttpExporter.export
+    deliver = HttpExporter._deliver
     calls = 0
 
-    def broken(self: Any, body: Any, timeout: float) -> Any:
+    def broken(self: Any, body: Any, timeout: float, progress: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls % 3 == 0 and how == "drop":
             return ExportResult(Outcome.ANSWERED)
         if calls % 3 == 0 and how == "double":
-            export(self, body, timeout)
-        return export(self, body, timeout)
+            deliver(self, body, timeout, progress)
+        return deliver(self, body, timeout, progress)
 
-    HttpExporter.export = broken  # type: ignore[method-assign]
+    HttpExporter._deliver = broken  # type: ignore[method-assign]

@@ -14,28 +14,8 @@ if sys.platform != "linux":
 
 FAST = [name for name, each in SCENARIOS.items() if each.fast]
 
-#: What is still to be built, or mended. Strict: who has done it removes it from here.
-AWAITED = {
-    "answers_lost_at_most_once": "configure(delivery=)",
-    "callback_raises": "points drained before a callback raises SystemExit are lost",
-    "exit_meets_a_503": "shutdown() gives up after one attempt",
-    "flusher_is_hit": "an error raised where the flusher waits ends its thread",
-    "one_poisoned_line": "a body refused without a verdict is not searched",
-    "terminated_with_handlers": "install_signal_handlers()",
-    "terminated_with_the_programs_own": "install_signal_handlers()",
-    "too_large_above_200_kb": "a body that is too large is not split",
-    "two_hours_behind_set_right": "the age of a body follows the wall clock",
-}
 
-
-def _awaited(name: str) -> object:
-    reason = AWAITED.get(name)
-    return pytest.param(
-        name, marks=pytest.mark.xfail(reason=reason, strict=True) if reason else ()
-    )
-
-
-@pytest.mark.parametrize("name", [_awaited(name) for name in FAST])
+@pytest.mark.parametrize("name", FAST)
 def test_fault(name: str) -> None:
     """The claim of the scenario holds: what was recorded arrived, or was accounted for."""
     row = SCENARIOS[name].run(Run(quick=True))
