@@ -24,7 +24,7 @@ from contextlib import suppress
 from typing import Any
 
 from tests.faults.clock import Clock, Origin
-from tests.faults.lines import Taken
+from tests.faults.lines import Taken, is_data
 from tests.faults.verdicts import VERDICTS, Options, before_reading
 
 TAKE_ALL: Options = {"verdict": "accept"}
@@ -179,7 +179,7 @@ class Exchange:
             before = sum(lines for lines, _ in taken.again.values())
             taken.take(text, self.endpoint.clock.time())
             again = sum(lines for lines, _ in taken.again.values()) - before
-        entry["lines"], entry["again"] = text.count("\n") + 1, again
+        entry["lines"], entry["again"] = sum(map(is_data, text.split("\n"))), again
         entry["stamp"] = max(map(_stamp, text.split("\n")))
 
     def note(self, verdict: str) -> None:

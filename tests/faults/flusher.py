@@ -73,7 +73,7 @@ def flusher_is_hit(run: Run) -> Row:
 def _hurt(run: Run, how: str, seconds: float = 0, most: float = 1.0) -> Row:
     """Hurt the flusher for some *seconds*, between whose collections *most* may pass."""
     row = Row()
-    seconds = seconds or (1.5 if run.quick else 10)
+    seconds = seconds or (1.0 if run.quick else 10)
     with Server() as server, run.program(HURT, server, how, seconds) as program:
         facts = program.hear("gap")
         told = program.hear("stats", 90)

@@ -5,12 +5,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
+#: Asks whether anybody is there; no point of anybody's.
+PROBE = "dtmetrics.client.probe"
+
 _LINE = re.compile(
     r'([A-Za-z_][\w.-]*)((?:,[a-z_][\w.:-]*=(?:"(?:[^"\\]|\\.)*"|(?:[^ ,"\\]|\\.)+))*)'
     r" (count,delta=|gauge,)(\S+)(?: ([0-9]+))?",
     re.ASCII | re.DOTALL,
 )
 _SUMMARY = re.compile(r"min=[^,]+,max=[^,]+,sum=[^,]+,count=([0-9]+)")
+
+
+def is_data(line: str) -> bool:
+    """Say whether *line* is a point of somebody's."""
+    return not line.startswith(("#", PROBE))
 
 
 class Taken:

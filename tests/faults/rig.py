@@ -18,14 +18,12 @@ from typing import Any
 
 from tests.faults.clock import Origin
 from tests.faults.inside import SLOTS
+from tests.faults.lines import PROBE
 
 ROOT = Path(__file__).resolve().parents[2]
 
 #: Seconds after which a program has hung.
 PATIENCE = 60.0
-
-#: Asks whether anybody is there; no point of anybody's.
-PROBE = "dtmetrics.client.probe"
 
 #: What the library says of its losses: points of its account, and none of the truth.
 OWN = "dtmetrics.client.points.lost", "dtmetrics.client.values.refused"
