@@ -44,20 +44,23 @@ for _ in range(rounds):
 finish()
 """
 
-# Slow probing begins at 60 s and ends at 300: 3 or 4 attempts in 200 s, and what comes
-# before the breaker opens. Full jitter from 1 s to 60 s makes 11 on the average.
-MOST_ATTEMPTS = {401: 8, 403: 8, 404: 8, 503: 20}
+# It is asked again after 60 and 120 s, and after 240: 3 attempts in 200 s. An endpoint of
+# this host that is busy is asked after up to 10 s, by chance: some 40 attempts.
+MOST_ATTEMPTS = {401: 4, 403: 4, 404: 4, 503: 70}
+LONGEST_PAUSE = 300 * 1.2
 
 
 @scenario()
 def status_for_200_seconds(run: Run) -> Row:
     """200 s each of 401, 403, 404 and 503: nothing lost, few attempts at each."""
     seconds = 60 if run.quick else 200
-    script = [
-        {"verdict": "status", "status": code, "seconds": seconds}
-        for code in MOST_ATTEMPTS
-    ]
-    row, truth = _steady(run, script, seconds * len(script) + 120)
+    script = []
+    for code in MOST_ATTEMPTS:
+        script.append({"verdict": "status", "status": code, "seconds": seconds})
+        # Until it has come back, and begins with short pauses again.
+        script.append({"verdict": "accept", "times": 3})
+    life = len(MOST_ATTEMPTS) * (seconds + LONGEST_PAUSE + 30)
+    row, truth = _steady(run, script, life)
     if truth is not None:
         for code, most in MOST_ATTEMPTS.items():
             made = len(truth.requests_with(code))
