@@ -120,7 +120,7 @@ def _watch(
     """
     row = Row()
     with (
-        Server(Origin.now(40 if run.quick else 20)) as server,
+        Server(Origin.now(60 if run.quick else 20)) as server,
         run.program(WATCHMAKER, server, wrong, step, freeze, int(loses)) as program,
     ):
         if down:
