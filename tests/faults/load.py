@@ -147,7 +147,9 @@ def fleet_comes_back(run: Run) -> Row:
     spread = max(firsts.values(), default=0.0) + 1
     even = len(firsts) / spread
     chi2 = sum((seconds[n] - even) ** 2 / even for n in range(int(spread) + 1))
-    row.note(f"{len(firsts)} came over {spread:.0f} s, {most} in one, chi2 {chi2:.0f}")
+    row.note(
+        f"{len(firsts)} connections over {spread:.0f} s, {most} in one, chi2 {chi2:.0f}"
+    )
     return row
 
 

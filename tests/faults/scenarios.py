@@ -7,6 +7,7 @@ from tests.faults import (  # noqa: F401 -- each enters its own
     answers,
     attempts,
     clocks,
+    disk,
     endings,
     flusher,
     forks,

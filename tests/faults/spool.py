@@ -1,7 +1,8 @@
-"""What is on disk: killed while writing, killed while sending, damaged, full.
+"""What is on disk: killed while writing, killed while sending, left to neighbours.
 
-Only ``configure(spool=DIRECTORY)`` is used, and that a flush which could not deliver
-has written before it returns: that is what a program here takes as kept.
+Only ``configure(spool=DIRECTORY)`` is used, what ``stats().spool`` says, and that a
+flush which could not deliver has written before it returns: that is what a program here
+takes as kept.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from tests.faults.campaign import Row, Run, scenario
+from tests.faults.clock import Origin
 from tests.faults.rig import Program, Server, Truth, new_tally
 
 #: Begins, and once it is kept: two slots of the tally for each process.
@@ -46,25 +47,17 @@ while time.monotonic() < end:
 finish(took=took)
 """
 
-#: Waits for an endpoint that is down with more than the disk holds.
-FULL = """
-import random
-place, how = sys.argv[1], sys.argv[2]
-configure(spool=place, interval=None, max_series_per_metric=100_000)
-if how == "read only":
-    assert os.system(f"mount -o remount,ro {place}") == 0
-durations, chance = [], random.Random(0)
-for number in range(12):
-    for line in range(400):
-        begin = time.perf_counter()
-        counter("orders").inc(number=f"{number}.{line}", filling=chance.randbytes(100).hex())
-        durations.append(time.perf_counter() - begin)
-        tally[0] += 1
-    flush(1.0)
-tell(over=True)
+#: Is there when others die, and for as long as it takes to look for what they left.
+NEIGHBOUR = """
+configure(spool=sys.argv[1], interval=10.0)
+counter("still.there").inc()
+tell(ready=flush(5.0))
 hear()
-durations.sort()
-finish(delivered=deliver(), p99=durations[len(durations) * 99 // 100])
+end = time.monotonic() + 330.0
+while time.monotonic() < end:
+    counter("still.there").inc()
+    time.sleep(1.0)
+finish()
 """
 
 
@@ -73,7 +66,7 @@ def killed_while_keeping(run: Run) -> Row:
     """Killed by -9 while bodies are written: all that was kept arrives, and once."""
     row, chance = Row(truth=0, got=0), random.Random(run.seed)
     rounds = 10 if run.quick else 200
-    with _Place() as (place, tally), Server() as server:
+    with Place() as (place, tally), Server() as server:
         server.ask("down")
         for number in range(rounds):
             with run.program(
@@ -96,8 +89,8 @@ def killed_while_sending(run: Run) -> Row:
     """Killed by -9 while kept bodies are sent: all arrive, one for each kill comes twice."""
     row, chance = Row(truth=0, got=0), random.Random(run.seed)
     rounds = 10 if run.quick else 100
-    with _Place() as (place, tally), Server() as server:
-        if not _keep(row, run, server, place, tally, seconds=2.0):
+    with Place() as (place, tally), Server() as server:
+        if not keep(row, run, server, place, tally, seconds=2.0):
             return row
         counts = _counts(tally)
         server.script({"verdict": "accept", "wait": 0.05})
@@ -115,50 +108,25 @@ def killed_while_sending(run: Run) -> Row:
 
 
 @scenario()
-def damaged_files(run: Run) -> Row:
-    """Of files with a flipped byte, cut, or random nothing is sent; the start is quick."""
-    row, chance = Row(truth=0, got=0), random.Random(run.seed)
-    with _Place() as (place, tally), Server() as server:
-        if not _keep(row, run, server, place, tally, seconds=1.0):
+def neighbour_adopts(run: Run) -> Row:
+    """Who lives on sends what others leave at their death, all of it in 5 min and 30 s."""
+    row = Row(truth=0, got=0)
+    with (
+        Place() as (place, tally),
+        Server(Origin.now(changes=True)) as server,
+        run.program(NEIGHBOUR, server, place) as neighbour,
+    ):
+        row.require(neighbour.hear("ready").get("ready"), f"said {neighbour.said}")
+        if row.breaches or not keep(row, run, server, place, tally, seconds=1.0):
             return row
-        damaged = 0
-        for path in [p for p in Path(place).rglob("*") if p.is_file()]:
-            text = bytearray(path.read_bytes())
-            if not text:
-                continue  # a lock
-            damaged += 1
-            if chance.random() < 0.5:
-                text[chance.randrange(len(text))] ^= 1 << chance.randrange(8)
-            else:
-                del text[chance.randrange(len(text)) :]
-            path.write_bytes(bytes(text))
-            for name in ("{}.b", "{}.try", "{}", "{}.tmp"):
-                strange = path.with_name(name.format(chance.randrange(1 << 40)))
-                strange.write_bytes(chance.randbytes(chance.randrange(500)))
-        row.require(damaged > 10, f"only {damaged} files were there")
-        with run.program(COLLECTING, server, place, 3.0) as program:
-            facts = program.hear("stats")
-            if row.told(program, facts):
-                truth = server.truth()
-                row.got = truth.total("orders")
-                row.exact()
-                row.require(truth.total("still.there"), "it sent nothing of its own")
-                row.require(facts["took"] < 1, f"took {facts['took']:.1f} s to start")
-                row.require("Traceback" not in "".join(program.err), program.said)
-                row.note(f"{damaged} damaged files, and {4 * damaged} strange ones")
+        server.pace(20, neighbour)
+        neighbour.say("go on")
+        facts = neighbour.hear("stats")
+        if row.told(neighbour, facts):
+            _kept(row, server.truth(), _counts(tally), most_again=1)
+            told = facts["stats"]["spool"]
+            row.require(told["adopted"] >= row.truth, f"counted: {told}")
     return row
-
-
-@scenario(needs=("root", "unshare", "mount"))
-def disk_is_full(run: Run) -> Row:
-    """A full disk raises nothing, and loses nothing that memory still holds."""
-    return _ailing(run, "full")
-
-
-@scenario(needs=("root", "unshare", "mount"))
-def disk_is_read_only(run: Run) -> Row:
-    """A disk that can no longer be written raises nothing and loses nothing."""
-    return _ailing(run, "read only")
 
 
 @scenario()
@@ -166,7 +134,7 @@ def many_share_a_spool(run: Run) -> Row:
     """12 processes are killed and started anew on one spool: all arrives, once a kill."""
     row, chance = Row(truth=0, got=0), random.Random(run.seed)
     seconds = 5 if run.quick else 60
-    with _Place() as (place, tally), Server() as server, ExitStack() as stack:
+    with Place() as (place, tally), Server() as server, ExitStack() as stack:
         end, slot, kills = time.monotonic() + seconds, 0, 0
         running: list[Program] = []
         while time.monotonic() < end and slot < 4000:
@@ -204,7 +172,7 @@ def many_share_a_spool(run: Run) -> Row:
     return row
 
 
-class _Place(ExitStack):
+class Place(ExitStack):
     """A directory for a spool, and a tally for all that use it."""
 
     def __enter__(self) -> tuple[str, str]:  # type: ignore[override]
@@ -215,7 +183,7 @@ class _Place(ExitStack):
         return os.path.join(place, "spool"), tally
 
 
-def _keep(
+def keep(
     row: Row, run: Run, server: Server, place: str, tally: str, seconds: float
 ) -> bool:
     """Let a process keep what it can for so long, and kill it."""
@@ -257,26 +225,3 @@ def _kept(row: Row, truth: Truth, counts: list[int], most_again: int) -> None:
 
 def _counts(tally: str) -> list[int]:
     return list(memoryview(Path(tally).read_bytes()).cast("q"))
-
-
-def _ailing(run: Run, how: str) -> Row:
-    row = Row()
-    # 12 bodies of 100 KB and more that do not compress by much.
-    shell = 'mount -t tmpfs -o size=256k,mode=700 none "$0" && exec "$@"'
-    with tempfile.TemporaryDirectory(prefix="faults-") as place, Server() as server:
-        apart: dict[str, Any] = {"prefix": ("unshare", "-m", "sh", "-c", shell, place)}
-        with run.program(FULL, server, place, how, **apart) as program:
-            server.ask("down")
-            if not program.hear("over"):
-                row.told(program, {})
-                return row
-            server.ask("up")
-            program.say("go on")
-            facts = program.hear("stats", 90)
-            if row.told(program, facts):
-                row.truth, row.got = program.tally()[0], server.truth().total("orders")
-                row.exact()
-                row.require(facts["delivered"], "not delivered")
-                row.require("Traceback" not in "".join(program.err), program.said)
-                row.note(f"p99 of a record {facts['p99'] * 1e6:.1f} us")
-    return row
