@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics._deliver.backlog import fold
+from dtmetrics._deliver.exporter import Body
+from dtmetrics._wire.point import Identity
 from tests.recorder import MOMENT
 from tests.rig import KEEP, Sending
 
@@ -59,6 +61,19 @@ def test_whose_lines_they_are() -> None:
     fold(sending.outbox, sending.now_ms)
     body = sending.waiting[0]
     assert [each.head for each in body.identities] == ["orders", "sales"]
+
+
+def test_what_a_dead_process_left() -> None:
+    """Lines of which no more than the metric's key is known are put together as well."""
+    sending = Sending()
+    for number in range(7):
+        text = b"orders,shop=a count,delta=2 %d" % (MINUTE + number)
+        left = Body(text, (Identity("orders", "orders"),), MINUTE + number)
+        sending.outbox.adopt(left, doubtful=False)
+    fold(sending.outbox, MINUTE + 60_000)
+    (body,) = sending.waiting
+    assert body.text == b"orders,shop=a count,delta=14 %d" % (MINUTE + 6)
+    assert (body.points, [each.key for each in body.identities]) == (7, ["orders"])
 
 
 def test_a_short_backlog_stays() -> None:

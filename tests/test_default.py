@@ -224,9 +224,11 @@ def test_default_endpoint(process: Process, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("DTMETRICS_TOKEN", "abc")
     made: list[tuple[Any, ...]] = []
     monkeypatch.setattr(
-        HttpExporter, "__init__", lambda self, *a, local: made.append((*a, local))
+        HttpExporter,
+        "__init__",
+        lambda self, *a, local, resend: made.append((*a, local, resend)),
     )
     process.configure(interval=None)
-    assert made == [("http://localhost:14499/metrics/ingest", True)]
+    assert made == [("http://localhost:14499/metrics/ingest", True, True)]
     monkeypatch.undo()
     process._running = False

@@ -256,6 +256,16 @@ def test_no_second_try(verdict: Verdict) -> None:
     assert len(endpoint.requests) == 2
 
 
+def test_no_second_try_where_nothing_may_come_twice() -> None:
+    """Without ``resend`` no connection is kept: whoever hangs up on one is believed."""
+    with Endpoint(accept(), hang_up()) as endpoint:
+        exporter = HttpExporter(endpoint.url, resend=False)
+        assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
+        assert exporter.export(a_body(), 5.0).outcome is Outcome.UNKNOWN
+        exporter.close()
+    assert (endpoint.connections, len(endpoint.requests)) == (2, 2)
+
+
 def test_unsent_body() -> None:
     """A body that nobody read to its end was not taken."""
     body = a_body("x" * (8 << 20))

@@ -276,3 +276,16 @@ def test_puts_the_time_right() -> None:
     )
     assert sending.sender.restamped == 2
     assert sending.outbox.account() == (2, 2, 0, {}, 0)
+
+
+def test_puts_the_time_right_one_by_one() -> None:
+    """Bodies of several cuts are sent at once then, and still have a time each."""
+    sending = Sending(KEEP)
+    sending.now_ms += 2 * 3_600_000
+    for _ in range(3):
+        sending.put("orders")
+    assert not sending.send()
+    sending.now_ms -= 2 * 3_600_000
+    assert sending.send()
+    texts = [body.text.decode() for body in sending.exporter.bodies[1:]]
+    assert texts == [f"orders count,delta=1 {sending.now_ms + n}" for n in range(3)]

@@ -37,17 +37,23 @@ def fold(outbox: Outbox, now_ms: int) -> None:
 
 def _folded(bodies: Sequence[Body]) -> Iterator[Body]:
     lines = [line for body in bodies for line in body.text.decode().split("\n")]
-    # By the text before the payload and the time: that is what tells series apart.
-    owners = {each.head: each for body in bodies for each in body.identities}
+    identities = [each for body in bodies for each in body.identities]
+    # By the text before the payload and the time: that is what tells series apart. Not
+    # by their own, which of another process's lines are no more than the key.
+    owners = {_head(line): each for line, each in zip(lines, identities, strict=True)}
     created_ms = max(body.created_ms for body in bodies)
     folded = coalesce(lines)
     for start in range(0, len(folded), LINES_LIMIT):
         part = folded[start : start + LINES_LIMIT]
         body = Body(
             "\n".join([each.line for each in part]).encode(),
-            tuple([owners[each.line.rsplit(" ", 2)[0]] for each in part]),
+            tuple([owners[_head(each.line)] for each in part]),
             created_ms,
             tuple([each.points for each in part]),
         )
         body.stow()
         yield body
+
+
+def _head(line: str) -> str:
+    return line.rsplit(" ", 2)[0]

@@ -36,6 +36,7 @@ class HttpExporter:
 
     It uses httpx's transport, not its client: no redirect is followed, no proxy or
     cookie jar comes from the environment, and nothing is logged for each request.
+    Unless *resend* is false, a body that a kept connection broke on is sent once more.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class HttpExporter:
         token: Secret = _NO_TOKEN,
         *,
         local: bool = False,
+        resend: bool = True,
         transport: Callable[[], httpx.BaseTransport] | None = None,
     ) -> None:
         self._url = httpx.URL(endpoint)
         self._place = self._url.netloc.decode("ascii")
         self._token = token
+        self._resend = resend
         self._connect_seconds, self._seconds, self.most_seconds = (
             _LOCAL_SECONDS if local else _REMOTE_SECONDS
         )
@@ -176,7 +179,12 @@ class HttpExporter:
             trust_env=False,
             # A connection that idled longer may be closed by the other side just
             # as we send; each flush starts on a new one.
-            limits=httpx.Limits(max_connections=1, keepalive_expiry=4.0),
+            limits=httpx.Limits(
+                max_connections=1,
+                # Where nothing may be sent twice, none is kept to be closed like that.
+                max_keepalive_connections=int(self._resend),
+                keepalive_expiry=4.0,
+            ),
         )
 
 

@@ -65,6 +65,7 @@ class Sender:
         self.heard = False
         #: Data points that were sent with another time than their own.
         self.restamped = 0
+        self._last_ms = 0
         #: When every sending ends, whatever it was allowed: set by who closes.
         self.give_up_at = math.inf
         self._breaker = Breaker(self._clock, self._chance, self._longest_pause)
@@ -173,6 +174,10 @@ class Sender:
         now_ms = self._now_ms()
         if body.created_ms <= now_ms + AHEAD_MS:
             return body
+        # Several may be sent in one millisecond, and no two cuts share one.
+        if now_ms <= self._last_ms < now_ms + 1_000:
+            now_ms = self._last_ms + 1
+        self._last_ms = now_ms
         text, lines = restamp(body.text, now_ms)
         self.restamped += lines
         return Body(text, body.identities, now_ms, body.weights)

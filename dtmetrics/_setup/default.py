@@ -265,7 +265,9 @@ def _exporter(
     # A user's own exporter goes without: a thread of it that was left behind would
     # still be at work in the next call, and it is promised one at a time.
     def http(*place: Any, local: bool) -> Exporter:
-        return PunctualExporter(HttpExporter(*place, local=local), meanwhile)
+        resend = config.delivery == "at_least_once"
+        exporter = HttpExporter(*place, local=local, resend=resend)
+        return PunctualExporter(exporter, meanwhile)
 
     def make(endpoint: Secret, token: Secret) -> Exporter:
         found = config.at(endpoint, token)

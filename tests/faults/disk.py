@@ -1,0 +1,108 @@
+"""Disks that are full, read only, or hold something else than what was written."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.faults.campaign import Row, Run, scenario
+from tests.faults.rig import Server
+from tests.faults.spool import COLLECTING, Place, keep
+
+#: Waits for an endpoint that is down with more than the disk holds.
+FULL = """
+import random
+place, how = sys.argv[1], sys.argv[2]
+configure(spool=place, interval=None, max_series_per_metric=100_000)
+if how == "read only":
+    assert os.system(f"mount -o remount,ro {place}") == 0
+durations, chance = [], random.Random(0)
+for number in range(12):
+    for line in range(400):
+        begin = time.perf_counter()
+        counter("orders").inc(number=f"{number}.{line}", filling=chance.randbytes(100).hex())
+        durations.append(time.perf_counter() - begin)
+        tally[0] += 1
+    flush(1.0)
+tell(over=True)
+hear()
+durations.sort()
+finish(delivered=deliver(), p99=durations[len(durations) * 99 // 100])
+"""
+
+
+@scenario()
+def damaged_files(run: Run) -> Row:
+    """Of files with a flipped byte, cut, or random nothing is sent; the start is quick."""
+    row, chance = Row(truth=0, got=0), random.Random(run.seed)
+    with Place() as (place, tally), Server() as server:
+        if not keep(row, run, server, place, tally, seconds=1.0):
+            return row
+        damaged = 0
+        for path in [p for p in Path(place).rglob("*") if p.is_file()]:
+            text = bytearray(path.read_bytes())
+            if not text:
+                continue  # a lock
+            damaged += 1
+            if chance.random() < 0.5:
+                text[chance.randrange(len(text))] ^= 1 << chance.randrange(8)
+            else:
+                del text[chance.randrange(len(text)) :]
+            path.write_bytes(bytes(text))
+            for name in ("{}.b", "{}.try", "{}", "{}.tmp"):
+                strange = path.with_name(name.format(chance.randrange(1 << 40)))
+                strange.write_bytes(chance.randbytes(chance.randrange(500)))
+        row.require(damaged > 10, f"only {damaged} files were there")
+        with run.program(COLLECTING, server, place, 3.0) as program:
+            facts = program.hear("stats")
+            if row.told(program, facts):
+                truth = server.truth()
+                row.got = truth.total("orders")
+                row.exact()
+                row.require(truth.total("still.there"), "it sent nothing of its own")
+                row.require(facts["took"] < 1, f"took {facts['took']:.1f} s to start")
+                row.require("Traceback" not in "".join(program.err), program.said)
+                told = facts["stats"]["spool"]
+                row.require(told.get("corrupt", 0) >= damaged, f"counted: {told}")
+                row.note(f"{damaged} damaged files, and {4 * damaged} strange ones")
+    return row
+
+
+@scenario(needs=("root", "unshare", "mount"))
+def disk_is_full(run: Run) -> Row:
+    """A full disk raises nothing, and loses nothing that memory still holds."""
+    return _ailing(run, "full")
+
+
+@scenario(needs=("root", "unshare", "mount"))
+def disk_is_read_only(run: Run) -> Row:
+    """A disk that can no longer be written raises nothing and loses nothing."""
+    return _ailing(run, "read only")
+
+
+def _ailing(run: Run, how: str) -> Row:
+    row = Row()
+    # 12 bodies of 100 KB and more that do not compress by much.
+    shell = 'mount -t tmpfs -o size=256k,mode=700 none "$0" && exec "$@"'
+    with tempfile.TemporaryDirectory(prefix="faults-") as place, Server() as server:
+        apart: dict[str, Any] = {"prefix": ("unshare", "-m", "sh", "-c", shell, place)}
+        with run.program(FULL, server, place, how, **apart) as program:
+            server.ask("down")
+            if not program.hear("over"):
+                row.told(program, {})
+                return row
+            server.ask("up")
+            program.say("go on")
+            facts = program.hear("stats", 90)
+            if row.told(program, facts):
+                row.truth, row.got = program.tally()[0], server.truth().total("orders")
+                row.exact()
+                row.require(facts["delivered"], "not delivered")
+                row.require("Traceback" not in "".join(program.err), program.said)
+                told = facts["stats"]["spool"]
+                row.require(any("failed" in what for what in told), f"counted: {told}")
+                row.note(f"counted: {told}")
+                row.note(f"p99 of a record {facts['p99'] * 1e6:.1f} us")
+    return row

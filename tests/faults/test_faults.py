@@ -1,0 +1,24 @@
+"""The quick part of the campaign; ``python -m tests.faults`` is all of it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.faults.campaign import Run
+from tests.faults.scenarios import SCENARIOS
+
+if sys.platform != "linux":
+    pytest.skip("the campaign looks into /proc", allow_module_level=True)
+
+FAST = [name for name, each in SCENARIOS.items() if each.fast]
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_fault(name: str) -> None:
+    """The claim of the scenario holds: what was recorded arrived, or was accounted for."""
+    row = SCENARIOS[name].run(Run(quick=True))
+    if row.missing:
+        pytest.skip(row.verdict)
+    assert row.verdict == "passed", f"{SCENARIOS[name].claim} {row}"
