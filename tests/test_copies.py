@@ -196,3 +196,14 @@ def test_tenant(token: str, shown: bool) -> None:
     )
     public = "dt0c01.ST2EY72KQINMH574WMNVI7YN" if shown else ""
     assert config.tenant == f"https://x.example/api/v2/metrics/ingest {public}"
+
+
+def test_no_time_left(tmp_path: Path) -> None:
+    """What a flush had no time for is on disk as well."""
+    made = sending(tmp_path)
+    made.put("a")
+    made.put("b")
+    assert not made.send(0.0)
+    assert files(tmp_path) == [".b", ".b"]
+    assert made.send()
+    assert files(tmp_path) == []

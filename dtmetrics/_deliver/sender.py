@@ -92,7 +92,10 @@ class Sender:
         """
         while len(self._outbox) or self._adopt():
             left = min(deadline, self.give_up_at) - self._clock()
-            if left <= 0 or (self._probing and not self._probe(left)):
+            if left <= 0:
+                self._copies.secure()
+                return False
+            if self._probing and not self._probe(left):
                 return False
             body = self._next()
             if body is None:
@@ -203,7 +206,8 @@ class Sender:
         self.heard = result.heard
         self._breaker.failed(result)
         self._outbox.stow()
-        fold(self._outbox, self._now_ms())
+        now_ms = self._now_ms()
+        attempt(fold, self._outbox, now_ms, default=None, on_error=self.failed)
         self._copies.secure()
 
     # -- what to say ---------------------------------------------------------------
