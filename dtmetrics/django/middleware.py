@@ -133,7 +133,8 @@ class _Exchange:
         match = getattr(request, "resolver_match", None)
         route = None if match is None else attempt(_route_of, match, default=None)
         self._measured.end(status, route, error)
-        vars(request).pop("close", None)  # a circle, for the garbage collector
+        for name in ("close", _EXCHANGE):  # a circle, for the garbage collector
+            vars(request).pop(name, None)
 
     def _close(self) -> None:
         request = self._request
