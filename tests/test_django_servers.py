@@ -9,7 +9,7 @@ from tests.endpoint import Endpoint
 from tests.grammar import read
 from tests.web_load import Ask, active, asks, counts, expected, load, serving
 
-pytest.importorskip("django")
+django = pytest.importorskip("django")
 
 GUNICORN = ["gunicorn", "--bind", "127.0.0.1:0", "--workers", "2"]
 WSGI, ASGI = (f"tests.serving.djangos:create_{form}" for form in ("wsgi", "asgi"))
@@ -56,6 +56,9 @@ def test_every_request_is_counted(command: list[str], times: int) -> None:
     for module in [command[0], *re.findall("uvicorn_worker", " ".join(command))]:
         pytest.importorskip(module)
     plan = [*asks("<int:number>"), *MORE] * times
+    if django.VERSION < (5,) and ASGI in command[-1]:
+        # It does not listen for clients that leave.
+        plan = [ask for ask in plan if ask.path != "/endless"]
     found = [ITEM, "/v1/shop/<int:number>"]
     asked = sum(ask.route in found and ask.status == "200" for ask in plan)
     with Endpoint() as endpoint:
