@@ -282,6 +282,16 @@ def test_dimensions_are_bounded() -> None:
     assert sum(p.count for p in found.values() if isinstance(p, GaugeSummary)) == 100
 
 
+def test_dimensions_without_end_take_no_memory(recorder: Recorder) -> None:
+    """Nor does each kind of request remember what a callable made up for it."""
+    numbers = iter(range(10_000))
+    these = requests(recorder, dimensions=lambda _: {"id": next(numbers)})
+    for number in range(3000):
+        begin(these).end(200, f"/{number % 30}")
+    handles = {each.duration for bound in these._bound.values() for each in bound}
+    assert sum(handle._lookup.cache_info().currsize for handle in handles) <= 1024
+
+
 def test_nothing_is_kept_without_end(recorder: Recorder) -> None:
     """Methods and errors that never end take no memory without end."""
     these = requests(recorder, active_requests=True)

@@ -15,17 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, TypedDict
 
 from dtmetrics._record.guard import attempt
-from dtmetrics._record.instruments import Summary
 from dtmetrics._record.measure import error_type
 from dtmetrics._record.meter import Meter
 from dtmetrics._setup.config import known_methods as methods_of_environment
 from dtmetrics._setup.default import default
 from dtmetrics._web.active import Active
 from dtmetrics._web.exclude import Pattern, excluding
-from dtmetrics._web.semconv import CONVENTIONS, METHODS, OTHER, Names, alone, code_of
+from dtmetrics._web.measured import Measured
+from dtmetrics._web.semconv import CONVENTIONS, METHODS, OTHER, alone, code_of
 
 __all__ = ["ERROR", "ROUTE", "Options", "Request", "Requests", "error_type"]
 
@@ -63,30 +63,6 @@ class Options(TypedDict, total=False):
     meter: Meter | None
 
 
-_DURATION = "Duration of requests, until the last byte was sent"
-_REQUEST_SIZE = "Size of the bodies of HTTP requests"
-_RESPONSE_SIZE = "Size of the bodies of HTTP responses"
-
-
-class _Measured(NamedTuple):
-    """The instruments of one convention; sizes are opt-in."""
-
-    duration: Summary
-    per_second: int
-    request_size: Summary | None
-    response_size: Summary | None
-
-    def bind(self, dimensions: Mapping[str, Any]) -> _Measured:
-        """Return these instruments with *dimensions* in all they record."""
-        request, response = self.request_size, self.response_size
-        return _Measured(
-            self.duration.bind(**dimensions),
-            self.per_second,
-            None if request is None else request.bind(**dimensions),
-            None if response is None else response.bind(**dimensions),
-        )
-
-
 class Requests:
     """The requests of one application, as one middleware sees them."""
 
@@ -113,10 +89,13 @@ class Requests:
         self._meter = meter or default.get_meter("dtmetrics.web")
         self._registry = self._meter._registry
         self._names = CONVENTIONS[semconv]
-        self._measured = [self._define(names) for names in self._names]
+        self._measured = [
+            Measured.define(self._meter, names, sizes=body_sizes)
+            for names in self._names
+        ]
         self._active = Active(self._meter, self._of_active) if active_requests else None
         # By what server and application say; emptied when it is full.
-        self._bound: dict[Any, list[_Measured]] = {}
+        self._bound: dict[Any, list[Measured]] = {}
 
     def begin(
         self,
@@ -154,19 +133,6 @@ class Requests:
 
     # -- within --------------------------------------------------------------------
 
-    def _define(self, names: Names) -> _Measured:
-        summary, sizes = self._meter.summary, self.body_sizes
-        return _Measured(
-            summary(names.duration, unit=names.unit, description=_DURATION),
-            names.per_second,
-            summary(names.request_size, unit="By", description=_REQUEST_SIZE)
-            if sizes
-            else None,
-            summary(names.response_size, unit="By", description=_RESPONSE_SIZE)
-            if sizes
-            else None,
-        )
-
     def _record(self, request: Request, status: Any, route: Any, error: Any) -> None:
         if isinstance(error, BaseException):
             error = alone(error)
@@ -181,13 +147,14 @@ class Requests:
                 self._bound.clear()
             bound = self._bound[key] = self._bind(*key)
         took: Any = request._took
-        more = {} if self._dimensions is None else self._more(request._about)
-        for duration, per_second, request_size, response_size in bound:
-            duration.record(took * per_second, **more)
+        more = None if self._dimensions is None else self._more(request._about)
+        for duration, per_second, request_size, response_size, named in bound:
+            given = named if more is None else {**named, **more}
+            duration.record(took * per_second, **given)
             if request_size is not None and request.request_size is not None:
-                request_size.record(request.request_size, **more)
+                request_size.record(request.request_size, **given)
             if response_size is not None and request.response_size is not None:
-                response_size.record(request.response_size, **more)
+                response_size.record(request.response_size, **given)
 
     def _bind(
         self,
@@ -197,7 +164,7 @@ class Requests:
         status: Any,
         route: Any,
         error: Any,
-    ) -> list[_Measured]:
+    ) -> list[Measured]:
         excludes = self._excludes
         if excludes is not None and isinstance(route, str) and excludes(route):
             return []
@@ -205,15 +172,21 @@ class Requests:
         # What has no body has no size of it.
         bodiless = method == "HEAD" or code in _BODILESS
         return [
-            measured._replace(
-                response_size=None if bodiless else measured.response_size
-            ).bind(
+            self._for(
+                measured._replace(response_size=None) if bodiless else measured,
                 names.dimensions(
                     self._known(method), scheme, version, code, route, error
-                )
+                ),
             )
             for names, measured in zip(self._names, self._measured, strict=True)
         ]
+
+    def _for(self, measured: Measured, named: Mapping[str, Any]) -> Measured:
+        # A bound handle remembers a thousand sets of dimensions that it was given; of
+        # some hundred handles each with its own, that could be some hundred MB.
+        if self._dimensions is None:
+            return measured.bind(named)
+        return measured._replace(named=named)
 
     def _of_active(self, method: Any, scheme: Any) -> dict[str, Any]:
         # Of "both" one gauge has all: two under one key would be added up.
