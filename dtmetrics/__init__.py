@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from dtmetrics._record.instruments import Counter, Gauge, Summary
 from dtmetrics._record.meter import Meter
 from dtmetrics._record.timer import Timer
-from dtmetrics._setup.default import Stats, default
+from dtmetrics._setup.default import default
+from dtmetrics._setup.stats import Stats
 
 if TYPE_CHECKING:
     from dtmetrics._deliver.exporter import ConsoleExporter, MemoryExporter
@@ -40,6 +41,7 @@ __all__ = [
     "flush",
     "gauge",
     "get_meter",
+    "install_signal_handlers",
     "observe",
     "shutdown",
     "stats",
@@ -53,6 +55,7 @@ counter = default.meters.root.counter
 flush = default.flush
 gauge = default.meters.root.gauge
 get_meter = default.get_meter
+install_signal_handlers = default.install_signal_handlers
 observe = default.meters.root.observe
 shutdown = default.shutdown
 stats = default.stats

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
+from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 
@@ -11,6 +12,7 @@ from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.series import Series
 from dtmetrics._record.series import drain as drain_all
 from dtmetrics._record.summary_series import SummarySeries
+from dtmetrics._wire.point import GaugeSummary
 
 KINDS = [CounterSeries, SummarySeries, GaugeSeries]
 
@@ -38,6 +40,14 @@ def record(series: Any, *values: Any) -> None:
 
 
 def drain(series: Any) -> Any:
-    """Drain as the registry does."""
+    """Drain as the registry does; return a payload."""
     with series.lock:
-        return drain_all([series])[0]
+        return drain_together([series])[0]
+
+
+def drain_together(cells: Sequence[Any]) -> list[Any]:
+    """Do so with cells of one kind, whose lock is held."""
+    return [
+        value if value is None or type(value) is GaugeSummary else cell.payload(value)
+        for cell, value in zip(cells, drain_all(cells), strict=True)
+    ]

@@ -95,26 +95,66 @@ def hang_up(*, before_reading: bool = False, reset: bool = False) -> Verdict:
     return Verdict(act, before_reading=before_reading)
 
 
-def never() -> Verdict:
-    """Read the request and never answer."""
+def never(*, before_reading: bool = False) -> Verdict:
+    """Read the request, or not even that, and never answer."""
 
     def act(connection: socket.socket, endpoint: Endpoint) -> bool:
         endpoint.closing.wait()
         return False
 
+    return Verdict(act, before_reading=before_reading)
+
+
+def vanish() -> Verdict:
+    """Hang up, and let nobody connect any more."""
+
+    def act(connection: socket.socket, endpoint: Endpoint) -> bool:
+        endpoint.vanish()
+        return False
+
     return Verdict(act)
 
 
-def dribble(head: str, *, pause: float = 0.02, taken: bool = True) -> Verdict:
-    """Send *head*, and then a byte at a time for as long as somebody reads."""
+def break_off(head: str) -> Verdict:
+    """Send *head*, and hang up."""
+
+    def act(connection: socket.socket, endpoint: Endpoint) -> bool:
+        connection.sendall(head.encode())
+        return False
+
+    return Verdict(act)
+
+
+def dribble(
+    head: str,
+    *,
+    pause: float = 0.02,
+    drip: bytes = b" ",
+    taken: bool = True,
+    before_reading: bool = False,
+) -> Verdict:
+    """Send *head*, and then *drip* again and again for as long as somebody reads."""
 
     def act(connection: socket.socket, endpoint: Endpoint) -> bool:
         connection.sendall(head.replace("\n", "\r\n").encode())
         while not endpoint.closing.wait(pause):
-            connection.sendall(b" ")
+            connection.sendall(drip)
         return False
 
-    return Verdict(act, taken)
+    return Verdict(act, taken, before_reading)
+
+
+def flood(status: int, size: int) -> Verdict:
+    """Answer with so many bytes of nothing in particular."""
+    head = f"HTTP/1.1 {status} Text\r\nContent-Length: {size}\r\n\r\n"
+
+    def act(connection: socket.socket, endpoint: Endpoint) -> bool:
+        connection.sendall(head.encode())
+        for _ in range(size // 65_536):
+            connection.sendall(b"x" * 65_536)
+        return False
+
+    return Verdict(act, status == 202)
 
 
 def bomb(status: int = 202) -> Verdict:
@@ -164,15 +204,20 @@ class Endpoint:
         trace: TracebackType | None,
     ) -> None:
         self.closing.set()
-        # A thread that waits in accept() is not woken by close() alone.
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self.vanish()
         with self._news:
             for connection in self._open:
                 with suppress(OSError):  # it may be closed by now
                     connection.shutdown(socket.SHUT_RDWR)
         for thread in list(self._threads):
             thread.join(PATIENCE)
+
+    def vanish(self) -> None:
+        """Let nobody connect any more."""
+        # A thread that waits in accept() is not woken by close() alone.
+        with suppress(OSError):  # it may have been done
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
     def wait_for(self, count: int) -> list[Request]:
         """Wait until *count* requests have come; return all."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dtmetrics._record.meter import Meters
 from dtmetrics._record.recording import Recording
 from dtmetrics._record.registry import Registry
 from dtmetrics._wire.line import encode
-from dtmetrics._wire.point import DataPoint, Payload
+from dtmetrics._wire.point import DataPoint, DataPoints, GaugeSummary, Payload
 from tests.grammar import read
 
 MOMENT = 1_700_000_000_000
@@ -21,8 +22,18 @@ def dimensions_of(point: DataPoint) -> dict[str, str]:
 
 def one_line_of(point: DataPoint) -> str:
     """Return *point* as its line."""
-    [line] = encode([point])
+    [line] = encode(in_columns([point]))
     return line
+
+
+def in_columns(points: Sequence[DataPoint]) -> DataPoints:
+    """Return *points*, of one kind and moment, as they are collected."""
+    identities, payloads, [*_, moment] = zip(*points, strict=True)
+    kind = type(payloads[0])
+    values = payloads if kind is GaugeSummary else [value for (value,) in payloads]
+    columns = DataPoints(kind, identities, values, moment)
+    assert [*columns.each()] == [*points]
+    return columns
 
 
 class Recorder:
@@ -41,7 +52,8 @@ class Recorder:
 
     def points(self) -> list[DataPoint]:
         """Collect; every point since the last time."""
-        return [point for chunk in self.registry.collect(MOMENT) for point in chunk]
+        chunks = self.registry.collect(MOMENT)
+        return [point for chunk in chunks for point in chunk.each()]
 
     def lines(self) -> list[str]:
         """Collect; every line, sorted, without its timestamp."""

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from dtmetrics._deliver.clock import Clock
 from dtmetrics._deliver.exporter import Body, ExportResult, Outcome
 from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._deliver.flusher import Flusher
@@ -84,7 +85,7 @@ class Alarm(threading.Event):
 
     def __init__(self, *plan: Callable[[], object]) -> None:
         super().__init__()
-        self.now = 1_000.0
+        self.now = self.start = 1_000.0
         self.waits: list[float] = []
         self.plan = list(plan)
 
@@ -122,21 +123,33 @@ class Rig:
         self.meter = Meters(self.registry).root
         self.exporter = Script(*steps)
         self.outbox = Outbox(max_bytes)
+        #: The time by the wall clock, until a plan moves it.
         self.now_ms = MOMENT
-        if plan:
-            self.alarm = Alarm(*plan)
-            kwargs |= {"clock": lambda: self.alarm.now, "event": lambda: self.alarm}
-        kwargs.setdefault("chance", lambda: 0.5)
         kwargs.setdefault("interval", None)
+        self.alarm = Alarm(*plan)
+        self.planned = bool(plan)
+        if plan:
+            kwargs["event"] = lambda: self.alarm
+        if plan or kwargs["interval"] is None:
+            kwargs["clock"] = Clock(self.wall, self.monotonic)
+        kwargs.setdefault("chance", lambda: 0.5)
         self.flusher = Flusher(
             self.registry,
             self.exporter,
             self.outbox,
-            now_ms=lambda: self.now_ms,
             **kwargs,
         )
         # By a plan the loop runs in the test's own thread.
         self.registry.start(Recording(), self.flusher.start if not plan else nobody)
+
+    def wall(self) -> float:
+        """Return the time by the wall clock."""
+        passed = self.alarm.now - self.alarm.start
+        return self.now_ms / 1000 + passed
+
+    def monotonic(self) -> float:
+        """Return the time by the monotonic clock."""
+        return self.alarm.now if self.planned else self.now_ms / 1000
 
     def inc(self, key: str = "orders") -> None:
         """Record something."""
@@ -180,7 +193,9 @@ class Sending:
     def put(self, *keys: str, points: bool = True) -> None:
         """Let a body wait: a line for each of *keys*, or one of an order."""
         names = keys or ("orders",)
-        line = f"%s count,delta=1 {MOMENT}" if points else "#%s count dt.meta.unit=s"
+        line = (
+            f"%s count,delta=1 {self.now_ms}" if points else "#%s count dt.meta.unit=s"
+        )
         text = "\n".join(line % name for name in names)
         owners = tuple(identify(name, ()) for name in names if points)
         self.outbox.put(Body(text.encode(), owners, self.now_ms))
@@ -188,6 +203,11 @@ class Sending:
     def send(self, seconds: float = 5.0) -> bool:
         """Send, within so many seconds."""
         return self.sender.send(self.now + seconds)
+
+    @property
+    def waiting(self) -> list[Body]:
+        """What waits, in its order."""
+        return [body for body, _ in self.outbox.waiting()]
 
     @property
     def pause(self) -> float:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tests.endpoint import PATIENCE
@@ -21,12 +22,16 @@ class Ended(NamedTuple):
     seconds: float
 
 
-def run(source: str, *arguments: object, **environ: str) -> Ended:
+def run(
+    source: str, *arguments: object, under: Sequence[str] = (), **environ: str
+) -> Ended:
     """Run *source* in a fresh interpreter, and wait for its end.
 
-    *environ* is added to the environment.
+    *under* is a command that runs it, as ``strace`` does. *environ* is added to the
+    environment.
     """
-    command = [sys.executable, "-c", textwrap.dedent(source), *map(str, arguments)]
+    python = [sys.executable, "-c", textwrap.dedent(source)]
+    command = [*under, *python, *map(str, arguments)]
     begin = time.monotonic()
     done = subprocess.run(
         command,
@@ -40,8 +45,10 @@ def run(source: str, *arguments: object, **environ: str) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr, seconds)
 
 
-def expect(source: str, *arguments: object, **environ: str) -> str:
+def expect(
+    source: str, *arguments: object, under: Sequence[str] = (), **environ: str
+) -> str:
     """Run *source*, which must end well; return what it printed."""
-    ended = run(source, *arguments, **environ)
+    ended = run(source, *arguments, under=under, **environ)
     assert (ended.status, ended.err) == (0, ""), ended.err
     return ended.out

@@ -65,3 +65,12 @@ def test_success_ends_backing_off() -> None:
     sending.put()
     assert not sending.send()
     assert sending.pause == 0.5
+
+
+def test_waits_as_long_as_asked() -> None:
+    """Who asks for a pause gets it, whatever came before, and up to a fifth more."""
+    breaker = Breaker(lambda: 0.0, lambda: 0.9, 60.0)
+    for _ in range(6):
+        breaker.failed(KEEP)
+    breaker.failed(ExportResult(Outcome.KEEP, retry_after=7.0))
+    assert breaker.retry_at == pytest.approx(7.0 * 1.18)

@@ -139,12 +139,13 @@ def test_fork_while_locks_are_held(recorder: Recorder) -> None:
     recorder.meter.gauge("g").set("x")  # type: ignore[arg-type]
     recorder.meter.gauge("g").inc(5)
     recorder.meter.summary("s").record(5)
-    families = list(registry._families.values())
+    families = registry.families
     with holding(
         registry._lock,
-        registry._key._free,
+        families._lock,
+        families._key._free,
         registry._dimension_key._free,
-        *(family.lock for family in families),
+        *(family.lock for family in families.all()),
     ):
         assert in_child(child) == CHILD
     assert recorder.lines() == [

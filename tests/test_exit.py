@@ -197,3 +197,12 @@ def test_debug_mode() -> None:
         )
     assert (ended.status, ended.err) == (0, "")
     assert endpoint.total("jobs.run") == 4
+
+
+def test_busy_for_a_moment() -> None:
+    """An endpoint that is busy when a program ends is asked again, while there is time."""
+    with Endpoint(answer(503), answer(429, headers=["Retry-After: 1"])) as endpoint:
+        ended = run(BEGIN, DTMETRICS_ENDPOINT=endpoint.url)
+    assert ended.status == 0
+    assert endpoint.total("jobs.run") == 3
+    assert ended.err.splitlines()[-1] == "delivering again"

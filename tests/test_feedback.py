@@ -55,7 +55,7 @@ class Talk:
     @property
     def set_aside(self) -> dict[str, str]:
         """Why which keys are set aside."""
-        return self.recorder.registry.all_set_aside()
+        return self.recorder.registry.families.all_set_aside()
 
 
 BAD = answered(1, (1, "invalid metric key"))

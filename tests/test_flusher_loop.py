@@ -1,31 +1,170 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from dtmetrics._deliver.exporter import ExportResult, Outcome
+from tests.recorder import MOMENT
 from tests.rig import ANSWERED, KEEP, Rig, nothing
 
 
 def test_rhythm() -> None:
-    """The first flush is spread over the interval; from then on it keeps its rhythm."""
-    rig = Rig(plan=(nothing, nothing, nothing), chance=lambda: 0.25, interval=60.0)
-    assert rig.run() == [15.0, 60.0, 60.0, 60.0]
+    """It collects at the ends of the wall clock's intervals, and counts in their last.
+
+    The rig's time is 20 s past a full minute.
+    """
+    rig = Rig(plan=(nothing, nothing, nothing), interval=60.0)
+    assert rig.run() == [40.0, 60.0, 60.0, 60.0]
     assert rig.flusher.flushes == 3
 
 
+def test_counts_in_the_interval_that_ends() -> None:
+    """What a minute's end collects is stamped in that minute, in the lines as well."""
+    plan = (lambda: rig.inc(),) * 3
+    rig = Rig(plan=plan, chance=lambda: 0.0, interval=60.0)
+    rig.run()
+    ends = [MOMENT + 39_999, MOMENT + 99_999, MOMENT + 159_999]
+    assert [body.created_ms for body in rig.exporter.bodies] == ends
+    assert rig.exporter.bodies[0].text.decode() == f"orders count,delta=1 {ends[0]}"
+
+
+@pytest.mark.parametrize(
+    ("interval", "chance", "phase"),
+    [
+        (60.0, 0.0, 0.0),
+        (60.0, 0.25, 7.5),
+        (10.0, 0.5, 2.5),
+        (3_600.0, 0.5, 15.0),
+        (0.25, 1.0, 0.125),
+    ],
+)
+def test_fleet_out_of_step(interval: float, chance: float, phase: float) -> None:
+    """All collect at once; each posts its own part of half an interval later."""
+    posted: list[float] = []
+
+    def post() -> ExportResult:
+        posted.append(rig.wall() % interval)
+        return ANSWERED
+
+    rig = Rig(post, plan=(nothing,) * 60, chance=lambda: chance, interval=interval)
+    rig.inc()
+    rig.flusher._run(interval)
+    assert posted == [pytest.approx(phase, abs=1e-5)]
+
+
+def test_phase_after_idle_intervals() -> None:
+    """An interval in which nothing was recorded, or that was flushed, changes no phase."""
+    posted: list[float] = []
+
+    def post() -> ExportResult:
+        posted.append(rig.wall() % 60)
+        return ANSWERED
+
+    plan = (nothing, nothing, lambda: rig.inc(), nothing, nothing)
+    rig = Rig(post, plan=plan, interval=60.0)
+    rig.run()
+    assert posted == [15.0]
+
+
+def test_flush_does_not_wait_for_its_phase() -> None:
+    """Who flushes in the middle of an interval collects and sends now."""
+    times: list[float] = []
+
+    def post() -> ExportResult:
+        times.append(rig.alarm.now)
+        return ANSWERED
+
+    def flush() -> None:
+        rig.inc()
+        rig.alarm.now -= 17.0
+        assert rig.flusher.flush(5.0)
+
+    rig = Rig(post, plan=(flush, nothing), interval=60.0)
+    assert rig.run() == [40.0, 17.0, 60.0]
+    assert times == [rig.alarm.start + 23.0]
+    assert rig.exporter.bodies[0].created_ms == MOMENT + 23_000
+
+
+def test_collects_in_the_middle_of_sending() -> None:
+    """Who waits for an answer keeps the rhythm, and is told when to ask again."""
+    asked: list[float] = []
+
+    def slow() -> ExportResult:
+        for _ in range(4):
+            rig.inc()
+            rig.alarm.now += 15
+            asked.append(rig.flusher.collect_if_due())
+        return ANSWERED
+
+    rig = Rig(slow, plan=(nothing, nothing), interval=60.0)
+    rig.inc()
+    rig.run()
+    assert asked == pytest.approx([30.0, 15.0, 60.0, 45.0])
+    ends = [MOMENT + 39_999, MOMENT + 99_999]
+    assert [body.created_ms for body in rig.exporter.bodies] == ends
+    assert rig.exporter.lines == ["orders count,delta=1", "orders count,delta=3"]
+
+
+def test_nothing_is_due_without_a_thread() -> None:
+    """Without a thread, or after its end, nobody has to be asked again."""
+    rig = Rig()
+    assert rig.flusher.collect_if_due() == math.inf
+    rig = Rig(plan=(nothing,), interval=60.0)
+    rig.run()
+    assert rig.flusher.collect_if_due() == math.inf
+
+
+def test_wall_clock_that_stands_still() -> None:
+    """A wall clock that stands still stops neither collecting nor sending."""
+
+    def freeze() -> None:
+        rig.inc()
+        rig.now_ms = round(MOMENT - (rig.alarm.now - rig.alarm.start) * 1000) + 35_000
+
+    rig = Rig(plan=(freeze,) * 60, interval=60.0)
+    rig.run()
+    assert len(rig.exporter.bodies) >= 15
+    account = rig.flusher.account()
+    assert account.accepted == account.collected
+    assert all(abs(b.created_ms - MOMENT) <= 120_000 for b in rig.exporter.bodies)
+    assert sum(int(line.rpartition("=")[2]) for line in rig.exporter.lines) >= 58
+
+
+@pytest.mark.parametrize("step", [7_200_000, -7_200_000, -30_000, 900_000])
+def test_clock_that_is_set(step: int) -> None:
+    """However the clock is set, each count arrives once, at a time near the clock's."""
+    far: list[float] = []
+
+    def post() -> ExportResult:
+        far.append(rig.wall() - rig.exporter.bodies[-1].created_ms / 1000)
+        return ANSWERED
+
+    def jump() -> None:
+        rig.inc()
+        rig.now_ms += step
+
+    plan = (lambda: rig.inc(),) * 3 + (jump,) + (lambda: rig.inc(),) * 4
+    rig = Rig(*[post] * 9, plan=plan, chance=lambda: 0.0, interval=60.0)
+    rig.run()
+    assert rig.flusher.flush(5.0)
+    assert sum(int(line[-1]) for line in rig.exporter.lines) == 8
+    assert rig.flusher.clock_steps == 1
+    assert all(-2 <= age <= 60 for age in far)
+
+
 def test_slow_flush_keeps_the_rhythm() -> None:
-    """A flush that takes 40 s is followed by one 20 s later, not 60."""
+    """A post that takes 40 s is followed by a collection 5 s later, not 60."""
 
     def slow() -> ExportResult:
         rig.alarm.now += 40
         return ANSWERED
 
-    rig = Rig(slow, plan=(nothing, nothing), interval=60.0)
+    rig = Rig(slow, plan=(nothing,) * 3, interval=60.0)
     rig.inc()
-    assert rig.run() == [30.0, 20.0, 60.0]
+    assert rig.run() == [40.0, 15.0, 5.0, 60.0]
 
 
 def test_sleeping_machine() -> None:
@@ -35,7 +174,7 @@ def test_sleeping_machine() -> None:
         rig.alarm.now += 1_000
 
     rig = Rig(plan=(sleep, nothing, nothing), interval=60.0)
-    assert rig.run() == [30.0, 20.0, 60.0, 60.0]
+    assert rig.run() == [40.0, 20.0, 60.0, 60.0]
     assert rig.flusher.flushes == 3
 
 
@@ -43,17 +182,17 @@ def test_wakes_to_try_again() -> None:
     """Between two intervals it tries again when that is due, until nothing waits."""
     rig = Rig(KEEP, KEEP, ANSWERED, KEEP, plan=(nothing,) * 4, interval=60.0)
     rig.inc()
-    rig.alarm.plan[2] = rig.inc
-    rig.alarm.plan += [rig.inc, nothing]
-    assert rig.run()[:4] == [30.0, 0.5, 1.0, 58.5]
+    rig.alarm.plan[3] = rig.inc
+    rig.alarm.plan += [nothing] * 3
+    assert rig.run()[:7] == [40.0, 15.0, 0.5, 1.0, 43.5, 15.0, 0.5]
 
 
 def test_rests_as_long_as_asked() -> None:
     """Asked for a pause of 7 s it wakes a little after them, and tries."""
     asked = ExportResult(Outcome.KEEP, reason="status 429", retry_after=7.0)
-    rig = Rig(asked, plan=(nothing, nothing), interval=60.0)
+    rig = Rig(asked, plan=(nothing,) * 3, interval=60.0)
     rig.inc()
-    assert rig.run() == [30.0, 7.7, 52.3]
+    assert rig.run() == [40.0, 15.0, 7.7, 37.3]
     assert rig.flusher.account().accepted == 1
 
 
@@ -63,13 +202,13 @@ def test_collects_while_the_endpoint_rests() -> None:
     What has waited goes out after it, ten bodies a second.
     """
     asked = ExportResult(Outcome.KEEP, reason="status 429", retry_after=300.0)
-    plan = (lambda: rig.inc(),) * 6 + (nothing,) * 6
+    plan = (lambda: rig.inc(),) * 8 + (nothing,) * 6
     rig = Rig(asked, plan=plan, interval=60.0)
     waits = rig.run()
-    assert waits[:7] == [30.0, 60.0, 60.0, 60.0, 60.0, 60.0, 30.0]
-    assert waits[7:12] == [0.1] * 5
-    assert len(rig.exporter.bodies) == 1 + 6
-    assert rig.flusher.account() == (6, 6, 0, {}, 0)
+    assert waits[:9] == [40.0, 15.0, 45.0, 60.0, 60.0, 60.0, 60.0, 45.0, 0.1]
+    assert waits[9:13] == [0.1] * 4
+    assert len(rig.exporter.bodies) == 1 + 7
+    assert rig.flusher.account() == (7, 7, 0, {}, 0)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), SystemExit(3), KeyboardInterrupt()])
@@ -111,7 +250,7 @@ def test_broken_collection(expects_errors: None) -> None:
 @pytest.mark.parametrize("interval", [0.001, 60.0, 3_600.0])
 def test_patience(interval: float) -> None:
     """However short the interval, an answer is waited for as long as ever."""
-    rig = Rig(plan=(nothing,), interval=interval)
+    rig = Rig(plan=(nothing,) * 60, interval=interval)
     rig.inc()
     rig.flusher._run(interval)
     assert rig.exporter.timeouts == [pytest.approx(15.0)]
@@ -125,4 +264,31 @@ def test_patience_of_a_closing() -> None:
     )
     rig.inc()
     rig.flusher._run(0.001)
-    assert rig.exporter.timeouts == [pytest.approx(3.0)]
+    assert rig.exporter.timeouts == [pytest.approx(3.0, abs=0.01)]
+
+
+def test_error_while_it_waits(expects_errors: None) -> None:
+    """What comes up while it waits, for want of memory say, does not end it either."""
+
+    def out_of_memory() -> None:
+        raise MemoryError
+
+    rig = Rig(plan=(out_of_memory, nothing, nothing), interval=60.0)
+    rig.inc()
+    rig.run()
+    assert rig.exporter.lines == ["orders count,delta=1"]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_what_was_drained_arrives(error: BaseException, expects_errors: None) -> None:
+    """A callback that raises so much loses its own value, and nobody else's."""
+    rig = Rig(plan=(nothing,) * 2, interval=60.0)
+
+    @rig.meter.observe("pool.size")
+    def size() -> float:
+        raise error
+
+    rig.inc()
+    rig.run()
+    assert rig.exporter.lines == ["orders count,delta=1"]
+    assert rig.flusher.account() == (1, 1, 0, {}, 0)

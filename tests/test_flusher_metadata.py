@@ -20,6 +20,7 @@ def texts(rig: Rig) -> list[str]:
 
 
 DATA = f"orders count,delta=1 {MOMENT}"
+NEXT = f"orders count,delta=1 {MOMENT + 1}"
 MEANING = "#orders count dt.meta.unit=Count"
 
 
@@ -31,7 +32,7 @@ def test_follows_its_data() -> None:
     assert [body.points for body in rig.exporter.bodies] == [1, 0]
     explained(rig)
     assert rig.flusher.flush(5.0)
-    assert texts(rig) == [DATA, MEANING, DATA]
+    assert texts(rig) == [DATA, MEANING, NEXT]
     assert rig.flusher.account() == (2, 2, 0, {}, 0)
 
 
@@ -73,14 +74,14 @@ def test_refused_meaning_costs_no_point() -> None:
         assert rig.flusher.account() == (1, 1, 0, {}, 0)
         explained(rig)
         assert rig.flusher.flush(5.0)
-        assert texts(rig) == [DATA, MEANING, DATA]
+        assert texts(rig) == [DATA, MEANING, NEXT]
 
 
 def test_sent_by_the_loop() -> None:
     """The thread sends meanings by itself, with the first interval that has any."""
     rig = Rig(plan=(nothing, lambda: explained(rig), nothing), interval=60.0)
     rig.run()
-    later = f"orders count,delta=1 {MOMENT}"
+    later = f"orders count,delta=1 {MOMENT + 99_999}"
     assert texts(rig) == [later, MEANING]
 
 
@@ -92,7 +93,7 @@ def test_again_in_a_child() -> None:
     rig.fork()
     explained(rig)
     assert rig.flusher.flush(5.0)
-    assert texts(rig) == [DATA, MEANING]  # the parent's are forgotten
+    assert texts(rig) == [NEXT, MEANING]  # the parent's are forgotten
 
 
 @pytest.mark.parametrize("max_bytes", [1 << 20, 20], ids=["too old", "outbox full"])

@@ -6,8 +6,10 @@ from collections import Counter
 
 import pytest
 
+from dtmetrics._deliver.clock import Clock
 from dtmetrics._deliver.exporter import ExportResult
 from tests.endpoint import PATIENCE
+from tests.recorder import MOMENT
 from tests.rig import ANSWERED, KEEP, Rig
 
 
@@ -48,24 +50,36 @@ def test_thread_flushes() -> None:
 
 
 def test_thread_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With no thread to be had the next record asks again; a flush works meanwhile."""
-    refusals = ["one", "two"]
+    """With no thread to be had, a record half a minute later asks again, not each one.
+
+    A flush works meanwhile.
+    """
+    refused, have, now = [0], [0], [0.0]
     start = threading.Thread.start
 
     def refuse(self: threading.Thread) -> None:
-        if self.name == "dtmetrics-flusher" and refusals:
-            refusals.pop()
+        if self.name == "dtmetrics-flusher" and not have[0]:
+            refused[0] += 1
             raise RuntimeError("can't start new thread")
         start(self)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    rig = Rig(interval=3_600.0)
-    rig.inc()
-    assert rig.flusher._thread is None
+    clock = Clock(lambda: MOMENT / 1_000 + now[0], lambda: now[0])
+    rig = Rig(interval=3_600.0, clock=clock)
+    for _ in range(100):
+        rig.inc()
     assert rig.flusher.flush(5.0)
-    assert rig.exporter.lines == ["orders count,delta=1"]
+    assert rig.exporter.lines == ["orders count,delta=100"]
+    assert refused == [1]
+    now[0] = 31.0
+    rig.inc()
+    rig.inc()
+    assert refused == [2]
+    have[0] = 1
+    now[0] = 60.0
     rig.inc()
     assert rig.flusher._thread is None
+    now[0] = 62.0
     rig.inc()
     assert rig.flusher._thread is not None
     assert rig.flusher.close(5.0)
@@ -95,6 +109,16 @@ def test_one_thread_for_many_first_records() -> None:
 def test_close_sends_what_is_left() -> None:
     """Closing collects and sends for the last time, and lets the exporter go, once."""
     rig = Rig(interval=3_600.0)
+    rig.inc()
+    assert rig.flusher.close(5.0)
+    assert rig.exporter.lines == ["orders count,delta=1"]
+    assert rig.exporter.closed == 1
+
+
+def test_close_in_its_own_thread() -> None:
+    """Closed by its own thread, as where a signal ends uWSGI in it, it sends as well."""
+    rig = Rig()
+    rig.flusher._thread = threading.current_thread()
     rig.inc()
     assert rig.flusher.close(5.0)
     assert rig.exporter.lines == ["orders count,delta=1"]

@@ -72,9 +72,10 @@ def cleaned(dimensions: Mapping[str, str]) -> frozenset[tuple[str, str]]:
 
 def told_by_lines(recorder: Recorder) -> Counter[Told]:
     """Return what the lines say, which are those of the points and no other."""
-    points = recorder.points()
-    lines = "\n".join(encode(points)).splitlines()
-    assert len(lines) == len(points)
+    chunks = [*recorder.registry.collect(MOMENT)]
+    text = "\n".join(line for chunk in chunks for line in encode(chunk))
+    lines = text.splitlines()
+    assert len(lines) == sum(len(chunk.identities) for chunk in chunks)
     told: Counter[Told] = Counter()
     for line in map(read, lines):
         assert line.kind == "count"
@@ -85,7 +86,7 @@ def told_by_lines(recorder: Recorder) -> Counter[Told]:
 
 def assert_metadata(recorder: Recorder) -> None:
     """Check that what the keys mean is one line each, of that key."""
-    for metadata in recorder.registry.collect_metadata():
+    for metadata in recorder.registry.families.collect_metadata():
         line = encode_metadata(metadata)
         if line is not None:
             assert line.splitlines() == [line]

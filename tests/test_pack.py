@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from dtmetrics._deliver.pack import BYTES_LIMIT, LINES_LIMIT, pack, pack_metadata
 from dtmetrics._wire.line import identify
 from dtmetrics._wire.metadata import Metadata, encode_metadata
-from dtmetrics._wire.point import CountDelta, DataPoint
+from dtmetrics._wire.point import CountDelta, DataPoints
 from tests.recorder import MOMENT, Recorder, one_line_of
 
 
-def points(count: int, width: int = 6) -> list[DataPoint]:
+def points(count: int, width: int = 6) -> DataPoints:
     """Return so many points, whose keys are at least so wide."""
-    names = (f"k{n}".ljust(width, "x") for n in range(count))
-    return [DataPoint(identify(name, ()), CountDelta(1), MOMENT) for name in names]
+    owners = [identify(f"k{n}".ljust(width, "x"), ()) for n in range(count)]
+    return DataPoints(CountDelta, owners, [1] * count, MOMENT)
 
 
 CHUNKS = st.lists(
@@ -26,12 +26,13 @@ CHUNKS = st.lists(
 
 
 @given(CHUNKS)
-def test_conserves(chunks: list[list[DataPoint]]) -> None:
+def test_conserves(chunks: list[DataPoints]) -> None:
     """Whatever is packed comes out whole: each line once, in order, beside its owner.
 
     And no body is more than the endpoint takes in one request.
     """
-    lines = [one_line_of(point).encode() for chunk in chunks for point in chunk]
+    every = [point for chunk in chunks for point in chunk.each()]
+    lines = [one_line_of(point).encode() for point in every]
     bodies = list(pack(chunks, MOMENT))
     assert [line for body in bodies for line in body.text.split(b"\n")] == lines
     assert sum(body.points for body in bodies) == len(lines)
@@ -55,7 +56,7 @@ def test_lines_limit(count: int, bodies: list[int]) -> None:
 @pytest.mark.parametrize("width", [949, 950, 951])
 def test_bytes_limit(width: int) -> None:
     """A request holds up to 950,000 bytes, and not one more."""
-    extra = len(one_line_of(points(1)[0])) - 6
+    extra = len(one_line_of(next(points(1).each()))) - 6
     made = points(999, width - 1 - extra)  # with its line end each line is *width*
     sizes = [len(body.text) for body in pack([made], MOMENT)]
     assert max(sizes) <= BYTES_LIMIT
@@ -65,15 +66,15 @@ def test_bytes_limit(width: int) -> None:
 
 def test_one_line_too_long() -> None:
     """A line beyond all limits makes a body of its own; packing comes to an end."""
-    made = [*points(1), *points(1, BYTES_LIMIT + 1), *points(1)]
-    assert [body.points for body in pack([made], MOMENT)] == [1, 1, 1]
+    made = [points(1), points(1, BYTES_LIMIT + 1), points(1)]
+    assert [body.points for body in pack(made, MOMENT)] == [1, 1, 1]
 
 
 def test_is_lazy() -> None:
     """Packing holds one body at a time: flushing 50,000 series stays small."""
     asked: list[int] = []
 
-    def chunks() -> Iterator[list[DataPoint]]:
+    def chunks() -> Iterator[DataPoints]:
         for number in range(10):
             asked.append(number)
             yield points(LINES_LIMIT)
@@ -127,3 +128,27 @@ def test_memory_stays_small() -> None:
         tracemalloc.stop()
     assert points == 20_000
     assert peak < 2 << 20
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), MemoryError()])
+def test_what_was_drained_is_kept(error: BaseException) -> None:
+    """An error in the middle passes through, after what came before it.
+
+    What has been drained is in no series any more.
+    """
+
+    def chunks() -> Iterator[DataPoints]:
+        yield points(3)
+        raise error
+
+    packed = pack(chunks(), MOMENT)
+    assert next(packed).points == 3
+    with pytest.raises(type(error)):
+        next(packed)
+
+
+def test_given_up_in_the_middle() -> None:
+    """Who asks for no more gets no more, and no error."""
+    packed = pack([points(1_500)], MOMENT)
+    assert next(packed).points == 1_000
+    packed.close()  # type: ignore[attr-defined]

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import importlib
-import shutil
 import ssl
-import subprocess
 from importlib.metadata import metadata, version
 from pathlib import Path
 from types import ModuleType
@@ -183,31 +181,6 @@ def test_first_failure_imports_nothing() -> None:
     url = f"http://localhost:{refusing_port()}"
     printed = expect(FIRST_POST, DTMETRICS_ENDPOINT=url).split(" ")
     assert printed[:3] == ["False", "[]", "ConnectError"]
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a certificate of this host that nobody has signed, with its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl command here")
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    command = (
-        f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
-        f"-keyout {path} -out {path}.crt -days 2 -subj /CN=localhost "
-        "-addext subjectAltName=IP:127.0.0.1,DNS:localhost"
-    )
-    subprocess.run(command.split(), check=True, capture_output=True)
-    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
-    return path
-
-
-@pytest.fixture
-def tls(certificate: Path) -> ssl.SSLContext:
-    """Return what an endpoint needs to speak https."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
 
 
 def test_first_https_post_imports_nothing(

@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from dtmetrics._wire.line import identify
-from dtmetrics._wire.point import CountDelta, DataPoint, GaugeSummary, GaugeValue
+from dtmetrics._wire.point import (
+    CountDelta,
+    DataPoint,
+    DataPoints,
+    GaugeSummary,
+    GaugeValue,
+)
 
 ORDERS = identify("orders", (("region", "eu"),))
 
@@ -15,6 +21,7 @@ ORDERS = identify("orders", (("region", "eu"),))
         GaugeValue(1),
         GaugeSummary(1, 2, 3, 2),
         DataPoint(ORDERS, GaugeValue(1), 1_700_000_000_000),
+        DataPoints(GaugeValue, [ORDERS], [1], 1_700_000_000_000),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -44,3 +51,15 @@ def test_payloads_say_their_names() -> None:
     summary = GaugeSummary(min=1, max=2, sum=3, count=2)
     assert repr(summary) == "GaugeSummary(min=1, max=2, sum=3, count=2)"
     assert summary.count == 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8])
+def test_points_in_parts(size: int) -> None:
+    """Points in columns come apart in order, each once, its value beside its owner."""
+    owners = [identify(f"k{n}", ()) for n in range(7)]
+    points = DataPoints(CountDelta, owners, range(7), 5)
+    parts = [*points.parts(size)]
+    assert all(len(part.identities) <= size for part in parts)
+    assert [point for part in parts for point in part.each()] == [
+        DataPoint(owner, CountDelta(n), 5) for n, owner in enumerate(owners)
+    ]

@@ -138,12 +138,24 @@ def test_exporter_names_nonsense(refused: Any, expects_errors: None) -> None:
 
 
 def test_interrupted_export() -> None:
-    """Ctrl-C in an export reaches the program; the body is not lost by it."""
+    """Ctrl-C in an export reaches the program; the body is in doubt, and not lost."""
     sending = Sending(KeyboardInterrupt())
     sending.put()
     with pytest.raises(KeyboardInterrupt):
         sending.send()
     assert sending.outbox.account().waiting == 1
+    assert sending.send()
+    assert len(sending.exporter.bodies) == 3  # a harmless line before it is sent again
+    assert sending.outbox.account() == (1, 1, 0, {}, 0)
+
+
+def test_interrupted_probe() -> None:
+    """Ctrl-C while it asks with a harmless line changes nothing."""
+    sending = Sending(KeyboardInterrupt(), KeyboardInterrupt())
+    sending.put()
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            sending.send()
     assert sending.send()
     assert sending.outbox.account() == (1, 1, 0, {}, 0)
 

@@ -215,7 +215,7 @@ def test_what_waits_takes_less_room() -> None:
     """What has to wait is compressed; what is sent then are the same bytes."""
     sending = Sending(KEEP)
     sending.put(*(f"orders.of.customer.{n:03}" for n in range(500)))
-    (body,) = sending.outbox.bodies()
+    (body,) = sending.waiting
     text, size = body.text, body.size
     assert not sending.send()
     assert body.size < size / 3
@@ -235,7 +235,7 @@ def test_weights(rejected: int, named: tuple[int, ...], points: int) -> None:
     notes = [LineNote(line, "bad") for line in named]
     sending = Sending(ExportResult(Outcome.ANSWERED, rejected, refused=notes))
     sending.put("a", "b", "c")
-    (old,) = sending.outbox.bodies()
+    (old,) = sending.waiting
     new = Body(old.text, old.identities, MOMENT, (2, 5, 3))
     sending.outbox.replace([old], [new])
     sending.outbox._collected = 10  # as if those had been collected one by one
@@ -260,3 +260,19 @@ def test_says_what_an_outage_cost(
         f"cannot deliver, will go on trying: {step.reason}",
         "delivering again; data points lost meanwhile: 2 too old",
     ]
+
+
+def test_puts_the_time_right() -> None:
+    """What a clock wrote that was hours ahead is sent with the time that it is now."""
+    sending = Sending(KEEP)
+    sending.now_ms += 2 * 3_600_000
+    sending.put("a", "b")
+    assert not sending.send()
+    sending.now_ms -= 2 * 3_600_000
+    assert sending.send()
+    last = sending.exporter.bodies[-1]
+    assert last.text.decode() == "\n".join(
+        f"{key} count,delta=1 {sending.now_ms}" for key in "ab"
+    )
+    assert sending.sender.restamped == 2
+    assert sending.outbox.account() == (2, 2, 0, {}, 0)

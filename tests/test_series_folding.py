@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from dtmetrics._record.counter_series import CounterSeries
 from dtmetrics._record.series import Series
-from dtmetrics._record.series import drain as drain_all
 from dtmetrics._wire.point import CountDelta, GaugeSummary, GaugeValue
-from tests.cells import KINDS, drain, record, series_of
+from tests.cells import KINDS, drain, drain_together, record, series_of
 from tests.values import REFUSED, Index
 
 recorded = st.lists(
@@ -36,7 +35,7 @@ def test_many_are_drained_as_each_would_be(
         several.append(beside)
         alone.append(drain(own))
         refusals.append((refused, wanted))
-    assert drain_all(several) == alone
+    assert drain_together(several) == alone
     assert all(refused == wanted for refused, wanted in refusals)
     assert all(len(each.values) <= 1 for each in several)
 
@@ -87,7 +86,7 @@ def test_fold_interrupted_by_a_fork() -> None:
     record(series, 5, Then(1, lambda: series.reset(Lock())))
     series.fold_if_free()
     assert series.lock.acquire(blocking=False)
-    assert drain_all([series]) == [None]
+    assert drain_together([series]) == [None]
 
 
 def check_fold_gives_way(kind: type[CounterSeries]) -> None:

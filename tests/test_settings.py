@@ -68,6 +68,7 @@ def test_ingest_path(given_path: str, path: str) -> None:
 
 
 BAD_ENDPOINTS: list[Any] = [
+    "http://:][A",
     5,
     b"http://x",
     "",
@@ -187,6 +188,10 @@ BAD: list[tuple[str, Any]] = [
     ("delivery", "exactly_once"),
     ("delivery", None),
     ("delivery", []),
+    ("spool", ""),
+    ("spool", 7),
+    ("spool", b"x"),
+    ("spool", "a\0b"),
     ("max_outbox_bytes", -1),
     ("max_outbox_bytes", None),
     ("allow_plain_http", "yes"),
@@ -292,6 +297,7 @@ def test_interval(seconds: float) -> None:
         ("max_series", 1),
         ("max_series_per_metric", 10**9),
         ("delivery", "at_most_once"),
+        ("spool", "some/where"),
         ("max_outbox_bytes", 1),
         ("metadata", False),
         ("self_metrics", False),

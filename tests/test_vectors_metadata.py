@@ -206,7 +206,9 @@ def test_lines(case: Case) -> None:
         recorder.meter.counter(given["key"], **texts).inc()
     else:
         recorder.meter.gauge(given["key"], **texts).set(1)
-    lines = [encode_metadata(each) for each in recorder.registry.collect_metadata()]
+    lines = [
+        encode_metadata(each) for each in recorder.registry.families.collect_metadata()
+    ]
     agree(case, read(lines[0] if lines else None), read(case["expected"]))
 
 

@@ -46,7 +46,7 @@ def judge(
     reason = f"status {status}"
     if status in _LATER:
         wait = _retry_after(headers.get("retry-after", "").strip(), now)
-        return ExportResult(Outcome.KEEP, reason=reason, retry_after=wait)
+        return ExportResult(Outcome.KEEP, reason=reason, retry_after=wait, heard=True)
     if status in _SETTINGS or status < 400:
         # Below 400: a page of somebody else (a portal, a redirect), and no ingest.
         return ExportResult(Outcome.MISCONFIGURED, reason=reason)

@@ -46,8 +46,9 @@ class Breaker:
         else:
             longest = min(self._longest, _FIRST_PAUSE * 2**self._failures)
             self._failures = min(self._failures + 1, 16)
-            asked = (result.retry_after or 0.0) * (1 + 0.2 * self._chance())
-            pause = max(_SHORTEST_PAUSE, asked, longest * self._chance())
+            pause = max(_SHORTEST_PAUSE, longest * self._chance())
+            if result.retry_after is not None:
+                pause = result.retry_after * (1 + 0.2 * self._chance())
         self.retry_at = self._clock() + pause
 
     def worked(self) -> None:

@@ -122,6 +122,8 @@ class ExportResult:
     retry_after: float | None = None
     refused: Sequence[LineNote] = field(default=())
     warnings: Sequence[LineNote] = field(default=())
+    #: Whether somebody answered, so that it may help to ask again soon.
+    heard: bool = False
 
 
 class Exporter(Protocol):

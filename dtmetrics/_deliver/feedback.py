@@ -60,7 +60,7 @@ class Feedback:
             self._said.add(said)
             what = "the metadata of " if key.startswith("#") else ""
             name = key.removeprefix("#")
-            whose = self._registry.definition_of(name) or name
+            whose = self._registry.families.definition_of(name) or name
             log.warning("the endpoint refused %s%s: %s", what, whose, message)
 
     def _count_strikes(

@@ -7,38 +7,41 @@ and what is recorded is collected in time while a slow endpoint is being waited 
 
 from __future__ import annotations
 
+import math
 import random
-import time
-from collections.abc import Callable, Iterable, Iterator
-from threading import Event, Lock, Thread, get_ident
+import threading
+from collections.abc import Callable
 
-from dtmetrics._deliver.exporter import Body, Exporter
+from dtmetrics._deliver.clock import Clock, Rhythm
+from dtmetrics._deliver.collector import Collector
+from dtmetrics._deliver.exporter import Exporter
 from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._deliver.losses import Losses
 from dtmetrics._deliver.outbox import Account, Outbox
-from dtmetrics._deliver.pack import pack, pack_metadata
 from dtmetrics._deliver.sender import Sender
+from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._deliver.turn import Turn
-from dtmetrics._record.guard import attempt
 from dtmetrics._record.registry import Registry
-from dtmetrics._wire.point import DataPoint
 
 __all__ = ["Flusher"]
-
-# A collector that runs on holds the GIL for 5 ms at a time. Giving it back after each
-# chunk of 100 series takes the 99.9th percentile of a request that records, with
-# 100,000 series flushed without end, from 5.6 ms to 0.5 ms (CPython 3.11).
-_BREATH = 0.0003
 
 # Seconds for sending, at least, however short the interval: who gives up on an answer
 # too early sends twice.
 _PATIENCE = 15.0
 
-Chunks = Iterable[list[DataPoint]]
+# The clocks of a fleet agree, so all its processes cut at once. Each posts a random
+# part of half an interval later, and the other half is left for trying again; of half
+# a minute at most, because somebody waits for the numbers.
+_SPREAD, _SPREAD_SECONDS = 0.5, 30.0
 
+# Until the next record may ask for a thread that was refused: to ask costs 10 us.
+_REFUSED_SECONDS = 30.0
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+# How soon Ctrl-C is noticed by who waits for the thread to end.
+_JOIN_SECONDS = 0.5
+
+# How soon a machine that slept is noticed.
+_LONGEST_WAIT = 60.0
 
 
 class Flusher:
@@ -57,34 +60,54 @@ class Flusher:
         metadata: bool = True,
         longest_pause: float = 60.0,
         losses: Losses | None = None,
-        now_ms: Callable[[], int] = _now_ms,
-        clock: Callable[[], float] = time.monotonic,
+        spool: Spool | None = None,
+        clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
-        event: Callable[[], Event] = Event,
+        event: Callable[[], threading.Event] = threading.Event,
     ) -> None:
-        self._registry = registry
         self._outbox = outbox
         self._feedback = Feedback(registry)
+        self._wall = clock or Clock()
+        self._clock = self._wall.monotonic
         self._sender = Sender(
-            exporter, outbox, now_ms, clock, chance, self._feedback.take, longest_pause
+            exporter,
+            outbox,
+            self._wall.now_ms,
+            self._clock,
+            chance,
+            self._feedback.take,
+            longest_pause,
+            spool,
         )
         self._interval = interval
-        self._metadata = metadata
-        self._losses = losses
-        self._now_ms = now_ms
-        self._clock = clock
+        self._collector = Collector(
+            registry, outbox, losses, metadata=metadata, on_error=self._sender.failed
+        )
         self._chance = chance
         self._event = event
         self._renew()
 
     def _renew(self) -> None:
         """Make what a fork must not share with its parent."""
-        self.flushes = 0
-        self._thread: Thread | None = None
-        self._starting = Lock()
+        self._thread: threading.Thread | None = None
+        self._ask_again = 0.0
+        self._starting = threading.Lock()
         self._stop = self._event()
-        self._collecting = Turn()
+        self._collector.renew(self._stop)
         self._sending = Turn()
+        self._rhythm: Rhythm | None = None
+        self._phase = 0.0
+        self._post_at = math.inf
+
+    @property
+    def flushes(self) -> int:
+        """How often was collected."""
+        return self._collector.flushes
+
+    @property
+    def clock_steps(self) -> int:
+        """How often the wall clock was seen to jump."""
+        return self._wall.steps
 
     @property
     def last_error(self) -> str:
@@ -102,7 +125,17 @@ class Flusher:
 
         It is in a callback or a signal handler then, and must not wait for itself.
         """
-        return self._collecting.mine or self._sending.mine
+        return self._collector.busy_here or self._sending.mine
+
+    @property
+    def on_disk(self) -> dict[str, int]:
+        """What the spool says of itself; nothing if there is none."""
+        return self._sender.on_disk
+
+    @property
+    def restamped(self) -> int:
+        """How many data points were sent with another time than their own."""
+        return self._sender.restamped
 
     def account(self) -> Account:
         """Return what became of all points so far."""
@@ -112,22 +145,25 @@ class Flusher:
         """Start the thread unless it runs; say whether somebody will collect."""
         if self._interval is None or self._thread is not None:
             return True
+        if self._clock() < self._ask_again:
+            return False
         # Whoever comes second, a signal handler of the first perhaps, need not wait.
         if not self._starting.acquire(blocking=False):
             return False
         try:
             if self._thread is None:
-                thread = Thread(
+                thread = threading.Thread(
                     target=self._run,
                     args=(self._interval,),
                     name="dtmetrics-flusher",
                     daemon=True,
                 )
                 # Refused at interpreter exit, in some subinterpreters and when the
-                # system has no thread left: then the next record asks again.
+                # system has no thread left: then a later record asks again.
                 thread.start()
                 self._thread = thread
         except RuntimeError:
+            self._ask_again = self._clock() + _REFUSED_SECONDS
             return False
         finally:
             self._starting.release()
@@ -139,7 +175,8 @@ class Flusher:
         deadline = self._clock() + timeout
         if self.busy_here:
             return False
-        return self._collect(timeout, _as_is) and self._send(deadline)
+        collected = self._collector.collect(timeout, self._wall.stamp, paced=False)
+        return collected and self._send(deadline)
 
     def close(self, timeout: float) -> bool:
         """Collect and send what is left, end the thread, let go of the exporter.
@@ -151,14 +188,20 @@ class Flusher:
         deadline = self._clock() + timeout
         if self.busy_here:
             return False
-        collected = self._collect(timeout, _as_is)
+        collected = self._collector.collect(timeout, self._wall.stamp, paced=False)
         self._sender.give_up_at = deadline
+        # Before the last attempt, which may outlast us.
+        self._sender.secure()
         self._stop.set()
         thread = self._thread
         if thread is None or not thread.is_alive():
             self._finish()
-        elif thread.ident != get_ident():
-            thread.join(max(0.0, deadline - self._clock()))
+        elif thread.ident == threading.get_ident():
+            self._finish()  # uWSGI ends a process in whatever thread its signal came
+        else:
+            # Piece by piece: a signal that comes just before a wait does not end it.
+            while thread.is_alive() and (left := deadline - self._clock()) > 0:
+                thread.join(min(left, _JOIN_SECONDS))
         return collected and len(self._outbox) == 0
 
     def reset_after_fork(self) -> None:
@@ -167,65 +210,57 @@ class Flusher:
         self._feedback.reset_after_fork()
         self._sender.reset_after_fork()
 
+    def collect_if_due(self, timeout: float = 0.0) -> float:
+        """Collect if that is due; return in how many seconds it is the next time.
+
+        For whoever waits for an answer in the middle of sending, in any thread. With
+        another thread's collection in the way it does nothing after *timeout*.
+        """
+        rhythm = self._rhythm
+        if rhythm is None or self._stop.is_set():
+            return math.inf
+        if rhythm.wait() <= 0:
+            self._collector.collect(timeout, lambda: self._cut(rhythm), paced=True)
+        return rhythm.wait()
+
+    def _cut(self, rhythm: Rhythm) -> int | None:
+        due = rhythm.due
+        cut_ms = rhythm.cut()
+        # What is to come is not put off: a clock that stands still has cuts due often.
+        if cut_ms is not None and not due < self._post_at < math.inf:
+            self._post_at = due + self._phase
+        return cut_ms
+
     def _run(self, interval: float) -> None:
-        # A fleet that is deployed at once must not post at once.
-        due = self._clock() + interval * self._chance()
-        while not self._stop.wait(max(0.0, self._next(due) - self._clock())):
-            late = self._clock() - due
-            if late >= 0:
-                # Keep the rhythm, and leave out what was slept over.
-                due += interval * (late // interval + 1)
-            try:
-                if late >= 0:
-                    self._collect(interval, self._paced)
-                if self._clock() >= self._sender.retry_at:
-                    self._send(self._clock() + max(interval, _PATIENCE), hurry=False)
-            except BaseException as error:  # noqa: BLE001
-                # A callback's SystemExit or gevent.Timeout: nobody is above us
-                # whom it could reach, and without this thread nothing is sent.
-                self._sender.failed(error)
+        self._rhythm = rhythm = Rhythm(self._wall, interval)
+        self._phase = min(interval * _SPREAD, _SPREAD_SECONDS) * self._chance()
+        while self._goes_on(rhythm, interval):
+            pass
         self._finish()
 
-    def _next(self, due: float) -> float:
-        retry_at = self._sender.retry_at
-        return min(due, retry_at) if retry_at and len(self._outbox) else due
-
-    def _collect(self, timeout: float, pace: Callable[[Chunks], Chunks]) -> bool:
-        with self._collecting.take(timeout) as mine:
-            return mine and attempt(
-                self._collect_all, pace, default=False, on_error=self._sender.failed
-            )
-
-    def _collect_all(self, pace: Callable[[Chunks], Chunks]) -> bool:
-        turn = self._collecting
-        for body in self._bodies(pace):
-            if turn is not self._collecting:
-                return False  # a callback has forked: the points are the parent's
-            self._outbox.put(body)
-        self.flushes += 1
+    def _goes_on(self, rhythm: Rhythm, interval: float) -> bool:
+        """Wait for what is due next, and do it; False: it is time to end."""
+        try:
+            if self._stop.wait(self._rest(rhythm)):
+                return False
+            self.collect_if_due(interval)
+            if self._clock() >= self._next_sending():
+                self._post_at = math.inf
+                self._send(self._clock() + max(interval, _PATIENCE), hurry=False)
+        except BaseException as error:  # noqa: BLE001
+            # A callback's SystemExit or gevent.Timeout: nobody is above us whom it
+            # could reach, and without this thread nothing is sent.
+            self._sender.failed(error)
         return True
 
-    def _bodies(self, pace: Callable[[Chunks], Chunks]) -> Iterator[Body]:
-        now = self._now_ms()
-        yield from pack(self._chunks(pace, now), now)
-        if self._metadata:
-            if self._outbox.metadata_lost:
-                self._outbox.metadata_lost = False
-                self._registry.describe_again()
-            # In bodies of their own, so that each answer counts points or none.
-            yield from pack_metadata(self._registry.collect_metadata(), now)
+    def _rest(self, rhythm: Rhythm) -> float:
+        sending = self._next_sending() - self._clock()
+        return max(0.0, min(rhythm.wait(), sending, _LONGEST_WAIT))
 
-    def _chunks(self, pace: Callable[[Chunks], Chunks], now: int) -> Chunks:
-        yield from pace(self._registry.collect(now))
-        if self._losses is not None:
-            yield self._losses(now)  # last: collecting refuses values
-
-    def _paced(self, chunks: Chunks) -> Iterator[list[DataPoint]]:
-        for chunk in chunks:
-            yield chunk
-            if self._stop.is_set():
-                return  # a callback hung, and the registry may be another's by now
-            time.sleep(_BREATH)
+    def _next_sending(self) -> float:
+        if not len(self._outbox):
+            return math.inf
+        return self._sender.retry_at or self._post_at
 
     def _send(self, deadline: float, *, hurry: bool = True) -> bool:
         with self._sending.take(deadline - self._clock()) as mine:
@@ -236,9 +271,11 @@ class Flusher:
         deadline = self._sender.give_up_at
         with self._sending.take(deadline - self._clock()) as mine:
             if mine:
-                self._sender.send(deadline)
+                # One that answers is asked again, as long as there is time; at one
+                # that does not, no program's end has to wait.
+                while not self._sender.send(deadline) and self._sender.heard:
+                    pause = self._sender.retry_at - self._clock()
+                    if pause >= deadline - self._clock():
+                        break
+                    self._event().wait(max(0.0, pause))
                 self._sender.close()
-
-
-def _as_is(chunks: Chunks) -> Chunks:
-    return chunks

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dtmetrics._deliver.outbox import Account
 from dtmetrics._record.family import Definition, Family
 from dtmetrics._record.registry import Registry
-from dtmetrics._wire.point import CountDelta, DataPoint
+from dtmetrics._wire.point import CountDelta, DataPoints, Identity
 
 __all__ = ["Losses"]
 
@@ -33,12 +33,12 @@ class Losses:
     def __init__(self, registry: Registry, account: Callable[[], Account]) -> None:
         self._registry = registry
         self._account = account
-        self._lost = registry.define(_LOST)
-        self._refused = registry.define(_REFUSED)
+        self._lost = registry.families.define(_LOST)
+        self._refused = registry.families.define(_REFUSED)
         self._epoch = registry.epoch
         self._told: dict[tuple[str, str], int] = {}
 
-    def __call__(self, timestamp_ms: int) -> list[DataPoint]:
+    def __call__(self, timestamp_ms: int) -> DataPoints:
         """Return what is to be said now."""
         if self._epoch is not self._registry.epoch:
             # All of it is counted from zero, in a forked child and after a start.
@@ -46,19 +46,18 @@ class Losses:
             self._told = {}
         account = self._account()
         lost = {**account.dropped, "rejected": account.rejected}
-        return [
-            *self._grown(self._lost, lost, timestamp_ms),
-            *self._grown(self._refused, self._registry.refusals.total(), timestamp_ms),
-        ]
+        grown = {
+            **self._grown(self._lost, lost),
+            **self._grown(self._refused, self._registry.refusals.total()),
+        }
+        return DataPoints(CountDelta, [*grown], [*grown.values()], timestamp_ms)
 
-    def _grown(
-        self, family: Family, totals: dict[str, int], timestamp_ms: int
-    ) -> list[DataPoint]:
-        points = []
+    def _grown(self, family: Family, totals: dict[str, int]) -> dict[Identity, int]:
+        grown: dict[Identity, int] = {}
         for reason, total in totals.items():
             delta = total - self._told.get((family.key, reason), 0)
             if delta > 0 and not family.void:
                 self._told[family.key, reason] = total
                 series = self._registry.series(family, ((("reason", reason),),))
-                points.append(DataPoint(series, CountDelta(delta), timestamp_ms))
-        return points
+                grown[series] = grown.get(series, 0) + delta
+        return grown

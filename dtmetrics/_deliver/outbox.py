@@ -199,11 +199,11 @@ class Outbox:
             self._bytes += sum(e.body.size for e in come)
             self._bytes -= sum(e.body.size for e in gone if e)
 
-    def bodies(self) -> list[Body]:
-        """Return all that waits, the one that is being sent as well."""
+    def waiting(self) -> list[tuple[Body, bool]]:
+        """Return all that waits, each with whether it may have been taken already."""
         with self._lock:
             leaving = [self._leaving] if self._leaving else []
-            return [entry.body for entry in (*leaving, *self._waiting)]
+            return [(each.body, each.doubtful) for each in (*leaving, *self._waiting)]
 
     # -- the account ---------------------------------------------------------------
 

@@ -6,11 +6,15 @@ import math
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 
+from dtmetrics._deliver.backlog import fold
 from dtmetrics._deliver.breaker import Breaker
+from dtmetrics._deliver.copies import Copies
 from dtmetrics._deliver.exporter import Body, Exporter, ExportResult, Outcome
 from dtmetrics._deliver.outbox import Outbox
+from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._record import log
 from dtmetrics._record.guard import attempt
+from dtmetrics._wire.restamp import AHEAD_MS, restamp
 
 __all__ = ["Sender"]
 
@@ -23,6 +27,8 @@ _MOST_SAID = 1_000
 # hurt if it was taken twice. An endpoint that takes everything and answers nothing for
 # 12 s has 17 % too many points without, 1.6 % with it (one body).
 PROBE = b"dtmetrics.client.probe,dt.metrics.source=dtmetrics gauge,1"
+
+_INTERRUPTED = ExportResult(Outcome.UNKNOWN, reason="interrupted")
 
 # After an outage dashboards want the present first.
 _CUTS_FIRST = 2
@@ -40,9 +46,11 @@ class Sender:
         chance: Callable[[], float],
         feedback: Callable[[Body, ExportResult], object],
         longest_pause: float = 60.0,
+        spool: Spool | None = None,
     ) -> None:
         self._exporter = exporter
         self._outbox = outbox
+        self._copies = Copies(outbox, spool)
         self._now_ms = now_ms
         self._clock = clock
         self._chance = chance
@@ -53,6 +61,10 @@ class Sender:
     def _renew(self) -> None:
         """Make what a fork must not share with its parent."""
         self.last_error = ""
+        #: Whether the endpoint said the last time that it may take things later.
+        self.heard = False
+        #: Data points that were sent with another time than their own.
+        self.restamped = 0
         #: When every sending ends, whatever it was allowed: set by who closes.
         self.give_up_at = math.inf
         self._breaker = Breaker(self._clock, self._chance, self._longest_pause)
@@ -67,39 +79,53 @@ class Sender:
         """When the next attempt is due, if something waits; 0.0: at once."""
         return self._breaker.retry_at
 
+    @property
+    def on_disk(self) -> dict[str, int]:
+        """What the spool says of itself; nothing if there is none."""
+        return self._copies.account()
+
     def send(self, deadline: float, *, hurry: bool = True) -> bool:
         """Send what waits; False when something has to go on waiting.
 
         What an outage has left is sent body by body, unless there is a *hurry*.
         """
-        while len(self._outbox):
+        while len(self._outbox) or self._adopt():
             left = min(deadline, self.give_up_at) - self._clock()
             if left <= 0 or (self._probing and not self._probe(left)):
                 return False
             body = self._next()
             if body is None:
                 break
+            self._copies.trying(body)
             result = self._attempt(body, min(deadline, self.give_up_at))
             settled = self._outbox.settle(body, result)
+            self._copies.tried(body, result.outcome)
             attempt(self._note, body, result, default=None, on_error=self.failed)
             if not settled or result.outcome is Outcome.UNKNOWN:
                 self._failed(result)
                 return False
-            if self._draining and not hurry:
+            if self._draining and not hurry and len(self._outbox):
                 self._breaker.pace()
                 return False
         self._draining = False
         self._breaker.worked()
+        self._copies.secure()
         return True
 
+    def secure(self) -> None:
+        """Let what waits outlive this process, if there is a spool. Any thread may."""
+        self._copies.secure()
+
     def close(self) -> None:
-        """Let go of what the exporter holds."""
+        """Let go of what the exporter holds, and of what is on disk."""
+        self._copies.close()
         attempt(self._exporter.close, default=None, on_error=self.failed)
 
     def reset_after_fork(self) -> None:
         """In a forked child: what waits, and every connection, is the parent's."""
         self._renew()
         self._outbox.reset_after_fork()
+        self._copies.reset_after_fork()
         attempt(self._exporter.reset_after_fork, default=None)
 
     def failed(self, error: BaseException) -> None:
@@ -110,6 +136,12 @@ class Sender:
 
     # -- attempts ------------------------------------------------------------------
 
+    def _adopt(self) -> bool:
+        """Let wait what dead processes have left; say whether there was something."""
+        doubts = self._copies.adopt()
+        self._probing = self._probing or any(doubts)
+        return bool(doubts)
+
     def _next(self) -> Body | None:
         while True:
             body = self._outbox.next(self._now_ms())
@@ -119,16 +151,31 @@ class Sender:
 
     def _attempt(self, body: Body, deadline: float) -> ExportResult:
         seconds = min(deadline - self._clock(), _ATTEMPT_SECONDS)
-        result = attempt(
-            self._export,
-            body,
-            seconds,
-            default=ExportResult(Outcome.UNKNOWN, reason="the exporter failed"),
-            on_error=self.failed,
-        )
+        try:
+            result = attempt(
+                self._export,
+                self._put_right(body),
+                seconds,
+                default=ExportResult(Outcome.UNKNOWN, reason="the exporter failed"),
+                on_error=self.failed,
+            )
+        except BaseException:
+            # Ctrl-C, say: it may have been taken all the same.
+            self._outbox.settle(body, _INTERRUPTED)
+            self._failed(_INTERRUPTED)
+            raise
         if result.outcome is Outcome.TOO_LARGE:
             self._limit.learn(body)
         return result
+
+    def _put_right(self, body: Body) -> Body:
+        """Return *body* with a time that is no longer in the future."""
+        now_ms = self._now_ms()
+        if body.created_ms <= now_ms + AHEAD_MS:
+            return body
+        text, lines = restamp(body.text, now_ms)
+        self.restamped += lines
+        return Body(text, body.identities, now_ms, body.weights)
 
     def _probe(self, seconds: float) -> bool:
         body = Body(PROBE, (), self._now_ms())
@@ -148,8 +195,11 @@ class Sender:
 
     def _failed(self, result: ExportResult) -> None:
         self._probing = result.outcome is Outcome.UNKNOWN
+        self.heard = result.heard
         self._breaker.failed(result)
         self._outbox.stow()
+        fold(self._outbox, self._now_ms())
+        self._copies.secure()
 
     # -- what to say ---------------------------------------------------------------
 

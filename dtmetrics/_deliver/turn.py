@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import TIMEOUT_MAX, Lock, get_ident
 
 __all__ = ["Turn"]
 
@@ -16,27 +16,30 @@ class Turn:
     wants in as well. It would wait for itself, so it is turned away at once.
     """
 
-    __slots__ = ("_inside", "_lock")
+    __slots__ = ("_inside", "_locks")
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        # Made by whoever comes first, as late as can be: gevent and eventlet replace
+        # threads by tasks of one thread, which a lock from before would stop all.
+        self._locks: dict[str, threading.Lock] = {}
         self._inside: set[int] = set()
 
     @property
     def mine(self) -> bool:
         """Whether the thread that asks is in, or waits to be."""
-        return get_ident() in self._inside
+        return threading.get_ident() in self._inside
 
     @contextmanager
     def take(self, timeout: float) -> Iterator[bool]:
         """Go in, after at most *timeout* seconds; yields whether that worked."""
         # Kept by name: a fork inside replaces the whole turn in the child.
-        lock, inside, me = self._lock, self._inside, get_ident()
+        lock = self._locks.setdefault("lock", threading.Lock())
+        inside, me = self._inside, threading.get_ident()
         if me in inside:
             yield False
             return
         # A negative timeout would wait for ever, one too large raise.
-        seconds = min(max(0.0, timeout), TIMEOUT_MAX)
+        seconds = min(max(0.0, timeout), threading.TIMEOUT_MAX)
         taken: list[bool] = []
         try:
             # Before the lock: a signal handler may run as soon as it is acquired.

@@ -14,8 +14,8 @@ from typing import Any
 
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.number import LARGEST, NOT_FINITE, Number
-from dtmetrics._record.series import Series
-from dtmetrics._wire.point import CountDelta, Payload, new
+from dtmetrics._record.series import Series, Value
+from dtmetrics._wire.point import CountDelta
 
 __all__ = ["CounterSeries"]
 
@@ -29,6 +29,8 @@ class CounterSeries(Series):
 
     __slots__ = ("_taken", "ones")
 
+    payload = CountDelta
+
     def _begin(self) -> None:
         """Hold nothing."""
         self.values = None
@@ -41,47 +43,36 @@ class CounterSeries(Series):
         self.buffer = self.ones
 
     @staticmethod
-    def drain_each(cells: Iterable[Any], drained: list[Payload | None]) -> None:
-        """Do `drain_plain` for each of *cells*."""
+    def drain_each(cells: Iterable[Any], drained: list[Value]) -> None:
+        """Take from each of *cells* what was added since the last time."""
         for cell in cells:
-            if cell.values:
-                drained.append(cell.drain_plain())
-                continue
-            # Here ones are taken without two calls, 0.1 of 0.55 us a line.
-            cell._taken += 1
-            asked = next(cell.ones) + 1
-            added, cell._taken = asked - cell._taken, asked
-            drained.append(new(CountDelta, (added,)) if added else None)
+            added = cell._take_plain() if cell.values else 0
+            drained.append(added + cell._take_ones() or None)
 
-    def drain_plain(self) -> Payload | None:
-        """Return what was added since the last time, not only ones."""
-        values = self.values
-        length = len(values)
-        # Alone, as it often is, a value is its own sum: 0.2 us less.
-        total = values[0]
-        if length > 1 or type(total) is not int or not 0 <= total <= LARGEST:
-            total = _plain_total(values[:length])
-        if total is None:
-            return self.drain_judged()
-        del values[:length]
-        return self._with_ones(total)
-
-    def drain_judged(self) -> Payload | None:
-        """Do so, and judge the values one by one."""
-        total = self._take()
-        return self._with_ones(total[0] if total else 0)
-
-    def _with_ones(self, total: Number) -> Payload | None:
-        total += self._take_ones()
-        return new(CountDelta, (total,)) if total else None
+    def drain_judged(self) -> Number | None:
+        """Return what was added since the last time, each value judged."""
+        added: Number = sum(self._take())
+        return added + self._take_ones() or None
 
     def _take_ones(self) -> int:
         # To read it is to ask once more: 0.03 us, where its repr() takes 0.2 us. That
         # is noted first, so that a handler which raises after it changes nothing.
-        self._taken += 1
-        asked = next(self.ones) + 1
-        added, self._taken = asked - self._taken, asked
-        return added
+        self._taken = taken = self._taken + 1
+        self._taken = asked = next(self.ones) + 1
+        return asked - taken
+
+    def _take_plain(self) -> Number:
+        values = self.values
+        length = len(values)
+        # Alone, as it often is, a value is its own sum: 0.2 us less.
+        total: Number | None = values[0]
+        if length > 1 or type(total) is not int or not 0 <= total <= LARGEST:
+            total = _plain_total(values[:length])
+        if total is None:
+            judged: Number = sum(self._take())
+            return judged
+        del values[:length]
+        return total
 
     def _fold(self, chunk: list[Any]) -> list[Any]:
         if len(chunk) == 1 and type(chunk[0]) is int and 0 <= chunk[0] <= LARGEST:

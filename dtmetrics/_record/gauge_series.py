@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dtmetrics._record.number import LARGEST, NOT_FINITE, Number, judged
 from dtmetrics._record.series import Series
-from dtmetrics._wire.point import GaugeValue, Payload, new
+from dtmetrics._wire.point import GaugeValue
 
 __all__ = ["LEFT", "GaugeSeries", "Level"]
 
@@ -36,6 +36,8 @@ class GaugeSeries(Series):
 
     __slots__ = ("moved", "value")
 
+    payload = GaugeValue
+
     def __init__(
         self,
         key: str,
@@ -53,24 +55,23 @@ class GaugeSeries(Series):
         super().reset(lock)
         self.value = None
 
-    def drain_plain(self) -> Payload | None:
+    def drain_plain(self) -> Number | None:
         """Return what is shown; a gauge keeps its value."""
         value = self.value
         if not self.values and value is not None and -LARGEST <= value <= LARGEST:
-            return new(GaugeValue, (value,))
+            return value
         return self.drain_judged()
 
-    def drain_judged(self) -> Payload | None:
+    def drain_judged(self) -> Number | None:
         """Do so, and judge the moves one by one."""
         values = self.values
         count = len(values)
         if count:
             folded = self._fold(values[:count])
             values[:count] = folded
-            level = folded[0].value if folded else None
-        else:
-            level = self._before([])
-        return None if level is None else GaugeValue(level)
+            level: Number | None = folded[0].value if folded else None
+            return level
+        return self._before([])
 
     def _fold(self, chunk: list[Any]) -> list[Any]:
         if not chunk:  # a gauge that is only ever set has no moves to fold

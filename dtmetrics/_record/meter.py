@@ -237,7 +237,7 @@ class Meter:
         unit = attempt(text_of, unit, default="")
         description = attempt(text_of, description, default="")
         definition = Definition(name, kind, unit, description, calling_site())
-        family = self._registry.define(definition)
+        family = self._registry.families.define(definition)
         return Origin(
             self._registry, family, definition, self.name, level, self._dimensions
         )

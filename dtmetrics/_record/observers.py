@@ -11,11 +11,10 @@ from dtmetrics._record.handle import Origin
 from dtmetrics._record.number import Number, judged
 from dtmetrics._wire.point import (
     CountDelta,
-    DataPoint,
+    DataPoints,
     Dimensions,
     GaugeValue,
     Identity,
-    Payload,
 )
 
 __all__ = ["Observation"]
@@ -37,11 +36,16 @@ class Observation:
         self._totals: dict[Dimensions, Number] = {}
         self._epoch = origin.registry.epoch
 
-    def __call__(self, timestamp_ms: int) -> list[DataPoint]:
+    def __call__(self, timestamp_ms: int) -> DataPoints:
         """Ask, and return the answer as data points."""
+        kind = GaugeValue if self._origin.definition.kind == "gauge" else CountDelta
+        values = self._values()
+        return DataPoints(kind, [*values], [*values.values()], timestamp_ms)
+
+    def _values(self) -> dict[Identity, Number]:
         registry, family, definition, scope, level, _ = self._origin
         if family.void or family.set_aside or not registry.enabled(scope, level):
-            return []
+            return {}
         rows: dict[Dimensions, tuple[Pairs, Number]] = {}
         # An answer may be a generator: what raises half way gives what came before.
         complete = attempt(
@@ -51,17 +55,14 @@ class Observation:
             on_error=lambda _: family.refuse(FAILED),
         )
         say = self._gauges if definition.kind == "gauge" else self._increases
-        payloads = say(rows)
+        values = say(rows)
         if complete:  # what is no longer answered need not be remembered
             self._totals = {
                 dimensions: total
                 for dimensions, total in self._totals.items()
                 if dimensions in rows
             }
-        return [
-            DataPoint(identity, payload, timestamp_ms)
-            for identity, payload in payloads.items()
-        ]
+        return values
 
     def _take(self, rows: dict[Dimensions, tuple[Pairs, Number]]) -> bool:
         registry, family, definition, _, _, scoped = self._origin
@@ -79,14 +80,12 @@ class Observation:
 
     def _gauges(
         self, rows: Mapping[Dimensions, tuple[Pairs, Number]]
-    ) -> dict[Identity, Payload]:
-        return {
-            self._identity(pairs): GaugeValue(number) for pairs, number in rows.values()
-        }
+    ) -> dict[Identity, Number]:
+        return {self._identity(pairs): number for pairs, number in rows.values()}
 
     def _increases(
         self, rows: Mapping[Dimensions, tuple[Pairs, Number]]
-    ) -> dict[Identity, Payload]:
+    ) -> dict[Identity, Number]:
         registry, family, _, _, _, _ = self._origin
         if self._epoch is not registry.epoch:
             # What it grew by until now is the parent's to send, or was never recorded.
@@ -102,7 +101,7 @@ class Observation:
             if increase > 0 and judged(increase, family.refuse) is not None:
                 identity = self._identity(pairs)
                 grown[identity] = grown.get(identity, 0) + increase
-        return {identity: CountDelta(delta) for identity, delta in grown.items()}
+        return grown
 
     def _identity(self, pairs: Pairs) -> Identity:
         registry, family, _, _, _, scoped = self._origin

@@ -8,7 +8,7 @@ from itertools import count
 from dtmetrics._record import log
 from dtmetrics._record.family import Definition
 
-__all__ = ["Refusals"]
+__all__ = ["Refusals", "ignore"]
 
 
 class Refusals:
@@ -43,6 +43,10 @@ class Refusals:
             if where not in self._reported:
                 self._reported.add(where)
                 log.warning("refused a value of %s: %s", *where)
+
+
+def ignore(reason: str) -> None:
+    """Refuse without a word: what is refused was counted before."""
 
 
 def _counted_by(ones: count[int]) -> int:

@@ -1,34 +1,27 @@
 """Which series there are: get or make, within limits, and ``collect()``.
 
-A metric key names one family of series. Families live as long as the process;
-series come with recording and go when it stops.
+Series come with recording and go when it stops; their families stay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from itertools import compress
 from threading import RLock
 from typing import Any, Protocol
 
-from dtmetrics._record import log
 from dtmetrics._record.context import ambient
 from dtmetrics._record.dimensions import Pairs, merge
-from dtmetrics._record.family import KINDS, Definition, Family, fault_of
+from dtmetrics._record.families import Families
+from dtmetrics._record.family import KINDS, Family
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.recording import Recording
-from dtmetrics._record.refusals import Refusals
+from dtmetrics._record.refusals import Refusals, ignore
 from dtmetrics._record.series import Series, drain
 from dtmetrics._wire.line import head_of
-from dtmetrics._wire.metadata import Metadata
-from dtmetrics._wire.names import (
-    Remembered,
-    clean_dimension_key,
-    clean_key,
-)
-from dtmetrics._wire.point import DataPoint, Dimensions, new
-from dtmetrics.errors import DefinitionError
+from dtmetrics._wire.names import Remembered, clean_dimension_key
+from dtmetrics._wire.point import DataPoints, Dimensions
 
 __all__ = ["Observer", "Registry"]
 
@@ -43,7 +36,7 @@ _BUDGET, _FEWEST, _MOST = 1_000_000, 64, 512
 class Observer(Protocol):
     """Something that is asked for data points at each collection."""
 
-    def __call__(self, timestamp_ms: int) -> list[DataPoint]:
+    def __call__(self, timestamp_ms: int) -> DataPoints:
         """Return what is to be said now."""
 
 
@@ -64,9 +57,8 @@ class Registry:
         self.series_count = 0
         self.contextual = False
         self.observers: list[Observer] = []
-        self._families: dict[str, Family] = {}
-        self._faults: dict[str, DefinitionError] = {}
         self.refusals = Refusals()
+        self.families = Families(self.refusals)
         self._wake: Callable[[], bool] = bool
         self._overflow: Dimensions = OVERFLOW
         self._renew()
@@ -77,38 +69,11 @@ class Registry:
         self._awake = False
         # In a free-threaded build another thread may have held the old one's lock.
         self._levels: dict[str, int] = {}
-        self._key = Remembered(clean_key)
         self._dimension_key = Remembered(clean_dimension_key)
         self.refusals.clear()
         # Re-entrant: a signal handler may record while its own thread is making a
         # series. Held for a few microseconds, and never for foreign code.
         self._lock = RLock()
-
-    # -- defining ---------------------------------------------------------------
-
-    def define(self, definition: Definition) -> Family:
-        """Return the family of an instrument.
-
-        One that cannot be raises a DefinitionError if settings are strict. Else it
-        is said once, and the family belongs to no collection.
-        """
-        name: object = definition.name  # whatever the types say
-        key = self._key(name) if isinstance(name, str) else None
-        family = Family(definition, key or "", partial(self.refusals.add, definition))
-        with self._lock:
-            found = self._families.get(family.key)
-            fault = fault_of(family, found)
-            if fault is None:
-                found = found or self._families.setdefault(family.key, family)
-                found.also(definition)
-                return found
-        if self.settings.strict:
-            raise fault
-        family.void = True
-        family.refuse = _ignore
-        if self._faults.setdefault(str(fault), fault) is fault:
-            log.warning("%s; it records nothing", fault)
-        return family
 
     # -- recording ---------------------------------------------------------------
 
@@ -118,19 +83,16 @@ class Registry:
         It says whether it could do what it does; until then it is called again.
         Raises the first DefinitionError so far if *settings* are strict.
         """
-        if settings.strict and self._faults:
-            raise next(iter(self._faults.values()))
         with self._lock:
+            self.families.start(settings)
             self.settings = settings
             self._levels = {}
-            self._overflow = self.merged((OVERFLOW,), _ignore)
+            self._overflow = self.merged((OVERFLOW,), ignore)
             self.refusals.clear()
             self._wake = wake
             self._awake = False
             self.epoch = object()
             self.clear()
-            for family in list(self._families.values()):
-                family.set_aside = ""
             self.recording = True
 
     def stop(self) -> None:
@@ -142,7 +104,7 @@ class Registry:
     def clear(self) -> None:
         """Let every series go, with what it holds."""
         with self._lock:
-            for family in list(self._families.values()):
+            for family in self.families.all():
                 family.clear()
             self.series_count = 0
 
@@ -151,7 +113,7 @@ class Registry:
         while True:
             settings = self.settings
             dimensions = self.merged(layers, family.refuse)
-            head = head_of(self._key_of(family), dimensions)
+            head = head_of(self.families.key_of(family), dimensions)
             found = family.series.get(head) or self._make(family, head)
             if settings is self.settings:  # or else its default dimensions may be old
                 return found
@@ -196,32 +158,20 @@ class Registry:
 
     def remove(self, family: Family, layers: Sequence[Pairs]) -> None:
         """Let the series for these layers go, if there is one, with what it holds."""
-        head = head_of(self._key_of(family), self.merged(layers, _ignore))
+        head = head_of(self.families.key_of(family), self.merged(layers, ignore))
         with self._lock:
             series = family.series.pop(head, None)
             if series is not None:
                 self.series_count -= 1
                 series.let_go()
 
-    def definition_of(self, key: str) -> Definition | None:
-        """Return what is sent under *key* was defined as."""
-        return next((f.definition for f in self._named(key)), None)
-
     def set_aside(self, key: str, reason: str) -> None:
         """Record no more of what is sent under *key*, until the next start."""
-        for family in self._named(key):
-            if not family.set_aside:
-                family.set_aside = reason
-                log.warning("%s is set aside: %s", family.definition, reason)
+        for family in self.families.set_aside(key, reason):
             # Also the next time: a record that was under way may have made a series.
             with self._lock:
                 self.series_count -= len(family.series)
                 family.clear()
-
-    def all_set_aside(self) -> dict[str, str]:
-        """Return why which metric keys are set aside."""
-        families = list(self._families.values())
-        return {self._key_of(f): f.set_aside for f in families if f.set_aside}
 
     @contextmanager
     def context(self, /, **dimensions: Any) -> Iterator[None]:
@@ -236,67 +186,36 @@ class Registry:
 
     # -- collecting ----------------------------------------------------------------
 
-    def collect(self, timestamp_ms: int, size: int = 100) -> Iterator[list[DataPoint]]:
+    def collect(self, timestamp_ms: int, size: int = 100) -> Iterator[DataPoints]:
         """Yield what was recorded since the last time, at most *size* points at once.
 
         One collector at a time. Between two chunks no lock is held.
         """
-        for family in list(self._families.values()):
+        for family in self.families.all():
             series = family.all_series()
+            kind = KINDS[family.definition.kind]
             for start in range(0, len(series), size):
                 chunk = series[start : start + size]
                 with family.lock:
-                    payloads = drain(chunk)
-                yield [
-                    new(DataPoint, (each, payload, timestamp_ms))
-                    for each, payload in zip(chunk, payloads, strict=True)
-                    if payload is not None
-                ]
+                    values = drain(chunk)
+                if not all(values):  # some are zero, or None: nothing to say
+                    said = [value is not None for value in values]
+                    chunk, values = [*compress(chunk, said)], [*compress(values, said)]
+                yield DataPoints(kind.payload, chunk, values, timestamp_ms)
         for observer in list(self.observers):
-            points = observer(timestamp_ms)
-            for start in range(0, len(points), size):
-                yield points[start : start + size]
+            yield from observer(timestamp_ms).parts(size)
         self.refusals.report()  # last: values are judged as their series is drained
-
-    def collect_metadata(self) -> list[Metadata]:
-        """Return what the keys recorded by now mean, each once in a process.
-
-        A key of which nothing is known yet is left for later.
-        """
-        news = [
-            family
-            for family in list(self._families.values())
-            if family.series and family.meaningful and not family.described
-        ]
-        for family in news:
-            family.described = True
-        return [
-            Metadata(
-                self._key_of(f),
-                f.definition.kind,
-                f.definition.unit,
-                f.definition.description,
-            )
-            for f in news
-        ]
-
-    def describe_again(self) -> None:
-        """Say anew what all keys mean: the endpoint has not been told."""
-        for family in list(self._families.values()):
-            family.described = False
 
     def reset_after_fork(self) -> None:
         """In a forked child: what was recorded so far is the parent's to send."""
         self._renew()
-        families = list(self._families.values())
-        for family in families:
-            family.reset_after_fork()
-        self.series_count = sum(len(family.series) for family in families)
+        self.families.reset_after_fork()
+        self.series_count = sum(len(family.series) for family in self.families.all())
 
     # -- within --------------------------------------------------------------------
 
     def _make(self, family: Family, head: str) -> Series:
-        key = self._key_of(family)
+        key = self.families.key_of(family)
         overflow = head_of(key, self._overflow)
         with self._lock:
             if head not in family.series and not self._has_room(family, overflow):
@@ -321,20 +240,7 @@ class Registry:
         kind = KINDS[family.definition.kind]
         return kind(key, head, family.lock, family.refuse, limit)
 
-    def _named(self, key: str) -> list[Family]:
-        families = list(self._families.values())
-        return [family for family in families if self._key_of(family) == key]
-
-    def _key_of(self, family: Family) -> str:
-        prefix = self.settings.prefix
-        key = clean_key(f"{prefix}.{family.key}") if prefix else None
-        return key or family.key
-
     def _unwire(self) -> None:
-        for family in list(self._families.values()):
+        for family in self.families.all():
             for series in family.all_series():
                 series.unwire()
-
-
-def _ignore(reason: str) -> None:
-    """Refuse without a word: what is refused here was counted before."""

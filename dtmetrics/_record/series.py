@@ -16,13 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar
 
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.number import Number, judged
-from dtmetrics._wire.point import Identity, Payload
+from dtmetrics._wire.point import GaugeSummary, Identity, Payload
 
-__all__ = ["Series", "drain"]
+__all__ = ["Series", "Value", "drain"]
+
+#: What a cell has to say; None: nothing.
+Value = Number | GaugeSummary | None
 
 NEGATIVE = "negative increment"
 
@@ -31,6 +34,9 @@ class Series(Identity):
     """One cell. ``buffer`` is where to record, or None: ask the registry first."""
 
     __slots__ = ("alive", "buffer", "limit", "lock", "refuse", "values")
+
+    #: The kind of data point that it is drained as.
+    payload: ClassVar[type[Payload]]
 
     def __init__(
         self,
@@ -90,19 +96,19 @@ class Series(Identity):
                 lock.release()
 
     @staticmethod
-    def drain_each(cells: Iterable[Any], drained: list[Payload | None]) -> None:
+    def drain_each(cells: Iterable[Any], drained: list[Value]) -> None:
         """Do `drain_plain` for each of *cells*, until one raises."""
         for cell in cells:
             drained.append(cell.drain_plain())  # noqa: PERF401 -- stays if one raises
 
-    def drain_plain(self) -> Payload | None:
-        """Empty the cell; the caller holds the lock. None: there is nothing to say.
+    def drain_plain(self) -> Value:
+        """Empty the cell; the caller holds the lock.
 
         May raise what a value raises, and has done nothing then: see `drain`.
         """
         raise AssertionError(self)
 
-    def drain_judged(self) -> Payload | None:
+    def drain_judged(self) -> Value:
         """Empty the cell, and judge its values one by one."""
         raise AssertionError(self)
 
@@ -129,13 +135,13 @@ class Series(Identity):
                 yield number
 
 
-def drain(chunk: Sequence[Series]) -> list[Payload | None]:
-    """Empty these cells of one kind, whose lock the caller holds; None: nothing.
+def drain(chunk: Sequence[Series]) -> list[Value]:
+    """Empty these cells of one kind, whose lock the caller holds.
 
     Nearly all values are plain numbers, so all cells share one guard against those
     that are not: a guard for each costs 0.2 us.
     """
-    drained: list[Payload | None] = []
+    drained: list[Value] = []
     while len(drained) < len(chunk):
         attempt(chunk[0].drain_each, chunk[len(drained) :], drained, default=None)
         if len(drained) < len(chunk):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from math import fsum
+from math import fsum, isfinite
 from typing import Any
 
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.number import LARGEST, NOT_FINITE, Number
 from dtmetrics._record.series import Series
-from dtmetrics._wire.point import GaugeSummary, Payload, new
+from dtmetrics._wire.point import GaugeSummary, new
 
 __all__ = ["SummarySeries"]
 
@@ -18,14 +18,20 @@ class SummarySeries(Series):
 
     __slots__ = ()
 
-    def drain_plain(self) -> Payload | None:
+    payload = GaugeSummary
+
+    def drain_plain(self) -> GaugeSummary | None:
         """Return the summary of what was observed since the last time."""
         values = self.values
         count = len(values)
         if not count:
             return None
+        first = values[0]
+        if count == 1 and type(first) is float and isfinite(first):
+            # Alone, as it often is, a value says it all: 0.5 us less.
+            del values[:1]
+            return new(GaugeSummary, (first, first, first, 1))
         chunk = values[:count]
-        first = chunk[0]
         before = chunk.pop(0) if type(first) is GaugeSummary else None
         summary = _plain_summary(before, chunk) if chunk else before
         if summary is None:
@@ -33,7 +39,7 @@ class SummarySeries(Series):
         del values[:count]
         return summary
 
-    def drain_judged(self) -> Payload | None:
+    def drain_judged(self) -> GaugeSummary | None:
         """Do so, and judge the values one by one."""
         summary = self._take()
         return summary[0] if summary else None

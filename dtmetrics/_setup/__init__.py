@@ -2,5 +2,7 @@
 
 Reading order: ``settings`` (what each may be), ``config`` (all of them together, from
 arguments and the environment), ``enrich`` and ``discover`` (what the platform's files
-say), ``default`` (the composition root, and the only global).
+say), ``processes`` and ``signals`` (when a process forks and ends), ``stats`` (what it
+can say of all that it recorded), ``default`` (the composition root, and the only
+global).
 """

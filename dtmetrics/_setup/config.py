@@ -6,6 +6,7 @@ The only module that reads the environment.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -30,8 +31,13 @@ _ENVIRONMENT = {
     "interval": ("DTMETRICS_INTERVAL",),
     "level": ("DTMETRICS_LEVEL",),
     "delivery": ("DTMETRICS_DELIVERY",),
+    "spool": ("DTMETRICS_SPOOL",),
     "enrich": ("DTMETRICS_ENRICH",),
 }
+
+# The part of a token that identifies it, and is no secret
+# (https://docs.dynatrace.com/docs/discover-dynatrace/references/dynatrace-api/basics/dynatrace-api-authentication).
+_PUBLIC_PART = re.compile(r"(dt0[a-z][0-9]{2}\.[A-Z0-9]{1,64})\.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,8 @@ class Config:
     max_series: int = 50_000
     max_outbox_bytes: int = 32 << 20
     delivery: str = "at_least_once"
+    #: Where copies of what waits are kept on disk.
+    spool: str | None = None
     metadata: bool = True
     self_metrics: bool = True
     enrich: bool = True
@@ -102,6 +110,16 @@ class Config:
             "allow_plain_http": self.allow_plain_http,
         }
         return self.resolve(arguments, {})
+
+    @property
+    def tenant(self) -> str:
+        """What tells this endpoint apart from others; it shows nothing secret."""
+        if self.exporter is not None:
+            return (
+                f"{type(self.exporter).__module__}.{type(self.exporter).__qualname__}"
+            )
+        public = _PUBLIC_PART.match(self.token.reveal())
+        return f"{self.endpoint} {public[1] if public else ''}"
 
     @property
     def local(self) -> bool:

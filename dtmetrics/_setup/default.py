@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import time
 from collections.abc import Callable, Mapping
 from threading import TIMEOUT_MAX
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dtmetrics._deliver.secret import Secret
 from dtmetrics._deliver.turn import Turn
@@ -15,48 +14,22 @@ from dtmetrics._record import log
 from dtmetrics._record.meter import Meter, Meters
 from dtmetrics._record.recording import Recording
 from dtmetrics._record.registry import Registry
+from dtmetrics._setup.processes import Lifetime
+from dtmetrics._setup.signals import put_off
+from dtmetrics._setup.stats import Stats
 
 if TYPE_CHECKING:
     from dtmetrics._deliver.exporter import Exporter
     from dtmetrics._deliver.flusher import Flusher
+    from dtmetrics._deliver.spool.spool import Spool
     from dtmetrics._setup.config import Config
 
-__all__ = ["Process", "Stats", "default"]
+__all__ = ["Process", "default"]
 
 _UNSET: Any = ...
 
 #: What a short script may wait at its end for a slow endpoint.
 EXIT_SECONDS = 5.0
-
-
-class Stats(NamedTuple):
-    """What became of everything this process recorded, since ``configure()``.
-
-    ``collected = accepted + rejected + sum(dropped.values()) + waiting``, always.
-    """
-
-    #: Data points made from what was recorded.
-    collected: int = 0
-    #: Data points that the endpoint took.
-    accepted: int = 0
-    #: Data points that the endpoint refused.
-    rejected: int = 0
-    #: Data points that were given up here, by reason.
-    dropped: Mapping[str, int] = {}
-    #: Data points that are still to be sent.
-    waiting: int = 0
-    #: Values that could not be recorded and so never became data points, by reason.
-    refused: Mapping[str, int] = {}
-    #: How many series there are.
-    series: int = 0
-    #: How often was collected.
-    flushes: int = 0
-    #: What last went wrong with sending, or nothing.
-    last_error: str = ""
-    #: What the endpoint remarked on points that it took, by metric key.
-    warnings: Mapping[str, str] = {}
-    #: Metric keys that record nothing any more, and why: the endpoint refuses them.
-    set_aside: Mapping[str, str] = {}
 
 
 class Process:
@@ -67,8 +40,8 @@ class Process:
         self.meters = Meters(self.registry)
         self._flusher: Flusher | None = None
         self._running = False
-        self._hooked = False
         self._turn = Turn()
+        self._lifetime = Lifetime(self._reset_after_fork, self._at_exit)
 
     def configure(
         self,
@@ -85,6 +58,7 @@ class Process:
         max_series: int = _UNSET,
         max_outbox_bytes: int = _UNSET,
         delivery: str = _UNSET,
+        spool: str | os.PathLike[str] | None = None,
         metadata: bool = _UNSET,
         self_metrics: bool = _UNSET,
         enrich: bool = _UNSET,
@@ -117,9 +91,10 @@ class Process:
             if not mine or (self._running and not force):
                 return
             config = Config.resolve(arguments)
+            copies = _spool(config)
             self._end(EXIT_SECONDS)
             if not self._running:
-                self._start(config)
+                self._start(config, copies)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Collect and send now, within *timeout* seconds.
@@ -143,6 +118,18 @@ class Process:
         with self._turn.take(timeout) as mine:
             return mine and self._end(deadline - time.monotonic())
 
+    def install_signal_handlers(self, timeout: float = 2.0) -> None:
+        """Let SIGTERM wait until what was recorded is sent, at most *timeout* seconds.
+
+        Then it has the effect that it has now: the process ends by it, or the
+        program's own handler is called. In the meantime the program goes on; a second
+        SIGTERM has its effect at once. The same goes for SIGHUP, unless the program
+        handles it.
+
+        To be called once, by the main thread; another raises ValueError.
+        """
+        put_off(self.flush, self.shutdown, timeout)
+
     def stats(self) -> Stats:
         """Return what became of everything recorded so far."""
         refused = self.registry.refusals.total()
@@ -156,8 +143,10 @@ class Process:
             series=series,
             flushes=flusher.flushes,
             last_error=flusher.last_error,
+            spool=flusher.on_disk,
+            restamped=flusher.restamped,
             warnings=flusher.warnings,
-            set_aside=self.registry.all_set_aside(),
+            set_aside=self.registry.families.all_set_aside(),
         )
 
     def get_meter(self, name: str = "") -> Meter:
@@ -171,15 +160,21 @@ class Process:
         """
         return self.meters.get(name)
 
-    def _start(self, config: Config) -> None:
+    def _start(self, config: Config, spool: Spool | None) -> None:
         from dtmetrics._deliver.flusher import Flusher  # noqa: PLC0415
         from dtmetrics._deliver.losses import Losses  # noqa: PLC0415
         from dtmetrics._deliver.outbox import Outbox  # noqa: PLC0415
         from dtmetrics._setup.enrich import enrichment  # noqa: PLC0415
 
+        def meanwhile() -> float:
+            # While an answer is waited for, what is recorded is collected on time.
+            return flusher.collect_if_due()
+
         exporter = config.exporter
         if exporter is None:
-            exporter = _exporter(config, self.registry.describe_again)
+            exporter = _exporter(
+                config, self.registry.families.describe_again, meanwhile
+            )
         outbox = Outbox(
             config.max_outbox_bytes, resend=config.delivery == "at_least_once"
         )
@@ -193,6 +188,7 @@ class Process:
             # A OneAgent of this host is back in a moment, and bothers nobody else.
             longest_pause=10.0 if config.local else 60.0,
             losses=losses if config.self_metrics else None,
+            spool=spool,
         )
         recording = Recording(
             prefix=config.prefix,
@@ -204,13 +200,11 @@ class Process:
             levels=config.levels,
             strict=config.strict,
         )
-        self.registry.start(recording, flusher.start)
+        settled = self._lifetime.settled
+        self.registry.start(recording, lambda: settled() and flusher.start())
         self._flusher = flusher
         self._running = True
-        if not self._hooked:
-            self._hooked = True
-            atexit.register(self.shutdown, EXIT_SECONDS)
-            os.register_at_fork(after_in_child=self._reset_after_fork)
+        self._lifetime.follow()
 
     def _end(self, timeout: float) -> bool:
         flusher = self._flusher
@@ -225,6 +219,9 @@ class Process:
         if waiting := flusher.account().waiting:
             log.warning("shut down with %d data points undelivered", waiting)
         return done
+
+    def _at_exit(self) -> None:
+        self.shutdown(EXIT_SECONDS)
 
     def _reset_after_fork(self) -> None:
         self._turn = Turn()
@@ -245,18 +242,39 @@ def _given(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _exporter(config: Config, on_move: Callable[[], object]) -> Exporter:
+def _spool(config: Config) -> Spool | None:
+    if config.spool is None:
+        return None
+    from dtmetrics._deliver.spool.spool import Spool  # noqa: PLC0415
+
+    return Spool(
+        config.spool,
+        config.tenant,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+        clock=time.monotonic,
+    )
+
+
+def _exporter(
+    config: Config, on_move: Callable[[], object], meanwhile: Callable[[], float]
+) -> Exporter:
     from dtmetrics._deliver.http import HttpExporter, preload  # noqa: PLC0415
+    from dtmetrics._deliver.punctual import PunctualExporter  # noqa: PLC0415
     from dtmetrics._setup.discover import FollowingExporter, path_in  # noqa: PLC0415
+
+    # A user's own exporter goes without: a thread of it that was left behind would
+    # still be at work in the next call, and it is promised one at a time.
+    def http(*place: Any, local: bool) -> Exporter:
+        return PunctualExporter(HttpExporter(*place, local=local), meanwhile)
 
     def make(endpoint: Secret, token: Secret) -> Exporter:
         found = config.at(endpoint, token)
-        return HttpExporter(found.endpoint, found.token, local=found.local)
+        return http(found.endpoint, found.token, local=found.local)
 
     preload()
     if not config.follow:
-        return HttpExporter(config.endpoint, config.token, local=config.local)
-    fallback = HttpExporter(config.endpoint, local=True)
+        return http(config.endpoint, config.token, local=config.local)
+    fallback = http(config.endpoint, local=True)
     return FollowingExporter(path_in(config.directory), make, fallback, on_move)
 
 

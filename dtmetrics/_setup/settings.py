@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
@@ -57,7 +58,7 @@ def _endpoint(secret: Secret) -> str:
         raise Fault("is no http or https URL")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise Fault("holds credentials, a query or a fragment; give the token as token")
-    if not _is_host(host):
+    if not _is_host(host) or not _is_place(parts.netloc, host):
         raise Fault("names no host")
     return urlunsplit((parts.scheme, parts.netloc, _ingest_path(parts.path), "", ""))
 
@@ -70,6 +71,14 @@ def _is_host(host: str) -> bool:
             return False
     labels = host.removesuffix(".").split(".")
     return len(host) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
+
+
+def _is_place(netloc: str, host: str) -> bool:
+    # urlsplit finds a host in `:][A` as well (CPython 3.10).
+    shown = f"[{host}]" if ":" in host else host
+    return (
+        re.fullmatch(re.escape(shown) + "(:[0-9]*)?", netloc, re.IGNORECASE) is not None
+    )
 
 
 def _ingest_path(path: str) -> str:
@@ -189,6 +198,17 @@ def _delivery(value: Any) -> str:
     return str(value)
 
 
+def _spool(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | os.PathLike):
+        raise Fault("is no path")
+    path = os.fspath(value)
+    if not isinstance(path, str) or not path.strip() or "\0" in path:
+        raise Fault("is no path")
+    return path
+
+
 READERS: dict[str, Callable[[Any], Any]] = {
     "endpoint": _endpoint,
     "token": _token,
@@ -202,6 +222,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "max_series": _at_least_one,
     "max_outbox_bytes": _at_least_one,
     "delivery": _delivery,
+    "spool": _spool,
     "metadata": _flag,
     "self_metrics": _flag,
     "enrich": _flag,

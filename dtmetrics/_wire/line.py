@@ -6,15 +6,13 @@ https://docs.dynatrace.com/docs/ingest-from/extend-dynatrace/extend-metrics/refe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from dtmetrics._wire.names import one_line
 from dtmetrics._wire.point import (
     CountDelta,
-    DataPoint,
+    DataPoints,
     Dimensions,
     GaugeSummary,
-    GaugeValue,
     Identity,
 )
 
@@ -44,30 +42,24 @@ def identify(key: str, dimensions: Dimensions) -> Identity:
     return Identity(key, head_of(key, dimensions))
 
 
-def encode(points: Iterable[DataPoint]) -> list[str]:
+def encode(points: DataPoints) -> list[str]:
     """Return *points* as lines, without their line ends.
 
-    Many at once, because a flush has thousands, of one moment: 0.25 us each, where
-    line by line takes 0.37 us.
-
-    >>> encode([DataPoint(identify("orders", ()), CountDelta(3), 1_700_000_000_000)])
+    >>> orders = [identify("orders", ())]
+    >>> encode(DataPoints(CountDelta, orders, [3], 1_700_000_000_000))
     ['orders count,delta=3 1700000000000']
     """
-    lines = []
-    moment, written = 0, " 0"
-    for identity, payload, timestamp_ms in points:
-        if timestamp_ms != moment:
-            moment, written = timestamp_ms, f" {timestamp_ms}"
-        if type(payload) is CountDelta:
-            delta = payload[0]
-            text = delta if type(delta) is int else number_text(delta)
-            lines.append(f"{identity.head} count,delta={text}{written}")
-        elif type(payload) is GaugeValue:
-            lines.append(f"{identity.head} gauge,{number_text(payload[0])}{written}")
-        else:
-            assert type(payload) is GaugeSummary
-            lines.append(f"{identity.head} gauge,{_summary_text(payload)}{written}")
-    return lines
+    kind, identities, values, timestamp_ms = points
+    rows = zip(identities, values, strict=True)
+    end = f" {timestamp_ms}"
+    if kind is GaugeSummary:
+        return [f"{each.head} gauge,{_summary_text(row)}{end}" for each, row in rows]
+    form = "count,delta=" if kind is CountDelta else "gauge,"
+    # Most numbers are an int: to write those without a call saves 0.04 us.
+    return [
+        f"{each.head} {form}{n if type(n) is int else number_text(n)}{end}"
+        for each, n in rows
+    ]
 
 
 def number_text(number: int | float) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 __all__ = [
     "CountDelta",
     "DataPoint",
+    "DataPoints",
     "Dimensions",
     "GaugeSummary",
     "GaugeValue",
@@ -38,10 +40,10 @@ class Identity:
         return f"<{type(self).__name__} {self.head}>"
 
 
-# Named tuples, not frozen data classes: a flush makes one point and one payload
-# for each series, and a frozen data class takes 0.5 us to make, a tuple 0.25 us.
+# Named tuples, not frozen data classes: a frozen data class takes 0.5 us to make, a
+# tuple 0.25 us. And who imports us would load `dataclasses`, 4 ms.
 
-#: What a named tuple's class calls in the end: 0.14 us for a payload, where the class
+#: What a named tuple's class calls in the end: 0.14 us for a summary, where the class
 #: itself takes 0.27 us. For the flush, which makes thousands.
 new = tuple.__new__
 
@@ -76,3 +78,32 @@ class DataPoint(NamedTuple):
     identity: Identity
     payload: Payload
     timestamp_ms: int
+
+
+class DataPoints(NamedTuple):
+    """Data points of one kind, at one moment, in columns: so they are sent.
+
+    A flush has thousands, and an object of each, with its payload, would be a third
+    of what a line costs.
+    """
+
+    kind: type[Payload]
+    identities: Sequence[Identity]
+    #: Beside each identity its number, or of summaries the whole payload.
+    values: Sequence[Any]
+    timestamp_ms: int
+
+    def each(self) -> Iterator[DataPoint]:
+        """Yield them one by one."""
+        make: Any = self.kind
+        for identity, value in zip(self.identities, self.values, strict=True):
+            payload = value if self.kind is GaugeSummary else make(value)
+            yield DataPoint(identity, payload, self.timestamp_ms)
+
+    def parts(self, size: int) -> Iterator[DataPoints]:
+        """Yield them in parts of at most *size*."""
+        for start in range(0, len(self.identities), size):
+            part = slice(start, start + size)
+            yield self._replace(
+                identities=self.identities[part], values=self.values[part]
+            )

@@ -15,7 +15,7 @@ from tests.values import Lies, Raises
 
 def told(recorder: Recorder) -> list[Metadata]:
     """Collect what keys mean, sorted."""
-    return sorted(recorder.registry.collect_metadata())
+    return sorted(recorder.registry.families.collect_metadata())
 
 
 def test_says_what_a_key_means(recorder: Recorder) -> None:
