@@ -19,6 +19,7 @@ SERVERS = [
     ["uvicorn", "--port", "0", "--factory", ASGI],
 ]
 
+TIMES = 110  # some 2,500 requests
 ITEM, REGULAR = "/items/<int:number>", r"/re/(?P<number>\d+)/"
 MORE = [
     Ask("GET", "/v1/shop/7", "/v1/shop/<int:number>", "200"),
@@ -43,19 +44,29 @@ def queries(endpoint: Endpoint) -> Counter[tuple[str, str | None]]:
     return found
 
 
-@pytest.mark.parametrize("times", [100, pytest.param(500, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
+SERVED = pytest.mark.parametrize(
     "command", SERVERS, ids=["gthread", "uvicorn worker", "uvicorn"]
 )
-def test_every_request_is_counted(command: list[str], times: int) -> None:
+
+
+def needs(command: list[str]) -> None:
+    """Skip a test whose server is missing."""
+    for module in [command[0], *re.findall("uvicorn_worker", " ".join(command))]:
+        pytest.importorskip(module)
+
+
+@SERVED
+def test_every_request_is_counted(
+    command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What arrives is what was served: by route, status and error, to the last request.
 
     Nested includes, expressions, streams, streams that fail, clients that leave and files
     included, by all workers together; in the end nobody is inside. So is each query.
     """
-    for module in [command[0], *re.findall("uvicorn_worker", " ".join(command))]:
-        pytest.importorskip(module)
-    plan = [*asks("<int:number>"), *MORE] * times
+    needs(command)
+    monkeypatch.setenv("DTMETRICS_INTERVAL", "0.2")
+    plan = [*asks("<int:number>"), *MORE] * TIMES
     if django.VERSION < (5,) and ASGI in command[-1]:
         # It does not listen for clients that leave.
         plan = [ask for ask in plan if ask.path != "/endless"]
@@ -69,3 +80,14 @@ def test_every_request_is_counted(command: list[str], times: int) -> None:
         inside, asked_for = active(endpoint), queries(endpoint)
     assert set(inside.values()) == {"0"}
     assert asked_for == {("SELECT", "shop_item"): asked}
+
+
+@SERVED
+def test_the_last_interval(command: list[str]) -> None:
+    """What was served since the last flush arrives when the server is stopped."""
+    needs(command)
+    plan = [Ask("GET", "/stream", "/stream", "200")] * 20
+    with Endpoint() as endpoint:
+        with serving(command, endpoint) as address:
+            load(address, plan)
+        assert counts(endpoint) == expected(plan)

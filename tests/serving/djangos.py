@@ -18,6 +18,8 @@ from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.urls import include, path, re_path
 from django.views.decorators.http import require_safe
 
+from dtmetrics import install_signal_handlers
+
 
 @require_safe
 def item(request: Any, number: int) -> HttpResponse:
@@ -97,7 +99,7 @@ def _set_up() -> None:
     settings.configure(
         ALLOWED_HOSTS=["*"],
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": file}},
-        DTMETRICS={"interval": 0.2, "active_requests": True},
+        DTMETRICS={"active_requests": True},
         INSTALLED_APPS=["dtmetrics.django"],
         LOGGING_CONFIG=None,
         MIDDLEWARE=[
@@ -122,6 +124,7 @@ def create_wsgi() -> Any:
 def create_asgi() -> Any:
     """Make the application."""
     _set_up()
+    install_signal_handlers()  # uvicorn ends by the signal that it got
     from django.core.asgi import get_asgi_application
 
     return get_asgi_application()
