@@ -99,4 +99,13 @@ def mends(request: Any, get_response: Any) -> Any:
     return HttpResponse("else") if response.status_code >= 500 else response
 
 
-failing, replacing, mending = map(middleware, (fails, replaces, mends))
+def waits(request: Any, get_response: Any) -> Any:
+    """Go on when the test says so."""
+    response = get_response(request)
+    request.inside.set()
+    request.go_on.wait()
+    return response
+
+
+changes = fails, replaces, mends, waits
+failing, replacing, mending, waiting = map(middleware, changes)

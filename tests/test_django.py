@@ -213,6 +213,30 @@ def test_a_client_that_leaves_a_view(seen: Seen) -> None:
     assert seen.requests() == {(None, "/never", "asyncio.exceptions.CancelledError"): 1}
 
 
+def test_a_client_that_leaves_a_thread(seen: Seen) -> None:
+    """So is one in a thread, which Django lets go on for nobody; and nobody is inside."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    async def leave() -> None:
+        handler = ASGIHandler()
+        request = AsyncRequestFactory().get("/")
+        request.inside, request.go_on = inside, go_on
+        async with ThreadSensitiveContext():
+            task = asyncio.ensure_future(handler.get_response_async(request))
+            await asyncio.to_thread(inside.wait)
+            task.cancel()
+            go_on.set()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    synchronous = [FIRST, "tests.django_site.waiting"]
+    with site(MIDDLEWARE=synchronous, active_requests=True):
+        asyncio.run(leave())
+    gc.collect()
+    assert seen.requests() == {("200", "/", None): 1}
+    assert seen.lines("http.server.active_requests")[-1][1].startswith("0 ")
+
+
 MIDDLEWARES = [
     ([FIRST, "failing"], ["500", "/", "ZeroDivisionError"]),
     (["failing", FIRST], ["200", "/", None]),

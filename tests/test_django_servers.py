@@ -19,7 +19,7 @@ SERVERS = [
     ["uvicorn", "--port", "0", "--factory", ASGI],
 ]
 
-TIMES = 110  # some 2,500 requests
+TIMES = 90  # some 2,000 requests
 ITEM, REGULAR = "/items/<int:number>", r"/re/(?P<number>\d+)/"
 MORE = [
     Ask("GET", "/v1/shop/7", "/v1/shop/<int:number>", "200"),

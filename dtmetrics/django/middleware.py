@@ -90,15 +90,17 @@ class _Exchange:
     """A request and what was said in answer.
 
     Its end is the end of Django's request, which whatever response a middleware has
-    made in the end closes, after the last byte.
+    made in the end closes, after the last byte. Where Django closes none (a thread goes
+    on whose client has left), the end is that of the object.
     """
 
-    __slots__ = ("_measured", "_request", "_status", "error")
+    __slots__ = ("_ended", "_measured", "_request", "_status", "error")
 
     def __init__(self, measured: Request, request: Any) -> None:
         self._measured = measured
         self._request = request
         self._status: Any = None
+        self._ended = False
         self.error: str | None = None
         setattr(request, _EXCHANGE, self)
         request.close = self._close
@@ -127,6 +129,9 @@ class _Exchange:
 
     def end(self, error: BaseException | str | None = None) -> None:
         """Record it, once."""
+        if self._ended:
+            return
+        self._ended = True
         status, request = self._status, self._request
         if error is None and isinstance(status, int) and status >= 500:
             error = self.error
@@ -135,6 +140,10 @@ class _Exchange:
         self._measured.end(status, route, error)
         for name in ("close", _EXCHANGE):  # a circle, for the garbage collector
             vars(request).pop(name, None)
+
+    def __del__(self) -> None:
+        if not self._ended:
+            self.end()
 
     def _close(self) -> None:
         request = self._request
