@@ -15,6 +15,7 @@ from tests.script import expect
 pytest.importorskip("django")
 
 from asgiref.sync import ThreadSensitiveContext
+from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import (
@@ -26,6 +27,7 @@ from django.test import (
 )
 from django.urls import path
 
+import dtmetrics
 from dtmetrics.django import MetricsMiddleware
 from tests.django_site import FIRST, Seen
 from tests.serving import djangos
@@ -356,6 +358,17 @@ def test_who_is_inside(seen: Seen) -> None:
     assert now.startswith("1 ")
     response.close()
     assert seen.lines("http.server.active_requests")[-1][1].startswith("0 ")
+
+
+def test_requests_that_make_no_sense(seen: Seen) -> None:
+    """A request that cannot be described is answered all the same, and counted as such."""
+    with site(SECURE_PROXY_SSL_HEADER="https"), pytest.raises(ImproperlyConfigured):
+        RequestFactory().get("/").scheme  # noqa: B018
+    with site(SECURE_PROXY_SSL_HEADER="https", MIDDLEWARE=[FIRST]):
+        assert ask("/")[0].status_code == 200
+    assert seen.requests() == {}
+    refused = dtmetrics.stats().refused
+    assert refused == {"request that makes no sense": 1}
 
 
 def test_nobody_configured() -> None:

@@ -115,10 +115,8 @@ def test_places() -> None:
     """A middleware that is missing, late or there twice is told."""
     assert [id_ for id_, _, _ in found(MIDDLEWARE=[COMMON])] == ["W001"]
     [(kind, text, _)] = found(MIDDLEWARE=[COMMON, FIRST])
-    assert (kind, text) == (
-        "W002",
-        "what CommonMiddleware do and answer is not measured",
-    )
+    assert kind == "W002"
+    assert text.startswith("the middleware comes after CommonMiddleware,")
     assert [id_ for id_, _, _ in found(MIDDLEWARE=[FIRST, FIRST])] == ["W003"]
     assert found(MIDDLEWARE=["dtmetrics.django.middleware.MetricsMiddleware"]) == []
     assert [id_ for id_, _, _ in found(MIDDLEWARE=["no.such.thing"])] == ["W001"]

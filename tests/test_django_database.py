@@ -13,6 +13,7 @@ from asgiref.sync import ThreadSensitiveContext
 from django.db import connection, connections, models
 from django.db.utils import IntegrityError, OperationalError
 
+import dtmetrics
 from dtmetrics.django.database import _dimensions
 from tests.django_site import Seen
 
@@ -106,6 +107,21 @@ def test_whatever_is_executed(seen: Seen) -> None:
     assert said(seen) == {(None, None, None): 1}
 
 
+def test_queries_that_make_no_sense(seen: Seen) -> None:
+    """A text that fails to be one is executed all the same, and counted as such."""
+
+    class Text(str):
+        __slots__ = ()
+
+        def __getitem__(self, _: Any) -> str:
+            raise ZeroDivisionError
+
+    with connection.cursor() as cursor:
+        cursor.execute(Text("SELECT 1"))
+        assert cursor.fetchone() == (1,)
+    assert dtmetrics.stats().refused == {"query that makes no sense": 1}
+
+
 def test_other_wrappers(seen: Seen) -> None:
     """A block with a wrapper, in which the connection is opened, takes away its own."""
     connections.close_all()
@@ -181,7 +197,5 @@ def test_databases(vendor: str, settings: dict[str, Any], found: str) -> None:
 
 def test_nobody_configured(seen: Seen) -> None:
     """Queries are passed on while nobody records."""
-    import dtmetrics
-
     dtmetrics.shutdown()
     assert Item.objects.count() == 0

@@ -31,7 +31,7 @@ def check(**_: Any) -> list[checks.CheckMessage]:
         return [*found, checks.Warning(text, hint=hint, id="dtmetrics.W001")]
     if at[0]:
         before = ", ".join(name.rpartition(".")[2] for name in names[: at[0]])
-        text = f"what {before} do and answer is not measured"
+        text = f"the middleware comes after {before}, and does not measure these"
         hint = f"Put {names[at[0]]!r} first in MIDDLEWARE."
         found.append(checks.Warning(text, hint=hint, id="dtmetrics.W002"))
     if len(at) > 1:

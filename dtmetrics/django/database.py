@@ -94,12 +94,18 @@ class _Queries:
         try:
             result = execute(sql, params, many, context)
         except BaseException as error:
-            took = perf_counter() - start
-            attempt(self._record, took, sql, many, error_type(error), default=None)
+            self._note(perf_counter() - start, sql, many, error_type(error))
             raise
-        took = perf_counter() - start
-        attempt(self._record, took, sql, many, None, default=None)
+        self._note(perf_counter() - start, sql, many, None)
         return result
+
+    def _note(self, took: float, sql: Any, many: bool, error: str | None) -> None:
+        attempt(
+            self._record, took, sql, many, error, default=None, on_error=self._refuse
+        )
+
+    def _refuse(self, _: Exception) -> None:
+        self._summary._origin.family.refuse("query that makes no sense")
 
     def _record(self, took: float, sql: Any, many: bool, error: str | None) -> None:
         # A driver's own object, such as psycopg's `Composed`, is not looked into.

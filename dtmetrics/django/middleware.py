@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.signals import got_request_exception
 
 from dtmetrics._record.guard import attempt
-from dtmetrics._web.requests import Request, Requests, error_type
+from dtmetrics._web.requests import NOT_RECORDED, Request, Requests, error_type
 from dtmetrics.django.options import given, of_requests
 
 __all__ = ["MetricsMiddleware"]
@@ -44,7 +44,7 @@ class MetricsMiddleware:
         """Answer a request, as Django wants it."""
         if self._is_async:
             return self._answer(request)
-        exchange = attempt(self._begin, request, default=None)
+        exchange = attempt(self._begin, request, default=None, on_error=self._refuse)
         if exchange is None:
             return self.get_response(request)
         try:
@@ -56,7 +56,7 @@ class MetricsMiddleware:
         return response
 
     async def _answer(self, request: Any) -> Any:
-        exchange = attempt(self._begin, request, default=None)
+        exchange = attempt(self._begin, request, default=None, on_error=self._refuse)
         if exchange is None:
             return await self.get_response(request)
         try:
@@ -84,6 +84,9 @@ class MetricsMiddleware:
             measured.request_size = attempt(int, length, default=None)
             measured.response_size = 0
         return _Exchange(measured, request)
+
+    def _refuse(self, _: Exception) -> None:
+        self._requests.refuse(NOT_RECORDED)
 
 
 class _Exchange:
