@@ -140,6 +140,7 @@ GOALS = [
     _calm("long, p99"),
     *_middleware("wsgi", web.OTEL),
     *_middleware("flask", web.PROMETHEUS),
+    *_middleware("django", web.PROMETHEUS),
     *_middleware("asgi", web.OTEL),
     *_middleware("starlette", web.PROMETHEUS),
     *_middleware("fastapi", web.PROMETHEUS),

@@ -27,6 +27,7 @@ BARE, OFF = "bare", "an ASGI application, nobody configured"
 NAMES = {
     "wsgi": "a WSGI application",
     "flask": "Flask",
+    "django": "Django",
     "asgi": "an ASGI application",
     "starlette": "Starlette",
     "fastapi": "FastAPI",
@@ -34,10 +35,12 @@ NAMES = {
 
 NOTE = (
     "What a request costs more than without a middleware. The exporters are "
-    "prometheus-flask-exporter and starlette-exporter."
+    "django-prometheus, prometheus-flask-exporter and starlette-exporter."
 )
 
 _PACKAGES = [
+    "django",
+    "django-prometheus",
     "fastapi",
     "flask",
     "opentelemetry-instrumentation",
@@ -97,7 +100,7 @@ def _apps(
 
 
 def _added(row: str, apps: Mapping[str, App], rounds: int) -> dict[str, float]:
-    if row in ("wsgi", "flask"):
+    if row in ("wsgi", "flask", "django"):
         calls = {name: partial(_ask, app, _environ()) for name, app in apps.items()}
         took = least_of_statements(
             {name: Statement("call()", {"call": call}) for name, call in calls.items()},
@@ -191,6 +194,27 @@ def _flask() -> App:
     return app  # type: ignore[no-any-return, unused-ignore]
 
 
+def _django_item(_: object, number: int) -> Any:
+    from django.http import HttpResponse
+
+    return HttpResponse(str(number))
+
+
+def _django(*middleware: str) -> App:
+    import django
+    from django.conf import settings
+    from django.core.handlers.wsgi import WSGIHandler
+    from django.urls import path
+
+    if not settings.configured:
+        urls = (path("items/<int:number>", _django_item),)
+        settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=urls)
+        django.setup()
+    if middleware:  # read when the handler is made
+        settings.MIDDLEWARE = [*middleware]
+    return WSGIHandler()  # type: ignore[no-any-return, unused-ignore]
+
+
 async def _item(request: Any) -> Any:
     from starlette.responses import PlainTextResponse
 
@@ -219,6 +243,7 @@ def _fastapi() -> App:
 MAKE: dict[str, Callable[[], App]] = {
     "wsgi": _wsgi,
     "flask": _flask,
+    "django": _django,
     "asgi": _asgi,
     "starlette": _starlette,
     "fastapi": _fastapi,
@@ -241,6 +266,10 @@ def _ours_flask(app: Any) -> App:
     return app  # type: ignore[no-any-return]
 
 
+def _ours_django(_: App) -> App:
+    return _django("dtmetrics.django.MetricsMiddleware")
+
+
 def _ours_asgi(app: App) -> App:
     from dtmetrics.asgi import MetricsMiddleware
 
@@ -260,6 +289,13 @@ def _prometheus_flask(app: Any) -> App:
 
     PrometheusMetrics(app, path=None, registry=CollectorRegistry(), group_by="url_rule")
     return app  # type: ignore[no-any-return]
+
+
+def _prometheus_django(_: App) -> App:
+    from django_prometheus import middleware
+
+    name = f"{middleware.__name__}.Prometheus{{}}Middleware".format
+    return _django(name("Before"), name("After"))
 
 
 def _prometheus_starlette(app: Any) -> App:
@@ -290,6 +326,16 @@ def _otel_flask(app: Any) -> App:
     return app  # type: ignore[no-any-return]
 
 
+def _otel_django(_: App) -> App:
+    from django.conf import settings
+    from opentelemetry.instrumentation.django import DjangoInstrumentor
+
+    settings.MIDDLEWARE = []  # it puts its own there
+    instrumentor: Any = DjangoInstrumentor()
+    instrumentor.instrument(meter_provider=_provider())
+    return _django()
+
+
 def _otel_asgi(app: App) -> App:
     from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
@@ -309,6 +355,9 @@ PEERS = [
     Peer("flask", OURS, _ours_flask),
     Peer("flask", PROMETHEUS, _prometheus_flask),
     Peer("flask", OTEL, _otel_flask),
+    Peer("django", OURS, _ours_django),
+    Peer("django", PROMETHEUS, _prometheus_django),
+    Peer("django", OTEL, _otel_django),
     Peer("asgi", OURS, _ours_asgi),
     Peer("asgi", OTEL, _otel_asgi),
     Peer("starlette", OURS, _ours_added),

@@ -8,9 +8,9 @@ to read the code in:
 ``_deliver``  lines -> bodies -> the endpoint -> its answer, in the flusher's thread
 
 ``_setup`` reads the settings and puts the rooms together, ``errors`` holds every
-exception. Above them ``_web`` is what a request measures, with ``wsgi``, ``asgi`` and
-``flask`` to measure it by; ``receiver`` is an endpoint for development and ``_cli`` the
-commands.
+exception. Above them ``_web`` is what a request measures, with ``wsgi``, ``asgi``,
+``flask`` and ``django`` to measure it by; ``receiver`` is an endpoint for development
+and ``_cli`` the commands.
 """
 
 from __future__ import annotations

@@ -106,7 +106,8 @@ def test_example(example: str) -> None:
     for module in [command[0], example.partition("_")[0].replace("wsgi", "wsgiref")]:
         pytest.importorskip(module)
     anywhere = {"gunicorn": ["--bind", "127.0.0.1:0"], "uvicorn": ["--port", "0"]}
-    number = "<int:number>" if example == "flask_shop" else "{number}"
+    convert = example in ("django_shop", "flask_shop")
+    number = "<int:number>" if convert else "{number}"
     plan = [
         *[Ask("GET", f"/items/{n}", f"/items/{number}", "200") for n in range(3)],
         Ask("GET", "/wp-admin", None, "404"),

@@ -1,0 +1,135 @@
+"""How long each operation of Django's caches takes, in all threads and tasks.
+
+OpenTelemetry has no convention for caches, so the names are Django's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import wraps
+from time import perf_counter
+from typing import Any
+
+from django.core.cache import caches
+
+from dtmetrics._record.guard import attempt
+from dtmetrics._record.instruments import Summary
+from dtmetrics._record.measure import error_type
+from dtmetrics._record.meter import Meter
+
+__all__ = ["Caches"]
+
+# Not those that call the application back, or only others of these.
+_OPERATIONS = (
+    "add",
+    "clear",
+    "decr",
+    "delete",
+    "delete_many",
+    "get",
+    "get_many",
+    "has_key",
+    "incr",
+    "set",
+    "set_many",
+    "touch",
+)
+_ALIAS = "_dtmetrics_alias"  # an attribute of a cache
+
+# An operation may be made of others, in another thread: `aget_many` of `get`.
+_inside: ContextVar[bool] = ContextVar("dtmetrics_cache", default=False)
+
+
+class Caches:
+    """The caches of an application; the methods of their classes are replaced."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._summary = meter.summary(
+            "django.cache.operation.duration",
+            unit="s",
+            description="Duration of operations on caches",
+        )
+        self._registry = meter._registry
+        self._bound: dict[Any, Summary] = {}
+        self._kinds: set[type] = set()
+
+    def instrument(self, handler: Any = caches) -> None:
+        """Measure all caches of *handler* that are made from now on, in any thread."""
+        create = handler.create_connection
+
+        def created(alias: str) -> Any:
+            cache = create(alias)
+            attempt(self._measure, cache, alias, default=None)
+            return cache
+
+        handler.create_connection = created
+        for alias in handler:
+            cache = getattr(handler._connections, alias, None)
+            if cache is not None:
+                attempt(self._measure, cache, alias, default=None)
+
+    def _measure(self, cache: Any, alias: str) -> None:
+        setattr(cache, _ALIAS, alias)
+        kind = type(cache)
+        if kind in self._kinds:
+            return
+        self._kinds.add(kind)
+        for operation in _OPERATIONS:
+            setattr(kind, operation, self._timed(getattr(kind, operation), operation))
+            name = f"a{operation}"
+            setattr(kind, name, self._timed_async(getattr(kind, name), operation))
+
+    def _timed(self, method: Callable[..., Any], operation: str) -> Callable[..., Any]:
+        @wraps(method)
+        def timed(cache: Any, *args: Any, **kwargs: Any) -> Any:
+            if not self._registry.recording or _inside.get():
+                return method(cache, *args, **kwargs)
+            token = _inside.set(True)
+            error = None
+            start = perf_counter()
+            try:
+                return method(cache, *args, **kwargs)
+            except BaseException as raised:
+                error = error_type(raised)
+                raise
+            finally:
+                self._record(perf_counter() - start, cache, operation, error)
+                _inside.reset(token)
+
+        return timed
+
+    def _timed_async(
+        self, method: Callable[..., Any], operation: str
+    ) -> Callable[..., Any]:
+        @wraps(method)
+        async def timed(cache: Any, *args: Any, **kwargs: Any) -> Any:
+            if not self._registry.recording or _inside.get():
+                return await method(cache, *args, **kwargs)
+            token = _inside.set(True)
+            error = None
+            start = perf_counter()
+            try:
+                return await method(cache, *args, **kwargs)
+            except BaseException as raised:
+                error = error_type(raised)
+                raise
+            finally:
+                self._record(perf_counter() - start, cache, operation, error)
+                _inside.reset(token)
+
+        return timed
+
+    def _record(
+        self, took: float, cache: Any, operation: str, error: str | None
+    ) -> None:
+        key = getattr(cache, _ALIAS, None), operation, error
+        bound = self._bound.get(key)
+        if bound is None:
+            named = {
+                "django.cache.name": key[0],
+                "django.cache.operation": operation,
+                "error.type": error,
+            }
+            bound = self._bound[key] = self._summary.bind(**named)
+        bound.record(took)

@@ -1,0 +1,404 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from tests.script import expect
+
+pytest.importorskip("django")
+
+from asgiref.sync import ThreadSensitiveContext
+from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.asgi import ASGIHandler
+from django.http import HttpResponse, StreamingHttpResponse
+from django.test import (
+    AsyncClient,
+    AsyncRequestFactory,
+    Client,
+    RequestFactory,
+    override_settings,
+)
+from django.urls import path
+
+import dtmetrics
+from dtmetrics.django import MetricsMiddleware
+from tests.django_site import FIRST, Seen
+from tests.serving import djangos
+
+
+class Sold(Exception):
+    """What a view raises."""
+
+
+def sold(request: Any) -> HttpResponse:
+    """Fail."""
+    raise Sold
+
+
+async def sold_later(request: Any) -> HttpResponse:
+    """Fail, later."""
+    await asyncio.sleep(0)
+    raise Sold
+
+
+async def never(request: Any) -> HttpResponse:
+    """Answer when nobody waits any more."""
+    request.waiting.set()
+    await asyncio.sleep(3600)
+    return HttpResponse()
+
+
+def two(request: Any) -> HttpResponse:
+    """Answer with a stream that the test may follow."""
+    return StreamingHttpResponse(iter([b"a", b"b"]))
+
+
+urlpatterns = [
+    *djangos.urlpatterns,
+    path("", lambda request: HttpResponse("home")),
+    path("sold", sold),
+    path("later", sold_later),
+    path("never", never),
+    path("two", two),
+]
+KIND = f"{__name__}.Sold"
+
+
+@pytest.fixture(autouse=True)
+def _site() -> Iterator[None]:
+    before = threading.active_count()
+    with override_settings(ROOT_URLCONF=__name__):
+        yield
+    if threading.active_count() > before:
+        gc.collect()  # what an exception's traceback holds of asgiref's executors
+
+
+@pytest.fixture
+def seen() -> Seen:
+    """Return what is recorded."""
+    return Seen()
+
+
+def site(**options: Any) -> Any:
+    """Return settings with these options, and more of what they name in capitals."""
+    more = {name: options.pop(name) for name in list(options) if name.isupper()}
+    return override_settings(DTMETRICS=options, **more)
+
+
+def ask(url: str, method: str = "GET", **more: Any) -> Any:
+    """Ask for *url*, and read all of the answer."""
+    client = Client(raise_request_exception=False)
+    response = client.generic(method, url, **more)
+    with suppress(ValueError):
+        return response, response.getvalue()
+    response.close()
+    return response, b""
+
+
+def ask_async(url: str, method: str = "GET", **more: Any) -> Any:
+    """Ask for *url* as an ASGI server does, and read all of the answer."""
+
+    async def asked() -> Any:
+        client = AsyncClient(raise_request_exception=False)
+        async with ThreadSensitiveContext():  # Django's handler does so
+            response = await client.generic(method, url, **more)
+            if not response.streaming:
+                return response, response.content
+            with suppress(ValueError):
+                return response, b"".join([piece async for piece in response])
+            response.close()
+            return response, b""
+
+    return asyncio.run(asked())
+
+
+REQUESTS = [
+    ("GET", "/", ["200", "/", None]),
+    ("GET", "/items/re/7/", ["200", r"/items/re/(?P<number>\d+)/", None]),
+    ("HEAD", "/items/re/7/", ["200", r"/items/re/(?P<number>\d+)/", None]),
+    ("GET", "/v1/shop/re/7/", ["200", r"/v1/shop/re/(?P<number>\d+)/", None]),
+    ("GET", "/items/x", ["404", None, None]),
+    ("GET", "/wp-admin/setup.php", ["404", None, None]),
+    ("POST", "/items/7", ["405", "/items/<int:number>", None]),
+    ("GET", "/same", ["304", "/same", None]),
+    ("GET", "/unavailable", ["503", "/unavailable", "503"]),
+    ("GET", "/sold", ["500", "/sold", KIND]),
+    ("GET", "/later", ["500", "/later", KIND]),
+    ("GET", "/stream", ["200", "/stream", None]),
+    ("GET", "/fails", ["200", "/fails", "ValueError"]),
+]
+
+
+@pytest.mark.parametrize("by", [ask, ask_async])
+@pytest.mark.parametrize(("method", "url", "found"), REQUESTS)
+def test_requests(seen: Seen, by: Any, method: str, url: str, found: list[str]) -> None:
+    """Each request is counted once, with its route, and the type of what was raised.
+
+    A path without a route has none, and an exception in a stream is an error although
+    the status was sent. The same under WSGI and ASGI, of views of both kinds.
+    """
+    by(url, method)
+    assert seen.requests() == {tuple(found): 1}
+
+
+@pytest.mark.parametrize("by", [ask, ask_async])
+@pytest.mark.parametrize("url", ["/", "/same", "/sold", "/stream", "/wp-admin"])
+def test_the_response_is_what_it_was(by: Any, url: str) -> None:
+    """Status, headers, body and kind of a response are those without the middleware."""
+    with site(MIDDLEWARE=[]):
+        before, text = by(url)
+    Seen()
+    with site(body_sizes=True, active_requests=True):
+        after, same = by(url)
+    assert type(after) is type(before)
+    assert (after.status_code, dict(after.headers)) == (
+        before.status_code,
+        dict(before.headers),
+    )
+    assert same == text
+
+
+def test_a_file_stays_one(seen: Seen) -> None:
+    """A server still finds the file in a FileResponse, and may send it by itself."""
+    with site(body_sizes=True):
+        middleware = MetricsMiddleware(djangos.file)
+    request = RequestFactory().get("/")
+    response = middleware(request)
+    assert response.file_to_stream.read(3) == b'"""'
+    response._resource_closers.append(request.close)  # as Django's handler does
+    response.close()
+    assert response.file_to_stream.closed
+    [(_, size)] = seen.lines("http.server.response.body.size")
+    assert size.startswith(f"min={response['Content-Length']},")
+
+
+def test_until_the_last_byte(seen: Seen) -> None:
+    """While a stream is read its request goes on: it is recorded when it is closed."""
+    response = Client().get("/two")
+    pieces = iter(response.streaming_content)
+    assert next(pieces) == b"a"
+    assert seen.requests() == {}
+    assert list(pieces) == [b"b"]
+    assert seen.requests() == {("200", "/two", None): 1}
+
+
+def test_a_client_that_leaves_a_stream(seen: Seen) -> None:
+    """A stream that is closed before its end is no error."""
+    response = Client().get("/two")
+    next(iter(response.streaming_content))
+    response.close()
+    response.close()
+    assert seen.requests() == {("200", "/two", None): 1}
+
+
+def test_a_client_that_leaves_a_view(seen: Seen) -> None:
+    """An asynchronous view that is cancelled has no status, and says so."""
+
+    async def leave() -> None:
+        handler = ASGIHandler()
+        request = AsyncRequestFactory().get("/never")
+        request.waiting = asyncio.Event()
+        task = asyncio.ensure_future(handler.get_response_async(request))
+        await request.waiting.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(leave())
+    assert seen.requests() == {(None, "/never", "asyncio.exceptions.CancelledError"): 1}
+
+
+def test_a_client_that_leaves_a_thread(seen: Seen) -> None:
+    """So is one in a thread, which Django lets go on for nobody; and nobody is inside."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    async def leave() -> None:
+        handler = ASGIHandler()
+        request = AsyncRequestFactory().get("/")
+        request.inside, request.go_on = inside, go_on
+        async with ThreadSensitiveContext():
+            task = asyncio.ensure_future(handler.get_response_async(request))
+            await asyncio.to_thread(inside.wait)
+            task.cancel()
+            go_on.set()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    synchronous = [FIRST, "tests.django_site.waiting"]
+    with site(MIDDLEWARE=synchronous, active_requests=True):
+        asyncio.run(leave())
+    gc.collect()
+    assert seen.requests() == {("200", "/", None): 1}
+    assert seen.lines("http.server.active_requests")[-1][1].startswith("0 ")
+
+
+MIDDLEWARES = [
+    ([FIRST, "failing"], ["500", "/", "ZeroDivisionError"]),
+    (["failing", FIRST], ["200", "/", None]),
+    (["replacing", FIRST], ["200", "/", None]),
+    ([FIRST, "replacing"], ["410", "/", None]),
+    ([FIRST, FIRST], ["200", "/", None]),
+]
+
+
+@pytest.mark.parametrize(("names", "found"), MIDDLEWARES)
+def test_middlewares(seen: Seen, names: list[str], found: list[str]) -> None:
+    """What later middlewares raise or answer is seen; one before hides no request."""
+    paths = [f"tests.django_site.{n}" if n != FIRST else n for n in names]
+    with site(MIDDLEWARE=paths):
+        ask("/")
+    assert seen.requests() == {tuple(found): 1}
+
+
+def test_what_was_mended_is_no_error(seen: Seen) -> None:
+    """An exception for which another middleware has an answer is no error."""
+    with site(MIDDLEWARE=[FIRST, "tests.django_site.mending"]):
+        ask("/sold")
+    assert seen.requests() == {("200", "/sold", None): 1}
+
+
+@override_settings(DEBUG_PROPAGATE_EXCEPTIONS=True)
+def test_what_is_raised_stays_raised(seen: Seen) -> None:
+    """Where Django answers for nothing, an exception passes unchanged, and is counted."""
+    with pytest.raises(Sold):
+        Client().get("/sold")
+    assert seen.requests() == {("500", "/sold", KIND): 1}
+
+
+@pytest.mark.parametrize("root", ["/gw", "/gw/"])
+def test_root(seen: Seen, root: str) -> None:
+    """The application's root comes first, as configured."""
+    with site(FORCE_SCRIPT_NAME=root):
+        ask("/items/re/7/")
+    assert seen.requests() == {("200", r"/gw/items/re/(?P<number>\d+)/", None): 1}
+
+
+@pytest.mark.parametrize(
+    ("route", "written"),
+    [
+        ("", "/"),
+        ("^$", "/"),
+        (r"^(?P<page>.*)\Z", "/(?P<page>.*)"),
+        (r"^price\$$", r"/price\$"),
+        (r"^price\$", r"/price\$"),
+        ("/double/", "/double/"),
+    ],
+)
+def test_routes(route: str, written: str) -> None:
+    """A route is written as a path, without what only an expression needs."""
+    from dtmetrics.django.middleware import _written
+
+    assert _written("", route) == written
+
+
+def test_dimensions_of_a_request(seen: Seen) -> None:
+    """Whole requests are described by the convention's dimensions, and by one's own."""
+    trusted = ("HTTP_X_FORWARDED_PROTO", "https")
+    options = {"request_dimensions": f"{__name__}.tenant"}
+    with site(SECURE_PROXY_SSL_HEADER=trusted, **options):
+        ask("/", HTTP_X_FORWARDED_PROTO="https")
+    [(said, _)] = seen.lines("http.server.request.duration")
+    assert said.pop("dt.metrics.source") == "dtmetrics"
+    assert said == {
+        "http.request.method": "GET",
+        "http.response.status_code": "200",
+        "http.route": "/",
+        "network.protocol.version": "1.1",
+        "tenant": "acme",
+        "url.scheme": "https",
+    }
+
+
+def tenant(request: Any) -> dict[str, str]:
+    """Make a dimension of Django's request."""
+    assert request.resolver_match.view_name
+    return {"tenant": "acme"}
+
+
+def test_version_under_asgi(seen: Seen) -> None:
+    """Under ASGI the version is that of the scope."""
+    ask_async("/")
+    [(said, _)] = seen.lines("http.server.request.duration")
+    assert said["network.protocol.version"] == "1.1"
+
+
+@pytest.mark.parametrize(
+    "exclude", ["/items/re/7/", "/items/re/(?P<number>*", "/items*"]
+)
+def test_exclude(seen: Seen, exclude: str) -> None:
+    """Paths and routes are excluded by the setting."""
+    with site(exclude=exclude):
+        ask("/items/re/7/")
+        ask("/")
+    assert seen.requests() == {("200", "/", None): 1}
+
+
+@pytest.mark.parametrize("by", [ask, ask_async])
+@pytest.mark.parametrize("url", ["/", "/stream"])
+def test_sizes(seen: Seen, by: Any, url: str) -> None:
+    """Sizes are those of the bodies, streamed or not."""
+    with site(body_sizes=True):
+        _, text = by(url)
+    [(_, size)] = seen.lines("http.server.response.body.size")
+    assert size.startswith(f"min={len(text)},")
+
+
+def test_who_is_inside(seen: Seen) -> None:
+    """The gauge shows who is inside until the stream is closed."""
+    with site(active_requests=True):
+        response = Client().get("/two")
+    [(_, now)] = seen.lines("http.server.active_requests")
+    assert now.startswith("1 ")
+    response.close()
+    assert seen.lines("http.server.active_requests")[-1][1].startswith("0 ")
+
+
+def test_requests_that_make_no_sense(seen: Seen) -> None:
+    """A request that cannot be described is answered all the same, and counted as such."""
+    with site(SECURE_PROXY_SSL_HEADER="https"), pytest.raises(ImproperlyConfigured):
+        RequestFactory().get("/").scheme  # noqa: B018
+    with site(SECURE_PROXY_SSL_HEADER="https", MIDDLEWARE=[FIRST]):
+        assert ask("/")[0].status_code == 200
+    assert seen.requests() == {}
+    refused = dtmetrics.stats().refused
+    assert refused == {"request that makes no sense": 1}
+
+
+def test_nobody_configured() -> None:
+    """Nothing is touched while nobody records."""
+    middleware = MetricsMiddleware(lambda request: HttpResponse())
+    request = RequestFactory().get("/")
+    before = set(vars(request))
+    middleware(request)
+    assert set(vars(request)) == before
+
+
+def test_nothing_is_left(seen: Seen) -> None:
+    """A request that has ended is freed, and not left to the garbage collector."""
+
+    def answered() -> weakref.ref[Any]:
+        request = RequestFactory().get("/")
+        response = MetricsMiddleware(lambda _: HttpResponse())(request)
+        response._resource_closers.append(request.close)  # as Django's handler does
+        response.close()
+        return weakref.ref(request)
+
+    gc.disable()
+    try:
+        left = answered()
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+def test_import_needs_no_settings() -> None:
+    """Importing it asks for no settings, so that they may import it."""
+    source = "import dtmetrics.django; from django.conf import settings; print(settings.configured)"
+    assert expect(source) == "False\n"

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("django")
+
+from asgiref.sync import ThreadSensitiveContext
+from django.core.cache import cache, caches
+from django.core.cache.backends.locmem import LocMemCache
+from django.test import override_settings
+
+from tests.django_site import Seen
+
+DURATION = "django.cache.operation.duration"
+NAMES = "django.cache.name", "django.cache.operation", "error.type"
+
+
+@pytest.fixture
+def seen() -> Iterator[Seen]:
+    """Return what is recorded, with an empty cache."""
+    cache.clear()
+    yield Seen()
+    cache.clear()
+
+
+def said(seen: Seen) -> dict[tuple[str | None, ...], int]:
+    """Return how many operations there are by cache, name and error."""
+    return dict(seen.counts(DURATION, *NAMES))
+
+
+OPERATIONS: list[tuple[str, tuple[Any, ...], Any]] = [
+    ("set", ("a", 1), None),
+    ("get", ("a",), 1),
+    ("get", ("none", "default"), "default"),
+    ("add", ("a", 2), False),
+    ("incr", ("a", 3), 4),
+    ("decr", ("a",), 3),
+    ("touch", ("a", 10), True),
+    ("has_key", ("a",), True),
+    ("set_many", ({"b": 1, "c": 2},), []),
+    ("get_many", (["a", "b", "x"],), {"a": 3, "b": 1}),
+    ("delete_many", (["b", "c"],), None),
+    ("delete", ("a",), True),
+    ("clear", (), None),
+]
+EACH = {("default", name, None): 2 if name == "get" else 1 for name, _, _ in OPERATIONS}
+
+
+def test_operations(seen: Seen) -> None:
+    """Each operation is timed once, by cache and name, and answers as it did.
+
+    Those that are made of others are one, and those have no part in it.
+    """
+    for name, args, answer in OPERATIONS:
+        assert getattr(cache, name)(*args) == answer
+    assert said(seen) == EACH
+
+
+def test_asynchronous_operations(seen: Seen) -> None:
+    """The same of the asynchronous forms, alone and several at once."""
+
+    async def operate() -> None:
+        async with ThreadSensitiveContext():
+            for name, args, answer in OPERATIONS:
+                assert await getattr(cache, f"a{name}")(*args) == answer
+            await asyncio.gather(*[cache.aget("a") for _ in range(5)])
+
+    asyncio.run(operate())
+    assert said(seen) == {**EACH, ("default", "get", None): 7}
+
+
+def test_what_calls_back(seen: Seen) -> None:
+    """What the application does within an operation is not timed as one."""
+    assert cache.get_or_set("a", lambda: cache.get("b", 7)) == 7
+    assert said(seen).keys() == {("default", n, None) for n in ("get", "add")}
+    assert "a" in cache
+    assert said(seen)["default", "has_key", None] == 1
+
+
+def test_errors(seen: Seen) -> None:
+    """An operation that fails is counted with its type, and raises what it raised."""
+    with pytest.raises(ValueError, match="none"):
+        cache.incr("none")
+    assert said(seen) == {("default", "incr", "ValueError"): 1}
+
+
+def test_each_cache(seen: Seen, tmp_path: Any) -> None:
+    """Each cache has its name, and those made of other settings are timed too."""
+    files = "django.core.cache.backends.filebased.FileBasedCache"
+    local = "django.core.cache.backends.locmem.LocMemCache"
+    configured = {
+        "default": {"BACKEND": local, "LOCATION": "other"},
+        "files": {"BACKEND": files, "LOCATION": str(tmp_path)},
+    }
+    with override_settings(CACHES=configured):
+        caches["files"].set("a", 1)
+        assert caches["files"].get("a") == 1
+        assert cache.get("a") is None
+    assert said(seen) == {
+        ("files", "set", None): 1,
+        ("files", "get", None): 1,
+        ("default", "get", None): 1,
+    }
+
+
+def test_methods_stay_methods() -> None:
+    """A cache's class and the signatures of its methods are what they were."""
+    assert cache.get("a") is None
+    assert type(caches["default"]) is LocMemCache
+    assert LocMemCache.get.__name__ == "get"
+    assert asyncio.iscoroutinefunction(LocMemCache.aget)

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("django")
+
+from django.core.checks import ERROR, run_checks
+from django.test import override_settings
+from django.views.debug import SafeExceptionReporterFilter
+
+from dtmetrics.django.apps import _records
+from tests.django_site import FIRST
+from tests.script import expect, run
+
+COMMON = "django.middleware.common.CommonMiddleware"
+
+
+def found(**given: Any) -> list[tuple[str, str, str]]:
+    """Return id, text and hint of what is said of these settings."""
+    with override_settings(**given):
+        messages = run_checks(tags=["dtmetrics"])
+    for message in messages:
+        assert (message.level >= ERROR) == (".E" in str(message.id))
+    return [(m.id.removeprefix("dtmetrics."), m.msg, m.hint or "") for m in messages]
+
+
+def of(**options: Any) -> list[tuple[str, str, str]]:
+    """Return what is said of these options."""
+    return found(DTMETRICS=options)
+
+
+def test_nothing_to_say() -> None:
+    """Settings that are right are not talked about, nor are none at all."""
+    assert found() == []
+    assert of() == []
+    assert (
+        of(
+            endpoint="https://abc12345.live.dynatrace.com",
+            token="dt0c01.secret",
+            dimensions={"service": "shop"},
+            request_dimensions="os.path.join",
+            exclude=["/health"],
+            semconv="both",
+            active_requests=True,
+            body_sizes=True,
+            database=False,
+            cache=False,
+            commands=["runserver", "worker"],
+        )
+        == []
+    )
+
+
+def test_no_dict() -> None:
+    """What is no dict is told."""
+    assert found(DTMETRICS="a") == [("E001", "DTMETRICS is no dict", "")]
+
+
+def test_unknown_settings() -> None:
+    """A setting that there is none of is told, with the one that may be meant."""
+    assert of(intervall=1, frobnicate=2) == [
+        (
+            "E002",
+            "DTMETRICS has no setting 'intervall'",
+            "Perhaps 'interval' is meant.",
+        ),
+        ("E002", "DTMETRICS has no setting 'frobnicate'", ""),
+    ]
+    assert of(ENDPOINT="x")[0][2] == "Perhaps 'endpoint' is meant."
+
+
+def test_faults_of_configure() -> None:
+    """Everything that ``configure()`` would raise is told, one by one."""
+    texts = [text for _, text, _ in of(interval=0, level="LOUD")]
+    assert len(texts) == 2
+    assert texts[0].startswith("DTMETRICS: interval is no positive number")
+    assert texts[1].startswith("DTMETRICS: level is no level")
+    [(_, text, hint)] = of(dimensions=str)
+    assert text == "DTMETRICS: dimensions is no mapping"
+    assert "'request_dimensions'" in hint
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"semconv": "new"},
+        {"exclude": 7},
+        {"request_dimensions": "shop.none.tenant"},
+        {"request_dimensions": 7},
+        {"database": "no"},
+        {"cache": None},
+        {"commands": "runserver"},
+    ],
+)
+def test_faults_of_the_integration(options: dict[str, Any]) -> None:
+    """So is what a middleware would raise, and what means nothing."""
+    assert [id_ for id_, _, _ in of(**options)] == ["E004"]
+
+
+def test_the_token_is_not_shown() -> None:
+    """No text of a check holds the token, and Django's page for errors hides it."""
+    with override_settings(DTMETRICS={"token": "dt0c01.secret"}):
+        shown = SafeExceptionReporterFilter().get_safe_settings()["DTMETRICS"]
+    assert "secret" not in str(shown)
+    token = "dt0c01.secret\N{EURO SIGN}"
+    options = {"endpoint": "http://abc.example", "token": token, "tokn": token}
+    said = of(**options)
+    assert len(said) >= 2
+    assert "secret" not in str(said)
+
+
+def test_places() -> None:
+    """A middleware that is missing, late or there twice is told."""
+    assert [id_ for id_, _, _ in found(MIDDLEWARE=[COMMON])] == ["W001"]
+    [(kind, text, _)] = found(MIDDLEWARE=[COMMON, FIRST])
+    assert kind == "W002"
+    assert text.startswith("the middleware comes after CommonMiddleware,")
+    assert [id_ for id_, _, _ in found(MIDDLEWARE=[FIRST, FIRST])] == ["W003"]
+    assert found(MIDDLEWARE=["dtmetrics.django.middleware.MetricsMiddleware"]) == []
+    assert [id_ for id_, _, _ in found(MIDDLEWARE=["no.such.thing"])] == ["W001"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "records"),
+    [
+        (["/srv/shop/manage.py", "runserver"], True),
+        (["manage.py", "migrate"], False),
+        (["manage.py", "worker"], True),
+        (["manage.py"], False),
+        (["/usr/bin/django-admin", "test"], False),
+        (["/lib/django/__main__.py", "migrate"], False),
+        (["/usr/bin/gunicorn", "shop.wsgi"], True),
+        ([], True),
+    ],
+)
+def test_commands(argv: list[str], records: bool) -> None:
+    """Servers record; of Django's commands those that are named."""
+    options = {"commands": ["runserver", "worker"]}
+    assert _records(argv, options) is records
+
+
+SITE = """
+import sys
+import django
+from django.conf import settings
+
+sys.argv = sys.argv[1:]
+settings.configure(
+    INSTALLED_APPS=["dtmetrics.django"],
+    MIDDLEWARE=["dtmetrics.django.MetricsMiddleware"],
+    SECRET_KEY="of the tests",
+    **{"DTMETRICS": given for given in [%s] if given is not None},
+)
+"""
+STATE = """
+django.setup()
+from dtmetrics._setup.default import default
+import threading
+print(default.registry.recording, threading.active_count())
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "program", "state"),
+    [
+        ("{}", ["gunicorn"], "True 1\n"),
+        ("None", ["gunicorn"], "False 1\n"),
+        ("{}", ["manage.py", "migrate"], "False 1\n"),
+        ("{}", ["manage.py", "runserver"], "True 1\n"),
+    ],
+)
+def test_ready(options: str, program: list[str], state: str) -> None:
+    """A server's process is configured by the settings dict, and starts no thread."""
+    assert expect(SITE % options + STATE, *program) == state
+
+
+def test_faulty_settings_stop_nobody() -> None:
+    """A process whose settings cannot work logs why, and goes on without metrics."""
+    ended = run(SITE % "{'interval': 0, 'tokn': 's3cret'}" + STATE, "gunicorn")
+    assert (ended.status, ended.out) == (0, "False 1\n")
+    assert "DTMETRICS: interval is no positive number" in ended.err
+    assert "no setting 'tokn'" in ended.err
+    assert "s3cret" not in ended.err
+
+
+def test_manage_py_check() -> None:
+    """The command explains, and fails."""
+    source = (
+        SITE + "from django.core.management import execute_from_command_line as e\ne()"
+    )
+    ended = run(source % "{'intervall': 1}", "manage.py", "check")
+    assert ended.status == 1
+    assert "dtmetrics.E002" in ended.err
+    assert "Perhaps 'interval' is meant." in ended.err

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+
+from tests.endpoint import Endpoint
+from tests.grammar import read
+from tests.web_load import Ask, active, asks, counts, expected, load, serving
+
+django = pytest.importorskip("django")
+
+GUNICORN = ["gunicorn", "--bind", "127.0.0.1:0", "--workers", "2"]
+WSGI, ASGI = (f"tests.serving.djangos:create_{form}" for form in ("wsgi", "asgi"))
+SERVERS = [
+    [*GUNICORN, "--worker-class", "gthread", "--threads", "4", f"{WSGI}()"],
+    [*GUNICORN, "--worker-class", "uvicorn_worker.UvicornWorker", f"{ASGI}()"],
+    ["uvicorn", "--port", "0", "--factory", ASGI],
+]
+
+TIMES = 90  # some 2,000 requests
+ITEM, REGULAR = "/items/<int:number>", r"/re/(?P<number>\d+)/"
+MORE = [
+    Ask("GET", "/v1/shop/7", "/v1/shop/<int:number>", "200"),
+    Ask("GET", "/items/re/7/", f"/items{REGULAR}", "200"),
+    Ask("GET", "/v1/shop/re/7/", f"/v1/shop{REGULAR}", "200"),
+    Ask("POST", "/items/7", ITEM, "405"),
+    Ask("GET", "/items/x", None, "404"),
+    Ask("GET", "/file", "/file", "200"),
+]
+
+
+def queries(endpoint: Endpoint) -> Counter[tuple[str, str | None]]:
+    """Return how many queries arrived by operation and table."""
+    found: Counter[tuple[str, str | None]] = Counter()
+    for line in endpoint.lines:
+        if line.startswith("db.client.operation.duration"):
+            said = read(line).dimensions
+            assert said["db.system.name"] == "sqlite"
+            assert said["db.namespace"] == "shop.sqlite3"
+            key = said["db.operation.name"], said.get("db.collection.name")
+            found[key] += int(re.findall(r"count=(\d+)", line)[0])
+    return found
+
+
+SERVED = pytest.mark.parametrize(
+    "command", SERVERS, ids=["gthread", "uvicorn worker", "uvicorn"]
+)
+
+
+def needs(command: list[str]) -> None:
+    """Skip a test whose server is missing."""
+    for module in [command[0], *re.findall("uvicorn_worker", " ".join(command))]:
+        pytest.importorskip(module)
+
+
+@SERVED
+def test_every_request_is_counted(
+    command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What arrives is what was served: by route, status and error, to the last request.
+
+    Nested includes, expressions, streams, streams that fail, clients that leave and files
+    included, by all workers together; in the end nobody is inside. So is each query.
+    """
+    needs(command)
+    monkeypatch.setenv("DTMETRICS_INTERVAL", "0.2")
+    plan = [*asks("<int:number>"), *MORE] * TIMES
+    if django.VERSION < (5,) and ASGI in command[-1]:
+        # It does not listen for clients that leave.
+        plan = [ask for ask in plan if ask.path != "/endless"]
+    found = [ITEM, "/v1/shop/<int:number>"]
+    asked = sum(ask.route in found and ask.status == "200" for ask in plan)
+    with Endpoint() as endpoint:
+        with serving(command, endpoint) as address:
+            load(address, plan)
+            endpoint.wait_until(lambda: counts(endpoint).total() >= len(plan))
+        assert counts(endpoint) == expected(plan)
+        inside, asked_for = active(endpoint), queries(endpoint)
+    assert set(inside.values()) == {"0"}
+    assert asked_for == {("SELECT", "shop_item"): asked}
+
+
+@SERVED
+def test_the_last_interval(command: list[str]) -> None:
+    """What was served since the last flush arrives when the server is stopped."""
+    needs(command)
+    plan = [Ask("GET", "/stream", "/stream", "200")] * 20
+    with Endpoint() as endpoint:
+        with serving(command, endpoint) as address:
+            load(address, plan)
+        assert counts(endpoint) == expected(plan)
