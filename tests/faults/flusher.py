@@ -64,7 +64,7 @@ def callback_blocks(run: Run) -> Row:
     return _hurt(run, "blocks", seconds=14, most=12)
 
 
-@scenario(fast=True)
+@scenario()
 def flusher_is_hit(run: Run) -> Row:
     """MemoryErrors where the flusher waits: it is back in some intervals, all arrives."""
     return _hurt(run, "thrown")
