@@ -12,8 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from dtmetrics._deliver.exporter import Body, ExportResult, MemoryExporter
 from dtmetrics._deliver.own import EXPORTING
 from dtmetrics._outbound.http import NOT_RECORDED, Calls
+from dtmetrics._setup.default import Process
 from dtmetrics._wire.point import GaugeSummary
 from tests.answering import Answering
 from tests.endpoint import Endpoint, refusing_port
@@ -553,6 +555,33 @@ def test_many_servers(recorder: Recorder) -> None:
 
 
 # -- our own delivery ----------------------------------------------------------------
+
+
+def test_own_exporter(server: Answering, process: Process, library: Library) -> None:
+    """What a user's exporter asks is our own delivery too."""
+    answered = []
+
+    class Posting(MemoryExporter):
+        def export(self, body: Body, timeout: float) -> ExportResult:
+            with library.session() as session:
+                answer = library.ask(
+                    session, "GET", f"{server.url}/status/200", timeout
+                )
+                answered.append(answer.status_code)
+            return super().export(body, timeout)
+
+    library.instrument(meter=process.get_meter("outbound"))
+    exporter = Posting()
+    process.configure(exporter=exporter, interval=None, enrich=False)
+    for _ in range(3):
+        process.meters.root.counter("jobs").inc()
+        assert process.flush()
+    assert answered == [200] * 3
+    assert not [line for line in exporter.lines if "http.client" in line]
+    ask(library, "GET", f"{server.url}/status/200")
+    assert process.flush()
+    assert [line for line in exporter.lines if DURATION in line]
+
 
 DELIVERING = """
     import sys, threading
