@@ -207,7 +207,8 @@ def _pool_name(url: URL) -> str:
 
 
 def _sync(engine: Any) -> Engine:
-    return getattr(engine, "sync_engine", engine)  # type: ignore[no-any-return]
+    found: Engine = getattr(engine, "sync_engine", engine)
+    return found
 
 
 def _database(url: URL) -> str | None:
