@@ -65,6 +65,8 @@ class Asynchronous(Library):
         client = httpx.AsyncClient(trust_env=False, follow_redirects=True)
         yield loop, client
         loop.run_until_complete(client.aclose())
+        # httpx leaves some of its generators to the loop, as asyncio.run() ends it.
+        loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
     def ask(self, session: Any, method: str, url: str, timeout: float) -> Any:
