@@ -7,7 +7,7 @@ Reading order:
 ``peers``       how the users of each library write an operation
 ``table``       what every part returns: rows, columns and a unit
 ``operations`` ``threads`` ``memory`` ``encoding`` ``imports`` ``stall`` ``growth``
-``web``
+``web`` ``outbound``
                 the parts; each runs in a process of its own (``part``)
 ``goals``       what is promised, and whether it was kept
 ``machine`` ``report`` ``chart`` ``__main__``

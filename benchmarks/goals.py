@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from benchmarks import web
+from benchmarks import outbound, web
 from benchmarks.operations import NAMES
 from benchmarks.peers import OURS
 from benchmarks.stall import CALM, FLUSHED
@@ -144,6 +144,7 @@ GOALS = [
     *_middleware("asgi", web.OTEL),
     *_middleware("starlette", web.PROMETHEUS),
     *_middleware("fastapi", web.PROMETHEUS),
+    *(_beats("outbound", name, web.OTEL, 2, name) for name in outbound.NAMES.values()),
 ]
 
 

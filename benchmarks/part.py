@@ -33,6 +33,7 @@ PARTS = [
     "stall",
     "growth",
     "web",
+    "outbound",
 ]
 
 

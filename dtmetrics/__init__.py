@@ -9,8 +9,9 @@ to read the code in:
 
 ``_setup`` reads the settings and puts the rooms together, ``errors`` holds every
 exception. Above them ``_web`` is what a request measures, with ``wsgi``, ``asgi``,
-``flask`` and ``django`` to measure it by; ``receiver`` is an endpoint for development
-and ``_cli`` the commands.
+``flask`` and ``django`` to measure it by; ``_outbound`` is what an application asks of
+others, by ``httpx``, ``requests`` and ``sqlalchemy``; ``receiver`` is an endpoint for
+development and ``_cli`` the commands.
 """
 
 from __future__ import annotations

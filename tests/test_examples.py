@@ -19,6 +19,10 @@ EXPECTED = {
         ("import.rows.bad", "reason", "ValueError"): 1,
     },
     "library.py": {("shop.cache.hits", "dt.metrics.source", "dtmetrics"): 2},
+    "outbound.py": {
+        ("http.client.response.body.size", "http.response.status_code", "200"): 4,
+        ("http.client.response.body.size", "error.type", "404"): 2,
+    },
     "quickstart.py": {("orders.placed", "region", "eu"): 5},
 }
 

@@ -108,6 +108,7 @@ def test_import_is_light() -> None:
     import dtmetrics
 
     slow = {"httpx", "ssl", "asyncio", "wrapt", "http", "django", "flask"}
+    slow |= {"requests", "sqlalchemy"}
     print(slow & (set(sys.modules) - known), threading.active_count(), done)
     """
     assert expect(WATCH + _dedent(source)) == "set() 1 []\n"
@@ -123,6 +124,17 @@ def test_middlewares_are_light(module: str) -> None:
     print(slow & (set(sys.modules) - known), threading.active_count(), done)
     """
     assert expect(WATCH + _dedent(source)) == "set() 1 []\n"
+
+
+def test_httpx_alone() -> None:
+    """Importing an integration loads its library, and no other one."""
+    source = """
+    import dtmetrics.httpx
+
+    others = {"django", "flask", "requests", "sqlalchemy", "starlette", "wrapt"}
+    print(others & (set(sys.modules) - known), threading.active_count())
+    """
+    assert expect(WATCH + _dedent(source)) == "set() 1\n"
 
 
 def test_configure_starts_nothing() -> None:

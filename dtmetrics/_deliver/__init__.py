@@ -9,5 +9,6 @@ lines -> bodies), ``outbox`` (what still waits, and the account of every point),
 out), ``losses`` (what never arrived, as points of our own), ``collector`` (the
 registry's points into the outbox), ``clock`` (when that is due, and its time),
 ``flusher`` (the thread: when to collect, when to send, when to give up). Beside the
-way: ``turn`` (one thread at a time), ``secret`` (the token).
+way: ``turn`` (one thread at a time), ``secret`` (the token), ``own`` (which requests
+are ours).
 """

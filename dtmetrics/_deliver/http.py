@@ -1,4 +1,4 @@
-"""Posting bodies to a Dynatrace endpoint. The only module that imports httpx."""
+"""Posting bodies to a Dynatrace endpoint. Nothing else sends by httpx."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from time import monotonic
 from typing import Protocol
 
@@ -140,7 +141,11 @@ class _Run:
         self._going_on.acquire()
         try:
             thread = threading.Thread(
-                target=self._work, name="dtmetrics-export", daemon=True
+                # What is known of the call where it was made: that it is our own.
+                target=copy_context().run,
+                args=(self._work,),
+                name="dtmetrics-export",
+                daemon=True,
             )
             thread.start()
         except RuntimeError:

@@ -11,6 +11,7 @@ from dtmetrics._deliver.breaker import Breaker
 from dtmetrics._deliver.copies import Copies
 from dtmetrics._deliver.exporter import Body, Exporter, ExportResult, Outcome
 from dtmetrics._deliver.outbox import Outbox
+from dtmetrics._deliver.own import EXPORTING
 from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._record import log
 from dtmetrics._record.guard import attempt
@@ -196,7 +197,11 @@ class Sender:
         return False
 
     def _export(self, body: Body, timeout: float) -> ExportResult:
-        result = self._exporter.export(body, timeout)
+        exporting = EXPORTING.set(True)
+        try:
+            result = self._exporter.export(body, timeout)
+        finally:
+            EXPORTING.reset(exporting)
         if not isinstance(result, ExportResult):
             raise TypeError("an exporter has to return an ExportResult")
         return result

@@ -1,0 +1,188 @@
+"""Requests that a client makes, from the call until the head of the answer is there.
+
+The convention lets a client's request end there, or at the end of the body, but not
+where a body that nobody reads is cleaned up; so there it ends, for every library and
+for streams alike. Each request on the wire is one, those of redirects and retries too.
+
+An integration makes ``Calls``, and around each request of its library::
+
+    if not calls.measured():
+        ...                                        # pass it on untouched
+    start = clock()
+    calls.end(clock() - start, request, response)  # or, where it raised,
+    calls.fail(clock() - start, request, error)
+
+Nothing of it ever raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from time import perf_counter
+from typing import Any, Literal, NamedTuple, TypedDict
+
+from dtmetrics._deliver.own import EXPORTING
+from dtmetrics._outbound.semconv import CONVENTIONS, Names
+from dtmetrics._record.guard import attempt
+from dtmetrics._record.instruments import Summary
+from dtmetrics._record.measure import error_type
+from dtmetrics._record.meter import Meter
+from dtmetrics._setup.config import known_methods as methods_of_environment
+from dtmetrics._setup.default import default
+from dtmetrics._web.semconv import METHODS, OTHER
+
+__all__ = ["PORTS", "Calls", "Options", "clock"]
+
+clock = perf_counter
+
+#: Where a URL that names no port leads to.
+PORTS = {"http": 80, "https": 443}
+
+NOT_RECORDED = "request that makes no sense"
+
+# Answers whose Content-Length, if they have one, is not that of what they carry.
+_BODILESS = frozenset((204, 304))
+
+# Servers, statuses and errors are no more than this at once.
+_KEPT = 1024
+
+#: Tells of a request and its answer, if one came: method, scheme, host, port, status
+#: and version of the protocol.
+Describe = Callable[[Any, Any], tuple[Any, ...]]
+
+
+class Options(TypedDict, total=False):
+    """What every HTTP client's integration takes."""
+
+    #: Which names: those in force, those before 1.21, or both while one migrates.
+    semconv: Literal["stable", "old", "both"]
+    #: Whether to measure the sizes of bodies, as Content-Length announces them.
+    body_sizes: bool
+    #: Methods with a name of their own; others are ``_OTHER``.
+    known_methods: Iterable[str] | None
+    #: What records; by default ``dtmetrics.httpx`` or ``dtmetrics.requests``.
+    meter: Meter | None
+
+
+class _Measured(NamedTuple):
+    """The instruments of one convention; sizes are opt-in."""
+
+    duration: Summary
+    per_second: int
+    request_size: Summary | None
+    response_size: Summary | None
+
+
+class Calls:
+    """The requests that one library makes."""
+
+    def __init__(
+        self,
+        describe: Describe,
+        scope: str,
+        *,
+        semconv: Literal["stable", "old", "both"] = "stable",
+        body_sizes: bool = False,
+        known_methods: Iterable[str] | None = None,
+        meter: Meter | None = None,
+    ) -> None:
+        if semconv not in CONVENTIONS:
+            raise ValueError(f'semconv is "stable", "old" or "both", not {semconv!r}')
+        #: Cleared when it is uninstrumented: somebody may still hold its wrapper.
+        self.active = True
+        self._describe = describe
+        self._sizes = body_sizes
+        self._methods = frozenset(known_methods or methods_of_environment() or METHODS)
+        self._meter = meter or default.get_meter(scope)
+        self._registry = self._meter._registry
+        self._names = CONVENTIONS[semconv]
+        self._measured = [self._define(names) for names in self._names]
+        # By what application and servers say; emptied when it is full.
+        self._bound: dict[Any, list[_Measured]] = {}
+
+    def measured(self) -> bool:
+        """Say whether a request is to be measured: our own delivery's are not."""
+        return self._registry.recording and self.active and not EXPORTING.get()
+
+    def end(self, took: float, request: Any, response: Any) -> None:
+        """Record a request that was answered."""
+        self._attempt(took, request, response, None)
+
+    def fail(self, took: float, request: Any, error: BaseException) -> None:
+        """Record a request that ended in an exception, cancelling included."""
+        self._attempt(took, request, None, error_type(error))
+
+    # -- within --------------------------------------------------------------------
+
+    def _attempt(self, *about: Any) -> None:
+        # What a transport, an adapter or a server answers may be anything.
+        attempt(self._record, *about, default=None, on_error=self._refuse)
+
+    def _refuse(self, _: Exception) -> None:
+        self._measured[0].duration._origin.family.refuse(NOT_RECORDED)
+
+    def _record(self, took: float, request: Any, response: Any, error: Any) -> None:
+        key = (*self._describe(request, response), error)
+        bound = self._bound.get(key)
+        if bound is None:
+            if len(self._bound) >= _KEPT:
+                self._bound.clear()
+            bound = self._bound[key] = self._bind(*key)
+        for duration, per_second, request_size, response_size in bound:
+            duration.record(took * per_second)
+            if request_size is not None:
+                _record_size(request_size, request)
+            if response_size is not None and response is not None:
+                _record_size(response_size, response)
+
+    def _bind(self, method: Any, *about: Any) -> list[_Measured]:
+        scheme, host, port, status, version, error = map(_text, about)
+        known = method if method in self._methods else OTHER
+        # What has no body has no size of it.
+        bodiless = method == "HEAD" or status in _BODILESS
+        bound = []
+        for names, measured in zip(self._names, self._measured, strict=True):
+            dimensions = names.dimensions(
+                known, scheme, host, port, status, version, error
+            )
+            duration, per_second, request_size, response_size = measured
+            bound.append(
+                _Measured(
+                    duration.bind(**dimensions),
+                    per_second,
+                    request_size and request_size.bind(**dimensions),
+                    None
+                    if response_size is None or bodiless
+                    else response_size.bind(**dimensions),
+                )
+            )
+        return bound
+
+    def _define(self, names: Names) -> _Measured:
+        summary, sizes = self._meter.summary, self._sizes
+        return _Measured(
+            summary(
+                names.duration,
+                unit=names.unit,
+                description="Duration of requests, until the head of the answer came",
+            ),
+            names.per_second,
+            summary(names.request_size, unit="By", description="Size of bodies sent")
+            if sizes
+            else None,
+            summary(
+                names.response_size, unit="By", description="Size of bodies received"
+            )
+            if sizes
+            else None,
+        )
+
+
+def _record_size(into: Summary, message: Any) -> None:
+    announced = message.headers.get("Content-Length")
+    if announced is not None and announced.isdecimal():
+        into.record(int(announced))
+
+
+def _text(value: Any) -> Any:
+    return value.decode("ascii") if isinstance(value, bytes) else value

@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+from collections import Counter as Tally
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dtmetrics._wire.point import GaugeSummary
+from tests.recorder import Recorder
+
+sa = pytest.importorskip("sqlalchemy")
+ours = pytest.importorskip("dtmetrics.sqlalchemy")
+
+DURATION = "db.client.operation.duration"
+ERROR = "sqlite3.OperationalError"
+metadata = sa.MetaData()
+items = sa.Table(
+    "items",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(20), unique=True),
+)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Any]:
+    """Return an engine whose database has a table."""
+    made = sa.create_engine(
+        f"sqlite:///{tmp_path}/shop.db", connect_args={"timeout": 20}
+    )
+    metadata.create_all(made)
+    yield made
+    ours.uninstrument_sqlalchemy(made)
+    made.dispose()
+
+
+def found(recorder: Recorder) -> Tally[tuple[str, str, str]]:
+    """Return how often each operation, table and error was recorded."""
+    counts: Tally[tuple[str, str, str]] = Tally()
+    for (key, pairs), payload in recorder.payloads().items():
+        if key == DURATION and isinstance(payload, GaugeSummary):
+            get = dict(pairs).get
+            names = ("db.operation.name", "db.collection.name", "error.type")
+            counts[tuple(get(name, "") for name in names)] += payload.count  # type: ignore[index]
+    return counts
+
+
+def test_operations(recorder: Recorder, engine: Any) -> None:
+    """Each operation is counted with its table, many rows at once as one."""
+    ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+    with engine.begin() as connection:
+        connection.execute(items.insert(), [{"name": str(n)} for n in range(5)])
+        connection.execute(sa.select(items)).all()
+        connection.execute(items.update().where(items.c.id == 1).values(name="x"))
+        connection.execute(items.delete().where(items.c.id.in_([2, 3])))
+        other = items.alias()
+        connection.execute(sa.select(items).join(other, items.c.id == other.c.id))
+        connection.exec_driver_sql("PRAGMA user_version")
+    assert found(recorder) == {
+        ("INSERT", "items", ""): 1,
+        ("SELECT", "items", ""): 1,
+        ("UPDATE", "items", ""): 1,
+        ("DELETE", "items", ""): 1,
+        ("SELECT", "", ""): 1,
+        ("PRAGMA", "", ""): 1,
+    }
+
+
+def test_dimensions(recorder: Recorder, engine: Any) -> None:
+    """What is told of the database is its kind and name, of a file without the path."""
+    ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT name FROM items WHERE name = 'secret'"))
+    [line] = recorder.lines()
+    assert line.partition(" gauge")[0] == (
+        f"{DURATION},db.collection.name=items,db.namespace=shop.db,"
+        "db.operation.name=SELECT,db.system.name=sqlite"
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "postgresql+psycopg2://u:secret@db.example:5433/shop",
+            ("postgresql", "shop", "db.example", "5433"),
+        ),
+        (
+            "mssql+pyodbc://u:secret@db/shop",
+            ("microsoft.sql_server", "shop", "db", None),
+        ),
+        ("oracle+oracledb://u:secret@db:1521", ("oracle.db", None, "db", "1521")),
+        ("mysql+pymysql://u:secret@db/shop", ("mysql", "shop", "db", None)),
+        ("sqlite://", ("sqlite", None, None, None)),
+        ("sqlite:///:memory:", ("sqlite", None, None, None)),
+        (
+            "sqlite:///file:/secret/a.db?mode=ro&uri=true",
+            ("sqlite", "a.db", None, None),
+        ),
+    ],
+)
+def test_databases(
+    recorder: Recorder, url: str, expected: tuple[str | None, ...]
+) -> None:
+    """System, database, server and port are those of the URL; its user is not told."""
+
+    class Engine:
+        pass
+
+    engine = Engine()
+    engine.url = sa.make_url(url)  # type: ignore[attr-defined]
+    engine.name = engine.url.get_backend_name()  # type: ignore[attr-defined]
+    made = ours._Operations(engine, recorder.meter)
+    made._record(0.1, "SELECT 1", None)
+    [(_, pairs)] = recorder.payloads()
+    get = dict(pairs).get
+    names = ("db.system.name", "db.namespace", "server.address", "server.port")
+    assert tuple(get(name) for name in names) == expected
+
+
+def test_errors(recorder: Recorder, engine: Any) -> None:
+    """A failure has the class of the driver's exception, and is raised unchanged."""
+    ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+    with engine.connect() as connection:
+        with pytest.raises(sa.exc.OperationalError):
+            connection.execute(sa.text("SELECT a FROM nowhere"))
+        connection.execute(items.insert(), {"id": 1, "name": "a"})
+        with pytest.raises(sa.exc.IntegrityError):
+            connection.execute(items.insert(), {"id": 2, "name": "a"})
+        with pytest.raises(sa.exc.StatementError):
+            connection.execute(items.insert(), {"id": object()})
+    assert found(recorder) == {
+        ("SELECT", "nowhere", ERROR): 1,
+        ("INSERT", "items", ""): 1,
+        ("INSERT", "items", "sqlite3.IntegrityError"): 1,
+        ("INSERT", "items", "sqlite3.ProgrammingError"): 1,
+    }
+
+
+def test_no_connection(recorder: Recorder, tmp_path: Path) -> None:
+    """Where no connection can be had, no operation has begun."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/none/shop.db")
+    ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+    with pytest.raises(sa.exc.OperationalError):
+        engine.connect()
+    assert recorder.payloads() == {}
+
+
+def test_fetching(recorder: Recorder, engine: Any) -> None:
+    """A failure while rows are fetched comes after the operation, which had none."""
+    ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+
+    @sa.event.listens_for(engine, "connect")
+    def connect(connection: Any, _: Any) -> None:
+        connection.create_function(
+            "boom", 1, lambda number: number if number < 3 else {}[0]
+        )
+
+    engine.dispose()
+    with engine.connect() as connection:
+        numbers = "(WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n)"
+        rows = connection.exec_driver_sql(f"SELECT boom(x) FROM {numbers}")
+        with pytest.raises(sa.exc.OperationalError):
+            rows.all()
+    assert found(recorder) == {("SELECT", "", ""): 1}
+
+
+def test_twice_and_back(recorder: Recorder, engine: Any) -> None:
+    """Instrumenting twice does nothing twice, and uninstrumenting ends it."""
+    ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+    ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+    with engine.connect() as connection:
+        connection.execute(sa.select(items))
+    assert found(recorder).total() == 1
+    listeners = ours._measured[engine].listeners()
+    ours.uninstrument_sqlalchemy(engine)
+    ours.uninstrument_sqlalchemy(engine)
+    for name, listener in listeners:
+        assert not sa.event.contains(engine, name, listener)
+    with engine.connect() as connection:
+        connection.execute(sa.select(items))
+    assert recorder.payloads() == {}
+
+
+def test_options(recorder: Recorder, engine: Any) -> None:
+    """An engine with options is its parent's; given itself, it is measured once."""
+    ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+    child = engine.execution_options(isolation_level="SERIALIZABLE")
+    ours.instrument_sqlalchemy(child, meter=recorder.meter)
+    with child.connect() as connection:
+        connection.execute(sa.select(items))
+        with pytest.raises(sa.exc.OperationalError):
+            connection.execute(sa.text("SELECT a FROM nowhere"))
+    assert found(recorder) == {
+        ("SELECT", "items", ""): 1,
+        ("SELECT", "nowhere", ERROR): 1,
+    }
+    ours.uninstrument_sqlalchemy(child)
+
+
+def test_not_configured(engine: Any) -> None:
+    """Without configure() nothing is kept, nor what began before it."""
+    recorder = Recorder()
+    recorder.registry.stop()
+    ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+    with engine.connect() as connection:
+        connection.execute(sa.select(items))
+    assert recorder.points() == []
+
+
+def test_an_engine_can_go(recorder: Recorder, tmp_path: Path) -> None:
+    """An engine that nobody holds is let go, and so is its pool's gauge."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/shop.db")
+    ours.instrument_sqlalchemy(engine, pool=True, meter=recorder.meter)
+    assert recorder.payloads()
+    gone = weakref.ref(engine)
+    engine.dispose()
+    del engine
+    gc.collect()
+    assert gone() is None
+    assert recorder.payloads() == {}
+
+
+def test_pool(recorder: Recorder, engine: Any) -> None:
+    """A pool shows its used and idle connections, each worker its own."""
+    ours.instrument_sqlalchemy(engine, pool=True, meter=recorder.meter)
+    connections = [engine.connect() for _ in range(3)]
+    connections.pop().close()
+    shown: dict[str, Any] = {}
+    for (key, pairs), payload in recorder.payloads().items():
+        assert key == "db.client.connection.count"
+        said = dict(pairs)
+        assert said["db.client.connection.pool.name"] == "shop.db"
+        assert "dtmetrics.worker" in said
+        shown[said["db.client.connection.state"]] = payload
+    assert {state: payload.value for state, payload in shown.items()} == {
+        "used": 2,
+        "idle": 1,
+    }
+    for connection in connections:
+        connection.close()
+    ours.uninstrument_sqlalchemy(engine)
+    assert recorder.payloads() == {}
+
+
+def test_pool_that_does_not_count(recorder: Recorder) -> None:
+    """A pool without a count shows nothing."""
+    engine = sa.create_engine("sqlite://", poolclass=sa.pool.NullPool)
+    ours.instrument_sqlalchemy(engine, pool=True, meter=recorder.meter)
+    assert recorder.payloads() == {}
+    assert not recorder.registry.refusals.total()
+
+
+def test_threads(recorder: Recorder, engine: Any) -> None:
+    """Of thousands of operations from several threads each is counted, once."""
+    ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+
+    def work() -> None:
+        with engine.connect() as connection:
+            for number in range(500):
+                connection.execute(sa.select(items).where(items.c.id == number))
+                if number % 5 == 0:
+                    with suppress(sa.exc.OperationalError):
+                        connection.execute(sa.text("DELETE FROM nowhere"))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found(recorder) == {
+        ("SELECT", "items", ""): 2000,
+        ("DELETE", "nowhere", ERROR): 400,
+    }
+
+
+def test_tasks(recorder: Recorder, tmp_path: Path) -> None:
+    """An asynchronous engine is measured too; what is cancelled is counted as such."""
+    pytest.importorskip("aiosqlite")
+    extension = pytest.importorskip("sqlalchemy.ext.asyncio")
+
+    async def main() -> None:
+        engine = extension.create_async_engine(
+            f"sqlite+aiosqlite:///{tmp_path}/shop.db"
+        )
+        ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+        found(recorder)
+
+        async def work() -> None:
+            async with engine.connect() as connection:
+                for _ in range(50):
+                    await connection.execute(sa.select(items))
+                with suppress(sa.exc.OperationalError):
+                    await connection.execute(sa.text("SELECT a FROM nowhere"))
+
+        await asyncio.gather(*(work() for _ in range(5)))
+        async with engine.connect() as connection:
+            begun = asyncio.get_running_loop().create_future()
+
+            def begin(*_: object) -> None:
+                begun.set_result(None)
+
+            sa.event.listen(
+                engine.sync_engine, "before_cursor_execute", begin, once=True
+            )
+            slow = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 3000000) SELECT max(x) FROM n"
+            task = asyncio.ensure_future(connection.execute(sa.text(slow)))
+            await begun
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        ours.uninstrument_sqlalchemy(engine)
+        await engine.dispose()
+
+    asyncio.run(main())
+    assert found(recorder) == {
+        ("SELECT", "items", ""): 250,
+        ("SELECT", "nowhere", ERROR): 5,
+        ("SELECT", "", "asyncio.exceptions.CancelledError"): 1,
+    }
