@@ -7,8 +7,8 @@
     DTMETRICS = {"dimensions": {"service": "shop"}}
 
 Reading order: ``options`` (what the settings may be), ``middleware`` (a request),
-``sql`` (what is said of a query), ``database`` and ``cache`` (who is timed), ``checks``
-(what `manage.py check` says), ``apps`` (where they are put together).
+``database`` and ``cache`` (who is timed), ``checks`` (what `manage.py check` says),
+``apps`` (where they are put together).
 """
 
 from __future__ import annotations

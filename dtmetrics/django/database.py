@@ -11,11 +11,11 @@ from typing import Any
 from django.db import connections
 from django.db.backends.signals import connection_created
 
+from dtmetrics._outbound.sql import read
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.instruments import Summary
 from dtmetrics._record.measure import error_type
 from dtmetrics._record.meter import Meter
-from dtmetrics.django.sql import HEAD, summary_of
 
 __all__ = ["Databases"]
 
@@ -109,7 +109,7 @@ class _Queries:
 
     def _record(self, took: float, sql: Any, many: bool, error: str | None) -> None:
         # A driver's own object, such as psycopg's `Composed`, is not looked into.
-        said = summary_of(sql[:HEAD]) if isinstance(sql, str) else (None, None)
+        said = read(sql)
         key = said, many, error
         bound = self._bound.get(key)
         if bound is None:
