@@ -73,15 +73,16 @@ def test_records_at_exit() -> None:
 def only_this(ended: Ended, status: int, said: str) -> None:
     """Assert that a program ended in time, as it wanted, and told its trouble once.
 
-    What it says last is how much was lost.
+    And how much was lost.
     """
     assert ended.status == status
     assert ended.out == ""
-    *trouble, loss = ended.err.splitlines()
-    assert loss == "shut down with 1 data points undelivered"
+    trouble = ended.err.splitlines()
+    # Where both come after five seconds, either may be the first.
+    trouble.remove("shut down with 1 data points undelivered")
     assert len(trouble) <= 1
     assert all(said in line for line in trouble)
-    assert ended.seconds < EXIT_SECONDS + 1
+    assert ended.seconds < EXIT_SECONDS + 3  # its start and imports take some
 
 
 @pytest.mark.parametrize(
