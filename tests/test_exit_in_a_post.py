@@ -103,9 +103,10 @@ def test_hung(verdict: Verdict) -> None:
     ):
         program.end()
         ended = program.ended()
-    *trouble, loss = ended.err.splitlines()
     assert ended.status == 3
-    assert loss == "shut down with 2 data points undelivered"
+    trouble = ended.err.splitlines()
+    # Where both come after five seconds, either may be the first.
+    trouble.remove("shut down with 2 data points undelivered")
     assert len(trouble) <= 1
     assert ended.seconds < EXIT_SECONDS + 3
 
@@ -117,8 +118,9 @@ def test_dead() -> None:
             program = stack.enter_context(in_a_post(endpoint, "sys.exit(3)"))
         program.end()
         ended = program.ended()
-    *trouble, loss = ended.err.splitlines()
     assert ended.status == 3
-    assert loss == "shut down with 2 data points undelivered"
+    trouble = ended.err.splitlines()
+    # Where both come after five seconds, either may be the first.
+    trouble.remove("shut down with 2 data points undelivered")
     assert all(line.startswith("cannot deliver") for line in trouble)
     assert ended.seconds < EXIT_SECONDS
