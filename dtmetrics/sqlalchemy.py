@@ -21,6 +21,7 @@ from sqlalchemy import event
 
 from dtmetrics._outbound.sql import read
 from dtmetrics._record.instruments import Summary
+from dtmetrics._record.kept import Kept
 from dtmetrics._record.measure import error_type
 from dtmetrics._record.meter import Meter
 from dtmetrics._record.worker import worker_number
@@ -46,9 +47,6 @@ _SYSTEMS = {
 }
 
 _START = "_dtmetrics_start"
-
-# Tables and errors of one engine are no more than this at once.
-_KEPT = 1024
 
 
 def instrument_sqlalchemy(
@@ -105,7 +103,7 @@ class _Operations:
                 "server.port": url.port,
             }
         )
-        self._bound: dict[Any, Summary] = {}
+        self._bound = Kept(self._bind)
 
     def listeners(self) -> list[tuple[str, Any]]:
         """Return the events of SQLAlchemy, and what listens to them."""
@@ -139,15 +137,11 @@ class _Operations:
             self._record(took, about.statement, error_type(about.original_exception))
 
     def _record(self, took: float, sql: str | None, error: str | None) -> None:
-        key = (*read(sql), error)
-        bound = self._bound.get(key)
-        if bound is None:
-            if len(self._bound) >= _KEPT:
-                self._bound.clear()
-            names = ("db.operation.name", "db.collection.name", "error.type")
-            bound = self._duration.bind(**dict(zip(names, key, strict=True)))
-            self._bound[key] = bound
-        bound.record(took)
+        self._bound[(*read(sql), error)].record(took)
+
+    def _bind(self, *about: str | None) -> Summary:
+        names = ("db.operation.name", "db.collection.name", "error.type")
+        return self._duration.bind(**dict(zip(names, about, strict=True)))
 
 
 # -- pools ---------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from dtmetrics._deliver.own import EXPORTING
 from dtmetrics._outbound.semconv import CONVENTIONS, Names
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.instruments import Summary
+from dtmetrics._record.kept import Kept
 from dtmetrics._record.measure import error_type
 from dtmetrics._record.meter import Meter
 from dtmetrics._setup.config import known_methods as methods_of_environment
@@ -42,9 +43,6 @@ NOT_RECORDED = "request that makes no sense"
 
 # Answers whose Content-Length, if they have one, is not that of what they carry.
 _BODILESS = frozenset((204, 304))
-
-# Servers, statuses and errors are no more than this at once.
-_KEPT = 1024
 
 #: Tells of a request and its answer, if one came: method, scheme, host, port, status
 #: and version of the protocol.
@@ -97,8 +95,8 @@ class Calls:
         self._registry = self._meter._registry
         self._names = CONVENTIONS[semconv]
         self._measured = [self._define(names) for names in self._names]
-        # By what application and servers say; emptied when it is full.
-        self._bound: dict[Any, list[_Measured]] = {}
+        # By what application and servers say.
+        self._bound = Kept(self._bind)
 
     def measured(self) -> bool:
         """Say whether a request is to be measured: our own delivery's are not."""
@@ -122,12 +120,7 @@ class Calls:
         self._measured[0].duration._origin.family.refuse(NOT_RECORDED)
 
     def _record(self, took: float, request: Any, response: Any, error: Any) -> None:
-        key = (*self._describe(request, response), error)
-        bound = self._bound.get(key)
-        if bound is None:
-            if len(self._bound) >= _KEPT:
-                self._bound.clear()
-            bound = self._bound[key] = self._bind(*key)
+        bound = self._bound[(*self._describe(request, response), error)]
         for duration, per_second, request_size, response_size in bound:
             duration.record(took * per_second)
             if request_size is not None:

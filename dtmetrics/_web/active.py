@@ -6,13 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from dtmetrics._record.instruments import Inside
+from dtmetrics._record.kept import Kept
 from dtmetrics._record.meter import Meter
 from dtmetrics._record.worker import worker_number
 
 __all__ = ["Active"]
-
-# What clients make up is no more than this at once.
-_KEPT = 1024
 
 #: Makes dimensions of what a server says: a method and a scheme.
 Dimensions = Callable[[Any, Any], dict[str, Any]]
@@ -33,19 +31,18 @@ class Active:
             unit="{request}",
             description="HTTP requests that are being answered",
         )
-        self._kept: dict[tuple[Any, Any], Inside] = {}
+        self._kept = Kept(self._bind)
         self._epoch: object = None
 
     def enter(self, method: Any, scheme: Any) -> Callable[[], None]:
         """Count one more; return what counts one less."""
         if self._epoch is not self._registry.epoch:  # a forked worker has its number
-            self._epoch, self._kept = self._registry.epoch, {}
-        inside = self._kept.get((method, scheme))
-        if inside is None:
-            if len(self._kept) >= _KEPT:
-                self._kept.clear()
-            named = self._dimensions(method, scheme)
-            named["dtmetrics.worker"] = worker_number()
-            inside = self._kept[method, scheme] = Inside(self._gauge.bind(**named))
+            self._epoch, self._kept = self._registry.epoch, Kept(self._bind)
+        inside = self._kept[method, scheme]
         token = inside.begin()
         return lambda: inside.end(token, None, None, None)
+
+    def _bind(self, method: Any, scheme: Any) -> Inside:
+        named = self._dimensions(method, scheme)
+        named["dtmetrics.worker"] = worker_number()
+        return Inside(self._gauge.bind(**named))

@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import Any, Literal, TypedDict
 
 from dtmetrics._record.guard import attempt
+from dtmetrics._record.kept import Kept
 from dtmetrics._record.measure import error_type
 from dtmetrics._record.meter import Meter
 from dtmetrics._setup.config import known_methods as methods_of_environment
@@ -39,9 +40,6 @@ _BODILESS = frozenset((204, 304))
 
 NO_DIMENSIONS = "dimensions= failed"
 NOT_RECORDED = "request that makes no sense"
-
-# What clients make up (methods) and applications raise is no more than this at once.
-_KEPT = 1024
 
 
 class Options(TypedDict, total=False):
@@ -94,8 +92,8 @@ class Requests:
             for names in self._names
         ]
         self._active = Active(self._meter, self._of_active) if active_requests else None
-        # By what server and application say; emptied when it is full.
-        self._bound: dict[Any, list[Measured]] = {}
+        # By what server and application say.
+        self._bound = Kept(self._bind)
 
     def begin(
         self,
@@ -141,11 +139,7 @@ class Requests:
                 status = 500
             error = error_type(error)
         key = (request._method, request._scheme, request._version, status, route, error)
-        bound = self._bound.get(key)
-        if bound is None:
-            if len(self._bound) >= _KEPT:
-                self._bound.clear()
-            bound = self._bound[key] = self._bind(*key)
+        bound = self._bound[key]
         took: Any = request._took
         more = None if self._dimensions is None else self._more(request._about)
         for duration, per_second, request_size, response_size, named in bound:

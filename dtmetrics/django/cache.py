@@ -15,6 +15,7 @@ from django.core.cache import caches
 
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.instruments import Summary
+from dtmetrics._record.kept import Kept
 from dtmetrics._record.measure import error_type
 from dtmetrics._record.meter import Meter
 
@@ -51,7 +52,7 @@ class Caches:
             description="Duration of operations on caches",
         )
         self._registry = meter._registry
-        self._bound: dict[Any, Summary] = {}
+        self._bound = Kept(self._bind)
         self._kinds: set[type] = set()
 
     def instrument(self, handler: Any = caches) -> None:
@@ -123,13 +124,12 @@ class Caches:
     def _record(
         self, took: float, cache: Any, operation: str, error: str | None
     ) -> None:
-        key = getattr(cache, _ALIAS, None), operation, error
-        bound = self._bound.get(key)
-        if bound is None:
-            named = {
-                "django.cache.name": key[0],
-                "django.cache.operation": operation,
-                "error.type": error,
-            }
-            bound = self._bound[key] = self._summary.bind(**named)
-        bound.record(took)
+        self._bound[getattr(cache, _ALIAS, None), operation, error].record(took)
+
+    def _bind(self, alias: str | None, operation: str, error: str | None) -> Summary:
+        named = {
+            "django.cache.name": alias,
+            "django.cache.operation": operation,
+            "error.type": error,
+        }
+        return self._summary.bind(**named)

@@ -14,6 +14,7 @@ from django.db.backends.signals import connection_created
 from dtmetrics._outbound.sql import read
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.instruments import Summary
+from dtmetrics._record.kept import Kept
 from dtmetrics._record.measure import error_type
 from dtmetrics._record.meter import Meter
 
@@ -30,8 +31,6 @@ _SYSTEMS = MappingProxyType(
         "sqlite": "sqlite",
     }
 )
-# Tables that an application makes up are no more than this at once.
-_KEPT = 1024
 
 
 class Databases:
@@ -77,7 +76,7 @@ class _Queries:
             description="Duration of database queries, without fetching what they find",
         ).bind(**dimensions)
         self._registry = meter._registry
-        self._bound: dict[Any, Summary] = {}
+        self._bound = Kept(self._bind)
 
     def __call__(
         self,
@@ -109,22 +108,19 @@ class _Queries:
 
     def _record(self, took: float, sql: Any, many: bool, error: str | None) -> None:
         # A driver's own object, such as psycopg's `Composed`, is not looked into.
-        said = read(sql)
-        key = said, many, error
-        bound = self._bound.get(key)
-        if bound is None:
-            if len(self._bound) >= _KEPT:
-                self._bound.clear()
-            operation, table = said
-            named = {
-                "db.operation.name": f"BATCH {operation}"
-                if many and operation
-                else operation,
-                "db.collection.name": table,
-                "error.type": error,
-            }
-            bound = self._bound[key] = self._summary.bind(**named)
-        bound.record(took)
+        self._bound[(*read(sql), many, error)].record(took)
+
+    def _bind(
+        self, operation: str | None, table: str | None, many: bool, error: str | None
+    ) -> Summary:
+        named = {
+            "db.operation.name": f"BATCH {operation}"
+            if many and operation
+            else operation,
+            "db.collection.name": table,
+            "error.type": error,
+        }
+        return self._summary.bind(**named)
 
 
 def _dimensions(vendor: str, said: Mapping[str, Any]) -> dict[str, str | None]:
