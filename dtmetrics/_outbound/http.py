@@ -19,10 +19,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, TypedDict
 
 from dtmetrics._deliver.own import EXPORTING
-from dtmetrics._outbound.semconv import CONVENTIONS, Names
+from dtmetrics._outbound.semconv import CONVENTIONS
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.instruments import Summary
 from dtmetrics._record.kept import Kept
@@ -30,7 +30,8 @@ from dtmetrics._record.measure import error_type
 from dtmetrics._record.meter import Meter
 from dtmetrics._setup.config import known_methods as methods_of_environment
 from dtmetrics._setup.default import default
-from dtmetrics._web.semconv import METHODS, OTHER
+from dtmetrics._web.measured import Descriptions, Measured
+from dtmetrics._web.semconv import METHODS, OTHER, without_body
 
 __all__ = ["PORTS", "Calls", "Options", "clock"]
 
@@ -39,10 +40,13 @@ clock = perf_counter
 #: Where a URL that names no port leads to.
 PORTS = {"http": 80, "https": 443}
 
-NOT_RECORDED = "request that makes no sense"
+_SAID = Descriptions(
+    "Duration of requests, until the head of the answer came",
+    "Size of bodies sent",
+    "Size of bodies received",
+)
 
-# Answers whose Content-Length, if they have one, is not that of what they carry.
-_BODILESS = frozenset((204, 304))
+NOT_RECORDED = "request that makes no sense"
 
 #: Tells of a request and its answer, if one came: method, scheme, host, port, status
 #: and version of the protocol.
@@ -60,15 +64,6 @@ class Options(TypedDict, total=False):
     known_methods: Iterable[str] | None
     #: What records; by default ``dtmetrics.httpx`` or ``dtmetrics.requests``.
     meter: Meter | None
-
-
-class _Measured(NamedTuple):
-    """The instruments of one convention; sizes are opt-in."""
-
-    duration: Summary
-    per_second: int
-    request_size: Summary | None
-    response_size: Summary | None
 
 
 class Calls:
@@ -89,12 +84,14 @@ class Calls:
         #: Cleared when it is uninstrumented: somebody may still hold its wrapper.
         self.active = True
         self._describe = describe
-        self._sizes = body_sizes
         self._methods = frozenset(known_methods or methods_of_environment() or METHODS)
         self._meter = meter or default.get_meter(scope)
         self._registry = self._meter._registry
         self._names = CONVENTIONS[semconv]
-        self._measured = [self._define(names) for names in self._names]
+        self._measured = [
+            Measured.define(self._meter, names, _SAID, sizes=body_sizes)
+            for names in self._names
+        ]
         # By what application and servers say.
         self._bound = Kept(self._bind)
 
@@ -121,54 +118,31 @@ class Calls:
 
     def _record(self, took: float, request: Any, response: Any, error: Any) -> None:
         bound = self._bound[(*self._describe(request, response), error)]
-        for duration, per_second, request_size, response_size in bound:
+        for duration, per_second, request_size, response_size, _ in bound:
             duration.record(took * per_second)
             if request_size is not None:
                 _record_size(request_size, request)
             if response_size is not None and response is not None:
                 _record_size(response_size, response)
 
-    def _bind(self, method: Any, *about: Any) -> list[_Measured]:
+    def _bind(self, method: Any, *about: Any) -> list[Measured]:
         scheme, host, port, status, version, error = map(_text, about)
         known = method if method in self._methods else OTHER
-        # What has no body has no size of it.
-        bodiless = method == "HEAD" or status in _BODILESS
-        bound = []
-        for names, measured in zip(self._names, self._measured, strict=True):
-            dimensions = names.dimensions(
-                known, scheme, host, port, status, version, error
-            )
-            duration, per_second, request_size, response_size = measured
-            bound.append(
-                _Measured(
-                    duration.bind(**dimensions),
-                    per_second,
-                    request_size and request_size.bind(**dimensions),
-                    None
-                    if response_size is None or bodiless
-                    else response_size.bind(**dimensions),
+        bodiless = without_body(method, status)
+        return [
+            (measured._replace(response_size=None) if bodiless else measured).bind(
+                names.dimensions(
+                    method=known,
+                    scheme=scheme,
+                    version=version,
+                    status=status,
+                    error=error,
+                    address=host,
+                    port=port,
                 )
             )
-        return bound
-
-    def _define(self, names: Names) -> _Measured:
-        summary, sizes = self._meter.summary, self._sizes
-        return _Measured(
-            summary(
-                names.duration,
-                unit=names.unit,
-                description="Duration of requests, until the head of the answer came",
-            ),
-            names.per_second,
-            summary(names.request_size, unit="By", description="Size of bodies sent")
-            if sizes
-            else None,
-            summary(
-                names.response_size, unit="By", description="Size of bodies received"
-            )
-            if sizes
-            else None,
-        )
+            for names, measured in zip(self._names, self._measured, strict=True)
+        ]
 
 
 def _record_size(into: Summary, message: Any) -> None:

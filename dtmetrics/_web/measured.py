@@ -10,11 +10,15 @@ from dtmetrics._record.instruments import Summary
 from dtmetrics._record.meter import Meter
 from dtmetrics._web.semconv import Names
 
-__all__ = ["Measured"]
+__all__ = ["Descriptions", "Measured"]
 
-_DURATION = "Duration of requests, until the last byte was sent"
-_REQUEST_SIZE = "Size of the bodies of HTTP requests"
-_RESPONSE_SIZE = "Size of the bodies of HTTP responses"
+
+class Descriptions(NamedTuple):
+    """What is said of each instrument."""
+
+    duration: str
+    request_size: str
+    response_size: str
 
 
 class Measured(NamedTuple):
@@ -28,7 +32,9 @@ class Measured(NamedTuple):
     named: Mapping[str, Any] = MappingProxyType({})
 
     @classmethod
-    def define(cls, meter: Meter, names: Names, *, sizes: bool) -> Measured:
+    def define(
+        cls, meter: Meter, names: Names, said: Descriptions, *, sizes: bool
+    ) -> Measured:
         """Return what a convention names."""
 
         def size(name: str, description: str) -> Summary | None:
@@ -37,10 +43,10 @@ class Measured(NamedTuple):
             return meter.summary(name, unit="By", description=description)
 
         return cls(
-            meter.summary(names.duration, unit=names.unit, description=_DURATION),
+            meter.summary(names.duration, unit=names.unit, description=said.duration),
             names.per_second,
-            size(names.request_size, _REQUEST_SIZE),
-            size(names.response_size, _RESPONSE_SIZE),
+            size(names.request_size, said.request_size),
+            size(names.response_size, said.response_size),
         )
 
     def bind(self, dimensions: Mapping[str, Any]) -> Measured:

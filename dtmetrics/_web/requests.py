@@ -25,8 +25,15 @@ from dtmetrics._setup.config import known_methods as methods_of_environment
 from dtmetrics._setup.default import default
 from dtmetrics._web.active import Active
 from dtmetrics._web.exclude import Pattern, excluding
-from dtmetrics._web.measured import Measured
-from dtmetrics._web.semconv import CONVENTIONS, METHODS, OTHER, alone, code_of
+from dtmetrics._web.measured import Descriptions, Measured
+from dtmetrics._web.semconv import (
+    CONVENTIONS,
+    METHODS,
+    OTHER,
+    alone,
+    code_of,
+    without_body,
+)
 
 __all__ = ["ERROR", "ROUTE", "Options", "Request", "Requests", "error_type"]
 
@@ -36,7 +43,11 @@ ROUTE = "dtmetrics.route"
 #: And a framework that answers for what its views raise, the type of it.
 ERROR = "dtmetrics.error"
 
-_BODILESS = frozenset((204, 304))
+_SAID = Descriptions(
+    "Duration of requests, until the last byte was sent",
+    "Size of the bodies of HTTP requests",
+    "Size of the bodies of HTTP responses",
+)
 
 NO_DIMENSIONS = "dimensions= failed"
 NOT_RECORDED = "request that makes no sense"
@@ -88,7 +99,7 @@ class Requests:
         self._registry = self._meter._registry
         self._names = CONVENTIONS[semconv]
         self._measured = [
-            Measured.define(self._meter, names, sizes=body_sizes)
+            Measured.define(self._meter, names, _SAID, sizes=body_sizes)
             for names in self._names
         ]
         self._active = Active(self._meter, self._of_active) if active_requests else None
@@ -163,13 +174,17 @@ class Requests:
         if excludes is not None and isinstance(route, str) and excludes(route):
             return []
         code = attempt(code_of, status, default=None)
-        # What has no body has no size of it.
-        bodiless = method == "HEAD" or code in _BODILESS
+        bodiless = without_body(method, code)
         return [
             self._for(
                 measured._replace(response_size=None) if bodiless else measured,
                 names.dimensions(
-                    self._known(method), scheme, version, code, route, error
+                    method=self._known(method),
+                    scheme=scheme,
+                    version=version,
+                    status=code,
+                    error=error,
+                    route=route,
                 ),
             )
             for names, measured in zip(self._names, self._measured, strict=True)

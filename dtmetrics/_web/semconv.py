@@ -9,7 +9,16 @@ from __future__ import annotations
 import builtins
 from typing import Any, NamedTuple
 
-__all__ = ["CONVENTIONS", "METHODS", "OTHER", "VERSIONS", "Names", "alone", "code_of"]
+__all__ = [
+    "CONVENTIONS",
+    "METHODS",
+    "OTHER",
+    "VERSIONS",
+    "Names",
+    "alone",
+    "code_of",
+    "without_body",
+]
 
 METHODS = frozenset(
     "CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE".split()  # noqa: SIM905
@@ -38,20 +47,27 @@ class Names(NamedTuple):
     scheme: str
     version: str
     status: str
-    route: str
     error: str
+    #: From which status on an answer is an error by itself.
+    failing: int
+    route: str = ""
+    address: str = ""
+    port: str = ""
 
     def dimensions(
         self,
+        *,
         method: str,
         scheme: Any,
         version: Any,
         status: int | None,
-        route: Any,
         error: Any,
+        route: Any = None,
+        address: Any = None,
+        port: Any = None,
     ) -> dict[str, Any]:
         """Return what says which request it was."""
-        if error is None and status is not None and status >= 500:
+        if error is None and status is not None and status >= self.failing:
             error = status
         named = {
             self.method: method,
@@ -59,6 +75,8 @@ class Names(NamedTuple):
             self.version: VERSIONS.get(version),
             self.status: status,
             self.route: route,
+            self.address: address,
+            self.port: port,
             self.error: error,
         }
         named.pop("", None)
@@ -75,8 +93,9 @@ _STABLE = Names(
     scheme="url.scheme",
     version="network.protocol.version",
     status="http.response.status_code",
-    route="http.route",
     error="error.type",
+    failing=500,
+    route="http.route",
 )
 _OLD = Names(
     duration="http.server.duration",
@@ -88,8 +107,9 @@ _OLD = Names(
     scheme="http.scheme",
     version="http.flavor",
     status="http.status_code",
-    route="http.target",  # where OpenTelemetry's Python put the route
     error="",
+    failing=500,
+    route="http.target",  # where OpenTelemetry's Python put the route
 )
 # There is no convention: a name beside the others, and what of them makes sense.
 _WEBSOCKET = _STABLE._replace(
@@ -101,6 +121,11 @@ CONVENTIONS = {
     "both": [_STABLE, _OLD],
     "websocket": [_WEBSOCKET],
 }
+
+
+def without_body(method: Any, status: Any) -> bool:
+    """Say whether an answer has no body, and so no size of one."""
+    return method == "HEAD" or status in (204, 304)
 
 
 def code_of(status: Any) -> int:
