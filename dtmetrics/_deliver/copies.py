@@ -21,7 +21,6 @@ class Copies:
         self._outbox = outbox
         self._spool = spool
         self._lock = RLock()
-        self._kept: dict[int, Body] = {}
 
     def adopt(self) -> list[bool]:
         """Let wait what dead processes have left; say of each if it is in doubt."""
@@ -30,7 +29,6 @@ class Copies:
         with self._lock:
             adopted = self._spool.adopt()
             for body, doubtful in adopted:
-                self._kept[id(body)] = body
                 self._outbox.adopt(body, doubtful=doubtful)
             return [doubtful for _, doubtful in adopted]
 
@@ -40,13 +38,13 @@ class Copies:
             return
         with self._lock:
             waiting = self._outbox.waiting()
-            now = {id(body): body for body, _ in waiting if body.points}
             for body, doubtful in waiting:
                 self._spool.keep(body, in_doubt=doubtful)
             # Last: of a body that was divided, first the halves are kept.
-            for body in [b for key, b in self._kept.items() if key not in now]:
-                self._spool.forget(body)
-            self._kept = now
+            now = {id(body) for body, _ in waiting}
+            for body in self._spool.kept():
+                if id(body) not in now:
+                    self._spool.forget(body)
 
     def trying(self, body: Body) -> None:
         """Note that *body* is about to be sent."""
@@ -62,9 +60,8 @@ class Copies:
             if outcome in (Outcome.KEEP, Outcome.MISCONFIGURED):
                 self._spool.back(body)
             elif outcome in (Outcome.ANSWERED, Outcome.DROP):
-                self._kept.pop(id(body), None)
                 self._spool.forget(body)
-            elif outcome is not Outcome.UNKNOWN and id(body) in self._kept:
+            elif outcome is not Outcome.UNKNOWN and body in self._spool.kept():
                 self.secure()  # its parts, and then not itself any more
 
     def account(self) -> dict[str, int]:
@@ -87,6 +84,5 @@ class Copies:
     def reset_after_fork(self) -> None:
         """In a forked child: what is on disk is the parent's."""
         self._lock = RLock()
-        self._kept = {}
         if self._spool is not None:
             self._spool.reset_after_fork()

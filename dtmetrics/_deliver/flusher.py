@@ -194,10 +194,10 @@ class Flusher:
         self._sender.secure()
         self._stop.set()
         thread = self._thread
-        if thread is None or not thread.is_alive():
+        # uWSGI ends a process in whatever thread its signal came: in this one, perhaps.
+        mine = thread is not None and thread.ident == threading.get_ident()
+        if thread is None or mine or not thread.is_alive():
             self._finish()
-        elif thread.ident == threading.get_ident():
-            self._finish()  # uWSGI ends a process in whatever thread its signal came
         else:
             # Piece by piece: a signal that comes just before a wait does not end it.
             while thread.is_alive() and (left := deadline - self._clock()) > 0:

@@ -128,6 +128,10 @@ class Spool:
         elif body.identities and self._clock() >= self._keep_at:
             attempt(self._store, body, in_doubt, default=None, on_error=self._pause)
 
+    def kept(self) -> list[Body]:
+        """Return the bodies that have a copy."""
+        return [copy.body for copy in self._held.known.values() if copy.body]
+
     def trying(self, body: Body) -> None:
         """Note, before *body* is sent, that its outcome will be in doubt."""
         if copy := self._held.known.get(id(body)):
