@@ -15,6 +15,7 @@ from typing import Any
 __all__ = ["AbortedError", "Link", "Progress"]
 
 _CONNECTED = "connection.connect_tcp.complete", "connection.start_tls.complete"
+_TLS = "connection.start_tls.started"
 _HEADERS = "http11.send_request_headers.started"
 _BODY = "http11.send_request_body.started"
 _BEFORE_BODY = "connection.", "http11.send_request_headers."
@@ -61,6 +62,7 @@ class Progress:
         # closed, and its number given to a file of somebody else, at any moment.
         self._handle: socket.socket | None = None
         self._left_before = self._left = self._cut_short = False
+        self._starting_tls = False
         self.aborted = False
         #: Whether the connection was there before.
         self.reused = False
@@ -104,8 +106,12 @@ class Progress:
         with self._lock:
             self.aborted = True
             if self._handle is not None:
+                # To end a handshake it is enough to end its reading. Did we end our
+                # side as well, the other might reset the connection before the
+                # handshake begins, and CPython 3.11 then leaves a socket unclosed.
+                how = socket.SHUT_RD if self._starting_tls else socket.SHUT_RDWR
                 with suppress(OSError):  # the other side was faster
-                    self._handle.shutdown(socket.SHUT_RDWR)
+                    self._handle.shutdown(how)
             return self.may_have_left
 
     def end(self) -> None:
@@ -116,6 +122,7 @@ class Progress:
             handle.close()
 
     def _note(self, step: str, info: Mapping[str, Any]) -> None:
+        self._starting_tls = step == _TLS
         if step in _CONNECTED:
             self._link.connected(info["return_value"])
             self.reused = False
