@@ -47,6 +47,18 @@ def test_small_corrections_are_no_step(seconds: float) -> None:
     assert clocks.clock.steps == 0
 
 
+@given(st.lists(st.integers(-5, 5), max_size=60))
+def test_stamps_are_never_the_same_whatever_the_clock_does(moves: list[int]) -> None:
+    """A clock that is set back shows moments again, and no cut gets one again."""
+    clocks = Clocks()
+    stamps = []
+    for minutes in moves:
+        clocks.wall += minutes * 60
+        stamps.append(clocks.clock.stamp())
+        stamps.append(clocks.clock.stamp(clocks.wall // 60 * 60 - 0.001))
+    assert len(set(stamps)) == len(stamps)
+
+
 @pytest.mark.parametrize("seconds", [7_200, -7_200, -30, 2.5, -2.5])
 def test_steps_are_followed(seconds: float) -> None:
     """A clock that was set is believed at once, forwards and back, and counted once."""

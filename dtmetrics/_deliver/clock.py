@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 
 __all__ = ["Clock", "Rhythm"]
@@ -35,7 +36,9 @@ class Clock:
         self.monotonic = monotonic
         self.steps = 0
         self._ahead = wall() - monotonic()
-        self._last_ms = 0
+        # Cuts lie on the ends of intervals: a clock that is set back by some of them
+        # would give their stamps again.
+        self._given: deque[int] = deque(maxlen=1_000)
 
     def now(self) -> float:
         """Return the time in seconds since 1970, UTC."""
@@ -56,18 +59,21 @@ class Clock:
     def stamp(self, moment: float | None = None) -> int:
         """Return the timestamp of a cut, now or as of *moment*, in milliseconds.
 
-        It is later than the last one's, by 1 ms at least, so that no two cuts share
-        one. Only where the last lies more than 2 s in the future is it the time of
-        day as it is, and earlier: the clock was ahead and has been put right. To go
-        on from there would be to be wrong for as long as it was ahead, and points are
-        refused from 10 minutes on; a minute that gets points twice merges them.
+        It is later than the last one's, by 1 ms at least. Only where the last lies
+        more than 2 s in the future is it the time of day as it is, and earlier: the
+        clock was ahead and has been put right. To go on from there would be to be
+        wrong for as long as it was ahead, and points are refused from 10 minutes on.
+        Even then no two cuts share one, of the last 1,000.
         """
         now_ms = self.now_ms()
-        if self._last_ms > now_ms + _STEP_SECONDS * 1000:
-            self._last_ms = 0
-        wanted = now_ms if moment is None else round(moment * 1000)
-        self._last_ms = max(wanted, self._last_ms + 1)
-        return self._last_ms
+        last_ms = self._given[-1] if self._given else 0
+        if last_ms > now_ms + _STEP_SECONDS * 1000:
+            last_ms = 0
+        stamp = max(now_ms if moment is None else round(moment * 1000), last_ms + 1)
+        while stamp in self._given:
+            stamp += 1
+        self._given.append(stamp)
+        return stamp
 
 
 class Rhythm:

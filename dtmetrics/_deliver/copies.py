@@ -38,13 +38,16 @@ class Copies:
             return
         with self._lock:
             waiting = self._outbox.waiting()
+            now = {id(body) for body, _ in waiting}
+            gone = [body for body in self._spool.kept() if id(body) not in now]
+            # What was divided or folded goes after its parts are kept, so that none is
+            # lost to a kill in between. One that leaves both leaves a doubt.
+            for body in gone:
+                self._spool.trying(body)
             for body, doubtful in waiting:
                 self._spool.keep(body, in_doubt=doubtful)
-            # Last: of a body that was divided, first the halves are kept.
-            now = {id(body) for body, _ in waiting}
-            for body in self._spool.kept():
-                if id(body) not in now:
-                    self._spool.forget(body)
+            for body in gone:
+                self._spool.forget(body)
 
     def trying(self, body: Body) -> None:
         """Note that *body* is about to be sent."""

@@ -145,6 +145,7 @@ class Process:
             last_error=flusher.last_error,
             spool=flusher.on_disk,
             restamped=flusher.restamped,
+            clock_steps=flusher.clock_steps,
             warnings=flusher.warnings,
             set_aside=self.registry.families.all_set_aside(),
         )

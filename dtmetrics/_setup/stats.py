@@ -37,6 +37,8 @@ class Stats(NamedTuple):
     #: Data points whose time lay ahead, by a clock that was put right since, and that
     #: were sent with the present one.
     restamped: int = 0
+    #: How often the wall clock was seen to jump: it was set, or the machine slept.
+    clock_steps: int = 0
     #: What the endpoint remarked on points that it took, by metric key.
     warnings: Mapping[str, str] = {}
     #: Metric keys that record nothing any more, and why: the endpoint refuses them.
