@@ -18,7 +18,7 @@ from tests.contract import a_body
 from tests.endpoint import Endpoint, accept, answer, hang_up, never
 from tests.rig import ANSWERED, DROP, KEEP, TOO_LARGE, UNKNOWN, Sending
 from tests.script import expect, run
-from tests.spooling import Place, killed
+from tests.spooling import Place, killed, texts
 
 TENANT = "an endpoint"
 
@@ -140,39 +140,24 @@ def test_in_step(
         assert files(tmp_path) == expected
 
 
-class Killed(BaseException):
-    """Ends a process, as far as its spool can tell."""
-
-
-@pytest.mark.parametrize("step", ["keep", "forget"])
-def test_killed_while_bodies_are_folded(
-    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed in between, all is left, and what may be left twice is in doubt."""
+def test_folded_on_disk_as_well(tmp_path: Path) -> None:
+    """What was folded while it waited takes the place of its parts on disk."""
     place = Place(tmp_path)
     outbox = Outbox()
-    spool = place.spool()
-    copies = Copies(outbox, spool)
+    copies = Copies(outbox, spool := place.spool())
     parts = [place.body("a count,delta=1"), place.body("a count,delta=2")]
     for body in parts:
         outbox.put(body)
     copies.secure()
+    assert place.files() == ["b", "b"]
     identities = parts[0].identities
     folded = Body(b"a count,delta=3", identities, place.now_ms, weights=(2,))
     outbox.replace(parts, [folded])
-
-    def kill(*_: object, **__: object) -> None:
-        raise Killed
-
-    monkeypatch.setattr(spool, step, kill)
-    with pytest.raises(Killed):
-        copies.secure()
+    copies.secure()
+    assert place.files() == ["b"]
     killed(spool)
     place.wait(120)
-    found = place.spool().adopt()
-    counts = [(int(b.text.partition(b"=")[2]), doubtful) for b, doubtful in found]
-    assert sum(count for count, _ in counts) >= 3
-    assert sum(count for count, doubtful in counts if not doubtful) <= 3
+    assert texts(place.spool().adopt()) == ["a count,delta=3"]
 
 
 def test_dropped_is_off_the_disk(tmp_path: Path) -> None:

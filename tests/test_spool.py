@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.spool import spool as module
+from dtmetrics._deliver.spool import estate as module
 from dtmetrics._deliver.spool.spool import Spool, SpoolAccount
 from tests.contract import a_body
 from tests.recorder import MOMENT
@@ -417,7 +417,7 @@ ODD_NAMES = st.from_regex(r"[a-z0-9.-]{1,8}(\.b|\.try|\.bad|\.tmp|\.b\.tmp)?", f
 @settings(max_examples=50)
 @given(
     odd=st.dictionaries(
-        ODD_NAMES | st.just("lock"),
+        ODD_NAMES | st.sampled_from(["lock", "plan"]),
         st.binary(max_size=60) | st.sampled_from(["dir", "fifo", "link", "loop"]),
     ),
     at=st.sampled_from(["", "here", "folder"]),
@@ -451,6 +451,34 @@ def test_odd_files(tmp_path_factory: pytest.TempPathFactory, odd: dict[str, byte
     spool.keep(place.body())
     assert spool.account().stored == len(found) + 1
     spool.close()
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        b"",
+        b"\n",
+        b"a\n\n../../../outside",
+        b"../../../outside\n\na",
+        b"a\n\n..",
+        b"a\n\nb\n\nc",
+        b"a\n\nb\x00",
+        b"\xff\n\n\xff",
+        b"a" * (2 << 20),
+    ],
+)
+def test_foreign_plan(plan: bytes, place: Place) -> None:
+    """A plan that is not ours is not carried out, and does not hinder anybody."""
+    folder = place.dead(place.body())
+    outside = place.root.parent / "outside"
+    outside.write_text("not ours")
+    (folder / "plan").write_bytes(plan)
+    spool = place.spool()
+    ((body, _),) = spool.adopt()
+    spool.forget(body)
+    assert outside.read_text() == "not ours"
+    assert place.folders() == []
+    assert not spool.account().failures
 
 
 # -- the whole -------------------------------------------------------------------------
@@ -510,6 +538,18 @@ class Lives(RuleBasedStateMachine):
             self.have[who][name] = (body, doubt, doubt)
         elif ends == "again":
             self.spools[who].keep(body)
+
+    @rule(who=who, in_doubt=st.booleans())
+    def put_together(self, who: int, in_doubt: bool) -> None:
+        """Somebody puts all that waits into one body."""
+        self.made += 1
+        body = self.place.body(f"k{self.made} 1")
+        gone = [old for old, _, _ in self.have[who].values()]
+        self.spools[who].exchange(gone, [(body, in_doubt)])
+        self.spools[who].keep(body, in_doubt=in_doubt)
+        for old in gone:
+            self.spools[who].forget(old)
+        self.have[who] = {body.text.decode(): (body, in_doubt, in_doubt)}
 
     @rule(who=who, how=st.sampled_from([killed, Spool.close]))
     def end(self, who: int, how: object) -> None:

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 BEGIN = """
 import collections, fcntl, os, random, select, signal, sys, tempfile, time
 from dtmetrics._deliver.exporter import Body
+from dtmetrics._deliver.spool.folder import Folder
 from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._wire.point import Identity
 
@@ -92,6 +93,12 @@ def work(say):
         say("forgetting", name)
         spool.forget(bodies[name])
         say("forgotten", name)
+    parts = [a_body(name) for name in "de"]
+    for body in parts:
+        spool.keep(body)
+    say("kept parts")
+    spool.exchange(parts, [(a_body("f"), False)])
+    say("exchanged")
     say("closing")
     spool.close()
 
@@ -129,6 +136,11 @@ for step in range(1000):
         maybe = f"trying {name}" in said and not (name == "b" and "was back b" in said)
         if name in found:
             assert (tried <= found[name] <= maybe), (step, said, found)
+    parts = found.keys() & {*"def"}
+    if "exchanged" in said:
+        assert parts == {"f"}, (step, said, found)
+    elif "kept parts" in said:
+        assert parts in ({"d", "e"}, {"f"}), (step, said, found)
     if status == 0:
         break
     assert status == -signal.SIGKILL, status
@@ -139,10 +151,11 @@ print(step > 60, said[-1], sorted(found))
 def test_killed_at_each_step(tmp_path: Path) -> None:
     """Wherever it is killed, what was kept is adopted, what was forgotten is not.
 
-    What was being sent is in doubt, and nothing but that. And nothing stays on disk.
+    What was being sent is in doubt, and nothing but that. Of what was exchanged there
+    is one side or the other. And nothing stays on disk.
     """
     source = BEGIN + AT_EACH_STEP
-    assert expect(source, tmp_path) == "True closing ['c']\n"
+    assert expect(source, tmp_path) == "True closing ['c', 'f']\n"
 
 
 ADOPTING_AT_EACH_STEP = (
@@ -154,6 +167,11 @@ def leave(say):
         spool.keep(body := a_body(name))
         if name == "b":
             spool.trying(body)
+    parts = [a_body(name) for name in "de"]
+    for body in parts:
+        spool.keep(body)
+    Folder.carry_out = lambda self: None  # left to who adopts
+    spool.exchange(parts, [(a_body("f"), False)])
 
 def adopting(say):
     spool = a_spool()
@@ -170,7 +188,8 @@ for step in range(1000):
     status, said = killed_before(step, adopting)
     found = [name for name, _ in left_over()]
     assert len(found) == len(set(found))
-    for name in "abc":
+    assert not {"d", "e"} & {*found}
+    for name in "abcf":
         if f"forgotten {name}" in said:
             assert name not in found
         elif f"forgetting {name}" not in said:

@@ -40,10 +40,8 @@ class Copies:
             waiting = self._outbox.waiting()
             now = {id(body) for body, _ in waiting}
             gone = [body for body in self._spool.kept() if id(body) not in now]
-            # What was divided or folded goes after its parts are kept, so that none is
-            # lost to a kill in between. One that leaves both leaves a doubt.
-            for body in gone:
-                self._spool.trying(body)
+            # What was divided or folded, if something was.
+            self._spool.exchange(gone, waiting)
             for body, doubtful in waiting:
                 self._spool.keep(body, in_doubt=doubtful)
             for body in gone:

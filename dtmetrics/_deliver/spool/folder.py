@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from dtmetrics._deliver.spool.ground import make_directory, open_directory
@@ -22,6 +24,10 @@ __all__ = ["Folder", "can_lock"]
 
 _LOCK = "lock"
 _UNPUBLISHED = ".tmp"
+# What an exchange is about to publish and to delete: names, and an empty line between.
+_PLAN = "plan"
+_PLAN_LIMIT = 1 << 20
+_READABLE = re.compile(r"(\w[\w.-]*\n)+(\n\w[\w.-]*)+", re.ASCII)
 # Longer than anyone takes between making a directory and locking it.
 _YOUNG_SECONDS = 60.0
 # Of the disk, what is left to others.
@@ -123,6 +129,7 @@ class Folder:
 
     def names(self) -> list[str]:
         """Return the names in it, in order, without what was never published."""
+        self.carry_out()
         names = sorted(os.listdir(self._directory))
         for name in names:
             if name.endswith(_UNPUBLISHED):
@@ -133,24 +140,69 @@ class Folder:
     def put(self, name: str, data: bytes) -> None:
         """Write *data* as *name*. Once this returns, it outlasts a loss of power."""
         self._need_room(len(data))
-        new = name + _UNPUBLISHED
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            file = os.open(new, flags, 0o600, dir_fd=self._directory)
-            try:
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[os.write(file, rest) :]
-                os.fsync(file)
-            finally:
-                os.close(file)
-            self.rename(new, name)
-            os.fsync(self._directory)
+            self._write(name, data)
+            self._publish(name)
         except BaseException:
-            for half in (new, name):
-                with suppress(OSError):
-                    self.delete(half)
+            self._delete_if_possible(name, name + _UNPUBLISHED)
             raise
+
+    def announce(self, gone: Iterable[str], come: Mapping[str, bytes]) -> None:
+        """Write that *come* is to take the place of *gone*.
+
+        Once this returns it will, whoever has to ``carry_out()`` it; before, nothing
+        has happened.
+        """
+        self.carry_out()
+        self._need_room(sum(map(len, come.values())))
+        try:
+            for name, data in come.items():
+                self._write(name, data)
+            self._write(_PLAN, "\n".join([*come, "", *gone]).encode())
+            self._publish(_PLAN)
+        except BaseException:
+            unpublished = (name + _UNPUBLISHED for name in (_PLAN, *come))
+            self._delete_if_possible(_PLAN, *unpublished)
+            raise
+
+    def carry_out(self) -> None:
+        """Do what was announced, if something was, however far that has come."""
+        try:
+            plan = self.read(_PLAN, _PLAN_LIMIT)
+        except FileNotFoundError:
+            return
+        if plan and _READABLE.fullmatch(text := plan.decode("ascii", "replace")):
+            come, gone = text.split("\n\n")
+            for name in come.split("\n"):
+                with suppress(FileNotFoundError):
+                    self.rename(name + _UNPUBLISHED, name)
+            for name in gone.split("\n"):
+                self.delete(name)
+            os.fsync(self._directory)
+            self.delete(_PLAN)
+        else:
+            self._delete_if_possible(_PLAN)  # it is not ours
+
+    def _write(self, name: str, data: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        name += _UNPUBLISHED
+        file = os.open(name, flags, 0o600, dir_fd=self._directory)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def _publish(self, name: str) -> None:
+        self.rename(name + _UNPUBLISHED, name)
+        os.fsync(self._directory)
+
+    def _delete_if_possible(self, *names: str) -> None:
+        for name in names:
+            with suppress(OSError):
+                self.delete(name)
 
     def read(self, name: str, limit: int) -> bytes | None:
         """Return what is in *name*; None if that is no ordinary file, or too large."""

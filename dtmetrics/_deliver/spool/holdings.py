@@ -13,7 +13,10 @@ from dtmetrics._deliver.spool.ground import Ground
 from dtmetrics._deliver.spool.stored import RECORD_LIMIT, Stored, decode
 from dtmetrics._record.guard import attempt
 
-__all__ = ["Copy", "Holdings"]
+__all__ = ["TRIED", "WAITS", "Copy", "Holdings"]
+
+#: How the names of bodies end: of one that waits, and that may have been taken.
+WAITS, TRIED = ".b", ".try"
 
 _REASONS = {
     errno.EACCES: "not allowed",
@@ -57,8 +60,10 @@ class Copy:
 class Holdings:
     """Folders of this process on *ground*, and what is in them. Raises nothing."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, ground: Ground, max_files: int, max_bytes: int) -> None:
+        self.ground = ground
+        self._max_files = max_files
+        self.max_bytes = max_bytes
         #: The folder that takes this process's own bodies.
         self.own: Folder | None = None
         #: By name, and from before they are locked on: a fork may come in between.
@@ -68,6 +73,8 @@ class Holdings:
         #: Left by dead processes, the oldest first.
         self.unread: deque[Copy] = deque()
         self.failures: Counter[str] = Counter()
+        #: Data points of dead processes that nobody will send, by reason.
+        self.lost: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Copy]:
         return chain(self.known.values(), self.unread)
@@ -98,14 +105,23 @@ class Holdings:
         """Delete the file of *copy*."""
         attempt(copy.folder.delete, copy.name, default=None, on_error=self.failed)
 
-    def take_out_oldest(self, max_files: int, max_bytes: int) -> list[Copy]:
-        """Return, and hold no more, the oldest copies that are too many or too much."""
+    def stay_within_bounds(self) -> None:
+        """Delete the oldest copies that are too many or too much."""
+        for copy in self._take_out_oldest():
+            if copy.body is not None:
+                self.failures["spool full"] += 1
+            elif stored := attempt(copy.read, default=None):
+                self.lost["spool full"] += stored.points
+            self.delete(copy)
+        self.tidy()
+
+    def _take_out_oldest(self) -> list[Copy]:
         files, size = len(self), self.size
-        if files <= max_files and size <= max_bytes:
+        if files <= self._max_files and size <= self.max_bytes:
             return []
         out: list[Copy] = []
         for copy in sorted(self, key=lambda copy: copy.name):
-            if files <= max_files and size <= max_bytes:
+            if files <= self._max_files and size <= self.max_bytes:
                 break
             files -= 1
             size -= copy.size
@@ -128,5 +144,5 @@ class Holdings:
         del self.folders[folder.name]
 
     def _remove(self, folder: Folder) -> None:
-        with self._ground.opened() as tenant:
+        with self.ground.opened() as tenant:
             folder.remove(tenant)

@@ -7,39 +7,33 @@
             lock
             <created_ms>-<id>.b               waits
             <created_ms>-<id>.try             may have been taken by the endpoint
+            plan                              which of them take the place of which
         <file>.<folder>.bad                   not what was written; ten are kept
 
 A file appears whole or not at all, and nothing says elsewhere what is in it: there is
-no index that could disagree with it after a crash.
+no index that could disagree with it after a crash. The plan is there for a moment,
+while some of them are put together.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from dtmetrics._deliver.exporter import Body
+from dtmetrics._deliver.spool.estate import Estate
 from dtmetrics._deliver.spool.folder import Folder, can_lock
 from dtmetrics._deliver.spool.ground import Ground
-from dtmetrics._deliver.spool.holdings import Copy, Holdings
-from dtmetrics._deliver.spool.stored import RECORD_LIMIT, TEXT_LIMIT, encode
+from dtmetrics._deliver.spool.holdings import TRIED, WAITS, Copy, Holdings
+from dtmetrics._deliver.spool.stored import TEXT_LIMIT, encode
 from dtmetrics._record.guard import attempt
 from dtmetrics.errors import ConfigError
 
 __all__ = ["Spool", "SpoolAccount"]
 
-_WAITS, _TRIED, _BAD = ".b", ".try", ".bad"
-_MOST_BAD = 10
-
-_LOOK_SECONDS = 300.0
 _PAUSE_SECONDS = 60.0
-# What one call of adopt() reads: it bounds memory, and the flusher's time.
-_ADOPT_BYTES = TEXT_LIMIT
-# Each takes two file descriptors from the application.
-_MOST_FOLDERS = 16
 
 
 class SpoolAccount(NamedTuple):
@@ -84,16 +78,15 @@ class Spool:
         self._now_ms = now_ms
         self._clock = clock
         self._max_bytes = max_bytes
-        self._max_age_ms = max_age * 1000
+        self._max_age = max_age
         self._max_files = max_files
         self._renew()
 
     def _renew(self) -> None:
         """Make what a fork must not share with its parent."""
-        self._held = Holdings(self._ground)
-        self._look_at = self._keep_at = -math.inf
-        self._adopted = self._corrupt = 0
-        self._lost: Counter[str] = Counter()
+        self._held = Holdings(self._ground, self._max_files, self._max_bytes)
+        self._estate = Estate(self._held, self._now_ms, self._clock, self._max_age)
+        self._keep_at = -math.inf
 
     def reset_after_fork(self) -> None:
         """In a forked child: what is on disk is the parent's, and so are its locks."""
@@ -109,13 +102,19 @@ class Spool:
         return SpoolAccount(
             len(sizes),
             sum(sizes),
-            self._adopted,
-            self._corrupt,
-            dict(self._lost),
+            self._estate.adopted,
+            self._estate.corrupt,
+            dict(held.lost),
             dict(held.failures),
         )
 
-    # -- bodies of this process ------------------------------------------------------
+    def adopt(self) -> list[tuple[Body, bool]]:
+        """Return bodies that dead processes left, each with whether it is in doubt.
+
+        From then on they are as if kept. Returns about 4 MB of text at most; the rest
+        comes with later calls. However often called, it looks for more now and then.
+        """
+        return self._estate.adopt()
 
     def keep(self, body: Body, *, in_doubt: bool = False) -> None:
         """Store *body*, unless it is: from here on it outlives this process.
@@ -128,6 +127,21 @@ class Spool:
         elif body.identities and self._clock() >= self._keep_at:
             attempt(self._store, body, in_doubt, default=None, on_error=self._pause)
 
+    def exchange(self, gone: Iterable[Body], come: Iterable[tuple[Body, bool]]) -> None:
+        """Store what is new of *come*, as ``keep()`` does, in place of *gone*.
+
+        Who is killed meanwhile leaves one or the other, and never both, of what is in
+        this process's own folder.
+        """
+        folder, known = self._held.own, self._held.known
+        copies = {id(body): known.get(id(body)) for body in gone}
+        own = {k: c for k, c in copies.items() if c and c.folder is folder}
+        new = [(b, doubt) for b, doubt in come if b.identities and id(b) not in known]
+        if folder and own and new and self._clock() >= self._keep_at:
+            attempt(
+                self._exchange, folder, own, new, default=None, on_error=self._pause
+            )
+
     def kept(self) -> list[Body]:
         """Return the bodies that have a copy."""
         return [copy.body for copy in self._held.known.values() if copy.body]
@@ -135,9 +149,9 @@ class Spool:
     def trying(self, body: Body) -> None:
         """Note, before *body* is sent, that its outcome will be in doubt."""
         if copy := self._held.known.get(id(body)):
-            copy.name_before = "" if copy.name.endswith(_TRIED) else copy.name
+            copy.name_before = "" if copy.name.endswith(TRIED) else copy.name
             if copy.name_before:
-                self._held.rename(copy, copy.name.removesuffix(_WAITS) + _TRIED)
+                self._held.rename(copy, copy.name.removesuffix(WAITS) + TRIED)
 
     def back(self, body: Body) -> None:
         """Note that *body* was certainly not taken by the attempt just made."""
@@ -162,12 +176,10 @@ class Spool:
         self._held.tidy()
 
     def _store(self, body: Body, in_doubt: bool) -> None:
-        batch_id = os.urandom(16)
-        record = encode(body, batch_id)
-        if len(body.text) > TEXT_LIMIT or len(record) > self._max_bytes:
-            self._held.failures["too large"] += 1
+        named = self._encoded(body, in_doubt)
+        if named is None:
             return
-        name = f"{body.created_ms:015}-{batch_id.hex()}{_TRIED if in_doubt else _WAITS}"
+        name, record = named
         folder = self._held.own or self._make_own()
         try:
             folder.put(name, record)
@@ -175,7 +187,40 @@ class Spool:
             self._begin_anew(folder)
             raise
         self._held.known[id(body)] = Copy(folder, name, len(record), body)
-        self._stay_within_bounds()
+        self._held.stay_within_bounds()
+
+    def _exchange(
+        self,
+        folder: Folder,
+        gone: Mapping[int, Copy],
+        come: Iterable[tuple[Body, bool]],
+    ) -> None:
+        copies, records = {}, {}
+        for body, in_doubt in come:
+            if named := self._encoded(body, in_doubt):
+                name, records[name] = named
+                copies[id(body)] = Copy(folder, name, len(records[name]), body)
+        if not records:
+            return
+        try:
+            folder.announce([copy.name for copy in gone.values()], records)
+        except FileNotFoundError:
+            self._begin_anew(folder)
+            raise
+        known = {k: copy for k, copy in self._held.known.items() if k not in gone}
+        self._held.known = known | copies
+        # What is left undone is done at the next one, or by who adopts it.
+        attempt(folder.carry_out, default=None, on_error=self._pause)
+        self._held.stay_within_bounds()
+
+    def _encoded(self, body: Body, in_doubt: bool) -> tuple[str, bytes] | None:
+        batch_id = os.urandom(16)
+        record = encode(body, batch_id)
+        if len(body.text) > TEXT_LIMIT or len(record) > self._max_bytes:
+            self._held.failures["too large"] += 1
+            return None
+        ending = TRIED if in_doubt else WAITS
+        return f"{body.created_ms:015}-{batch_id.hex()}{ending}", record
 
     def _make_own(self) -> Folder:
         folder = Folder()
@@ -200,111 +245,3 @@ class Spool:
         """Keep nothing for a while: a full disk is not helped by trying again."""
         self._held.failed(error)
         self._keep_at = self._clock() + _PAUSE_SECONDS
-
-    def _stay_within_bounds(self) -> None:
-        for copy in self._held.take_out_oldest(self._max_files, self._max_bytes):
-            if copy.body is not None:
-                self._held.failures["spool full"] += 1
-            elif stored := attempt(copy.read, default=None):
-                self._lost["spool full"] += stored.points
-            self._held.delete(copy)
-        self._held.tidy()
-
-    # -- bodies of dead processes ----------------------------------------------------
-
-    def adopt(self) -> list[tuple[Body, bool]]:
-        """Return bodies that dead processes left, each with whether it is in doubt.
-
-        From then on they are as if kept. Returns about 4 MB of text at most; the rest
-        comes with later calls. However often called, it looks for more now and then.
-        """
-        if self._clock() >= self._look_at and not self._has_enough():
-            self._look_at = self._clock() + _LOOK_SECONDS
-            attempt(self._look, default=None, on_error=self._held.failed)
-        found: list[tuple[Body, bool]] = []
-        if self._held.unread:
-            room = _ADOPT_BYTES
-            while self._held.unread and room > 0:
-                copy = self._held.unread.popleft()
-                room -= attempt(
-                    self._read, copy, found, default=0, on_error=self._held.failed
-                )
-            self._held.tidy()
-        return found
-
-    def _has_enough(self) -> bool:
-        held = self._held
-        return len(held.folders) >= _MOST_FOLDERS or held.size >= self._max_bytes
-
-    def _look(self) -> None:
-        try:
-            with self._ground.opened() as tenant:
-                self._look_in(tenant)
-        except FileNotFoundError:
-            return  # nobody has ever kept anything
-        self._held.unread = deque(sorted(self._held.unread, key=lambda it: it.name))
-        self._held.tidy()
-        self._stay_within_bounds()
-
-    def _look_in(self, tenant: int) -> None:
-        for name in set(os.listdir(tenant)) - self._held.folders.keys():
-            if self._has_enough():
-                self._look_at = -math.inf  # again, once it has not
-                break
-            if name.startswith("p-"):
-                attempt(
-                    self._take, name, tenant, default=None, on_error=self._held.failed
-                )
-
-    def _take(self, name: str, tenant: int) -> None:
-        """Take the folder *name* over, if it is of a dead process."""
-        folder = self._held.folders[name] = Folder(name)
-        taken = False
-        try:
-            if folder.take(tenant, self._now_ms() / 1000):
-                names = [n for n in folder.names() if n.endswith((_WAITS, _TRIED))]
-                copies = [Copy(folder, n, folder.status(n).st_size) for n in names]
-                self._held.unread += filter(self._has_right_size, copies)
-                taken = True
-                # What has nothing to read goes at once, and counts for none held.
-                self._held.tidy()
-        finally:
-            if not taken:
-                self._held.let_go(folder)
-
-    def _has_right_size(self, copy: Copy) -> bool:
-        """Whether *copy* may be ours; else it goes, before it makes others go."""
-        if copy.size <= RECORD_LIMIT:
-            return True
-        self._corrupt += 1
-        self._held.delete(copy)
-        return False
-
-    def _read(self, copy: Copy, found: list[tuple[Body, bool]]) -> int:
-        """Add the body of *copy* to *found*; return how much there was to read."""
-        stored = copy.read()
-        if stored is None:
-            self._corrupt += 1
-            self._set_aside(copy)
-            return copy.size
-        body = stored.body
-        if self._now_ms() - body.created_ms > self._max_age_ms:
-            self._lost["too old"] += stored.points
-            self._held.delete(copy)
-        else:
-            self._adopted += 1
-            copy.body = body
-            self._held.known[id(body)] = copy
-            found.append((body, copy.name.endswith(_TRIED)))
-        return len(body.text)
-
-    def _set_aside(self, copy: Copy) -> None:
-        """Keep a file that is not what was written, for whoever looks into it."""
-        with self._ground.opened() as tenant:
-            kept = sum(name.endswith(_BAD) for name in os.listdir(tenant))
-            if kept < _MOST_BAD:
-                # Cut, because anybody may have named it.
-                name = f"{copy.name[:64]}.{copy.folder.name}{_BAD}"
-                copy.folder.rename(copy.name, name, tenant)
-            else:
-                copy.folder.delete(copy.name)
