@@ -185,6 +185,7 @@ class Sending:
             self.exporter,
             self.outbox,
             lambda: self.now_ms,
+            Clock().unused,
             lambda: self.now,
             chance,
             self.feedback.take,

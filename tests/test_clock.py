@@ -47,6 +47,14 @@ def test_small_corrections_are_no_step(seconds: float) -> None:
     assert clocks.clock.steps == 0
 
 
+def test_stamps_of_others_are_not_given_again() -> None:
+    """What was sent with the present time is as of a moment that no cut has."""
+    clock = Clocks().clock
+    assert clock.stamp() == MOMENT
+    assert [clock.unused(MOMENT) for _ in range(3)] == [MOMENT + n for n in (1, 2, 3)]
+    assert clock.stamp() == MOMENT + 4
+
+
 @given(st.lists(st.integers(-5, 5), max_size=60))
 def test_stamps_are_never_the_same_whatever_the_clock_does(moves: list[int]) -> None:
     """A clock that is set back shows moments again, and no cut gets one again."""

@@ -36,6 +36,7 @@ class Clock:
         self.monotonic = monotonic
         self.steps = 0
         self._ahead = wall() - monotonic()
+        self._last_ms = 0
         # Cuts lie on the ends of intervals: a clock that is set back by some of them
         # would give their stamps again.
         self._given: deque[int] = deque(maxlen=1_000)
@@ -66,14 +67,18 @@ class Clock:
         Even then no two cuts share one, of the last 1,000.
         """
         now_ms = self.now_ms()
-        last_ms = self._given[-1] if self._given else 0
-        if last_ms > now_ms + _STEP_SECONDS * 1000:
-            last_ms = 0
-        stamp = max(now_ms if moment is None else round(moment * 1000), last_ms + 1)
-        while stamp in self._given:
-            stamp += 1
-        self._given.append(stamp)
-        return stamp
+        if self._last_ms > now_ms + _STEP_SECONDS * 1000:
+            self._last_ms = 0
+        wanted = now_ms if moment is None else round(moment * 1000)
+        self._last_ms = self.unused(max(wanted, self._last_ms + 1))
+        return self._last_ms
+
+    def unused(self, ms: int) -> int:
+        """Return the first millisecond from *ms* on that has not been given yet."""
+        while ms in self._given:
+            ms += 1
+        self._given.append(ms)
+        return ms
 
 
 class Rhythm:

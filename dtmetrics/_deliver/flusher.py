@@ -73,6 +73,7 @@ class Flusher:
             exporter,
             outbox,
             self._wall.now_ms,
+            self._wall.unused,
             self._clock,
             chance,
             self._feedback.take,

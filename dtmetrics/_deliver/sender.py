@@ -43,6 +43,7 @@ class Sender:
         exporter: Exporter,
         outbox: Outbox,
         now_ms: Callable[[], int],
+        unused: Callable[[int], int],
         clock: Callable[[], float],
         chance: Callable[[], float],
         feedback: Callable[[Body, ExportResult], object],
@@ -53,6 +54,7 @@ class Sender:
         self._outbox = outbox
         self._copies = Copies(outbox, spool)
         self._now_ms = now_ms
+        self._unused = unused
         self._clock = clock
         self._chance = chance
         self._feedback = feedback
@@ -66,7 +68,6 @@ class Sender:
         self.heard = False
         #: Data points that were sent with another time than their own.
         self.restamped = 0
-        self._last_ms = 0
         #: When every sending ends, whatever it was allowed: set by who closes.
         self.give_up_at = math.inf
         self._breaker = Breaker(self._clock, self._chance, self._longest_pause)
@@ -178,10 +179,7 @@ class Sender:
         now_ms = self._now_ms()
         if body.created_ms <= now_ms + AHEAD_MS:
             return body
-        # Several may be sent in one millisecond, and no two cuts share one.
-        if now_ms <= self._last_ms < now_ms + 1_000:
-            now_ms = self._last_ms + 1
-        self._last_ms = now_ms
+        now_ms = self._unused(now_ms)  # or it would share a cut's
         text, lines = restamp(body.text, now_ms)
         self.restamped += lines
         return Body(text, body.identities, now_ms, body.weights)
