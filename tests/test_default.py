@@ -226,7 +226,7 @@ def test_default_endpoint(process: Process, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(
         HttpExporter,
         "__init__",
-        lambda self, *a, local, resend: made.append((*a, local, resend)),
+        lambda self, *a, local, resend, ca_file: made.append((*a, local, resend)),
     )
     process.configure(interval=None)
     assert made == [("http://localhost:14499/metrics/ingest", True, True)]

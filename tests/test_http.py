@@ -69,6 +69,12 @@ def test_answer_in_part() -> None:
     assert result.refused == [(1, "invalid metric key")]
 
 
+def test_says_where() -> None:
+    """What is wrong is told with the place that said so, and nothing else of it."""
+    result, endpoint = post(answer(403, "<b>no</b>"))
+    assert result.reason == f"status 403 at 127.0.0.1:{endpoint.port}"
+
+
 def test_retry_after() -> None:
     """An endpoint that asks for a pause is heard."""
     result, _ = post(answer(429, headers=["Retry-After: 7"]))

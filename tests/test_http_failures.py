@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import traceback
+from pathlib import Path
 
 import httpx
 import pytest
 
 from dtmetrics._deliver.exporter import Outcome
-from dtmetrics._deliver.http import HttpExporter
+from dtmetrics._deliver.http import HttpExporter, _tls
 from dtmetrics._deliver.secret import Secret
 from tests.contract import a_body
 from tests.endpoint import (
@@ -183,6 +185,47 @@ def test_token_in_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert "CANARY" not in "".join(shown.format())
     assert "CANARY" not in repr(vars(exporter))
+
+
+def test_token_in_no_context() -> None:
+    """Nor does what was being handled when the interrupt came, which it has with it."""
+
+    def interrupted(request: httpx.Request) -> httpx.Response:
+        try:
+            raise OSError(dict(request.headers))
+        except OSError:
+            raise KeyboardInterrupt from None
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        fake(interrupted).export(a_body(), 5.0)
+    assert caught.value.__context__ is None
+
+
+def test_certificate_of_nobody(tls: ssl.SSLContext) -> None:
+    """A certificate that is not trusted is a setting's fault, and told by its name."""
+    with Endpoint(tls=tls) as endpoint:
+        result = HttpExporter(endpoint.url).export(a_body(), 5.0)
+    assert result.outcome is Outcome.MISCONFIGURED
+    place = f"127.0.0.1:{endpoint.port}"
+    assert result.reason == f"SSLCertVerificationError at {place}"
+
+
+def test_certificates_of_ones_own(tls: ssl.SSLContext, certificate: Path) -> None:
+    """With a file of certificates those are trusted, and no others."""
+    with Endpoint(tls=tls) as endpoint:
+        exporter = HttpExporter(endpoint.url, ca_file=str(certificate))
+        assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
+        exporter.close()
+        wrong = endpoint.url.replace("127.0.0.1", "127.0.0.2")
+        result = HttpExporter(wrong, ca_file=str(certificate)).export(a_body(), 5.0)
+        assert result.outcome is not Outcome.ANSWERED
+    assert len(endpoint.requests) == 1
+
+
+def test_old_tls(tls: ssl.SSLContext, certificate: Path) -> None:
+    """TLS 1.1 is not spoken."""
+    assert _tls(True).minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert _tls(True, str(certificate)).minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
 @pytest.mark.parametrize("local", [True, False])

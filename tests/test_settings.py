@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 import logging
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -192,6 +193,10 @@ BAD: list[tuple[str, Any]] = [
     ("spool", 7),
     ("spool", b"x"),
     ("spool", "a\0b"),
+    ("ca_file", ""),
+    ("ca_file", 7),
+    ("ca_file", "no/such/file"),
+    ("ca_file", __file__),
     ("max_outbox_bytes", -1),
     ("max_outbox_bytes", None),
     ("allow_plain_http", "yes"),
@@ -279,6 +284,12 @@ def test_dimensions_are_copied() -> None:
     given_mapping["region"] = "us"
     assert dimensions == {"region": "eu"}
     assert read("dimensions", None) == {}
+
+
+def test_ca_file(certificate: Path) -> None:
+    """A file of certificates is looked at when it is set."""
+    assert read("ca_file", certificate) == str(certificate)
+    assert read("ca_file", None) is None
 
 
 @given(st.floats(0, 86_400, exclude_min=True))

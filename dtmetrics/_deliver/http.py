@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from time import monotonic, time
 from typing import NamedTuple
@@ -37,6 +38,7 @@ class HttpExporter:
     It uses httpx's transport, not its client: no redirect is followed, no proxy or
     cookie jar comes from the environment, and nothing is logged for each request.
     Unless *resend* is false, a body that a kept connection broke on is sent once more.
+    *ca_file* holds the certificates that are trusted in place of the system's.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class HttpExporter:
         *,
         local: bool = False,
         resend: bool = True,
+        ca_file: str | None = None,
         transport: Callable[[], httpx.BaseTransport] | None = None,
     ) -> None:
         self._url = httpx.URL(endpoint)
@@ -56,7 +59,7 @@ class HttpExporter:
             _LOCAL_SECONDS if local else _REMOTE_SECONDS
         )
         # Not with the first request: see preload().
-        self._tls = _tls(self._url.scheme == "https")
+        self._tls = _tls(self._url.scheme == "https", ca_file)
         self._make_transport = transport or self._new_transport
         # Each transport is in here or in use: two threads never share one.
         self._idle: list[_Way] = []
@@ -91,9 +94,14 @@ class HttpExporter:
         ):
             result = self._try(body, deadline, self._new_way(), progress)
         if isinstance(result, ExportResult):
-            return result
+            if result.outcome is Outcome.ANSWERED:
+                return result
+            return replace(result, reason=f"{result.reason} at {self._place}")
         if progress.aborted:
             return self._failed("took too long", progress.may_have_left)
+        if issubclass(result, ssl.SSLCertVerificationError):
+            reason = f"{result.__name__} at {self._place}"
+            return ExportResult(Outcome.MISCONFIGURED, reason=reason)
         return self._failed(result.__name__, progress.may_have_left)
 
     def _failed(self, what: str, may_have_left: bool) -> ExportResult:
@@ -115,10 +123,12 @@ class HttpExporter:
                 way,
                 progress,
                 default=None,
-                on_error=lambda error: kinds.append(type(error)),
+                on_error=lambda error: kinds.append(_kind_of(error)),
             )
         except BaseException as interrupt:  # noqa: BLE001 -- raised again
-            # attempt() lets it pass: without the frames that it has come through.
+            # attempt() lets it pass: without the frames that it has come through, nor
+            # those of what it may have interrupted the handling of.
+            interrupt.__context__ = None
             raise interrupt.with_traceback(None) from None
         finally:
             progress.end()
@@ -229,14 +239,27 @@ def preload() -> None:
 
 
 @cache
-def _tls(secure: bool) -> ssl.SSLContext:
+def _tls(secure: bool, ca_file: str | None = None) -> ssl.SSLContext:
     # Asked for certificates, it costs 33 to 49 ms; plain http, which is never
     # redirected here, has no use for them.
     return (
-        ssl.create_default_context()
+        ssl.create_default_context(cafile=ca_file)
         if secure
         else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     )
+
+
+def _kind_of(error: Exception) -> type[Exception]:
+    """Return what kind of error it is, or was before httpx made it one of its own.
+
+    A certificate that is refused will be refused again, until somebody does something.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ssl.SSLCertVerificationError
+        cause = cause.__cause__ or cause.__context__
+    return type(error)
 
 
 def _worth_another(kind: type[Exception], link: Link, progress: Progress) -> bool:

@@ -30,6 +30,7 @@ _ENVIRONMENT = {
     "dimensions": ("DTMETRICS_DIMENSIONS",),
     "interval": ("DTMETRICS_INTERVAL",),
     "level": ("DTMETRICS_LEVEL",),
+    "ca_file": ("DTMETRICS_CA_FILE",),
     "delivery": ("DTMETRICS_DELIVERY",),
     "spool": ("DTMETRICS_SPOOL",),
     "enrich": ("DTMETRICS_ENRICH",),
@@ -66,6 +67,8 @@ class Config:
     #: Whether nobody said where to send, so that such a file may.
     follow: bool = True
     allow_plain_http: bool = False
+    #: Certificates to trust in place of the system's.
+    ca_file: str | None = None
     strict: bool = False
 
     @classmethod

@@ -63,6 +63,7 @@ class Process:
         self_metrics: bool = _UNSET,
         enrich: bool = _UNSET,
         allow_plain_http: bool = _UNSET,
+        ca_file: str | os.PathLike[str] | None = None,
         strict: bool = _UNSET,
         force: bool = False,
     ) -> None:
@@ -267,7 +268,9 @@ def _exporter(
     # still be at work in the next call, and it is promised one at a time.
     def http(*place: Any, local: bool) -> Exporter:
         resend = config.delivery == "at_least_once"
-        exporter = HttpExporter(*place, local=local, resend=resend)
+        exporter = HttpExporter(
+            *place, local=local, resend=resend, ca_file=config.ca_file
+        )
         return PunctualExporter(exporter, meanwhile)
 
     def make(endpoint: Secret, token: Secret) -> Exporter:

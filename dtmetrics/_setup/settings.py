@@ -198,7 +198,7 @@ def _delivery(value: Any) -> str:
     return str(value)
 
 
-def _spool(value: Any) -> str | None:
+def _path(value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str | os.PathLike):
@@ -206,6 +206,19 @@ def _spool(value: Any) -> str | None:
     path = os.fspath(value)
     if not isinstance(path, str) or not path.strip() or "\0" in path:
         raise Fault("is no path")
+    return path
+
+
+def _ca_file(value: Any) -> str | None:
+    # Slow to load; whoever configures has it by then.
+    import ssl  # noqa: PLC0415
+
+    path = _path(value)
+    if path is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except OSError:  # ssl's own errors are
+            raise Fault("holds no certificates that can be read") from None
     return path
 
 
@@ -222,10 +235,11 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "max_series": _at_least_one,
     "max_outbox_bytes": _at_least_one,
     "delivery": _delivery,
-    "spool": _spool,
+    "spool": _path,
     "metadata": _flag,
     "self_metrics": _flag,
     "enrich": _flag,
     "allow_plain_http": _flag,
+    "ca_file": _ca_file,
     "strict": _flag,
 }
