@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._deliver.exporter import ExportResult, LineNote, Outcome
+from dtmetrics._deliver.exporter import Body, ExportResult, LineNote, Outcome
+from dtmetrics._wire.line import identify
+from tests.recorder import MOMENT
 from tests.rig import ANSWERED, DROP, KEEP, MISCONFIGURED, Sending
 
 # -- what becomes of a body -------------------------------------------------------
@@ -135,6 +137,43 @@ def test_exporter_names_nonsense(refused: Any, expects_errors: None) -> None:
     sending.put()
     assert sending.send()
     assert sending.outbox.account() == (1, 1, 0, {}, 0)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *(
+            {"outcome": Outcome.ANSWERED, "rejected": value}
+            for value in ("2", None, 1.5, math.nan, [])
+        ),
+        *({"retry_after": value} for value in ("7", math.nan, math.inf, -1, 1e9, [])),
+        *({"outcome": value} for value in ("answered", None, 5)),
+        *({"reason": value} for value in (None, b"", [])),
+    ],
+    ids=str,
+)
+def test_exporter_answers_with_nonsense(
+    fields: dict[str, Any], expects_errors: None
+) -> None:
+    """A result of nonsense is an error of the exporter: no flush raises, all goes on."""
+    sending = Sending(lambda: ExportResult(**{"outcome": Outcome.KEEP, **fields}))
+    sending.put()
+    assert not sending.send()
+    assert sending.pause < 60
+    assert sending.outbox.account().waiting == 1
+    assert sending.send()
+    assert sending.outbox.account() == (1, 1, 0, {}, 0)
+
+
+@pytest.mark.parametrize(
+    "refused", [None, 5, [None], [LineNote("x", "")], [LineNote(0.5, "")]], ids=str
+)
+def test_exporter_names_nonsense_of_many(refused: Any, expects_errors: None) -> None:
+    """Nor does it where a line stands for several points."""
+    sending = Sending(ExportResult(Outcome.ANSWERED, 1, refused=refused))
+    sending.outbox.put(Body(b"a gauge,1", (identify("a", ()),), MOMENT, (3,)))
+    assert sending.send()
+    assert sending.outbox.account() == (3, 0, 3, {}, 0)
 
 
 def test_interrupted_export() -> None:

@@ -22,6 +22,10 @@ __all__ = [
 ]
 
 
+# Seconds; what is put off for longer is too old by then.
+_LONGEST_PAUSE = 60 * 60.0
+
+
 class Body:
     """Lines that go out in one piece. Once made it never says anything else.
 
@@ -124,6 +128,16 @@ class ExportResult:
     warnings: Sequence[LineNote] = field(default=())
     #: Whether somebody answered, so that it may help to ask again soon.
     heard: bool = False
+
+    def __post_init__(self) -> None:
+        # Whoever exports may be anybody: what is none of these would spoil the
+        # account, and a pause that is no number stop all sending.
+        given = self.outcome, self.rejected, self.reason, self.retry_after
+        if not all(map(isinstance, given, (Outcome, int, str, int | float | None))):
+            raise TypeError("no result of an export has such fields")
+        pause = self.retry_after
+        if pause is not None and not 0 <= pause <= _LONGEST_PAUSE:
+            raise ValueError("nobody is to wait for so long")
 
 
 class Exporter(Protocol):

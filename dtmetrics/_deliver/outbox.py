@@ -12,6 +12,7 @@ from threading import RLock
 from typing import NamedTuple
 
 from dtmetrics._deliver.exporter import Body, ExportResult, Outcome
+from dtmetrics._record.guard import attempt
 
 __all__ = ["Account", "Outbox"]
 
@@ -271,7 +272,12 @@ def _points_rejected(body: Body, result: ExportResult) -> int:
     lines = min(max(0, result.rejected), len(body.identities))
     if not body.weights or not lines:
         return lines
-    named = {note.line for note in result.refused if 0 <= note.line < len(body.weights)}
+    # Who exports may be anybody, and name anything.
+    named = attempt(_named, result, len(body.weights), default=set[int]())
     others = (line for line in range(len(body.weights)) if line not in named)
     counted = [*sorted(named), *others][:lines]
     return sum(body.weights[line] for line in counted)
+
+
+def _named(result: ExportResult, lines: int) -> set[int]:
+    return {note.line for note in result.refused if note.line in range(lines)}
