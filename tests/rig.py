@@ -12,6 +12,7 @@ from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._deliver.flusher import Flusher
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._deliver.sender import Sender
+from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._record.meter import Meters
 from dtmetrics._record.recording import Recording
 from dtmetrics._record.registry import Registry
@@ -174,6 +175,7 @@ class Sending:
         *steps: Step,
         chance: Callable[[], float] = lambda: 0.5,
         resend: bool = True,
+        spool: Spool | None = None,
     ) -> None:
         self.exporter = Script(*steps)
         self.outbox = Outbox(resend=resend)
@@ -189,6 +191,7 @@ class Sending:
             lambda: self.now,
             chance,
             self.feedback.take,
+            spool=spool,
         )
 
     def put(self, *keys: str, points: bool = True) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.rig import (
     UNREAD,
     Sending,
 )
+from tests.spooling import Place
 
 PROBE = "dtmetrics.client.probe,dt.metrics.source=dtmetrics"
 
@@ -49,7 +51,7 @@ def test_asks_before_it_sends_again() -> None:
     assert sending.exporter.bodies[0] is sending.exporter.bodies[4]
 
 
-@pytest.mark.parametrize("step", [ANSWERED, DROP, UNREAD])
+@pytest.mark.parametrize("step", [ANSWERED, DROP, UNREAD, TOO_LARGE])
 def test_any_answer_will_do(step: ExportResult) -> None:
     """An endpoint that refuses the harmless line answers again all the same."""
     sending = Sending(UNKNOWN, step)
@@ -124,18 +126,31 @@ def test_too_large() -> None:
 def test_learns_what_is_too_large() -> None:
     """What was too large is not asked for again; an hour later a bit more is."""
     sending = Sending()
-    # Each line has 28 bytes with its end: up to six of them are taken.
-    only(lambda body: len(body.text) <= 6 * 28, TOO_LARGE)(sending)
+    # Up to six of eight lines are taken.
+    names = [f"key.{n}".ljust(20_000, "x") for n in range(8)]
+    only(lambda body: body.points <= 6, TOO_LARGE)(sending)
     for _ in range(3):
-        sending.put(*(f"key.{n}" for n in range(8)))
+        sending.put(*names)
         assert sending.send()
     asked = [body.points for body in sending.exporter.bodies]
     assert asked == [8, 4, 4, 4, 4, 4, 4]
     sending.now += 2 * 3_600
-    sending.put(*(f"key.{n}" for n in range(8)))
+    sending.put(*names)
     assert sending.send()
     assert [body.points for body in sending.exporter.bodies[7:]] == [8, 4, 4]
     assert sending.outbox.account() == (32, 32, 0, {}, 0)
+
+
+def test_believes_no_tiny_limit() -> None:
+    """A proxy that once took nothing, however small, is not obeyed for days."""
+    sending = Sending(UNKNOWN, TOO_LARGE, *[TOO_LARGE] * 15)
+    sending.put(*(f"k{n}" for n in range(8)))
+    assert not sending.send()
+    assert sending.send()
+    assert sending.outbox.account().dropped == {"too large": 8}
+    sending.put(*(f"k{n}" for n in range(8)))
+    assert sending.send()
+    assert sending.exporter.bodies[-1].points == 8
 
 
 def test_one_line_too_large() -> None:
@@ -209,6 +224,21 @@ def test_paced_after_an_outage() -> None:
     for name in "gh":
         cut(sending, name)
     assert sending.sender.send(99.0, hurry=False)
+
+
+def test_paced_after_a_death(tmp_path: Path) -> None:
+    """What dead processes have left is as much as an outage leaves, and paced as well."""
+    place = Place(tmp_path)
+    place.dead(*(place.body(f"k{n} gauge,1") for n in range(4)))
+    sending = Sending(spool=place.spool())
+    for left in (3, 2, 1):
+        assert not sending.sender.send(99.0, hurry=False)
+        assert sending.outbox.account().waiting == left
+        assert sending.pause == pytest.approx(0.1)
+        sending.now += sending.pause
+    assert sending.sender.send(99.0, hurry=False)
+    assert sending.sender.retry_at == 0.0
+    sending.sender.close()
 
 
 def test_what_waits_takes_less_room() -> None:

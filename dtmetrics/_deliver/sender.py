@@ -29,6 +29,8 @@ _MOST_SAID = 1_000
 # 12 s has 17 % too many points without, 1.6 % with it (one body).
 PROBE = b"dtmetrics.client.probe,dt.metrics.source=dtmetrics gauge,1"
 
+_ANSWERS = Outcome.ANSWERED, Outcome.DROP, Outcome.UNREAD, Outcome.TOO_LARGE
+
 _INTERRUPTED = ExportResult(Outcome.UNKNOWN, reason="interrupted")
 
 # After an outage dashboards want the present first.
@@ -74,7 +76,8 @@ class Sender:
         self._limit = _Limit(self._clock)
         self._probing = self._draining = False
         self._troubles: set[str] = set()
-        self._lost: Mapping[str, int] = {}
+        #: The account when this trouble began.
+        self._before = Account(0, 0, 0, {}, 0)
         self._said: set[tuple[str, ...]] = set()
 
     @property
@@ -146,6 +149,8 @@ class Sender:
         """Let wait what dead processes have left; say whether there was something."""
         doubts = self._copies.adopt()
         self._probing = self._probing or any(doubts)
+        # Others may have left an hour's worth.
+        self._draining = self._draining or bool(doubts)
         return bool(doubts)
 
     def _next(self) -> Body | None:
@@ -256,6 +261,11 @@ class Sender:
             log.warning(*what)
 
 
+# An endpoint takes lines of 50,000 characters. Who finds less too large, a proxy in
+# between, is not believed: it would be one line a request, and for days.
+_LEAST_LIMIT = 50_000
+
+
 class _Limit:
     """How large a body may be, as far as the endpoint has said."""
 
@@ -266,7 +276,7 @@ class _Limit:
 
     def learn(self, body: Body) -> None:
         """Take note that *body* was too large."""
-        self._bytes = 0.9 * len(body.text)
+        self._bytes = max(_LEAST_LIMIT, 0.9 * len(body.text))
         self._since = self._clock()
 
     def exceeded(self, body: Body) -> bool:
