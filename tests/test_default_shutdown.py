@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from dtmetrics import MemoryExporter
-from dtmetrics._deliver.exporter import Body, ExportResult
+from dtmetrics._deliver.exporter import Body, ExportResult, Outcome
 from dtmetrics._setup.default import Process
 from tests.endpoint import PATIENCE
 from tests.processes import Down, inc, keys
+from tests.rig import DROP, Script
 
 
 class Gate(MemoryExporter):
@@ -63,6 +64,40 @@ def test_shutdown_when_down(process: Process, caplog: pytest.LogCaptureFixture) 
     assert (stats.collected, stats.waiting) == (1, 1)
     assert stats.last_error == "status 503"
     assert caplog.messages[-1] == "shut down with 1 data points undelivered"
+
+
+def test_lost_at_the_end(process: Process, caplog: pytest.LogCaptureFixture) -> None:
+    """What is given up at the very end, when no later flush can tell, is said there."""
+    rejecting = ExportResult(Outcome.ANSWERED, 1, "1 lines refused")
+    process.configure(exporter=Script(rejecting, DROP), interval=None, metadata=False)
+    inc(process)
+    assert process.flush()
+    inc(process)
+    assert process.shutdown()
+    assert caplog.messages[-1] == (
+        "shut down with 2 data points undelivered (2 refused as a whole)"
+    )
+
+
+def test_shutdown_while_a_callback_hangs(
+    process: Process, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be collected any more is in no account; the log says so."""
+    inside, go = threading.Event(), threading.Event()
+
+    @process.meters.root.observe("pool.size")
+    def size() -> float:
+        inside.set()
+        assert go.wait(PATIENCE)
+        return 1
+
+    process.configure(exporter=MemoryExporter(), interval=0.01)
+    inc(process)
+    assert inside.wait(PATIENCE)
+    inc(process, "sales")
+    assert not process.shutdown(0.05)
+    go.set()
+    assert "shut down without what was recorded last, in 2 series" in caplog.messages
 
 
 def test_shutdown_is_bounded(process: Process) -> None:

@@ -56,6 +56,11 @@ class Collector:
         """Whether the thread that asks is in the middle of collecting."""
         return self._turn.mine
 
+    @property
+    def series_count(self) -> int:
+        """How many series there are to collect from."""
+        return self._registry.series_count
+
     def collect(
         self, timeout: float, stamp: Callable[[], int | None], *, paced: bool
     ) -> bool:

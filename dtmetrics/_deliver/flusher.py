@@ -21,6 +21,7 @@ from dtmetrics._deliver.outbox import Account, Outbox
 from dtmetrics._deliver.sender import Sender
 from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._deliver.turn import Turn
+from dtmetrics._record import log
 from dtmetrics._record.registry import Registry
 
 __all__ = ["Flusher"]
@@ -190,6 +191,12 @@ class Flusher:
         if self.busy_here:
             return False
         collected = self._collector.collect(timeout, self._wall.stamp, paced=False)
+        if not collected:
+            # A callback hangs, perhaps for ever.
+            log.warning(
+                "shut down without what was recorded last, in %d series",
+                self._collector.series_count,
+            )
         self._sender.give_up_at = deadline
         # Before the last attempt, which may outlast us.
         self._sender.secure()

@@ -37,6 +37,15 @@ class Account(NamedTuple):
     dropped: Mapping[str, int]
     waiting: int
 
+    def lost_since(self, earlier: Account) -> dict[str, int]:
+        """Return how many points were given up or refused since then, by reason."""
+        before = {**earlier.dropped, "rejected": earlier.rejected}
+        now = {**self.dropped, "rejected": self.rejected}
+        grown = {
+            reason: points - before.get(reason, 0) for reason, points in now.items()
+        }
+        return {reason: points for reason, points in grown.items() if points > 0}
+
 
 class _Search:
     """How many requests are left to find what is wrong with a body."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import PurePath
 
 from dtmetrics._deliver.backlog import fold
 from dtmetrics._deliver.breaker import Breaker
 from dtmetrics._deliver.copies import Copies
 from dtmetrics._deliver.exporter import Body, Exporter, ExportResult, Outcome
-from dtmetrics._deliver.outbox import Outbox
+from dtmetrics._deliver.outbox import Account, Outbox
 from dtmetrics._deliver.own import EXPORTING
 from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._record import log
@@ -192,7 +192,7 @@ class Sender:
     def _probe(self, seconds: float) -> bool:
         body = Body(PROBE, (), self._now_ms())
         result = self._attempt(body, self._clock() + seconds)
-        if result.outcome in (Outcome.ANSWERED, Outcome.DROP, Outcome.UNREAD):
+        if result.outcome in _ANSWERS:
             self._probing = False  # it answers, whatever it says
             return True
         attempt(self._note, body, result, default=None, on_error=self.failed)
@@ -234,7 +234,7 @@ class Sender:
             self._say_once("divided a body: %s", result.reason)
         elif result.reason not in self._troubles:
             if not self._troubles:
-                self._lost = self._outbox.account().dropped
+                self._before = self._outbox.account()
             self._troubles.add(result.reason)
             log.warning("cannot deliver, will go on trying: %s", result.reason)
         self._feedback(body, result)
@@ -244,12 +244,7 @@ class Sender:
         self._troubles.clear()
         self._draining = True
         self._outbox.newest_first(_CUTS_FIRST)
-        lost = {
-            reason: points - self._lost.get(reason, 0)
-            for reason, points in self._outbox.account().dropped.items()
-            if points > self._lost.get(reason, 0)
-        }
-        if lost:
+        if lost := self._outbox.account().lost_since(self._before):
             said = ", ".join(f"{points} {reason}" for reason, points in lost.items())
             log.warning("delivering again; data points lost meanwhile: %s", said)
         else:

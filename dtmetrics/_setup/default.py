@@ -21,6 +21,7 @@ from dtmetrics._setup.stats import Stats
 if TYPE_CHECKING:
     from dtmetrics._deliver.exporter import Exporter
     from dtmetrics._deliver.flusher import Flusher
+    from dtmetrics._deliver.outbox import Account
     from dtmetrics._deliver.spool.spool import Spool
     from dtmetrics._setup.config import Config
 
@@ -215,11 +216,11 @@ class Process:
         if flusher.busy_here:
             return False
         self.registry.stop()
+        before = flusher.account()
         done = flusher.close(timeout)
         self.registry.clear()
         self._running = False
-        if waiting := flusher.account().waiting:
-            log.warning("shut down with %d data points undelivered", waiting)
+        _say_what_is_lost(before, flusher.account())
         return done
 
     def _at_exit(self) -> None:
@@ -242,6 +243,15 @@ def _given(arguments: dict[str, Any]) -> dict[str, Any]:
         and value is not _UNSET
         and (value is not None or name == "interval")
     }
+
+
+def _say_what_is_lost(before: Account, after: Account) -> None:
+    """Say what did not arrive, and no later collection will tell of."""
+    lost = after.lost_since(before)
+    if undelivered := after.waiting + sum(lost.values()):
+        said = ", ".join(f"{points} {reason}" for reason, points in lost.items())
+        why = f" ({said})" if lost else ""
+        log.warning("shut down with %d data points undelivered%s", undelivered, why)
 
 
 def _spool(config: Config) -> Spool | None:
