@@ -50,6 +50,15 @@ class TestMemory(ExporterContract):
         assert lines == []
 
 
+def test_what_grows_is_not_packed() -> None:
+    """To be stowed makes no body larger."""
+    for lines in (["a gauge,1"], [f"key.{n} gauge,1" for n in range(99)]):
+        body = a_body(*lines)
+        text, size = body.text, body.size
+        body.stow()
+        assert (body.text, body.size <= size) == (text, True)
+
+
 def test_body_is_frozen() -> None:
     """A body is sent as it was made, however often."""
     body = a_body()

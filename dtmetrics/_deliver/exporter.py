@@ -70,8 +70,10 @@ class Body:
         """Take less room, because it has to wait: a fifth, for 1.4 us a line."""
         text = self._text
         if text is not None:
-            self._packed = zlib.compress(text, 1)
-            self._text = None
+            packed = zlib.compress(text, 1)
+            if len(packed) < len(text):  # a line or two may grow
+                self._packed = packed
+                self._text = None
 
     def halves(self) -> tuple[Body, Body]:
         """Return two bodies with half of its lines each; it has to have two."""

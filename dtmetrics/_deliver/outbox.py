@@ -75,6 +75,10 @@ class Outbox:
     Neither the newest nor the one that is being sent gives way, so that with a tiny
     *max_bytes* these two are what is kept. What may have been taken is given out a
     second time, unless *resend* is false.
+
+    A signal handler may raise in here, and runs where something has been called. So
+    what is changed in several steps is made ready first, and then changed with at most
+    one call, the last of them.
     """
 
     def __init__(
@@ -124,16 +128,16 @@ class Outbox:
         with self._lock:
             while self._leaving is not None or self._waiting:
                 if self._leaving is None:
-                    self._leaving = self._waiting.popleft()
+                    self._leaving = self._waiting[0]
+                    del self._waiting[0]
                 entry = self._leaving
                 if now_ms - entry.body.created_ms > self._max_age_ms:
-                    self._drop(entry.body, EXPIRED)
+                    self._drop(entry, EXPIRED)
                 elif entry.doubtful and not self._resend:
-                    self._drop(entry.body, UNKNOWN)
+                    self._drop(entry, UNKNOWN)
                 else:
                     entry.tried = True
                     return entry.body
-                self._leaving = None
             return None
 
     def settle(self, body: Body, result: ExportResult) -> bool:
@@ -142,16 +146,18 @@ class Outbox:
             entry = self._leaving
             if entry is None or entry.body is not body:
                 return True  # sent by the parent of this forked process
-            self._leaving = None
             if self._has_to_wait(entry, result.outcome):
+                self._leaving = None
                 self._waiting.appendleft(entry)
                 self._make_room()
                 return False
             if result.outcome is Outcome.ANSWERED:
                 rejected = _points_rejected(body, result)
+                points, size = body.points, body.size
+                self._leaving = None
                 self._rejected += rejected
-                self._accepted += body.points - rejected
-                self._bytes -= body.size
+                self._accepted += points - rejected
+                self._bytes -= size
             elif result.outcome is Outcome.TOO_LARGE:
                 self._divide(entry, TOO_LARGE)
             elif result.outcome is Outcome.UNREAD:
@@ -159,7 +165,7 @@ class Outbox:
                 self._divide(entry, UNREAD)
             else:
                 doubt = result.outcome is Outcome.UNKNOWN
-                self._drop(body, UNKNOWN if doubt else REFUSED_BODY)
+                self._drop(entry, UNKNOWN if doubt else REFUSED_BODY)
             return True
 
     def divide(self, body: Body) -> None:
@@ -167,7 +173,6 @@ class Outbox:
         with self._lock:
             entry = self._leaving
             if entry is not None and entry.body is body:
-                self._leaving = None
                 self._divide(entry, TOO_LARGE)
 
     # -- waiting -------------------------------------------------------------------
@@ -205,9 +210,12 @@ class Outbox:
             come = [_Entry(body) for body in new]
             place = self._waiting.index(gone[0])  # type: ignore[arg-type]
             rest = [e for e in self._waiting if e not in gone]
-            self._waiting = deque([*rest[:place], *come, *rest[place:]])
-            self._bytes += sum(e.body.size for e in come)
-            self._bytes -= sum(e.body.size for e in gone if e)
+            waiting_now = deque([*rest[:place], *come, *rest[place:]])
+            more = sum(e.body.size for e in come)
+            more -= sum(e.body.size for e in gone if e)
+            self._waiting = waiting_now
+            self._bytes += more
+            self._make_room()
 
     def waiting(self) -> list[tuple[Body, bool]]:
         """Return all that waits, each with whether it may have been taken already."""
@@ -233,8 +241,9 @@ class Outbox:
 
     def _put(self, entry: _Entry) -> None:
         with self._lock:
-            self._collected += entry.body.points
-            self._bytes += entry.body.size
+            points, size = entry.body.points, entry.body.size
+            self._collected += points
+            self._bytes += size
             self._waiting.append(entry)
             self._make_room()
 
@@ -248,26 +257,38 @@ class Outbox:
 
     def _divide(self, entry: _Entry, reason: str) -> None:
         if b"\n" not in entry.body.text or entry.search.left <= 0:
-            self._drop(entry.body, reason)
+            self._drop(entry, reason)
             return
-        self._bytes -= entry.body.size
-        for half in reversed(entry.body.halves()):
+        more = -entry.body.size
+        parts = []
+        for half in entry.body.halves():
             part = _Entry(half)
             part.search, part.tried = entry.search, True
-            self._bytes += half.size
-            self._waiting.appendleft(part)
+            more += half.size
+            parts.append(part)
+        parts.reverse()
+        self._leaving = None
+        self._bytes += more
+        self._waiting.extendleft(parts)
         self._make_room()
 
     def _make_room(self) -> None:
         while self._bytes > self._max_bytes and len(self._waiting) > 1:
             oldest = min(self._waiting, key=lambda entry: entry.body.created_ms)
-            self._waiting.remove(oldest)
-            self._drop(oldest.body, FULL)
+            self._drop(oldest, FULL)
 
-    def _drop(self, body: Body, reason: str) -> None:
-        self._bytes -= body.size
-        if body.points:
-            self._dropped[reason] += body.points
+    def _drop(self, entry: _Entry, reason: str) -> None:
+        """Give up what leaves or waits."""
+        points, size = entry.body.points, entry.body.size
+        dropped = self._dropped[reason] + points
+        if entry is self._leaving:
+            self._leaving = None
+        else:
+            place = self._waiting.index(entry)
+            del self._waiting[place]
+        self._bytes -= size
+        if points:
+            self._dropped[reason] = dropped
         elif reason in (FULL, EXPIRED):
             self.metadata_lost = True
 
