@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -7,6 +8,8 @@ import signal
 import subprocess
 import sys
 import urllib.request
+
+from rich.console import Console
 
 import dtmetrics
 from dtmetrics._cli import demo
@@ -54,6 +57,17 @@ def test_wrong_numbers_are_noticed() -> None:
     ]
     assert list(demo._wrong(series, {"a": 7, "b": 2})) == []
     assert len(list(demo._wrong(series, {"a": 8, "b": 1, "c": 1}))) == 3
+
+
+def test_shows_what_arrived_as_it_is() -> None:
+    """Anybody on this computer can post: nothing of it commands the terminal."""
+    values = {"a": "\x1b[31mred\x9b2J\u202e", "b": "[bold]x[/]"}
+    row = {"key": "k", "kind": "count", "dimensions": values}
+    numbers = dict.fromkeys(("count", "sum", "min", "max"), 1)
+    console = Console(file=io.StringIO(), width=140, force_terminal=True)
+    console.print(demo._table([{**row, **numbers}]))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "a=?[31mred?2J?, b=[bold]x[/]" in shown
 
 
 def test_lost_points_are_noticed() -> None:

@@ -51,6 +51,12 @@ def test_no_token() -> None:
     assert "authorization" not in endpoint.requests[0].headers
 
 
+def test_one_context() -> None:
+    """What certificates are trusted is read once in a process: it costs 40 ms."""
+    one, other = (HttpExporter(f"https://{name}.example") for name in "ab")
+    assert one._tls is other._tls
+
+
 def test_one_connection_for_a_flush() -> None:
     """Bodies that follow each other share a connection."""
     with Endpoint() as endpoint:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ import pytest
 
 from dtmetrics.receiver import create_app, running, serve
 from dtmetrics.receiver.store import Store
+from tests.endpoint import PATIENCE
 from tests.receiving import TEXT
 
 
@@ -114,6 +116,55 @@ def test_connections_are_bounded() -> None:
         for _ in range(64):
             stack.enter_context(socket.create_connection(("127.0.0.1", port_of(url))))
         assert get(url) == 503
+
+
+HEAD = b"POST /metrics/ingest HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"", HEAD + b"X: "], ids=["silent", "half a head"])
+@pytest.mark.parametrize("first", [False, True], ids=["at first", "later"])
+def test_slow_heads(sent: bytes, first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who opens connections and asks nothing keeps nobody out for long."""
+    monkeypatch.setattr("dtmetrics.receiver.server._HEAD_SECONDS", 0.2)
+    with running() as url, ExitStack() as stack:
+        for _ in range(63):
+            slow = stack.enter_context(
+                socket.create_connection(("127.0.0.1", port_of(url)), PATIENCE)
+            )
+            if first:
+                slow.sendall(HEAD.replace(b"POST", b"GET") + b"\r\n")
+                while not slow.recv(65_536).endswith(b"}}"):
+                    pass
+            slow.sendall(sent)
+        while slow.recv(65_536):
+            pass
+        assert get(url) == 200
+
+
+def test_slow_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does who sends a body that never ends: it is answered."""
+    monkeypatch.setattr("dtmetrics.receiver.body._BODY_SECONDS", 0.1)
+    head = HEAD + b"Content-Type: text/plain\r\nContent-Length: 9\r\n\r\na 1"
+    with running() as url:
+        slow = socket.create_connection(("127.0.0.1", port_of(url)), PATIENCE)
+        with slow:
+            slow.sendall(head)
+            assert slow.recv(65_536).startswith(b"HTTP/1.1 408 ")
+
+
+def test_patient_with_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that goes on asking on one connection is not hung up on."""
+    monkeypatch.setattr("dtmetrics.receiver.server._HEAD_SECONDS", 0.1)
+    with running() as url:
+        begin = time.monotonic()
+        with socket.create_connection(("127.0.0.1", port_of(url)), PATIENCE) as busy:
+            while time.monotonic() - begin < 0.5:
+                busy.sendall(HEAD.replace(b"POST", b"GET") + b"\r\n")
+                answer = b""
+                while not answer.endswith(b"}}"):
+                    part = busy.recv(65_536)
+                    assert part
+                    answer += part
 
 
 def test_says_little_of_itself() -> None:

@@ -130,8 +130,16 @@ def _table(series: Sequence[Mapping[str, Any]]) -> Any:
             if key != "dt.metrics.source"
         )
         numbers = (f"{row[name]:.4g}" for name in ("count", "sum", "min", "max"))
-        table.add_row(row["key"], row["kind"], dimensions, *numbers)
+        texts = (_plain(text) for text in (row["key"], row["kind"], dimensions))
+        table.add_row(*texts, *numbers)
     return table
+
+
+def _plain(text: str) -> Any:
+    """Return *text* as rich shows it, no part of it a command to it or the terminal."""
+    from rich.text import Text  # noqa: PLC0415
+
+    return Text("".join(c if c.isprintable() else "?" for c in text))
 
 
 def _wrong(

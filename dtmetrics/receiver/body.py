@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 
+from anyio import fail_after
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
@@ -14,6 +15,9 @@ __all__ = ["INFLATED_LIMIT", "read_body"]
 # More than a body may have, so that the answer can name the size of most that are
 # too large; and far less than what a megabyte of gzip can grow to.
 INFLATED_LIMIT = 4_000_000
+
+# From one computer to itself.
+_BODY_SECONDS = 10.0
 
 # Accept a gzip header, and none of zlib's own.
 _GZIP = zlib.MAX_WBITS | 16
@@ -37,12 +41,15 @@ async def _read(request: Request) -> bytes:
         raise _too_large(f"{declared} > {BODY_LIMIT} bytes")
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > BODY_LIMIT:
-                raise _too_large(f"more than {BODY_LIMIT} bytes")
+        with fail_after(_BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_LIMIT:
+                    raise _too_large(f"more than {BODY_LIMIT} bytes")
     except ClientDisconnect:
         raise HTTPException(400, "request ended early") from None
+    except TimeoutError:
+        raise HTTPException(408, "request came too slowly") from None
     return bytes(body)
 
 

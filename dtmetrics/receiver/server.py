@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import sys
@@ -10,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dtmetrics.receiver.app import create_app
 from dtmetrics.receiver.guard import LOOPBACK_NAMES
@@ -24,6 +27,8 @@ DEFAULT_PORT = 14499
 
 _CONNECTIONS = 64
 _JOIN_SECONDS = 5.0
+# How long a connection may be open, or idle, without the whole head of a request.
+_HEAD_SECONDS = 5.0
 
 
 def serve(
@@ -90,7 +95,7 @@ def _server(app: Starlette) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            http="h11",
+            http=_Impatient,
             ws="none",
             lifespan="off",
             # Logging belongs to the program around; uvicorn's own set-up would also
@@ -103,6 +108,26 @@ def _server(app: Starlette) -> uvicorn.Server:
             timeout_graceful_shutdown=2,
         )
     )
+
+
+class _Impatient(H11Protocol):
+    """Hangs up on who says nothing, or a head without end, that others have room."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to count."""
+        super().connection_made(transport)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self.loop.call_later(_HEAD_SECONDS, self._look, self.cycle)
+
+    def _look(self, before: object) -> None:
+        if self.transport.is_closing():
+            return
+        if self.cycle is before and self.conn.their_state is h11.IDLE:
+            self.transport.close()
+        else:
+            self._look_again()
 
 
 def _stop_on_signals(server: uvicorn.Server) -> None:
