@@ -45,6 +45,7 @@ def test_defaults() -> None:
     assert config.endpoint == LOCAL_ENDPOINT
     assert config.local
     assert config.interval == 60.0
+    assert config.max_outbox_bytes == 32 << 20
     assert config.token.reveal() == ""
 
 

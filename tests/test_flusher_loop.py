@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from dtmetrics._deliver.exporter import ExportResult, Outcome
 from tests.recorder import MOMENT
 from tests.rig import ANSWERED, KEEP, Rig, nothing
+from tests.spooling import Place
 
 
 def test_rhythm() -> None:
@@ -106,6 +108,25 @@ def test_collects_in_the_middle_of_sending() -> None:
     ends = [MOMENT + 39_999, MOMENT + 99_999]
     assert [body.created_ms for body in rig.exporter.bodies] == ends
     assert rig.exporter.lines == ["orders count,delta=1", "orders count,delta=3"]
+
+
+def test_idle_process_looks_for_the_dead(tmp_path: Path) -> None:
+    """A process that has nothing to send sends what others leave, within five minutes."""
+    place = Place(tmp_path)
+    sent: list[int] = []
+
+    def die() -> None:
+        place.dead(place.body("left gauge,1"))
+
+    def look() -> None:
+        place.wait(60)
+        sent.append(len(rig.exporter.bodies))
+
+    plan = (look, look, die, *[look] * 6)
+    rig = Rig(plan=plan, interval=60.0, spool=place.spool())
+    rig.run()
+    assert (sent[1], sent[-1]) == (0, 1)
+    assert rig.flusher.account() == (1, 1, 0, {}, 0)
 
 
 def test_nothing_is_due_without_a_thread() -> None:

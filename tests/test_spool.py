@@ -30,6 +30,13 @@ def names(count: int) -> list[str]:
     return [f"k{n:04} count,delta=1" for n in range(count)]
 
 
+def test_bounds_by_default(place: Place) -> None:
+    """Nobody has to say how much may be kept: 64 MiB, 5,000 files, 55 minutes."""
+    spool = place.spool()
+    assert (spool._max_bytes, spool._max_files) == (64 << 20, 5_000)
+    assert spool._max_age_ms == 55 * 60_000
+
+
 # -- one body --------------------------------------------------------------------------
 
 

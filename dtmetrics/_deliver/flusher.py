@@ -44,6 +44,9 @@ _JOIN_SECONDS = 0.5
 # How soon a machine that slept is noticed.
 _LONGEST_WAIT = 60.0
 
+# How often an idle process looks on disk for what dead ones have left.
+_LOOK_SECONDS = 300.0
+
 
 class Flusher:
     """Brings what a registry collects to an exporter, every *interval* seconds.
@@ -82,6 +85,7 @@ class Flusher:
             spool,
         )
         self._interval = interval
+        self._look_seconds = math.inf if spool is None else _LOOK_SECONDS
         self._collector = Collector(
             registry, outbox, losses, metadata=metadata, on_error=self._sender.failed
         )
@@ -99,7 +103,7 @@ class Flusher:
         self._sending = Turn()
         self._rhythm: Rhythm | None = None
         self._phase = 0.0
-        self._post_at = math.inf
+        self._post_at = self._look_at = math.inf
 
     @property
     def flushes(self) -> int:
@@ -242,6 +246,7 @@ class Flusher:
     def _run(self, interval: float) -> None:
         self._rhythm = rhythm = Rhythm(self._wall, interval)
         self._phase = min(interval * _SPREAD, _SPREAD_SECONDS) * self._chance()
+        self._look_at = self._clock() + self._look_seconds
         while self._goes_on(rhythm, interval):
             pass
         self._finish()
@@ -254,6 +259,7 @@ class Flusher:
             self.collect_if_due(interval)
             if self._clock() >= self._next_sending():
                 self._post_at = math.inf
+                self._look_at = self._clock() + self._look_seconds
                 self._send(self._clock() + max(interval, _PATIENCE), hurry=False)
         except BaseException as error:  # noqa: BLE001
             # A callback's SystemExit or gevent.Timeout: nobody is above us whom it
@@ -267,7 +273,7 @@ class Flusher:
 
     def _next_sending(self) -> float:
         if not len(self._outbox):
-            return math.inf
+            return self._look_at
         return self._sender.retry_at or self._post_at
 
     def _send(self, deadline: float, *, hurry: bool = True) -> bool:
