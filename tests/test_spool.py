@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 
@@ -30,11 +31,11 @@ def names(count: int) -> list[str]:
     return [f"k{n:04} count,delta=1" for n in range(count)]
 
 
-def test_bounds_by_default(place: Place) -> None:
+def test_bounds_by_default() -> None:
     """Nobody has to say how much may be kept: 64 MiB, 5,000 files, 55 minutes."""
-    spool = place.spool()
-    assert (spool._max_bytes, spool._max_files) == (64 << 20, 5_000)
-    assert spool._max_age_ms == 55 * 60_000
+    given = inspect.signature(Spool).parameters
+    bounds = [given[name].default for name in ("max_bytes", "max_files", "max_age")]
+    assert bounds == [64 << 20, 5_000, 55 * 60]
 
 
 # -- one body --------------------------------------------------------------------------
