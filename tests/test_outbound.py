@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from dtmetrics._deliver.exporter import Body, ExportResult, MemoryExporter
-from dtmetrics._deliver.own import EXPORTING
+from dtmetrics._deliver.own import unmeasured
 from dtmetrics._outbound.http import NOT_RECORDED, Calls
 from dtmetrics._setup.default import Process
 from dtmetrics._wire.point import GaugeSummary
@@ -310,9 +310,7 @@ def test_not_configured(server: Answering, library: Library) -> None:
 def test_exporting(server: Answering, recorder: Recorder, library: Library) -> None:
     """What an exporter asks is not measured, whichever library it uses."""
     library.instrument(meter=recorder.meter)
-    token = EXPORTING.set(True)
-    ask(library, "GET", f"{server.url}/status/200")
-    EXPORTING.reset(token)
+    unmeasured(ask, library, "GET", f"{server.url}/status/200")
     assert recorder.payloads() == {}
 
 

@@ -11,7 +11,7 @@ from dtmetrics._deliver.breaker import Breaker
 from dtmetrics._deliver.copies import Copies
 from dtmetrics._deliver.exporter import Body, Exporter, ExportResult, Outcome
 from dtmetrics._deliver.outbox import Account, Outbox
-from dtmetrics._deliver.own import EXPORTING
+from dtmetrics._deliver.own import unmeasured
 from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._record import log
 from dtmetrics._record.guard import attempt
@@ -200,11 +200,7 @@ class Sender:
         return False
 
     def _export(self, body: Body, timeout: float) -> ExportResult:
-        exporting = EXPORTING.set(True)
-        try:
-            result = self._exporter.export(body, timeout)
-        finally:
-            EXPORTING.reset(exporting)
+        result = unmeasured(self._exporter.export, body, timeout)
         if not isinstance(result, ExportResult):
             raise TypeError("an exporter has to return an ExportResult")
         return result

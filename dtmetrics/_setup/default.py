@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 
@@ -170,8 +171,9 @@ class Process:
         from dtmetrics._setup.enrich import enrichment  # noqa: PLC0415
 
         def meanwhile() -> float:
-            # While an answer is waited for, what is recorded is collected on time.
-            return flusher.collect_if_due()
+            # While an answer is waited for, what is recorded is collected on time; in
+            # a context of its own, as who is observed may ask others, and be measured.
+            return Context().run(flusher.collect_if_due)
 
         exporter = config.exporter
         if exporter is None:
