@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from contextvars import ContextVar, copy_context
 
 import pytest
 
@@ -27,6 +28,38 @@ def test_first_record_starts_the_thread() -> None:
     assert rig.flusher.close(5.0)
     assert not thread.is_alive()
     assert rig.exporter.lines == ["orders count,delta=1", "another count,delta=1"]
+
+
+def test_thread_in_nobodys_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is observed is asked in no request's context, whichever recorded first.
+
+    Threads inherit it in a free-threaded build, and what tracers keep there with them.
+    """
+
+    class Inheriting(threading.Thread):
+        def start(self) -> None:
+            context = copy_context()
+            self.run = lambda: context.run(super(Inheriting, self).run)  # type: ignore[method-assign]
+            super().start()
+
+    monkeypatch.setattr(threading, "Thread", Inheriting)
+    request = ContextVar("request", default="none")
+    rig = Rig(interval=0.01)
+    asked: list[str] = []
+
+    @rig.meter.observe("pool.size")
+    def size() -> float:
+        asked.append(request.get())
+        return 1
+
+    def first() -> None:
+        request.set("the first")
+        rig.inc()
+
+    copy_context().run(first)
+    rig.exporter.wait_for(1)
+    assert rig.flusher.close(5.0)
+    assert set(asked) == {"none"}
 
 
 def test_no_interval_no_thread() -> None:

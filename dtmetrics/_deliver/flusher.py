@@ -11,6 +11,7 @@ import math
 import random
 import threading
 from collections.abc import Callable
+from contextvars import Context
 
 from dtmetrics._deliver.clock import Clock, Rhythm
 from dtmetrics._deliver.collector import Collector
@@ -166,7 +167,9 @@ class Flusher:
                 )
                 # Refused at interpreter exit, in some subinterpreters and when the
                 # system has no thread left: then a later record asks again.
-                thread.start()
+                # In nobody's context: Sentry and OpenTelemetry pass that of the request
+                # which records first on to the thread, as CPython 3.14t does.
+                Context().run(thread.start)
                 self._thread = thread
         except RuntimeError:
             self._ask_again = self._clock() + _REFUSED_SECONDS
