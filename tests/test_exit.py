@@ -185,6 +185,29 @@ def test_configured_and_silent() -> None:
     assert endpoint.connections == 0
 
 
+def test_observing_and_silent() -> None:
+    """One that records nothing posts nothing at its end, whatever it could observe.
+
+    It starts those that record: the parent of a reloader, a server that only forks. What
+    it flushes itself is sent.
+    """
+    source = """
+    import sys
+    import dtmetrics
+    dtmetrics.configure()
+    dtmetrics.observe("pool.size")(lambda: 1)
+    if sys.argv[1:]:
+        getattr(dtmetrics, sys.argv[1])()
+    """
+    with Endpoint() as endpoint:
+        assert run(source, DTMETRICS_ENDPOINT=endpoint.url).status == 0
+        assert endpoint.connections == 0
+        for how in "shutdown", "flush":
+            assert run(source, how, DTMETRICS_ENDPOINT=endpoint.url).status == 0
+    said = [line for line in endpoint.lines if line.startswith("pool.size,")]
+    assert len(said) == 1 + 2  # and once more at the end
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_debug_mode() -> None:
     """With every warning an error and the checks of ``-X dev`` nothing is said."""

@@ -237,6 +237,26 @@ def test_configured_by_the_child() -> None:
     assert endpoint.total("children") == 1
 
 
+OBSERVED = """
+configure(interval=3_600.0)
+observe("pool.size")(lambda: 1)
+counter("parents").inc()
+pid = os.fork()
+if not pid:
+    watched()
+    sys.exit(0)
+assert ended_well(pid)
+"""
+
+
+def test_child_that_records_nothing() -> None:
+    """What the parent observes is not told by each child that ends."""
+    with Endpoint() as endpoint:
+        ended = run(BEGIN + OBSERVED, DTMETRICS_ENDPOINT=endpoint.url)
+    assert ended.status == 0, ended.err
+    assert [line.partition(",")[0] for line in endpoint.lines].count("pool.size") == 1
+
+
 EXPLAINED = """
 configure(interval=None)
 orders = counter("orders", unit="{order}")

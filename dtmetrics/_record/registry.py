@@ -49,6 +49,8 @@ class Registry:
 
     def __init__(self) -> None:
         self.recording = False
+        #: Whether anything was recorded since the start, and in this process.
+        self.recorded = False
         self.settings = Recording()
         #: Since when this process records, so to say. Whoever remembers something
         #: from one record to the next, other than a series, compares it: a start and
@@ -66,7 +68,7 @@ class Registry:
     def _renew(self) -> None:
         """Make what a fork must not share with its parent."""
         self.epoch = object()
-        self._awake = False
+        self._awake = self.recorded = False
         # In a free-threaded build another thread may have held the old one's lock.
         self._levels: dict[str, int] = {}
         self._dimension_key = Remembered(clean_dimension_key)
@@ -90,7 +92,7 @@ class Registry:
             self._overflow = self.merged((OVERFLOW,), ignore)
             self.refusals.clear()
             self._wake = wake
-            self._awake = False
+            self._awake = self.recorded = False
             self.epoch = object()
             self.clear()
             self.recording = True
@@ -128,6 +130,7 @@ class Registry:
 
     def wire(self, series: Series) -> None:
         """Let handles record into *series* without asking, if nothing forbids it."""
+        self.recorded = True
         wake = self._wake
         # Not under the lock: it starts a thread, which may have to record (in a
         # finaliser) before it is up.

@@ -226,6 +226,11 @@ class Process:
         return done
 
     def _at_exit(self) -> None:
+        flusher = self._flusher
+        if flusher is not None and not (self.registry.recorded or flusher.flushes):
+            # The parent of a reloader, or a server that only forks its workers: what
+            # it observes of itself would pass for one more of them.
+            self.registry.observers.clear()
         self.shutdown(EXIT_SECONDS)
 
     def _reset_after_fork(self) -> None:
