@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 from tests.faults.rig import Program, Server, Truth
@@ -124,6 +125,7 @@ class Scenario:
     act: Callable[[Run], Row]
     needs: tuple[str, ...]
     fast: bool
+    packages: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -138,6 +140,7 @@ class Scenario:
     def run(self, run: Run) -> Row:
         """Run it. An error of its own is a breach as well."""
         missing = [tool for tool in self.needs if not _has(tool)]
+        missing += [name for name in self.packages if not _is_installed(name)]
         begin = time.monotonic()
         if missing:
             row = Row(missing=", ".join(missing))
@@ -152,12 +155,18 @@ class Scenario:
 
 
 def scenario(
-    *, needs: tuple[str, ...] = (), fast: bool = False
+    *,
+    needs: tuple[str, ...] = (),
+    packages: tuple[str, ...] = (),
+    fast: bool = False,
 ) -> Callable[[Callable[[Run], Row]], Callable[[Run], Row]]:
-    """Enter a function as a scenario; a *fast* one is run by pytest as well."""
+    """Enter a function as a scenario; a *fast* one is run by pytest as well.
+
+    It *needs* tools, by their commands, and *packages*, by their names on PyPI.
+    """
 
     def enter(act: Callable[[Run], Row]) -> Callable[[Run], Row]:
-        SCENARIOS[act.__name__] = Scenario(act, needs, fast)
+        SCENARIOS[act.__name__] = Scenario(act, needs, fast, packages)
         return act
 
     return enter
@@ -167,3 +176,11 @@ def _has(tool: str) -> bool:
     if tool == "root":
         return os.geteuid() == 0
     return shutil.which(tool) is not None
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True

@@ -13,8 +13,11 @@ from tests.faults import (  # noqa: F401 -- each enters its own
     forks,
     load,
     outage,
+    reloads,
     security,
+    serverless,
     spool,
+    tracing,
 )
 from tests.faults.campaign import SCENARIOS
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from typing import Any
 
 import pytest
 
@@ -29,13 +30,15 @@ def test_broken_library_is_seen(name: str, how: str) -> None:
     assert (row.difference < 0) == (how == "drop"), row
 
 
-def test_missing_tool_is_no_pass() -> None:
+@pytest.mark.parametrize("what", ["needs", "packages"])
+def test_missing_tool_is_no_pass(what: str) -> None:
     """A scenario whose tool is missing is not run, and neither passes nor breaches."""
 
     def act(run: Run) -> Row:
         raise AssertionError("it was run")
 
-    row = Scenario(act, ("no-such-tool",), fast=False).run(Run())
+    missing: dict[str, Any] = {"needs": (), what: ("no-such-tool",)}
+    row = Scenario(act, fast=False, **missing).run(Run())
     assert (row.verdict, row.breaches) == ("not run: no no-such-tool", [])
 
 
