@@ -80,8 +80,12 @@ class HttpExporter:
     def reset_after_fork(self) -> None:
         """Forget the parent's connections: answers on them are the parent's.
 
-        They are not closed, since the pool's lock may have been held at the fork.
+        Only our descriptors of them are closed, which says nothing to the other side;
+        by the transport that would take a lock that may have been held at the fork.
         """
+        for way in self._idle:
+            if way.link.socket is not None:
+                way.link.socket.close()
         self._idle = []
 
     def _deliver(self, body: Body, timeout: float, progress: Progress) -> ExportResult:
