@@ -17,18 +17,23 @@ from types import TracebackType
 
 from tests.endpoint import PATIENCE
 
-# Both kinds of application in one file. Each answer says which process served it.
+# Both kinds of application in one file. Each answer says which process served it, and
+# how many flushers that has.
 APP = """
-import os
+import os, threading
 from dtmetrics import configure, counter, shutdown
 
 configure(interval=0.1)
 served = counter("requests.served")
 {more}
 
+def process():
+    threads = [thread.name for thread in threading.enumerate()]
+    return f"{{os.getpid()}} {{threads.count('dtmetrics-flusher')}}"
+
 def wsgi(environ, start_response):
     served.inc()
-    start_response("200 OK", [("X-Process", str(os.getpid()))])
+    start_response("200 OK", [("X-Process", process())])
     return [b""]
 
 async def asgi(scope, receive, send):
@@ -39,28 +44,82 @@ async def asgi(scope, receive, send):
         await send({{"type": "lifespan.shutdown.complete"}})
         return
     served.inc()
-    headers = [(b"X-Process", str(os.getpid()).encode())]
+    headers = [(b"X-Process", process().encode())]
     await send({{"type": "http.response.start", "status": 200, "headers": headers}})
     await send({{"type": "http.response.body"}})
 """
 
 _REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
 _SERVED = re.compile(
-    rb"HTTP/1.1 200 .*^x-process: *(\d+)", re.IGNORECASE | re.DOTALL | re.MULTILINE
+    rb"HTTP/1.1 200 .*^x-process: *(\d+) (\d+)",
+    re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
+
+#: gunicorn's workers: their class, the application, and the package that they need.
+WORKERS = {
+    "sync": ("sync", "app:wsgi", "gunicorn"),
+    "gthread": ("gthread", "app:wsgi", "gunicorn"),
+    "gevent": ("gevent", "app:wsgi", "gevent"),
+    "uvicorn": ("uvicorn_worker.UvicornWorker", "app:asgi", "uvicorn_worker"),
+}
+GUNICORN_FLAGS = ["", "--preload", "--max-requests=50", "--preload --max-requests=50"]
+
+UWSGI = Path(sys.executable).with_name("uwsgi")
+UWSGI_FLAGS = {
+    "plain": "",
+    "threads enabled": "--enable-threads",
+    "fork hooks": "--py-call-uwsgi-fork-hooks",
+    "both": "--enable-threads --py-call-uwsgi-fork-hooks",
+    "threads": "--threads=2",
+    "lazy": "--enable-threads --lazy-apps",
+    "no teardown": "--enable-threads --skip-atexit-teardown",
+}
+
+# More for uWSGI's application: the master records, but must not start a thread before
+# it has forked.
+IN_THE_MASTER = """
+counter("parents").inc()
+import uwsgi
+assert uwsgi.worker_id() or threading.active_count() == 1
+"""
+
+# --die-on-term lets a worker that is busy end without any hook, be it with its log.
+_GRACEFUL = "--hook-master-start=unix_signal:15 gracefully_kill_them_all"
+
+
+def gunicorn(kind: str, flags: str, workers: int = 2) -> list[str]:
+    """Return how to start gunicorn with so many workers of a *kind*."""
+    worker, app, _ = WORKERS[kind]
+    command = [sys.executable, "-m", "gunicorn", f"--workers={workers}", app]
+    command += [f"--worker-class={worker}", "--bind=unix:http", "--graceful-timeout=3"]
+    return [*command, "--no-control-socket", *flags.split()]
+
+
+def uwsgi(flags: str, workers: int = 2) -> list[str]:
+    """Return how to start uWSGI with so many workers."""
+    command = [str(UWSGI), "--master", f"--processes={workers}", "--http-socket=http"]
+    command += ["--wsgi=app:wsgi", "--need-app", "--disable-logging", _GRACEFUL]
+    return [*command, *flags.split()]
 
 
 class Server:
-    """Runs *command*, two workers, in *place*, where ``app.py`` and the socket ``http`` are.
+    """Runs *command*, of so many *workers*, in *place*, with ``app.py`` and a socket.
 
     It posts to *url*. Inside the block clients ask without a pause, and ``answers``
     are the process ids of all answers that they got; at its end it is terminated.
     """
 
     def __init__(
-        self, command: Sequence[str], place: Path, url: str, *, more: str = ""
+        self,
+        command: Sequence[str],
+        place: Path,
+        url: str,
+        *,
+        workers: int = 2,
+        more: str = "",
     ) -> None:
         (place / "app.py").write_text(APP.format(more=more))
+        self._workers = workers
         self._place = place
         self._command = command
         self._environ = {
@@ -70,6 +129,8 @@ class Server:
             "PYTHONWARNINGS": "ignore",
         }
         self.answers: list[int] = []
+        #: How many a process had at most.
+        self.flushers = 0
         self.said = ""
         self._enough = threading.Event()
         self._clients = [threading.Thread(target=self._ask) for _ in range(4)]
@@ -117,24 +178,35 @@ class Server:
             assert self.process.poll() is None
             self._enough.wait(0.01)
 
-    def serve(self, count: int = 50) -> None:
-        """Wait until so many more requests have been answered, and by both workers."""
-        goal = len(self.answers) + count
-        self.wait_for(lambda: self._both() and len(self.answers) >= goal)
-
-    def replace(self, signum: int | None = None) -> None:
-        """Wait until both workers that answered so far are replaced by two others.
+    def live(self, rounds: int) -> None:
+        """Serve, and have all workers replaced so often meanwhile.
 
         That is because of a signal, or sooner or later by itself.
         """
+        by_itself = any(flag.startswith("--max-requests") for flag in self._command)
+        for _ in range(rounds):
+            self._serve()
+            self._replace(None if by_itself else signal.SIGHUP)
+        self._serve()
+
+    def _replace(self, signum: int | None) -> None:
+        """Wait until others than have answered so far serve, after a signal or not."""
         old = set(self.answers)
         if signum is not None:
             self.process.send_signal(signum)
-        self.wait_for(lambda: self._both() and old.isdisjoint(self.answers[-50:]))
+        self.wait_for(lambda: self._all() and old.isdisjoint(self._latest()))
 
-    def _both(self) -> bool:
-        """Whether two workers serve: one that has not begun to may miss a signal."""
-        return len(set(self.answers[-50:])) > 1
+    def _serve(self, count: int = 50) -> None:
+        """Wait until so many more requests have been answered, and by each worker."""
+        goal = len(self.answers) + count
+        self.wait_for(lambda: self._all() and len(self.answers) >= goal)
+
+    def _all(self) -> bool:
+        """Whether all workers serve: one that has not begun to may miss a signal."""
+        return len(set(self._latest())) >= self._workers
+
+    def _latest(self) -> list[int]:
+        return self.answers[-25 * self._workers :]
 
     def _ask(self) -> None:
         while not self._enough.is_set():
@@ -143,6 +215,7 @@ class Server:
                 served = _SERVED.match(_exchange(str(self._place / "http")))
                 if served is not None:
                     self.answers.append(int(served[1]))
+                    self.flushers = max(self.flushers, int(served[2]))
 
 
 def _exchange(path: str) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._wire.point import Identity
 from tests.contract import a_body
 from tests.recorder import MOMENT
+from tests.script import expect
+
+_DISK_CALL = re.compile(r"\b(write|fsync|rename|unlink)\w*\(\d+<([^>]*)>(.*)")
 
 
 class Place:
@@ -78,3 +83,75 @@ def killed(spool: Spool) -> None:
 def texts(adopted: list[tuple[Body, bool]]) -> list[str]:
     """Return what was adopted; with a question mark if its outcome is in doubt."""
     return [body.text.decode() + "?" * in_doubt for body, in_doubt in adopted]
+
+
+SWAPS = """
+import contextlib, itertools, json, os, sys, threading
+from dtmetrics._deliver.exporter import Body
+from dtmetrics._deliver.spool.spool import Spool
+from dtmetrics._wire.point import Identity
+
+root, outside = sys.argv[1] + "/root", sys.argv[1] + "/outside"
+os.mkdir(root, 0o700)
+os.mkdir(outside, 0o755)
+open(outside + "/file", "x").close()
+os.chown(outside, 65534, 65534)
+number = os.stat(outside).st_ino
+stop = threading.Event()
+
+def swap():
+    for number in itertools.count():
+        aside = f"{root}-{number}"
+        for what, *names in [
+            (os.rename, root, aside),
+            (os.symlink, outside, root),
+            (os.unlink, root),
+            (os.rename, outside, root),
+            (os.rename, root, outside),
+            (os.rename, aside, root),
+        ]:
+            # Where the spool has made a new root meanwhile.
+            with contextlib.suppress(OSError):
+                what(*names)
+        if stop.is_set():
+            return
+
+sys.setswitchinterval(1e-5)
+now = [0.0]
+spool = Spool(root, "here", now_ms=lambda: 0, clock=lambda: now[0])
+thread = threading.Thread(target=swap)
+thread.start()
+for _ in range(int(sys.argv[2])):
+    body = Body(b"a count,delta=1", (Identity("a", "a"),), 0)
+    now[0] += 1000
+    spool.keep(body)
+    spool.adopt()
+    spool.close()
+stop.set()
+thread.join()
+(outside,) = [path for path in os.scandir(sys.argv[1]) if path.inode() == number]
+print(json.dumps([bool(spool.account().failures), os.listdir(outside)]))
+"""
+
+
+def swapped(place: Path | str, rounds: int) -> tuple[bool, list[str]]:
+    """Keep and adopt in a root that is swapped for a link, and for another's, meanwhile.
+
+    Return whether that was noticed, and what is in the other's directory then, where
+    there was a ``file``.
+    """
+    noticed, found = json.loads(expect(SWAPS, place, rounds))
+    return noticed, found
+
+
+def disk_call(line: str, root: Path | str) -> str:
+    """Return what a *line* of ``strace -y`` says was done below *root*, if anything.
+
+    That is a call and the kind of file that it was for; a rename's is the new one.
+    """
+    found = _DISK_CALL.search(line)
+    if found is None or str(root) not in found[2]:
+        return ""
+    call, path, more = found.groups()
+    name = re.findall(r'"([^"]*)"', more)[-1] if call in ("rename", "unlink") else path
+    return f"{call} {Path(name).suffix or 'directory'}"

@@ -9,56 +9,8 @@ from importlib.util import find_spec
 import pytest
 
 from tests.endpoint import Endpoint, Verdict, accept
-from tests.script import expect, run
-
-GREEN = """
-import sys
-
-which, order = sys.argv[1:]
-
-def patch():
-    if which == "gevent":
-        import gevent.monkey
-        gevent.monkey.patch_all()
-    else:
-        import eventlet
-        eventlet.monkey_patch()
-
-if order == "patched first":
-    patch()
-from dtmetrics import configure, counter, flush, stats
-if order == "imported first":
-    patch()
-configure(interval=0.02)
-if order == "configured first":
-    patch()
-
-if which == "gevent":
-    from gevent import joinall, sleep, spawn
-else:
-    from eventlet import sleep, spawn
-    def joinall(tasks): [task.wait() for task in tasks]
-
-orders, answers = counter("orders"), []
-
-def load():
-    for _ in range(200):
-        orders.inc()
-        sleep(0.0001)
-
-def deliver():
-    for _ in range(5):
-        orders.inc()
-        answers.append(flush(5.0))
-
-joinall([spawn(load) for _ in range(20)] + [spawn(deliver) for _ in range(4)])
-assert answers == [True] * 20, answers
-assert flush()
-told = stats()
-assert told.collected == told.accepted, told
-orders.inc(7)
-"""
-
+from tests.script import run
+from tests.tasks import GREEN_KINDS, GREEN_ORDERS, LOOPS, green, loop
 
 SIGNALLED = """
 import os, signal, sys
@@ -91,8 +43,8 @@ def slowly(seconds: float) -> Verdict:
     return Verdict(act, taken=True)
 
 
-@pytest.mark.parametrize("which", ["gevent", "eventlet"])
-@pytest.mark.parametrize("order", ["patched first", "imported first", "configured first"])  # fmt: skip
+@pytest.mark.parametrize("which", GREEN_KINDS)
+@pytest.mark.parametrize("order", GREEN_ORDERS)
 def test_green_threads(which: str, order: str) -> None:
     """Whenever threads are replaced by green ones before the first record, all is well.
 
@@ -102,17 +54,11 @@ def test_green_threads(which: str, order: str) -> None:
     if find_spec(which) is None:
         pytest.skip(f"{which} is not installed")
     with Endpoint(otherwise=slowly(0.03)) as endpoint:
-        expect(
-            GREEN,
-            which,
-            order,
-            DTMETRICS_ENDPOINT=endpoint.url,
-            PYTHONWARNINGS="ignore",  # eventlet advises against itself
-        )
-    assert endpoint.total("orders") == 20 * 200 + 4 * 5 + 7
+        done = green(which, order, endpoint.url)
+    assert endpoint.total("orders") == done.recorded == 20 * 200 + 4 * 5 + 7
 
 
-@pytest.mark.parametrize("which", ["gevent", "eventlet"])
+@pytest.mark.parametrize("which", GREEN_KINDS)
 def test_green_threads_and_a_signal(which: str) -> None:
     """SIGTERM waits for what a green thread sends, and then ends the process."""
     if find_spec(which) is None:
@@ -125,43 +71,11 @@ def test_green_threads_and_a_signal(which: str) -> None:
     assert endpoint.total("orders") == 7
 
 
-ASYNC = """
-import asyncio, sys, time
-from dtmetrics import configure, counter, flush, stats, timed
-
-configure(interval=0.02)
-orders = counter("orders")
-
-@timed
-async def work():
-    for _ in range(200):
-        orders.inc()
-        await asyncio.sleep(0.0001)
-
-async def deliver():
-    for _ in range(5):
-        orders.inc()
-        assert await asyncio.to_thread(flush)
-
-async def main():
-    await asyncio.gather(*[work() for _ in range(20)], *[deliver() for _ in range(4)])
-
-if sys.argv[1] == "uvloop":
-    import uvloop
-    uvloop.install()
-asyncio.run(main())
-assert flush()
-told = stats()
-assert told.collected == told.accepted, told
-orders.inc(7)
-"""
-
-
-@pytest.mark.parametrize("which", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("which", LOOPS)
 def test_event_loops(which: str) -> None:
     """Tasks of an event loop record while threads flush, and nothing is lost."""
     if find_spec(which) is None:
         pytest.skip(f"{which} is not installed")
     with Endpoint(otherwise=slowly(0.03)) as endpoint:
-        expect(ASYNC, which, DTMETRICS_ENDPOINT=endpoint.url, PYTHONWARNINGS="ignore")
-    assert endpoint.total("orders") == 20 * 200 + 4 * 5 + 7
+        done = loop(which, endpoint.url)
+    assert endpoint.total("orders") == done.recorded == 20 * 200 + 4 * 5 + 7

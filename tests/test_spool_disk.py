@@ -16,7 +16,7 @@ import pytest
 
 from dtmetrics._deliver.spool.spool import SpoolAccount
 from tests.script import expect, run
-from tests.spooling import Place, texts
+from tests.spooling import Place, disk_call, texts
 
 if not hasattr(os, "fork"):
     pytest.skip("no spool here", allow_module_level=True)
@@ -290,21 +290,18 @@ def test_order(tmp_path: Path) -> None:
         pytest.skip("no strace here")
     trace = tmp_path / "trace"
     root = tmp_path / "root"
-    calls = "trace=write,fsync,rename,renameat,renameat2,mkdir,mkdirat,openat"
-    strace = ("strace", "-f", "-y", "-e", calls, "-o", str(trace))
+    traced = "trace=write,fsync,rename,renameat,renameat2,mkdir,mkdirat,openat"
+    strace = ("strace", "-f", "-y", "-e", traced, "-o", str(trace))
     if subprocess.run([*strace, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no tracing here")
     expect_noise(strace, root)
     lines = trace.read_text().split("keep begins")[1].split("keep ends")[0]
-    steps = [
-        f"{call} {Path(path).suffix or 'directory'}"
-        for call, path in re.findall(r"(write|fsync|rename)\w*\(\d+<([^>]*)>", lines)
-        if str(root) in path
-    ]
+    calls = [disk_call(line, root) for line in lines.splitlines()]
+    steps = [*filter(None, calls)]
     # The directories that are made, each into the one above it; then the file.
     made = steps[: steps.index("write .tmp")]
     assert made == ["fsync directory"] * 2
-    assert steps[len(made) :] == ["write .tmp", "fsync .tmp", "rename directory", "fsync directory"]  # fmt: skip
+    assert steps[len(made) :] == ["write .tmp", "fsync .tmp", "rename .b", "fsync directory"]  # fmt: skip
     assert lines.index("O_EXCL") < lines.index("write(")
     assert "O_NOFOLLOW" in lines
 

@@ -12,7 +12,7 @@ from dtmetrics._deliver.spool.ground import file_system
 from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics.errors import ConfigError
 from tests.script import expect
-from tests.spooling import Place, killed, texts
+from tests.spooling import Place, killed, swapped, texts
 
 if not hasattr(os, "fork"):
     pytest.skip("no spool here", allow_module_level=True)
@@ -191,62 +191,13 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert secret.read_bytes() == saved
 
 
-SWAPS = """
-import contextlib, itertools, os, sys, threading
-from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.spool.spool import Spool
-from dtmetrics._wire.point import Identity
-
-root, outside = sys.argv[1] + "/root", sys.argv[1] + "/outside"
-os.mkdir(root, 0o700)
-os.mkdir(outside, 0o755)
-open(outside + "/file", "x").close()
-os.chown(outside, 65534, 65534)
-number = os.stat(outside).st_ino
-stop = threading.Event()
-
-def swap():
-    for number in itertools.count():
-        aside = f"{root}-{number}"
-        for what, *names in [
-            (os.rename, root, aside),
-            (os.symlink, outside, root),
-            (os.unlink, root),
-            (os.rename, outside, root),
-            (os.rename, root, outside),
-            (os.rename, aside, root),
-        ]:
-            # Where the spool has made a new root meanwhile.
-            with contextlib.suppress(OSError):
-                what(*names)
-        if stop.is_set():
-            return
-
-sys.setswitchinterval(1e-5)
-now = [0.0]
-spool = Spool(root, "here", now_ms=lambda: 0, clock=lambda: now[0])
-thread = threading.Thread(target=swap)
-thread.start()
-for _ in range(300):
-    body = Body(b"a count,delta=1", (Identity("a", "a"),), 0)
-    now[0] += 1000
-    spool.keep(body)
-    spool.adopt()
-    spool.close()
-stop.set()
-thread.join()
-(outside,) = [path for path in os.scandir(sys.argv[1]) if path.inode() == number]
-print(bool(spool.account().failures), os.listdir(outside))
-"""
-
-
 @pytest.mark.skipif(
     os.name != "posix" or os.geteuid() != 0,
     reason="only root can give a directory away",
 )
 def test_swapped_all_the_time(tmp_path: Path) -> None:
     """While the root is swapped for a link, and for another's, nothing gets outside."""
-    assert expect(SWAPS, tmp_path) == "True ['file']\n"
+    assert swapped(tmp_path, rounds=300) == (True, ["file"])
 
 
 MOUNTS = """\
