@@ -173,6 +173,7 @@ def scenario(
 
 
 def _has(tool: str) -> bool:
+    """Whether there is a command of that name, or the rights of root."""
     if tool == "root":
         return os.geteuid() == 0
     return shutil.which(tool) is not None

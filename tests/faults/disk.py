@@ -15,9 +15,17 @@ from tests.faults.spool import COLLECTING, Place, keep
 FULL = """
 import random
 place, how = sys.argv[1], sys.argv[2]
+if how == "forbidden":
+    # On as somebody to whom it matters, once all is imported.
+    configure(spool=place, interval=None)
+    shutdown()
+    os.chown(place, 65534, 65534)
+    os.seteuid(65534)
 configure(spool=place, interval=None, max_series_per_metric=100_000)
 if how == "read only":
     assert os.system(f"mount -o remount,ro {place}") == 0
+if how == "forbidden":
+    os.chmod(place, 0o500)
 durations, chance = [], random.Random(0)
 for number in range(12):
     for line in range(400):
@@ -80,6 +88,12 @@ def disk_is_full(run: Run) -> Row:
 def disk_is_read_only(run: Run) -> Row:
     """A disk that can no longer be written raises nothing and loses nothing."""
     return _ailing(run, "read only")
+
+
+@scenario(needs=("root", "unshare", "mount"))
+def disk_is_forbidden(run: Run) -> Row:
+    """A directory in which nothing may be made any more raises nothing, loses nothing."""
+    return _ailing(run, "forbidden")
 
 
 def _ailing(run: Run, how: str) -> Row:

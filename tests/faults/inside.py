@@ -52,15 +52,12 @@ def hear() -> str:
 def mark() -> None:
     """From here on memory may not grow."""
     global _marked  # noqa: PLW0603 -- one mark in a process
-    # From now on the kernel keeps the highest since (proc(5), clear_refs).
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")
-    _marked = _memory("VmRSS")
+    _marked = watch_memory()
 
 
 def grown() -> float:
     """Return by how many MB memory has grown at most since the mark."""
-    return round(_memory("VmHWM") - _marked, 1)
+    return round(memory("VmHWM") - _marked, 1)
 
 
 def deliver(seconds: float = 60.0) -> bool:
@@ -97,7 +94,16 @@ def finish(**facts: Any) -> None:
     tell(stats=told(), **more, **facts)
 
 
-def _memory(name: str) -> float:
-    with open("/proc/self/status") as file:
+def watch_memory(process: int | str = "self") -> float:
+    """Let the kernel keep the highest memory from now on; return what it is now."""
+    # proc(5), clear_refs
+    with open(f"/proc/{process}/clear_refs", "w") as file:
+        file.write("5")
+    return memory("VmRSS", process)
+
+
+def memory(name: str, process: int | str = "self") -> float:
+    """Return a figure of a process's memory, in MB."""
+    with open(f"/proc/{process}/status") as file:
         found = [line.split()[1] for line in file if line.startswith(name + ":")]
     return int(found[0]) / 1024

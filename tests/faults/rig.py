@@ -246,8 +246,7 @@ class Program:
 
     def tally(self) -> list[int]:
         """Return its tally, also when it is dead."""
-        data = Path(self.tally_path).read_bytes()
-        return list(memoryview(data).cast("q"))
+        return read_tally(self.tally_path)
 
     @property
     def said(self) -> str:
@@ -274,3 +273,8 @@ def new_tally() -> str:
     os.truncate(file, SLOTS * 8)
     os.close(file)
     return path
+
+
+def read_tally(path: str) -> list[int]:
+    """Return what is in a tally."""
+    return list(memoryview(Path(path).read_bytes()).cast("q"))

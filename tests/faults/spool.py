@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.clock import Origin
-from tests.faults.rig import Program, Server, Truth, new_tally
+from tests.faults.rig import Program, Server, Truth, new_tally, read_tally
 
 #: Begins, and once it is kept: two slots of the tally for each process.
 KEEPING = """
@@ -81,7 +81,7 @@ def killed_while_keeping(run: Run) -> Row:
                 time.sleep(chance.uniform(0, 0.3))
                 program.kill()
         server.ask("up")
-        counts = _counts(tally)
+        counts = read_tally(tally)
         truth = _collect(row, run, server, place, sum(counts[1::2]))
         _kept(row, truth, counts, most_again=0)
     return row
@@ -95,7 +95,7 @@ def killed_while_sending(run: Run) -> Row:
     with Place() as (place, tally), Server() as server:
         if not keep(row, run, server, place, tally, seconds=2.0):
             return row
-        counts = _counts(tally)
+        counts = read_tally(tally)
         server.script({"verdict": "accept", "wait": 0.05})
         kills = 0
         while kills < rounds and server.truth().total("orders") < counts[0]:
@@ -126,7 +126,7 @@ def neighbour_adopts(run: Run) -> Row:
         neighbour.say("go on")
         facts = neighbour.hear("stats")
         if row.told(neighbour, facts):
-            _kept(row, server.truth(), _counts(tally), most_again=1)
+            _kept(row, server.truth(), read_tally(tally), most_again=1)
             told = facts["stats"]["spool"]
             row.require(told["adopted"] >= row.truth, f"counted: {told}")
     return row
@@ -166,7 +166,7 @@ def many_share_a_spool(run: Run) -> Row:
             each.wait()
         kills += len(running)
         server.ask("up")
-        counts = _counts(tally)
+        counts = read_tally(tally)
         truth = _collect(row, run, server, place, sum(counts[1::2]))
         # A post that `down` cut leaves a doubt as well.
         _kept(row, truth, counts, most_again=kills + 12 * (outages + 1))
@@ -188,11 +188,17 @@ class Place(ExitStack):
 
 
 def keep(
-    row: Row, run: Run, server: Server, place: str, tally: str, seconds: float
+    row: Row,
+    run: Run,
+    server: Server,
+    place: str,
+    tally: str,
+    seconds: float,
+    slot: int = 0,
 ) -> bool:
     """Let a process keep what it can for so long, and kill it."""
     server.ask("down")
-    with run.program(KEEPING, server, place, 0, tally=tally) as program:
+    with run.program(KEEPING, server, place, slot, tally=tally) as program:
         if not program.hear("ready"):
             return row.told(program, {})
         time.sleep(seconds)
@@ -226,7 +232,3 @@ def _kept(row: Row, truth: Truth, counts: list[int], most_again: int) -> None:
     row.require(once <= begun, f"{once} came of {begun} that were ever recorded")
     row.require(bodies <= most_again, f"{bodies} came twice, {most_again} may")
     row.require(not truth.unreadable, f"unreadable: {truth.unreadable}")
-
-
-def _counts(tally: str) -> list[int]:
-    return list(memoryview(Path(tally).read_bytes()).cast("q"))

@@ -1,0 +1,81 @@
+"""Servers of many workers: gunicorn and uWSGI, whose workers come and go under load."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests import servers
+from tests.faults.campaign import Row, Run, scenario
+from tests.faults.rig import Server
+
+WORKERS = 4
+
+#: By default a worker of uWSGI serves for a minute at least.
+_SOON_REPLACED = "--max-requests=50 --min-worker-lifetime=1"
+
+#: What a server says of a worker that has not ended by itself.
+_DIED = re.compile(r"DAMN ! worker|WORKER TIMEOUT|was sent SIG(?!TERM)\w+|Traceback")
+
+
+@scenario(needs=("gunicorn",))
+def gunicorn_sync(run: Run) -> Row:
+    """Sync workers of gunicorn are replaced under load, preloaded or not: exact."""
+    return _gunicorn(run, "sync")
+
+
+@scenario(needs=("gunicorn",))
+def gunicorn_gthread(run: Run) -> Row:
+    """Workers of gunicorn with threads are replaced under load, preloaded or not: exact."""
+    return _gunicorn(run, "gthread")
+
+
+@scenario(needs=("gunicorn", "gevent"))
+def gunicorn_gevent(run: Run) -> Row:
+    """Workers of gunicorn by gevent are replaced under load, preloaded or not: exact."""
+    return _gunicorn(run, "gevent")
+
+
+@scenario(needs=("gunicorn", "uvicorn_worker"))
+def gunicorn_uvicorn(run: Run) -> Row:
+    """Workers of gunicorn by uvicorn are replaced under load, preloaded or not: exact."""
+    return _gunicorn(run, "uvicorn")
+
+
+@scenario(needs=("pyuwsgi",))
+def uwsgi(run: Run) -> Row:
+    """uWSGI, by whichever flags it forks: exact, one flusher a worker, and none dies."""
+    row, rounds = Row(truth=0, got=0), 1 if run.quick else 3
+    for flags in (*servers.UWSGI_FLAGS.values(), _SOON_REPLACED):
+        command = servers.uwsgi(flags, WORKERS)
+        _serve(row, command, flags, rounds, servers.IN_THE_MASTER)
+    return row
+
+
+def _gunicorn(run: Run, kind: str) -> Row:
+    row, rounds = Row(truth=0, got=0), 1 if run.quick else 6
+    for flags in servers.GUNICORN_FLAGS:
+        _serve(row, servers.gunicorn(kind, flags, WORKERS), flags, rounds)
+    return row
+
+
+def _serve(
+    row: Row, command: Sequence[str], flags: str, rounds: int, more: str = ""
+) -> None:
+    """Let a server live, and compare what it served with what arrived."""
+    what = flags or "without flags"
+    with tempfile.TemporaryDirectory(prefix="faults-") as place, Server() as endpoint:
+        with servers.Server(
+            command, Path(place), endpoint.url, workers=WORKERS, more=more
+        ) as server:
+            server.live(rounds)
+        truth = endpoint.truth()
+    served, got = len(server.answers), truth.total("requests.served")
+    row.truth, row.got = row.truth + served, row.got + got
+    row.require(got == served, f"{what}: differs by {got - served}")
+    row.require(server.flushers == 1, f"{what}: {server.flushers} flushers")
+    died = _DIED.search(server.said)
+    row.require(not died, f"{what}: said {died and died[0]}")
+    row.note(f"{what}: {len(set(server.answers))} workers served {served}")
