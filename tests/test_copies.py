@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 
+from dtmetrics._deliver import errands
 from dtmetrics._deliver.copies import Copies
 from dtmetrics._deliver.exporter import Body, ExportResult, Outcome
 from dtmetrics._deliver.outbox import Outbox
@@ -15,7 +17,7 @@ from dtmetrics._deliver.secret import Secret
 from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._setup.config import Config
 from tests.contract import a_body
-from tests.endpoint import Endpoint, accept, answer, hang_up, never
+from tests.endpoint import PATIENCE, Endpoint, accept, answer, hang_up, never
 from tests.rig import ANSWERED, DROP, KEEP, TOO_LARGE, UNKNOWN, Sending
 from tests.script import expect, run
 from tests.spooling import Place, killed, texts
@@ -226,5 +228,32 @@ def test_no_time_left(tmp_path: Path) -> None:
     made.put("b")
     assert not made.send(0.0)
     assert files(tmp_path) == [".b", ".b"]
+    assert made.send()
+    assert files(tmp_path) == []
+
+
+def test_disk_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While what is written does not return, all is sent from memory; then goes on.
+
+    No real disk: one that is frozen cannot be left, not even by a kill.
+    """
+    end, real = threading.Event(), os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (end.wait(PATIENCE), real(file)))
+    monkeypatch.setattr(errands, "_SECONDS", 0.02)
+    made = sending(tmp_path, KEEP, ANSWERED, KEEP)
+    made.put("a")
+    assert not made.send()
+    assert made.send()
+    assert made.outbox.account().accepted == 1
+    made.put("b")
+    assert not made.send()
+    made.sender.secure()
+    assert made.sender.on_disk["failed: too slow"] == 1
+    end.set()
+    left = made.sender._copies._errands._left
+    assert left is not None
+    left.join(PATIENCE)
+    made.sender.secure()
+    assert files(tmp_path) == [".b"]
     assert made.send()
     assert files(tmp_path) == []

@@ -142,6 +142,10 @@ class Spool:
                 self._exchange, folder, own, new, default=None, on_error=self._pause
             )
 
+    def has(self, body: Body) -> bool:
+        """Return whether *body* has a copy."""
+        return id(body) in self._held.known
+
     def kept(self) -> list[Body]:
         """Return the bodies that have a copy."""
         return [copy.body for copy in self._held.known.values() if copy.body]
