@@ -133,7 +133,8 @@ class Server:
         self.flushers = 0
         self.said = ""
         self._enough = threading.Event()
-        self._clients = [threading.Thread(target=self._ask) for _ in range(4)]
+        clients = range(2 * workers)
+        self._clients = [threading.Thread(target=self._ask) for _ in clients]
 
     def __enter__(self) -> Server:
         self._log = (self._place / "log").open("w+")
@@ -198,15 +199,26 @@ class Server:
 
     def _serve(self, count: int = 50) -> None:
         """Wait until so many more requests have been answered, and by each worker."""
-        goal = len(self.answers) + count
-        self.wait_for(lambda: self._all() and len(self.answers) >= goal)
+        begin = len(self.answers)
+        self.wait_for(
+            lambda: (
+                len(self.answers) >= begin + count
+                # One that has not begun to may miss a signal.
+                and len(set(self.answers[begin:])) >= self._workers
+            )
+        )
 
-    def _all(self) -> bool:
-        """Whether all workers serve: one that has not begun to may miss a signal."""
-        return len(set(self._latest())) >= self._workers
-
-    def _latest(self) -> list[int]:
-        return self.answers[-25 * self._workers :]
+    def _replace(self, signum: int | None) -> None:
+        """Wait until others than have answered so far serve, after a signal or not."""
+        old, begin = set(self.answers), len(self.answers)
+        if signum is not None:
+            self.process.send_signal(signum)
+        self.wait_for(
+            lambda: (
+                len(set(self.answers[begin:]) - old) >= self._workers
+                and old.isdisjoint(self.answers[-50:])
+            )
+        )
 
     def _ask(self) -> None:
         while not self._enough.is_set():

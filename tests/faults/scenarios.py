@@ -19,7 +19,7 @@ E28      the flusher is hurt                               ``flusher``
 E29      others' instrumentation of our posts              ``tracing``
 E30      clocks that are wrong, set or stand still         ``clocks``
 E31, 34  killed while keeping, a spool of many             ``spool``
-E32, 33  disks: damaged, full, read-only, forbidden        ``disk``                    
+E32, 33  disks: damaged, full, read-only, forbidden        ``disk``; still: ``stalled``
 E35      a spool that others get at                        ``strangers``
 E36      fuzzed texts                                      tests/test_fuzz.py
 E37      10 million users                                  ``limits``
@@ -52,10 +52,11 @@ from tests.faults import (  # noqa: F401 -- each enters its own
     security,
     serverless,
     spool,
-    tracing,
+    stalled,
     strangers,
     tasks,
     threads,
+    tracing,
     workers,
 )
 from tests.faults.campaign import SCENARIOS

@@ -55,7 +55,7 @@ def uwsgi(run: Run) -> Row:
 
 
 def _gunicorn(run: Run, kind: str) -> Row:
-    row, rounds = Row(truth=0, got=0), 1 if run.quick else 6
+    row, rounds = Row(truth=0, got=0), 1 if run.quick else 5
     for flags in servers.GUNICORN_FLAGS:
         _serve(row, servers.gunicorn(kind, flags, WORKERS), flags, rounds)
     return row
