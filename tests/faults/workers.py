@@ -20,31 +20,31 @@ _SOON_REPLACED = "--max-requests=50 --min-worker-lifetime=1"
 _DIED = re.compile(r"DAMN ! worker|WORKER TIMEOUT|was sent SIG(?!TERM)\w+|Traceback")
 
 
-@scenario(needs=("gunicorn",))
+@scenario(packages=("gunicorn",))
 def gunicorn_sync(run: Run) -> Row:
     """Sync workers of gunicorn are replaced under load, preloaded or not: exact."""
     return _gunicorn(run, "sync")
 
 
-@scenario(needs=("gunicorn",))
+@scenario(packages=("gunicorn",))
 def gunicorn_gthread(run: Run) -> Row:
     """Workers of gunicorn with threads are replaced under load, preloaded or not: exact."""
     return _gunicorn(run, "gthread")
 
 
-@scenario(needs=("gunicorn", "gevent"))
+@scenario(packages=("gunicorn", "gevent"))
 def gunicorn_gevent(run: Run) -> Row:
     """Workers of gunicorn by gevent are replaced under load, preloaded or not: exact."""
     return _gunicorn(run, "gevent")
 
 
-@scenario(needs=("gunicorn", "uvicorn_worker"))
+@scenario(packages=("gunicorn", "uvicorn-worker"))
 def gunicorn_uvicorn(run: Run) -> Row:
     """Workers of gunicorn by uvicorn are replaced under load, preloaded or not: exact."""
     return _gunicorn(run, "uvicorn")
 
 
-@scenario(needs=("pyuwsgi",))
+@scenario(packages=("pyuwsgi",))
 def uwsgi(run: Run) -> Row:
     """uWSGI, by whichever flags it forks: exact, one flusher a worker, and none dies."""
     row, rounds = Row(truth=0, got=0), 1 if run.quick else 3
