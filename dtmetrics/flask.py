@@ -74,7 +74,8 @@ def _noting_routes(app: Flask) -> Callable[..., None]:
     def note(*_: Any) -> None:
         now = proxy._get_current_object()
         if now.url_rule is not None:
-            root: str = app.config["APPLICATION_ROOT"]
+            # Flask itself never looks at it before it needs it: it may be None.
+            root = str(app.config.get("APPLICATION_ROOT") or "")
             now.environ[ROUTE] = f"{root.rstrip('/')}{now.url_rule.rule}"
 
     return note

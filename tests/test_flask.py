@@ -9,6 +9,7 @@ import pytest
 from tests.recorder import Recorder
 
 flask = pytest.importorskip("flask")
+werkzeug_test = pytest.importorskip("werkzeug.test")
 metrics = pytest.importorskip("dtmetrics.flask").Metrics
 
 
@@ -98,6 +99,18 @@ def test_root(recorder: Recorder) -> None:
     app.config["APPLICATION_ROOT"] = "/shop/"
     found = get(recorder, app, "/v1/items/7")
     assert found["http.route"] == "/shop/v1/items/<int:number>"
+
+
+@pytest.mark.parametrize("root", [None, "", "/"])
+def test_no_root(recorder: Recorder, root: str | None) -> None:
+    """An application that says in another way that it has none is served all the same."""
+    app = shop(recorder)
+    app.config["APPLICATION_ROOT"] = root
+    environ = werkzeug_test.create_environ("/v1/items/7")  # Flask's client needs one
+    _, status, _ = werkzeug_test.run_wsgi_app(app, environ, buffered=True)
+    assert status == "200 OK"
+    [(_, pairs)] = recorder.payloads()
+    assert dict(pairs)["http.route"] == "/v1/items/<int:number>"
 
 
 def test_what_comes_before_a_view(recorder: Recorder) -> None:
