@@ -185,6 +185,40 @@ def test_faulty_settings_stop_nobody() -> None:
     assert "s3cret" not in ended.err
 
 
+ANSWER = """
+django.setup()
+from django.test import Client
+settings.ROOT_URLCONF = ()
+settings.ALLOWED_HOSTS = ["*"]
+print(Client().get("/").status_code)
+"""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "{'semconv': 'new'}",
+        "{'request_dimensions': 'shop.none'}",
+        "{'request_dimensions': 7}",
+        "{'exclude': 7}",
+        "7",
+    ],
+)
+def test_faulty_settings_stop_no_request(options: str) -> None:
+    """Nor does the middleware: requests are answered, and the log says why unmeasured."""
+    ended = run(SITE % options + ANSWER, "gunicorn")
+    assert (ended.status, ended.out) == (0, "404\n")
+    assert "DTMETRICS" in ended.err
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_key_that_is_something_else(*, strict: bool) -> None:
+    """A conflict of definitions stops a site whose settings ask for that, and no other."""
+    conflict = "import dtmetrics; dtmetrics.counter('http.server.request.duration')\n"
+    ended = run(SITE % f"{{'strict': {strict}}}" + conflict + ANSWER, "gunicorn")
+    assert (ended.status == 0) is not strict
+
+
 def test_manage_py_check() -> None:
     """The command explains, and fails."""
     source = (

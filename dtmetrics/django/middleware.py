@@ -9,11 +9,13 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
+from django.core.exceptions import MiddlewareNotUsed
 from django.core.signals import got_request_exception
 
+from dtmetrics._record import log
 from dtmetrics._record.guard import attempt
 from dtmetrics._web.requests import NOT_RECORDED, Request, Requests, error_type
-from dtmetrics.django.options import given, of_requests
+from dtmetrics.django.options import faults_of_requests, given, of_requests
 
 __all__ = ["MetricsMiddleware"]
 
@@ -34,7 +36,7 @@ class MetricsMiddleware:
 
     def __init__(self, get_response: Callable[[Any], Any]) -> None:
         self.get_response = get_response
-        self._requests = Requests(**of_requests(given() or {}))
+        self._requests = _requests()
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -87,6 +89,15 @@ class MetricsMiddleware:
 
     def _refuse(self, _: Exception) -> None:
         self._requests.refuse(NOT_RECORDED)
+
+
+def _requests() -> Requests:
+    """Return what the settings ask for; where they cannot work, Django goes without."""
+    options = given() or {}
+    for fault in faults_of_requests(options):
+        log.warning("requests are not measured: %s", fault.text)
+        raise MiddlewareNotUsed(fault.text)
+    return Requests(**of_requests(options))
 
 
 class _Exchange:

@@ -13,9 +13,16 @@ from dtmetrics._deliver.secret import Secret
 from dtmetrics._setup.config import Config
 from dtmetrics._setup.settings import READERS
 from dtmetrics._web.requests import Options, Requests
-from dtmetrics.errors import ConfigError
+from dtmetrics.errors import ConfigError, DefinitionError
 
-__all__ = ["Fault", "faults", "given", "of_configure", "of_requests"]
+__all__ = [
+    "Fault",
+    "faults",
+    "faults_of_requests",
+    "given",
+    "of_configure",
+    "of_requests",
+]
 
 # `dimensions` is taken: a mapping, for all that is recorded.
 _DIMENSIONS = "request_dimensions"
@@ -64,9 +71,24 @@ def faults() -> list[Fault]:
     return [
         *_unknown(options),
         *_of_configure(options),
-        *_of_requests(options),
+        *faults_of_requests(options),
         *_of_ours(options),
     ]
+
+
+def faults_of_requests(options: Mapping[str, Any]) -> list[Fault]:
+    """Return what is wrong with what of *options* a middleware takes."""
+    try:
+        found = of_requests(options)
+        Requests(**found)
+    except DefinitionError:  # under ``strict`` the middleware raises it
+        return []
+    except Exception as error:  # noqa: BLE001 -- what users wrote may raise anything
+        return [Fault("E004", f"DTMETRICS: {error}")]
+    more = found["dimensions"]
+    if more is not None and not callable(more):
+        return [Fault("E004", f"DTMETRICS: {_DIMENSIONS} is no callable, nor a path")]
+    return []
 
 
 def _unknown(options: Mapping[str, Any]) -> list[Fault]:
@@ -98,18 +120,6 @@ def _of_configure(options: Mapping[str, Any]) -> list[Fault]:
             Fault("E003", f"DTMETRICS: {problem}", hint * problem.startswith("dim"))
             for problem in error.problems
         ]
-    return []
-
-
-def _of_requests(options: Mapping[str, Any]) -> list[Fault]:
-    try:
-        found = of_requests(options)
-        Requests(**found)
-    except Exception as error:  # noqa: BLE001 -- what users wrote may raise anything
-        return [Fault("E004", f"DTMETRICS: {error}")]
-    more = found["dimensions"]
-    if more is not None and not callable(more):
-        return [Fault("E004", f"DTMETRICS: {_DIMENSIONS} is no callable, nor a path")]
     return []
 
 
