@@ -31,6 +31,16 @@ class Endpoint:
         await responses.PlainTextResponse("a")(scope, receive, send)
 
 
+class Wrapped:
+    """A middleware around one application alone."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
 def api() -> Any:
     """Return a FastAPI application with all that routes can be made of."""
     app = fastapi.FastAPI()
@@ -78,9 +88,16 @@ def starlette() -> Any:
             routing.Mount("/deep/{a}/side", routes=deep),
             routing.Mount("/files", staticfiles.StaticFiles(directory="tests")),
             routing.Mount("/foreign/{name}", Endpoint()),
+            routing.Mount("/wrapped/{c}", Wrapped(Wrapped(inside()))),
             routing.Host("api.example", routing.Router(deep)),
         ]
     )
+
+
+def inside() -> Any:
+    """Return an application with a mount of its own."""
+    leaf = routing.Route("/leaf/{x}", plain)
+    return applications.Starlette(routes=[routing.Mount("/more/{d}", routes=[leaf])])
 
 
 async def ask(app: Any, path: str, root: str, host: str) -> None:
@@ -170,6 +187,8 @@ def test_fastapi(
         ("/files/rig.py", "/files/{path}", "200"),
         ("/files/none", "/files/{path}", "404"),
         ("/foreign/shop/a/b", "/foreign/{name}/{path}", "200"),
+        ("/wrapped/1/more/2/leaf/3", "/wrapped/{c}/more/{d}/leaf/{x}", "200"),
+        ("/wrapped/1/none", None, "404"),
         ("/none", None, "404"),
     ],
 )

@@ -13,6 +13,7 @@ from typing import Any
 __all__ = ["Routes"]
 
 _KEPT = 1024
+_LAYERS = 16  # of middlewares, at most, around what is mounted
 _REST = "/{path}"  # how the template of what is mounted ends
 
 # A template, an expression that its paths match, and the same of another.
@@ -89,7 +90,7 @@ def _template_of(route: Any, scope: Mapping[str, Any]) -> str | None:
 def _descend(routes: Sequence[Any], path: str) -> _Found | None:
     """Return the template of what is mounted at *path* below *routes*."""
     for mount in _flat(routes):
-        inner = getattr(mount, "routes", None) or ()
+        inner = _inside(mount)
         expression = getattr(mount, "path_regex", None)
         if expression is None:  # for a host
             if found := _descend(inner, path):
@@ -109,6 +110,16 @@ def _descend(routes: Sequence[Any], path: str) -> _Found | None:
         if found := _descend(inner, f"/{rest}"):
             return template + found[0], found[1]
     return None
+
+
+def _inside(mount: Any) -> Sequence[Any]:
+    """Return the routes of what is mounted, through middlewares that are around it."""
+    for _ in range(_LAYERS):
+        routes = getattr(mount, "routes", None)
+        if routes:
+            return routes  # type: ignore[no-any-return]
+        mount = getattr(mount, "app", None)
+    return ()
 
 
 def _here(routes: Sequence[Any]) -> Iterator[Any]:
