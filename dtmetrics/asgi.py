@@ -92,7 +92,7 @@ class MetricsMiddleware:
 class _Exchange:
     """A request and what was sent in answer."""
 
-    __slots__ = ("_request", "_routes", "_scope", "_send", "_status")
+    __slots__ = ("_left", "_request", "_routes", "_scope", "_send", "_status")
 
     def __init__(
         self, request: Request, scope: Scope, send: Send, routes: Routes
@@ -102,16 +102,21 @@ class _Exchange:
         self._send = send
         self._routes = routes
         self._status: Any = None
+        self._left = False
 
     async def send(self, message: Message) -> None:
         """Pass *message* on, and see what it says once the server has taken it."""
-        await self._send(message)
+        try:
+            await self._send(message)
+        except OSError:  # so says a server that the client has left
+            self._left = True
+            raise
         kind = message.get("type")
         if kind == "http.response.start":
             self._status = message.get("status")
         elif kind == "http.response.body":
             if self._request.response_size is not None:
-                self._request.response_size += len(message.get("body", b""))
+                self._request.response_size += len(message.get("body") or b"")
             if not message.get("more_body"):
                 self._sent()
         elif kind == "http.response.pathsend":  # the server reads a file by itself
@@ -132,4 +137,4 @@ class _Exchange:
         route = scope.get(ROUTE)
         if route is None:
             route = attempt(self._routes.of, scope, default=None)
-        self._request.end(self._status, route, error)
+        self._request.end(self._status, route, None if self._left else error)

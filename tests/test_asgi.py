@@ -220,6 +220,50 @@ def test_errors(
     assert found.get("error.type") == error
 
 
+class Gone(OSError):
+    """What a server's ``send`` raises when the client has left (ASGI 2.4)."""
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("raises", [None, Boom, ValueError])
+def test_a_client_that_leaves(
+    recorder: Recorder, at: int, raises: type[BaseException] | None
+) -> None:
+    """A client that leaves is no error, whatever the application makes of it.
+
+    What the server raises says that nobody is there: the status is what was sent.
+    """
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            for message in (start(200), body(b"a", more=True), body()):
+                await send(message)
+        except OSError as error:
+            if raises is not None:
+                raise raises from error
+            raise
+
+    sent = 0
+
+    async def send(message: Any) -> None:
+        nonlocal sent
+        if sent == at:
+            raise Gone
+        sent += 1
+
+    async def request() -> None:
+        receive: Any = None
+        wrapped = MetricsMiddleware(app, meter=recorder.meter)
+        with pytest.raises(raises or Gone):
+            await wrapped({**SCOPE}, receive, send)
+
+    asyncio.run(request())
+    [(_, pairs)] = recorder.payloads()
+    found = dict(pairs)
+    assert found.get("http.response.status_code") == (None if at == 0 else "200")
+    assert "error.type" not in found
+
+
 def test_a_route_of_ones_own(recorder: Recorder) -> None:
     """An application of any framework may leave its route in the scope."""
 
