@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dtmetrics._record.guard import attempt
-from dtmetrics._web.requests import ERROR, ROUTE, Request, Requests
+from dtmetrics._web.requests import (
+    ERROR,
+    MEASURED,
+    ROUTE,
+    Request,
+    Requests,
+    announced,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -42,29 +49,25 @@ class MetricsMiddleware:
         self, environ: Environ, start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         """Answer a request, as WSGI wants it."""
-        get = environ.get
-        request = self._requests.begin(
+        if MEASURED in environ:
+            return self.app(environ, start_response)
+        requests, get = self._requests, environ.get
+        request = requests.begin(
             get("REQUEST_METHOD"),
             get("wsgi.url_scheme"),
             get("SERVER_PROTOCOL"),
-            f"{get('SCRIPT_NAME', '')}{get('PATH_INFO', '')}",
+            None if requests.excludes is None else _path_of(environ),
             environ,
         )
         if request is None:
             return self.app(environ, start_response)
-        exchange = _Exchange(request, environ)
-        sizes = self._requests.body_sizes
-        if sizes:
-            request.request_size = attempt(int, get("CONTENT_LENGTH"), default=None)
+        environ[MEASURED] = True
+        exchange = _Exchange(request, environ, start_response)
+        if requests.body_sizes:
+            request.request_size = announced(get("CONTENT_LENGTH"))
             request.response_size = 0
-
-        def started(status: str, *args: Any, **kwargs: Any) -> Any:
-            write = start_response(status, *args, **kwargs)
-            exchange.status = status
-            return exchange.counting(write) if sizes else write
-
         try:
-            result: Any = self.app(environ, started)
+            result: Any = self.app(environ, exchange.start_response)
         except BaseException as error:
             exchange.end(error)
             raise
@@ -81,20 +84,34 @@ class MetricsMiddleware:
 class _Exchange:
     """A request and what was said in answer."""
 
-    __slots__ = ("_environ", "_request", "status")
+    __slots__ = ("_environ", "_request", "_start", "_status", "_write", "begun")
 
-    def __init__(self, request: Request, environ: Environ) -> None:
+    _write: Callable[[bytes], object]
+
+    def __init__(
+        self, request: Request, environ: Environ, start: Callable[..., Any]
+    ) -> None:
         self._request = request
         self._environ = environ
-        self.status: str | None = None
+        self._start = start
+        self._status: str | None = None
+        #: Whether the server has got something to send, and so has sent the status.
+        self.begun = False
 
     def end(self, error: BaseException | None = None, *, whole: bool = False) -> None:
-        """Record it; *whole*: the server has got all that the application gives."""
-        get = self._environ.get
-        status = self.status
-        if status is None and whole:
-            status = "500"  # no server can send what has no status
-        self._request.end(status, get(ROUTE), get(ERROR) if error is None else error)
+        """Record it, once; *whole*: the server has got all that there is."""
+        if self._request.ended:
+            return
+        environ, status = self._environ, self._status
+        get = environ.get
+        if error is None:
+            error = get(ERROR)
+            if status is None and whole:
+                status = "500"  # no server can send what has no status
+        elif not self.begun:
+            status = None  # the server has another answer
+        self._request.end(status, get(ROUTE), error, get("wsgi.url_scheme"))
+        environ.pop(MEASURED, None)
 
     def pieces(self, result: Any) -> Callable[[], bytes]:
         """Return what gives each piece of *result*."""
@@ -109,15 +126,19 @@ class _Exchange:
 
         return counted
 
-    def counting(self, write: Callable[[bytes], object]) -> Callable[[bytes], object]:
-        """Return *write*, the old way to send a body, counting bytes."""
+    def start_response(self, status: str, *args: Any, **kwargs: Any) -> Any:
+        """Start as the server does; return the old way to send a body."""
+        self._write = self._start(status, *args, **kwargs)
+        self._status = status
+        return self.write
 
-        def counted(piece: bytes) -> object:
-            said = write(piece)
+    def write(self, piece: bytes) -> object:
+        """Send *piece* as the server does."""
+        said = self._write(piece)
+        self.begun = True
+        if self._request.response_size is not None:
             self._count(piece)
-            return said
-
-        return counted
+        return said
 
     def _count(self, piece: bytes) -> None:
         size = self._request.response_size or 0
@@ -126,6 +147,7 @@ class _Exchange:
     def follow(self, file: Any) -> None:
         """Record it when the server closes *file*, which has to stay what it is."""
         self._request.response_size = None  # it may never pass through Python
+        self.begun = True
         close = getattr(file, "close", None)
 
         def closed() -> None:
@@ -159,14 +181,17 @@ class _Body:
         return self
 
     def __next__(self) -> bytes:
+        exchange = self._exchange
         try:
-            return self._next()
+            piece = self._next()
         except StopIteration:
-            self._exchange.end(whole=True)
+            exchange.end(whole=True)
             raise
         except BaseException as error:
-            self._exchange.end(error)
+            exchange.end(error)
             raise
+        exchange.begun = True
+        return piece
 
     def close(self) -> None:
         """Close what the application gave, as servers have to."""
@@ -187,6 +212,10 @@ class _SizedBody(_Body):
 
     def __len__(self) -> int:
         return len(self._result)
+
+
+def _path_of(environ: Environ) -> str:
+    return f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
 
 
 def _is_file(result: object, environ: Environ) -> bool:

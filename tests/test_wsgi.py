@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dtmetrics
+from dtmetrics._web.requests import MEASURED
 from dtmetrics._wire.point import GaugeSummary, GaugeValue
 from dtmetrics.wsgi import MetricsMiddleware
 from tests.recorder import Recorder
@@ -101,7 +102,7 @@ def application(log: Log, plan: dict[str, Any]) -> Callable[..., Any]:
     """Return an application that does what *plan* says."""
 
     def app(environ: dict[str, Any], start_response: Any) -> Any:
-        log.append(sorted(environ))
+        log.append(sorted(environ.keys() - {MEASURED}))
         write = None
         for number, status in enumerate(plan["starts"]):
             given = (status, [("X-A", status)], *([("exc", "info")] if number else []))
@@ -266,6 +267,84 @@ def test_errors(recorder: Recorder) -> None:
     assert found["error.type"] == "tests.test_wsgi.Boom"
 
 
+@pytest.mark.parametrize("sizes", [False, True])
+@pytest.mark.parametrize(
+    ("pieces", "written", "status"),
+    [([], [], "500"), ([b"a"], [], "200"), ([], [b"a"], "200")],
+)
+def test_the_status_that_clients_see(
+    recorder: Recorder,
+    pieces: list[bytes],
+    written: list[bytes],
+    *,
+    sizes: bool,
+    status: str,
+) -> None:
+    """A status of which nothing was sent before an exception is not that of the answer.
+
+    Servers then answer 500, with a body of their own, whose size nobody knows.
+    """
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        write = start_response("200 OK", [])
+        for piece in written:
+            write(piece)
+        yield from pieces
+        raise ValueError
+
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    wrapped = MetricsMiddleware(app, meter=recorder.meter, body_sizes=sizes)
+    out = io.BytesIO()
+    handler = SimpleHandler(io.BytesIO(), out, io.StringIO(), environ)
+    handler.run(wrapped)
+    assert f" {status} ".encode() in out.getvalue().splitlines()[0]
+    found = recorder.payloads()
+    [said] = [dict(pairs) for key, pairs in found if key.endswith("duration")]
+    assert said["http.response.status_code"] == status
+    assert said["error.type"] == "ValueError"
+    assert len(found) == 1 + (sizes and status == "200")
+
+
+@pytest.mark.parametrize("exclude", ["", "/"])
+def test_twice(recorder: Recorder, exclude: str) -> None:
+    """A request that two of them see is counted once, by the outer one that measures."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environ["dtmetrics.route"] = "/users/{id}"
+        start_response("200 OK", [])
+        return [b"a"]
+
+    inner = MetricsMiddleware(app, meter=recorder.meter)
+    found = run(recorder, inner, exclude=exclude, active_requests=True)
+    assert found["http.route"] == "/users/{id}"
+    run(recorder, inner)
+    assert _counts(recorder) == []
+
+
+def test_the_environ_is_given_back(recorder: Recorder) -> None:
+    """Who asks again with the same environ has two requests, which is as it was."""
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    before = dict(environ)
+    app = MetricsMiddleware(answering("200 OK", b"a"), meter=recorder.meter)
+    for _ in range(2):
+        assert [*app(environ, lambda *_: None)] == [b"a"]
+    assert environ == before
+    assert _counts(recorder) == [2]
+
+
+def test_a_proxy_that_is_trusted_inside(recorder: Recorder) -> None:
+    """A middleware inside may say by which scheme the client came, as ProxyFix does."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environ["wsgi.url_scheme"] = "https"
+        start_response("200 OK", [])
+        return [b"a"]
+
+    assert run(recorder, app)["url.scheme"] == "https"
+
+
 def test_a_client_that_leaves(recorder: Recorder) -> None:
     """A client that leaves is no error: what was sent is the status."""
     found = run(recorder, answering("200 OK", b"a", b"b", b"c"), read=1)
@@ -347,6 +426,16 @@ class Locked:
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.file)
+
+
+@pytest.mark.parametrize("length", ["", "-5", "much", "9" * 5000])
+def test_sizes_that_make_no_sense(recorder: Recorder, length: str) -> None:
+    """What a client announces is a size, or nothing."""
+    environ: dict[str, Any] = {"CONTENT_LENGTH": length}
+    setup_testing_defaults(environ)
+    app = MetricsMiddleware(answering("200 OK"), meter=recorder.meter, body_sizes=True)
+    assert [*app(environ, lambda *_: None)] == []
+    assert "http.server.request.body.size" not in {k for k, _ in recorder.payloads()}
 
 
 @pytest.mark.parametrize("wrapper", [FileWrapper, Locked])

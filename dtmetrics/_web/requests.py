@@ -35,13 +35,24 @@ from dtmetrics._web.semconv import (
     without_body,
 )
 
-__all__ = ["ERROR", "ROUTE", "Options", "Request", "Requests", "error_type"]
+__all__ = [
+    "ERROR",
+    "MEASURED",
+    "ROUTE",
+    "Options",
+    "Request",
+    "Requests",
+    "announced",
+    "error_type",
+]
 
 #: An application of any framework may name its route under this key of the WSGI
 #: environ or the ASGI scope.
 ROUTE = "dtmetrics.route"
 #: And a framework that answers for what its views raise, the type of it.
 ERROR = "dtmetrics.error"
+#: It is there while a middleware measures: another one inside would count it twice.
+MEASURED = "dtmetrics.measured"
 
 _SAID = Descriptions(
     "Duration of requests, until the last byte was sent",
@@ -92,7 +103,8 @@ class Requests:
         self.clock = clock
         #: Whether a middleware has to find out the sizes of bodies.
         self.body_sizes = body_sizes
-        self._excludes = excluding(exclude)
+        #: None: nobody needs to find out the path.
+        self.excludes = excluding(exclude)
         self._dimensions = dimensions
         self._methods = frozenset(known_methods or methods_of_environment() or METHODS)
         self._meter = meter or default.get_meter("dtmetrics.web")
@@ -120,7 +132,7 @@ class Requests:
         """
         if not self._registry.recording:
             return None
-        excludes = self._excludes
+        excludes = self.excludes
         if excludes is not None and attempt(excludes, path or "", default=None):
             return None
         request = Request()
@@ -128,7 +140,7 @@ class Requests:
         request._method, request._scheme, request._version = method, scheme, version
         request._about = None if self._dimensions is None else about
         request._took = request.request_size = request.response_size = None
-        request._ended = False
+        request.ended = False
         request._left = None
         if self._active is not None:
             request._left = attempt(self._active.enter, method, scheme, default=None)
@@ -148,6 +160,7 @@ class Requests:
             # Servers answer for whoever raises, but not for who was cancelled.
             if status is None and isinstance(error, Exception):
                 status = 500
+                request.response_size = None
             error = error_type(error)
         key = (request._method, request._scheme, request._version, status, route, error)
         bound = self._bound[key]
@@ -170,7 +183,7 @@ class Requests:
         route: Any,
         error: Any,
     ) -> list[Measured]:
-        excludes = self._excludes
+        excludes = self.excludes
         if excludes is not None and isinstance(route, str) and excludes(route):
             return []
         code = attempt(code_of, status, default=None)
@@ -222,7 +235,6 @@ class Request:
     # Without an __init__, whose call costs 40 ns on CPython 3.11.
     __slots__ = (
         "_about",
-        "_ended",
         "_left",
         "_method",
         "_requests",
@@ -230,6 +242,7 @@ class Request:
         "_start",
         "_took",
         "_version",
+        "ended",
         "request_size",
         "response_size",
     )
@@ -242,7 +255,8 @@ class Request:
     _start: float
     _took: float | None
     _left: Callable[[], None] | None  # what tells the gauge
-    _ended: bool
+    #: Whether it was recorded.
+    ended: bool
     #: Bytes of the two bodies, where they are wanted and known by the end.
     request_size: int | None
     response_size: int | None
@@ -262,15 +276,19 @@ class Request:
         status: int | str | None,
         route: str | None = None,
         error: BaseException | str | None = None,
+        scheme: str | None = None,
     ) -> None:
         """Record it. Later calls do nothing.
 
         *status* is what was sent, if anything; *route* the framework's, never the
-        path; *error* what was raised, or its type.
+        path; *error* what was raised, or its type; *scheme* the client's, where what
+        is inside knows more of it than the server.
         """
-        if self._ended:
+        if self.ended:
             return
-        self._ended = True
+        self.ended = True
+        if scheme is not None:
+            self._scheme = scheme
         self.sent()
         # What an application says (a status, a route) may be anything.
         requests = self._requests
@@ -283,6 +301,12 @@ class Request:
             default=None,
             on_error=lambda _: requests.refuse(NOT_RECORDED),
         )
+
+
+def announced(length: Any) -> int | None:
+    """Return the size that a Content-Length says; None where it says none."""
+    size = attempt(int, length, default=-1)
+    return size if size >= 0 else None
 
 
 def _pairs(
