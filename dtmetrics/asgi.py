@@ -15,8 +15,15 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from dtmetrics._record.guard import attempt
-from dtmetrics._web.requests import ROUTE, Request, Requests
-from dtmetrics._web.starlette import Routes
+from dtmetrics._web.requests import (
+    ERROR,
+    MEASURED,
+    ROUTE,
+    Request,
+    Requests,
+    announced,
+)
+from dtmetrics._web.starlette import Routes, says_that_a_client_left
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -68,7 +75,7 @@ class MetricsMiddleware:
         requests = self._kinds.get(scope["type"])
         request = (
             None
-            if requests is None
+            if requests is None or MEASURED in scope
             else requests.begin(
                 get("method"), get("scheme"), get("http_version"), get("path"), scope
             )
@@ -76,9 +83,10 @@ class MetricsMiddleware:
         if requests is None or request is None:
             await self.app(scope, receive, send)
             return
+        scope[MEASURED] = True
         if requests.body_sizes:
             length = next((v for k, v in get("headers", ()) if k == _LENGTH), None)
-            request.request_size = attempt(int, length, default=None)
+            request.request_size = announced(length)
             request.response_size = 0
         exchange = _Exchange(request, scope, send, self._routes)
         try:
@@ -129,12 +137,26 @@ class _Exchange:
         # after its answer: then it is known what it was. What did not is recorded now:
         # tasks in the background come next, and may take long.
         if isinstance(self._status, int) and self._status < 500:
-            self.end()
+            self._record(self._status, None)
 
     def end(self, error: BaseException | None = None) -> None:
-        """Record it."""
+        """Record it, unless it was."""
+        if self._request.ended:
+            return
+        if error is None:
+            self._record(self._status, self._scope.get(ERROR))
+        elif not (self._left or says_that_a_client_left(error)):
+            self._record(self._status, error)
+        else:
+            status = self._status
+            failed = isinstance(status, int) and status >= 500
+            # It was an answer to the exception, for nobody.
+            self._record(None if failed else status, None)
+
+    def _record(self, status: Any, error: BaseException | str | None) -> None:
         scope = self._scope
         route = scope.get(ROUTE)
         if route is None:
             route = attempt(self._routes.of, scope, default=None)
-        self._request.end(self._status, route, None if self._left else error)
+        self._request.end(status, route, error, scope.get("scheme"))
+        scope.pop(MEASURED, None)

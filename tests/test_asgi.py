@@ -264,6 +264,55 @@ def test_a_client_that_leaves(
     assert "error.type" not in found
 
 
+def test_twice(recorder: Recorder) -> None:
+    """A request that two of them see is counted once, by the outer one that measures."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["dtmetrics.route"] = "/users/{id}"
+        await send(start(200))
+        await send(body())
+
+    async def send(message: Any) -> None:
+        pass
+
+    inner = MetricsMiddleware(app, meter=recorder.meter)
+    receive: Any = None
+    for outer in (
+        MetricsMiddleware(inner, meter=recorder.meter, active_requests=True),
+        MetricsMiddleware(inner, meter=recorder.meter, exclude="/users/*"),
+        inner,
+    ):
+        scope: dict[str, Any] = {**SCOPE}
+        asyncio.run(outer(scope, receive, send))
+        del scope["dtmetrics.route"]
+        assert scope == SCOPE
+    counts = [
+        payload.count
+        for (key, _), payload in recorder.payloads().items()
+        if isinstance(payload, GaugeSummary) and key == DURATION
+    ]
+    assert counts == [3]
+
+
+def test_a_proxy_that_is_trusted_inside(recorder: Recorder) -> None:
+    """A middleware inside may say by which scheme the client came."""
+
+    def trusted(scope: Any) -> None:
+        scope["scheme"] = "http"
+
+    assert run(recorder, trusted, start(200), body())["url.scheme"] == "http"
+
+
+def test_an_error_of_ones_own(recorder: Recorder) -> None:
+    """A framework that answers for what its views raise may leave its type there."""
+
+    def error(scope: Any) -> None:
+        scope["dtmetrics.error"] = "shop.Sold"
+
+    assert run(recorder, error, start(500), body())["error.type"] == "shop.Sold"
+    assert "error.type" not in run(recorder, error, start(200), body())
+
+
 def test_a_route_of_ones_own(recorder: Recorder) -> None:
     """An application of any framework may leave its route in the scope."""
 

@@ -252,3 +252,57 @@ def test_background(recorder: Recorder) -> None:
     asyncio.run(ask(MetricsMiddleware(app, meter=recorder.meter), "/", "", "x"))
     assert counted == [1]
     assert recorder.payloads() == {}
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_client_that_leaves(recorder: Recorder, *, inside: bool) -> None:
+    """A client that leaves while its body is read is no error, and was sent no status."""
+
+    async def view(request: Any) -> Any:
+        await request.body()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        pass
+
+    requests = pytest.importorskip("starlette.requests")
+    app = applications.Starlette(routes=[routing.Route("/", view, methods=["POST"])])
+    outer: Any = app
+    if inside:
+        app.add_middleware(MetricsMiddleware, meter=recorder.meter)
+    else:
+        outer = MetricsMiddleware(app, meter=recorder.meter)
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    with pytest.raises(requests.ClientDisconnect):
+        asyncio.run(outer(scope, receive, send))
+    [(_, pairs)] = recorder.payloads()
+    assert dict(pairs) == {"http.request.method": "POST", "http.route": "/"}
+
+
+def test_a_websocket_that_its_client_closes(recorder: Recorder) -> None:
+    """Nor is it an error that a client ends a websocket, which Starlette raises."""
+    websockets = pytest.importorskip("starlette.websockets")
+    messages = [
+        {"type": "websocket.connect"},
+        {"type": "websocket.disconnect", "code": 1001},
+    ]
+
+    async def view(websocket: Any) -> None:
+        await websocket.accept()
+        await websocket.receive_text()
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        pass
+
+    app = applications.Starlette(routes=[routing.WebSocketRoute("/ws/{room}", view)])
+    outer: Any = MetricsMiddleware(app, meter=recorder.meter, websockets=True)
+    scope = {"type": "websocket", "scheme": "ws", "path": "/ws/1", "headers": []}
+    with suppress(websockets.WebSocketDisconnect):
+        asyncio.run(outer(scope, receive, send))
+    [(_, pairs)] = recorder.payloads()
+    assert dict(pairs) == {"url.scheme": "ws", "http.route": "/ws/{room}"}

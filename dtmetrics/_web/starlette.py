@@ -2,7 +2,8 @@
 
 They leave it in the scope, each version in its own way: measured with Starlette 0.37
 and 1.10, FastAPI 0.110, 0.136 and 0.165. A path that was mounted with parameters is
-there with their values, so its template is looked up.
+there with their values, so its template is looked up. And what they raise where a
+client has left.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["Routes"]
+from dtmetrics._record.measure import error_type
+from dtmetrics._web.semconv import alone
+
+__all__ = ["Routes", "says_that_a_client_left"]
 
 _KEPT = 1024
 _LAYERS = 16  # of middlewares, at most, around what is mounted
@@ -18,6 +22,16 @@ _REST = "/{path}"  # how the template of what is mounted ends
 
 # A template, an expression that its paths match, and the same of another.
 _Found = tuple[str, Sequence[Any]]
+
+
+_LEFT = frozenset(
+    ("starlette.requests.ClientDisconnect", "starlette.websockets.WebSocketDisconnect")
+)
+
+
+def says_that_a_client_left(error: BaseException) -> bool:
+    """Say whether *error* is how a view is told that its client has left."""
+    return error_type(alone(error)) in _LEFT
 
 
 class Routes:
