@@ -10,7 +10,7 @@ from typing import Any
 
 import django
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 
 import dtmetrics
 from tests.grammar import read
@@ -107,5 +107,11 @@ def waits(request: Any, get_response: Any) -> Any:
     return response
 
 
-changes = fails, replaces, mends, waits
-failing, replacing, mending, waiting = map(middleware, changes)
+def streams(request: Any, get_response: Any) -> Any:
+    """Answer with the stream that the test has left there."""
+    get_response(request)
+    return StreamingHttpResponse(request.META["tests.stream"])
+
+
+changes = fails, replaces, mends, waits, streams
+failing, replacing, mending, waiting, streaming = map(middleware, changes)

@@ -17,6 +17,7 @@ pytest.importorskip("django")
 from asgiref.sync import ThreadSensitiveContext
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import (
     AsyncClient,
@@ -28,6 +29,7 @@ from django.test import (
 from django.urls import path
 
 import dtmetrics
+from dtmetrics import asgi, wsgi
 from dtmetrics.django import MetricsMiddleware
 from tests.django_site import FIRST, Seen
 from tests.serving import djangos
@@ -255,6 +257,62 @@ def test_middlewares(seen: Seen, names: list[str], found: list[str]) -> None:
     with site(MIDDLEWARE=paths):
         ask("/")
     assert seen.requests() == {tuple(found): 1}
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("/items/re/7/", ["200", r"/items/re/(?P<number>\d+)/", None]),
+        ("/sold", ["500", "/sold", KIND]),
+        ("/wp-admin", ["404", None, None]),
+    ],
+)
+@pytest.mark.parametrize("protocol", ["wsgi", "asgi"])
+def test_another_middleware_around(
+    seen: Seen, protocol: str, url: str, found: list[str]
+) -> None:
+    """A request that a middleware around Django measures too is counted once, by that.
+
+    It is told the route and what was raised.
+    """
+    if protocol == "wsgi":
+        environ = RequestFactory().get(url).environ
+        list(wsgi.MetricsMiddleware(WSGIHandler())(environ, lambda *_: None))
+    else:
+        asyncio.run(_ask_around(url))
+    assert seen.requests() == {tuple(found): 1}
+
+
+async def _ask_around(url: str) -> None:
+    messages = [{"type": "http.request"}]
+
+    async def receive() -> dict[str, Any]:
+        if not messages:
+            await asyncio.Event().wait()  # this client stays
+        return messages.pop()
+
+    async def send(message: Any) -> None:
+        pass
+
+    scope = AsyncRequestFactory().get(url).scope
+    await asgi.MetricsMiddleware(ASGIHandler())(scope, receive, send)
+
+
+def test_the_status_that_clients_see(seen: Seen) -> None:
+    """A stream that fails at once is answered 500 by the server, under WSGI."""
+
+    def fail(*_: Any) -> Iterator[bytes]:
+        yield from ()
+        raise Sold
+
+    environ = RequestFactory().get("/").environ
+    with site(MIDDLEWARE=[FIRST, "tests.django_site.streaming"]):
+        request: Any = environ | {"tests.stream": fail()}
+        response = WSGIHandler()(request, lambda *_: None)
+        with pytest.raises(Sold):
+            list(response)
+        response.close()
+    assert seen.requests() == {("500", "/", KIND): 1}
 
 
 def test_what_was_mended_is_no_error(seen: Seen) -> None:

@@ -14,7 +14,16 @@ from django.core.signals import got_request_exception
 
 from dtmetrics._record import log
 from dtmetrics._record.guard import attempt
-from dtmetrics._web.requests import NOT_RECORDED, Request, Requests, error_type
+from dtmetrics._web.requests import (
+    ERROR,
+    MEASURED,
+    NOT_RECORDED,
+    ROUTE,
+    Request,
+    Requests,
+    announced,
+    error_type,
+)
 from dtmetrics.django.options import faults_of_requests, given, of_requests
 
 __all__ = ["MetricsMiddleware"]
@@ -69,13 +78,17 @@ class MetricsMiddleware:
         attempt(exchange.follow, response, default=None)
         return response
 
-    def _begin(self, request: Any) -> _Exchange | None:
+    def _begin(self, request: Any) -> _Exchange | _Told | None:
         if _EXCHANGE in vars(request):  # the middleware is there twice
             return None
-        get = request.META.get
+        around = request.META
+        get = around.get
         version = get("SERVER_PROTOCOL")
         if version is None and hasattr(request, "scope"):
-            version = request.scope.get("http_version")
+            around = request.scope
+            version = around.get("http_version")
+        if MEASURED in around:
+            return _Told(around, request)
         measured = self._requests.begin(
             request.method, request.scheme, version, request.path, request
         )
@@ -83,7 +96,7 @@ class MetricsMiddleware:
             return None
         if self._requests.body_sizes:
             length = get("CONTENT_LENGTH")
-            measured.request_size = attempt(int, length, default=None)
+            measured.request_size = announced(length)
             measured.response_size = 0
         return _Exchange(measured, request)
 
@@ -98,6 +111,29 @@ def _requests() -> Requests:
         log.warning("requests are not measured: %s", fault.text)
         raise MiddlewareNotUsed(fault.text)
     return Requests(**of_requests(options))
+
+
+class _Told:
+    """A request that a middleware around Django measures: it is told what it was."""
+
+    __slots__ = ("_around", "_request", "error")
+
+    def __init__(self, around: Any, request: Any) -> None:
+        self._around = around
+        self._request = request
+        self.error: str | None = None
+        setattr(request, _EXCHANGE, self)
+
+    def follow(self, response: Any) -> None:
+        """Tell what *response* is about."""
+        if response.status_code >= 500:
+            self._around[ERROR] = self.error
+        self.end()
+
+    def end(self, _: BaseException | None = None) -> None:
+        """Tell the route."""
+        self._around[ROUTE] = _matched(self._request)
+        vars(self._request).pop(_EXCHANGE, None)
 
 
 class _Exchange:
@@ -130,28 +166,31 @@ class _Exchange:
         if sizes and getattr(response, "file_to_stream", None) is not None:
             # A server may send it by means of its own.
             length = response.get("Content-Length")
-            self._measured.response_size = attempt(int, length, default=None)
+            self._measured.response_size = announced(length)
             sizes = False
         # Its setter would make a plain stream of a file.
-        pieces = _AsyncPieces if response.is_async else _Pieces
-        response._iterator = pieces(response._iterator, self, sizes)
+        if response.is_async:
+            response._iterator = _AsyncPieces(response._iterator, self, sizes)
+        else:
+            begun = hasattr(self._request, "scope")
+            response._iterator = _Pieces(response._iterator, self, sizes, begun)
 
     def count(self, piece: Any) -> None:
         """Add the size of *piece*, which is about to be sent."""
         size = self._measured.response_size or 0
         self._measured.response_size = size + attempt(_size_of, piece, default=0)
 
-    def end(self, error: BaseException | str | None = None) -> None:
-        """Record it, once."""
+    def end(
+        self, error: BaseException | str | None = None, *, begun: bool = True
+    ) -> None:
+        """Record it, once; without *begun* a server has not sent the status yet."""
         if self._ended:
             return
         self._ended = True
-        status, request = self._status, self._request
+        status, request = self._status if begun else None, self._request
         if error is None and isinstance(status, int) and status >= 500:
             error = self.error
-        match = getattr(request, "resolver_match", None)
-        route = None if match is None else attempt(_route_of, match, default=None)
-        self._measured.end(status, route, error)
+        self._measured.end(status, _matched(request), error)
         for name in ("close", _EXCHANGE):  # a circle, for the garbage collector
             vars(request).pop(name, None)
 
@@ -179,7 +218,11 @@ class _Body:
 
 
 class _Pieces(_Body):
-    __slots__ = ()
+    __slots__ = ("_begun",)
+
+    def __init__(self, pieces: Any, exchange: _Exchange, sizes: bool, begun: bool):
+        super().__init__(pieces, exchange, sizes)
+        self._begun = begun
 
     def __iter__(self) -> _Pieces:
         return self
@@ -190,8 +233,9 @@ class _Pieces(_Body):
         except StopIteration:
             raise
         except Exception as error:
-            self._exchange.end(error)
+            self._exchange.end(error, begun=self._begun)
             raise
+        self._begun = True
         if self._sizes:
             self._exchange.count(piece)
         return piece
@@ -222,6 +266,11 @@ def _note_error(*, request: Any = None, **_: Any) -> None:
     error = sys.exc_info()[1]
     if exchange is not None and error is not None:
         exchange.error = error_type(error)
+
+
+def _matched(request: Any) -> str | None:
+    match = getattr(request, "resolver_match", None)
+    return None if match is None else attempt(_route_of, match, default=None)
 
 
 def _route_of(match: Any) -> str | None:
