@@ -204,6 +204,9 @@ class _Body:
             raise
         self._exchange.end()
 
+    def __del__(self) -> None:
+        self._exchange.end()  # who forgets to close it leaves nobody inside
+
 
 class _SizedBody(_Body):
     """One whose length the server may ask for: it makes a Content-Length of it."""

@@ -352,6 +352,20 @@ def test_a_client_that_leaves(recorder: Recorder) -> None:
     assert "error.type" not in found
 
 
+def test_a_body_that_nobody_closes(recorder: Recorder) -> None:
+    """A server or a test that drops an answer unread leaves nobody inside."""
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    app = answering("200 OK", b"a", b"b")
+    wrapped = MetricsMiddleware(app, meter=recorder.meter, active_requests=True)
+    result: Any = wrapped(environ, lambda *_: None)
+    next(iter(result))
+    del result
+    found = recorder.payloads().values()
+    assert {p.value for p in found if isinstance(p, GaugeValue)} == {0}
+    assert [p.count for p in found if isinstance(p, GaugeSummary)] == [1]
+
+
 def test_an_answer_without_a_status(recorder: Recorder) -> None:
     """Who never says a status has the server answer 500."""
     found = run(recorder, lambda environ, start_response: [b"a"])
