@@ -106,7 +106,7 @@ class _Exchange:
         get = environ.get
         if error is None:
             error = get(ERROR)
-            if status is None and whole:
+            if status is None and (whole or self.begun):
                 status = "500"  # no server can send what has no status
         elif not self.begun:
             status = None  # the server has another answer

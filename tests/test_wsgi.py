@@ -366,9 +366,10 @@ def test_a_body_that_nobody_closes(recorder: Recorder) -> None:
     assert [p.count for p in found if isinstance(p, GaugeSummary)] == [1]
 
 
-def test_an_answer_without_a_status(recorder: Recorder) -> None:
-    """Who never says a status has the server answer 500."""
-    found = run(recorder, lambda environ, start_response: [b"a"])
+@pytest.mark.parametrize("read", [None, 1])
+def test_an_answer_without_a_status(recorder: Recorder, read: int | None) -> None:
+    """Who never says a status has the server answer 500, at the first piece."""
+    found = run(recorder, lambda environ, start_response: [b"a"], read=read)
     assert (found["http.response.status_code"], found["error.type"]) == ("500", "500")
 
 
