@@ -23,7 +23,11 @@ from dtmetrics._web.requests import (
     Requests,
     announced,
 )
-from dtmetrics._web.starlette import Routes, says_that_a_client_left
+from dtmetrics._web.starlette import (
+    Routes,
+    comes_from_the_background,
+    says_that_a_client_left,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -100,7 +104,15 @@ class MetricsMiddleware:
 class _Exchange:
     """A request and what was sent in answer."""
 
-    __slots__ = ("_left", "_request", "_routes", "_scope", "_send", "_status")
+    __slots__ = (
+        "_left",
+        "_request",
+        "_routes",
+        "_scope",
+        "_send",
+        "_status",
+        "_streams",
+    )
 
     def __init__(
         self, request: Request, scope: Scope, send: Send, routes: Routes
@@ -110,7 +122,7 @@ class _Exchange:
         self._send = send
         self._routes = routes
         self._status: Any = None
-        self._left = False
+        self._left = self._streams = False
 
     async def send(self, message: Message) -> None:
         """Pass *message* on, and see what it says once the server has taken it."""
@@ -125,25 +137,29 @@ class _Exchange:
         elif kind == "http.response.body":
             if self._request.response_size is not None:
                 self._request.response_size += len(message.get("body") or b"")
-            if not message.get("more_body"):
-                self._sent()
+            if message.get("more_body"):
+                self._streams = True
+            else:
+                # Starlette ends a stream that has failed as it does a whole one.
+                self._sent(settled=not self._streams or bool(message.get("body")))
         elif kind == "http.response.pathsend":  # the server reads a file by itself
             self._request.response_size = None
-            self._sent()
+            self._sent(settled=True)
 
-    def _sent(self) -> None:
+    def _sent(self, *, settled: bool) -> None:
         self._request.sent()
-        # What failed is recorded when the application has raised, as Starlette does
-        # after its answer: then it is known what it was. What did not is recorded now:
-        # tasks in the background come next, and may take long.
-        if isinstance(self._status, int) and self._status < 500:
+        # What failed, or may have, is recorded when the application has raised, as
+        # Starlette does after its answer: then it is known what it was. What did not is
+        # recorded now: tasks in the background come next, and may take long.
+        if settled and isinstance(self._status, int) and self._status < 500:
             self._record(self._status, None)
 
     def end(self, error: BaseException | None = None) -> None:
         """Record it, unless it was."""
-        if self._request.ended:
+        request = self._request
+        if request.ended:
             return
-        if error is None:
+        if error is None or (request.is_sent and comes_from_the_background(error)):
             self._record(self._status, self._scope.get(ERROR))
         elif not (self._left or says_that_a_client_left(error)):
             self._record(self._status, error)

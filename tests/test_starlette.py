@@ -254,6 +254,59 @@ def test_background(recorder: Recorder) -> None:
     assert recorder.payloads() == {}
 
 
+@pytest.mark.parametrize("streams", [True, False])
+def test_background_behind_a_middleware(recorder: Recorder, *, streams: bool) -> None:
+    """Nor is it what a task in the background raises that a request failed of.
+
+    The middleware makes a stream of every answer, and raises for both in the end.
+    """
+    background = pytest.importorskip("starlette.background")
+
+    async def pieces() -> Any:
+        yield b"a"
+        if streams:
+            raise ValueError
+
+    async def later() -> None:
+        raise ValueError
+
+    async def view(request: Any) -> Any:
+        return responses.StreamingResponse(
+            pieces(), background=background.BackgroundTask(later)
+        )
+
+    base = pytest.importorskip("starlette.middleware.base")
+
+    async def through(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
+
+    app = applications.Starlette(routes=[routing.Route("/", view)])
+    app.add_middleware(base.BaseHTTPMiddleware, dispatch=through)
+    app.add_middleware(MetricsMiddleware, meter=recorder.meter)
+    asyncio.run(ask(app, "/", "", "x"))
+    [(_, pairs)] = recorder.payloads()
+    found = dict(pairs)
+    assert found["http.response.status_code"] == "200"
+    assert found.get("error.type") == ("ValueError" if streams else None)
+
+
+def test_a_view_that_runs_its_task_itself(recorder: Recorder) -> None:
+    """What such a task raises before there is an answer, the request failed of."""
+    background = pytest.importorskip("starlette.background")
+
+    async def later() -> None:
+        raise ValueError
+
+    async def view(request: Any) -> Any:
+        await background.BackgroundTask(later)()
+
+    app = applications.Starlette(routes=[routing.Route("/", view)])
+    app.add_middleware(MetricsMiddleware, meter=recorder.meter)
+    asyncio.run(ask(app, "/", "", "x"))
+    [(_, pairs)] = recorder.payloads()
+    assert {("http.response.status_code", "500"), ("error.type", "ValueError")} < pairs
+
+
 @pytest.mark.parametrize("inside", [True, False])
 def test_a_client_that_leaves(recorder: Recorder, *, inside: bool) -> None:
     """A client that leaves while its body is read is no error, and was sent no status."""

@@ -261,6 +261,11 @@ class Request:
     request_size: int | None
     response_size: int | None
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether the last byte has been sent."""
+        return self._took is not None
+
     def sent(self) -> None:
         """Stop the clock: the last byte has been sent. Later calls do nothing."""
         if self._took is not None:

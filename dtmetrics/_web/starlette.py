@@ -2,8 +2,8 @@
 
 They leave it in the scope, each version in its own way: measured with Starlette 0.37
 and 1.10, FastAPI 0.110, 0.136 and 0.165. A path that was mounted with parameters is
-there with their values, so its template is looked up. And what they raise where a
-client has left.
+there with their values, so its template is looked up. And what it means that they
+raise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from dtmetrics._record.measure import error_type
 from dtmetrics._web.semconv import alone
 
-__all__ = ["Routes", "says_that_a_client_left"]
+__all__ = ["Routes", "comes_from_the_background", "says_that_a_client_left"]
 
 _KEPT = 1024
 _LAYERS = 16  # of middlewares, at most, around what is mounted
@@ -32,6 +32,16 @@ _LEFT = frozenset(
 def says_that_a_client_left(error: BaseException) -> bool:
     """Say whether *error* is how a view is told that its client has left."""
     return error_type(alone(error)) in _LEFT
+
+
+def comes_from_the_background(error: BaseException) -> bool:
+    """Say whether a task that was to run after an answer has raised *error*."""
+    trace = alone(error).__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__") == "starlette.background":
+            return True
+        trace = trace.tb_next
+    return False
 
 
 class Routes:
