@@ -224,4 +224,7 @@ def _path_of(environ: Environ) -> str:
 def _is_file(result: object, environ: Environ) -> bool:
     """Say whether the server will know *result* as its own, and send a file by it."""
     wrapper = environ.get("wsgi.file_wrapper")
-    return isinstance(wrapper, type) and isinstance(result, wrapper)
+    if isinstance(wrapper, type):
+        return isinstance(result, wrapper)
+    # uWSGI's is a function that gives back what it got, and remembers it.
+    return wrapper is not None and hasattr(result, "read")

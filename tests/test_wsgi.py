@@ -473,6 +473,24 @@ def test_files(recorder: Recorder, wrapper: Any) -> None:
     assert len(recorder.payloads()) == 1
 
 
+def test_files_of_a_server_without_a_class_for_them(recorder: Recorder) -> None:
+    """Nor is one hidden from a server that knows it by itself alone, as uWSGI does."""
+    file = io.BufferedReader(io.BytesIO(b"abc"))  # type: ignore[type-var]
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](file, 8192)
+
+    environ: dict[str, Any] = {"wsgi.file_wrapper": lambda given, size: given}
+    setup_testing_defaults(environ)
+    wrapped = MetricsMiddleware(app, meter=recorder.meter, active_requests=True)
+    result: Any = wrapped(environ, lambda *_: None)
+    assert result is file
+    result.close()
+    assert file.closed
+    assert _counts(recorder) == [1]
+
+
 @pytest.mark.parametrize("size", [0, 1, 2])
 def test_a_server_still_knows_the_length(size: int) -> None:
     """A server that makes a Content-Length of a list of one still does."""
