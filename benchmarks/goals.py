@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from benchmarks import outbound, web
+from benchmarks import instrumented, outbound, web
 from benchmarks.operations import NAMES
 from benchmarks.peers import OURS
 from benchmarks.stall import CALM, FLUSHED
@@ -138,13 +138,16 @@ GOALS = [
     Goal("import", "a bare Python", _IMPORT, None, 25, at_least=False, suffix=" ms"),
     _calm("short, p99"),
     _calm("long, p99"),
-    *_middleware("wsgi", web.OTEL),
+    *_middleware("wsgi", instrumented.OTEL),
     *_middleware("flask", web.PROMETHEUS),
     *_middleware("django", web.PROMETHEUS),
-    *_middleware("asgi", web.OTEL),
+    *_middleware("asgi", instrumented.OTEL),
     *_middleware("starlette", web.PROMETHEUS),
     *_middleware("fastapi", web.PROMETHEUS),
-    *(_beats("outbound", name, web.OTEL, 2, name) for name in outbound.NAMES.values()),
+    *(
+        _beats("outbound", name, instrumented.OTEL, 2, name)
+        for name in outbound.NAMES.values()
+    ),
 ]
 
 

@@ -2,26 +2,21 @@
 
 Each library answers from memory, for a network would cost more than all that is
 compared here: httpx and requests in the method that is wrapped, SQLAlchemy by SQLite.
-OpenTelemetry measures by the stable names and traces nothing, as nobody gave it a
-provider for that.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from benchmarks.instrumented import BARE, OTEL, provider, recording
 from benchmarks.measure import Size, Statement, least_of_statements
 from benchmarks.part import Result
 from benchmarks.peers import OURS, version_of
 from benchmarks.table import Table
-from benchmarks.web import OTEL
 
 __all__ = ["NAMES", "measure"]
-
-BARE = "bare"
 
 #: How what is asked is called in tables.
 NAMES = {
@@ -40,23 +35,17 @@ Call = Callable[[], object]
 
 def measure(size: Size) -> Result:
     """Return what is added to each, in microseconds."""
-    os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http"  # read with the first import
-    import dtmetrics
-
-    dtmetrics.configure(
-        exporter=dtmetrics.MemoryExporter(), interval=None, enrich=False
-    )
     left_out: dict[str, str] = {}
     rows: dict[str, dict[str, float]] = {}
-    for key, name in NAMES.items():
-        try:
-            took = _took(key, size.rounds, left_out)
-        except ImportError as error:
-            left_out[name] = str(error)
-            continue
-        bare = took.pop(BARE)
-        rows[name] = {peer: (each - bare) / 1e3 for peer, each in took.items()}
-    dtmetrics.shutdown()
+    with recording():
+        for key, name in NAMES.items():
+            try:
+                took = _took(key, size.rounds, left_out)
+            except ImportError as error:
+                left_out[name] = str(error)
+                continue
+            bare = took.pop(BARE)
+            rows[name] = {peer: (each - bare) / 1e3 for peer, each in took.items()}
     table = Table("outbound", "what is asked of others", "µs", rows, NOTE)
     packages = [*NAMES, *(f"opentelemetry-instrumentation-{key}" for key in NAMES)]
     return Result([table], {n: f"{n} {version_of(n)}" for n in packages}, left_out)
@@ -178,23 +167,16 @@ def _ours_sqlalchemy(engine: Any) -> None:
     instrument_sqlalchemy(engine)
 
 
-def _provider() -> Any:
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-
-    return MeterProvider([InMemoryMetricReader()])
-
-
 def _otel_httpx(_: object) -> None:
     from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 
-    HTTPXClientInstrumentor().instrument(meter_provider=_provider())
+    HTTPXClientInstrumentor().instrument(meter_provider=provider())
 
 
 def _otel_requests(_: object) -> None:
     from opentelemetry.instrumentation.requests import RequestsInstrumentor
 
-    RequestsInstrumentor().instrument(meter_provider=_provider())
+    RequestsInstrumentor().instrument(meter_provider=provider())
 
 
 def _otel_sqlalchemy(engine: Any) -> None:
@@ -203,7 +185,7 @@ def _otel_sqlalchemy(engine: Any) -> None:
     instrumentor: Any = SQLAlchemyInstrumentor()
     if instrumentor._check_dependency_conflicts() is not None:
         raise ImportError("it does not take this SQLAlchemy")
-    instrumentor.instrument(engine=engine, meter_provider=_provider())
+    instrumentor.instrument(engine=engine, meter_provider=provider())
 
 
 _OURS = {

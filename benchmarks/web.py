@@ -1,27 +1,25 @@
 """What a middleware adds to a request, beside those of others and none.
 
 The same small application in each, called as a server calls it, without one: sockets
-would cost more than all that is compared here. OpenTelemetry measures by the stable
-names and traces nothing, as nobody gave it a provider for that.
+would cost more than all that is compared here.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 from wsgiref.util import setup_testing_defaults
 
+from benchmarks.instrumented import BARE, OTEL, provider, recording
 from benchmarks.measure import Size, Statement, least_of_awaited, least_of_statements
 from benchmarks.part import Result
 from benchmarks.peers import OURS, version_of
 from benchmarks.table import Table
 
-__all__ = ["NAMES", "OTEL", "PROMETHEUS", "measure"]
+__all__ = ["NAMES", "PROMETHEUS", "measure"]
 
-PROMETHEUS, OTEL = "a prometheus exporter", "opentelemetry-instrumentation"
-BARE, OFF = "bare", "an ASGI application, nobody configured"
+PROMETHEUS, OFF = "a prometheus exporter", "an ASGI application, nobody configured"
 
 #: How an application is called in tables.
 NAMES = {
@@ -62,19 +60,13 @@ class Peer(NamedTuple):
 
 def measure(size: Size) -> Result:
     """Return what each middleware adds to a request, in microseconds."""
-    os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http"  # read with the first import
-    import dtmetrics
-
-    dtmetrics.configure(
-        exporter=dtmetrics.MemoryExporter(), interval=None, enrich=False
-    )
     left_out: dict[str, str] = {}
     rows: dict[str, dict[str, float]] = {}
-    for row, name in NAMES.items():
-        apps = _apps(row, left_out)
-        if apps:
-            rows[name] = _added(row, apps, size.rounds)
-    dtmetrics.shutdown()
+    with recording():
+        for row, name in NAMES.items():
+            apps = _apps(row, left_out)
+            if apps:
+                rows[name] = _added(row, apps, size.rounds)
     rows[OFF] = _added("asgi", _apps("asgi", {}, [OURS]), size.rounds)
     table = Table("web", "a request's middleware", "µs", rows, NOTE)
     versions = {name: f"{name} {version_of(name)}" for name in _PACKAGES}
@@ -305,24 +297,17 @@ def _prometheus_starlette(app: Any) -> App:
     return app  # type: ignore[no-any-return]
 
 
-def _provider() -> Any:
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-
-    return MeterProvider([InMemoryMetricReader()])
-
-
 def _otel_wsgi(app: App) -> App:
     from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 
-    return OpenTelemetryMiddleware(app, meter_provider=_provider())  # type: ignore[no-any-return, unused-ignore]
+    return OpenTelemetryMiddleware(app, meter_provider=provider())  # type: ignore[no-any-return, unused-ignore]
 
 
 def _otel_flask(app: Any) -> App:
     from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
     instrumentor: Any = FlaskInstrumentor()
-    instrumentor.instrument_app(app, meter_provider=_provider())
+    instrumentor.instrument_app(app, meter_provider=provider())
     return app  # type: ignore[no-any-return]
 
 
@@ -332,20 +317,20 @@ def _otel_django(_: App) -> App:
 
     settings.MIDDLEWARE = []  # it puts its own there
     instrumentor: Any = DjangoInstrumentor()
-    instrumentor.instrument(meter_provider=_provider())
+    instrumentor.instrument(meter_provider=provider())
     return _django()
 
 
 def _otel_asgi(app: App) -> App:
     from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
-    return OpenTelemetryMiddleware(app, meter_provider=_provider())  # type: ignore[no-any-return, unused-ignore]
+    return OpenTelemetryMiddleware(app, meter_provider=provider())  # type: ignore[no-any-return, unused-ignore]
 
 
 def _otel_fastapi(app: Any) -> App:
     from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 
-    FastAPIInstrumentor.instrument_app(app, meter_provider=_provider())
+    FastAPIInstrumentor.instrument_app(app, meter_provider=provider())
     return app  # type: ignore[no-any-return]
 
 
