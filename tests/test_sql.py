@@ -122,6 +122,22 @@ def test_anything(sql: str) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
+        # SQLAlchemy's and Django's way to insert many rows into PostgreSQL
+        "INSERT INTO t (a, b) SELECT p0::VARCHAR, p1 FROM (VALUES (%s, %s), (%s, %s)) "
+        "AS x(p0, p1, c) ORDER BY c RETURNING t.id, t.id AS id__1",
+        "INSERT INTO t (a, b) SELECT * FROM UNNEST((%s)::int[], (%s)::text[]) "
+        "ON CONFLICT DO NOTHING RETURNING t.a, t.b",
+        "INSERT INTO t (a) SELECT p0 FROM (VALUES " + "(%s), " * 2000,
+    ],
+)
+def test_rows_of_its_own(sql: str) -> None:
+    """An INSERT that selects from rows that it brings along has one table."""
+    assert read(sql) == ("INSERT", "t")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
         "SELECT a FROM t, u",
         "SELECT a FROM t JOIN u ON t.a = u.a",
         "SELECT a FROM (SELECT b FROM t) AS x",
@@ -137,6 +153,11 @@ def test_anything(sql: str) -> None:
         "SELECT a FROM t; DELETE FROM u",
         "INSERT INTO t SELECT * FROM u",
         "INSERT INTO t VALUES ((SELECT max(a) FROM u))",
+        "INSERT INTO t SELECT a FROM (VALUES (1)) x, u",
+        "INSERT INTO t SELECT a FROM (VALUES (1)) x JOIN u USING (a)",
+        "INSERT INTO t SELECT a FROM u, (VALUES (1)) x",
+        "INSERT INTO t SELECT a FROM UNNEST(?) x, u",
+        "INSERT INTO t SELECT (SELECT max(b) FROM u) FROM UNNEST(?) x",
         "INSERT INTO t VALUES (1); DELETE FROM u",
         "INSERT",
         "UPDATE t SET a = u.a FROM u",

@@ -52,14 +52,20 @@ _NO_TABLE = _CLAUSES | _MORE | frozenset(("LATERAL", "UNNEST", "VALUES", "AS", "
 # or a comment ends, and beyond it a value might look like a table. Such are a backslash
 # in a text, Oracle's q'[..]', BigQuery's '''..''', PostgreSQL's $$..$$ and nested
 # comments, MySQL's #, /*! and -- without a space.
+#
+# A list of nothing but values is one token: IN (...) may have thousands.
+_VALUE = r"""
+    (?: '(?!'')[^'\\]*' | \d[\w.]* | ::?\w+ | @+\w+ | %\([^()'"]*\)s | %s | \? | \$\d+ )
+"""
 _TOKEN = re.compile(
-    r"""
+    rf"""
     \s*
     (?:
     (?P<comment> --(?=\s|\Z)[^\n]* | /\*(?!!)(?:[^*/]|\*(?!/)|/(?!\*))*\*/ )
     | (?P<word> (?![nN]?[qQ]')[^\W\d][\w$]* )
+    | (?P<values> \( \s* {_VALUE} (?:\s*,\s*{_VALUE})* \s* \) )
     | (?P<mark> [(),;.] )
-    | (?P<value> '(?!'')[^'\\]*' | \d[\w.]* | ::?\w+ | @+\w+ | %\([^()'"]*\)s | \$\d+ )
+    | (?P<value> {_VALUE} )
     | (?P<quoted> "[^"\\]*" | `[^`\\]*` | \[[^\]\[\\'"`]*\] )
     | (?P<other> (?!--|/\*)[^\w\s'"`\[\\\#$(),;.] )
     )
@@ -114,11 +120,11 @@ def _tokens(sql: str) -> tuple[list[_Token], bool]:
     tokens: list[_Token] = []
     sql = sql.rstrip()
     depth = place = 0
-    while place < len(sql):
-        match = _TOKEN.match(sql, place)
-        if match is None:
+    for match in _TOKEN.finditer(sql):
+        start, end = match.span()
+        if start != place:  # it went over something
             return tokens, False
-        place = match.end()
+        place = end
         kind: Any = match.lastgroup
         text = match[kind]
         said = name = ""
@@ -127,16 +133,18 @@ def _tokens(sql: str) -> tuple[list[_Token], bool]:
         elif kind == "mark":
             said = text
             depth -= text == ")"
+        elif kind == "values":
+            said = "("
         elif kind == "comment":
             continue
         elif kind == "quoted" and _PLAIN.fullmatch(text, 1, len(text) - 1):
             name = text[1:-1]
         # A NamedTuple's own way to be made costs three times as much.
         tokens.append(new(_Token, (said, name, depth)))
-        depth += said == "("
+        depth += text == "("
     if tokens and tokens[-1].said == ";":
         tokens.pop()
-    return tokens, depth == 0
+    return tokens, place == len(sql) and depth == 0
 
 
 # -- where the table stands ----------------------------------------------------------
@@ -168,16 +176,31 @@ def _of_insert(tokens: Sequence[_Token], whole: bool) -> str | None:
     if "INTO" not in head:
         return None
     start = head.index("INTO") + 2
-    if "VALUES" in said:
-        # Behind it are rows; they may be many, and hold anything.
-        end = said.index("VALUES")
-    elif whole:
+    end = _rows(said)
+    if end is None:
+        if not whole:
+            return None
         end = len(said)
-    else:
-        return None
-    if _MORE.intersection(said[start:end]) or {"SELECT", ";"} & {*said[end:]}:
+    before, behind = said[start:end], said[end:]
+    if before[-1:] == ["FROM"] or before[-2:] == ["FROM", "("]:
+        # PostgreSQL's way: INSERT INTO a SELECT b FROM (VALUES ...) or UNNEST(...)
+        if "SELECT" not in before or _listed(tokens, end):
+            return None
+        before.remove("SELECT")
+    if _MORE.intersection(before + behind) or ";" in behind:
         return None
     return _table(tokens, start, before_list=True)
+
+
+def _rows(said: Sequence[str]) -> int | None:
+    """Return where the rows begin that an INSERT brings along, if it does.
+
+    They may be many, and hold anything.
+    """
+    for place, word in enumerate(said):
+        if word == "VALUES" or (word == "UNNEST" and said[place - 1] == "FROM"):
+            return place
+    return None
 
 
 _FIND = {
@@ -209,8 +232,12 @@ def _after_from(tokens: Sequence[_Token], froms: list[int]) -> str | None:
 
 def _several(tokens: Sequence[_Token], start: int) -> bool:
     """Say whether a statement may touch more tables than the one at *start*."""
-    if any(each.said in _MORE or each.said == ";" for each in tokens[1:]):
-        return True
+    more = any(each.said in _MORE or each.said == ";" for each in tokens[1:])
+    return more or _listed(tokens, start)
+
+
+def _listed(tokens: Sequence[_Token], start: int) -> bool:
+    """Say whether there is a comma between the tables at *start*."""
     for each in tokens[start:]:
         if each.said in _CLAUSES and not each.depth:
             return False
