@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import os.path
 from collections import Counter as Tally
 from collections.abc import Iterator
 from threading import Lock
@@ -17,34 +16,22 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
-from sqlalchemy import event
+from sqlalchemy import Engine, event
+from sqlalchemy.engine.interfaces import ExecuteStyle
 
-from dtmetrics._outbound.sql import read
-from dtmetrics._record.instruments import Summary
-from dtmetrics._record.kept import Kept
-from dtmetrics._record.measure import error_type
+from dtmetrics._outbound.database import Database, Operations
 from dtmetrics._record.meter import Meter
 from dtmetrics._record.worker import worker_number
 from dtmetrics._setup.default import default
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import URL, Engine, ExceptionContext
+    from sqlalchemy.engine import ExceptionContext
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 __all__ = ["instrument_sqlalchemy", "uninstrument_sqlalchemy"]
 
 # The name of each engine's pool.
 Pools = dict["ReferenceType[Engine]", str]
-
-# As OpenTelemetry calls them, where SQLAlchemy has another name.
-_SYSTEMS = {
-    "db2": "ibm.db2",
-    "hana": "sap.hana",
-    "ibm_db_sa": "ibm.db2",
-    "mssql": "microsoft.sql_server",
-    "oracle": "oracle.db",
-    "redshift": "aws.redshift",
-}
 
 _START = "_dtmetrics_start"
 
@@ -62,48 +49,39 @@ def instrument_sqlalchemy(
     """
     engine = _sync(engine)
     with _lock:
-        if engine in _measured:
+        statements = _heard.get(engine)
+        if statements is None:
+            statements = _heard[engine] = _Statements()
+            for name, listener in statements.listeners():
+                event.listen(engine, name, listener)
+        if statements.operations is not None:
             return
         meter = meter or default.get_meter("dtmetrics.sqlalchemy")
-        made = _measured[engine] = _Operations(engine, meter)
-        for name, listener in made.listeners():
-            event.listen(engine, name, listener)
+        statements.operations = Operations(meter, _database(engine))
         if pool:
-            _pools_of(meter)[ref(engine)] = _pool_name(engine.url)
+            _pools_of(meter)[ref(engine)] = _pool_name(engine)
 
 
 def uninstrument_sqlalchemy(engine: Engine | AsyncEngine) -> None:
-    """Measure *engine* no more."""
+    """Measure *engine* no more.
+
+    What listens to it stays, and does nothing: statements may be running, which would
+    fail if it were taken away.
+    """
     engine = _sync(engine)
     with _lock:
-        made = _measured.pop(engine, None)
-        if made is None:
-            return
-        for name, listener in made.listeners():
-            event.remove(engine, name, listener)
+        if engine in _heard:
+            _heard[engine].operations = None
         for pools in _pools.values():
             pools.pop(ref(engine), None)
 
 
-class _Operations:
-    """What listens to one engine. It does not hold it."""
+class _Statements:
+    """What listens to one engine, for good. It does not hold it."""
 
-    def __init__(self, engine: Engine, meter: Meter) -> None:
-        url = engine.url
-        self._registry = meter._registry
-        self._duration = meter.summary(
-            "db.client.operation.duration",
-            unit="s",
-            description="Duration of database operations, without fetching of rows",
-        ).bind(
-            **{
-                "db.system.name": _SYSTEMS.get(engine.name, engine.name),
-                "db.namespace": _database(url),
-                "server.address": url.host or None,
-                "server.port": url.port,
-            }
-        )
-        self._bound = Kept(self._bind)
+    def __init__(self) -> None:
+        #: Where they are noted; None: they are not measured.
+        self.operations: Operations | None = None
 
     def listeners(self) -> list[tuple[str, Any]]:
         """Return the events of SQLAlchemy, and what listens to them."""
@@ -116,7 +94,8 @@ class _Operations:
     def _before(
         self, conn: Any, cursor: Any, sql: str, values: Any, context: Any, many: bool
     ) -> None:
-        if self._registry.recording:
+        operations = self.operations
+        if operations is not None and operations.measured():
             # With the call, for many may run at once; one after the other in it.
             setattr(context, _START, perf_counter())
 
@@ -126,7 +105,7 @@ class _Operations:
         # Taken out: an engine with options is heard by its parent's listeners too.
         start = vars(context).pop(_START, None)
         if start is not None:
-            self._record(perf_counter() - start, sql, None)
+            self._note(perf_counter() - start, sql, context)
 
     def _failed(self, about: ExceptionContext) -> None:
         context = about.execution_context
@@ -134,14 +113,24 @@ class _Operations:
         start = None if context is None else vars(context).pop(_START, None)
         if start is not None:
             took = perf_counter() - start
-            self._record(took, about.statement, error_type(about.original_exception))
+            error = _of_driver(about.original_exception)
+            self._note(took, about.statement, context, error)
 
-    def _record(self, took: float, sql: str | None, error: str | None) -> None:
-        self._bound[(*read(sql), error)].record(took)
+    def _note(
+        self, took: float, sql: Any, context: Any, error: BaseException | None = None
+    ) -> None:
+        operations = self.operations
+        if operations is not None:
+            # By the style: "insertmanyvalues" is one statement with many rows.
+            batch = context.execute_style is ExecuteStyle.EXECUTEMANY
+            operations.note(took, sql, batch, error)
 
-    def _bind(self, *about: str | None) -> Summary:
-        names = ("db.operation.name", "db.collection.name", "error.type")
-        return self._duration.bind(**dict(zip(names, about, strict=True)))
+
+def _of_driver(error: BaseException) -> BaseException:
+    """Return what the driver has raised, where SQLAlchemy raises its own of that."""
+    if type(error).__module__.startswith("sqlalchemy."):
+        return error.__cause__ or error
+    return error
 
 
 # -- pools ---------------------------------------------------------------------------
@@ -185,35 +174,30 @@ def _connections(pools: Pools) -> Iterator[tuple[int, dict[str, str | None]]]:
         )
 
 
-def _pool_name(url: URL) -> str:
+def _pool_name(engine: Engine) -> str:
     """Return what the convention makes of a pool without a name."""
-    server = url.host or ""
-    if url.port is not None:
-        server = f"{server}:{url.port}"
-    return (
-        f"{server}/{_database(url) or ''}"
-        if server
-        else _database(url) or url.drivername
-    )
+    _, namespace, server, port = _database(engine)
+    if server is None:
+        return namespace or engine.url.drivername
+    return f"{server}{'' if port is None else f':{port}'}/{namespace or ''}"
 
 
 # -- engines -------------------------------------------------------------------------
 
 
 def _sync(engine: Any) -> Engine:
-    found: Engine = getattr(engine, "sync_engine", engine)
+    found = getattr(engine, "sync_engine", engine)
+    if not isinstance(found, Engine):
+        kind = type(engine).__name__
+        raise TypeError(f"only an Engine or an AsyncEngine is measured, not a {kind}")
     return found
 
 
-def _database(url: URL) -> str | None:
-    """Return the name of the database; of SQLite's, that of its file, not its path."""
-    name = url.database
-    if name and url.get_backend_name() == "sqlite":
-        name = os.path.basename(name.partition("?")[0])
-        return None if name == ":memory:" else name
-    return name or None
+def _database(engine: Engine) -> Database:
+    url = engine.url
+    return Database.of(engine.name, url.database, url.host, url.port)
 
 
 _lock = Lock()
-_measured: WeakKeyDictionary[Engine, _Operations] = WeakKeyDictionary()
+_heard: WeakKeyDictionary[Engine, _Statements] = WeakKeyDictionary()
 _pools: dict[Meter, Pools] = {}

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from dtmetrics._deliver.own import EXPORTING
+from dtmetrics._outbound.database import NOT_RECORDED
 from dtmetrics._wire.point import GaugeSummary
 from tests.recorder import Recorder
 
@@ -64,7 +66,7 @@ def test_operations(recorder: Recorder, engine: Any) -> None:
         connection.execute(sa.select(items).join(other, items.c.id == other.c.id))
         connection.exec_driver_sql("PRAGMA user_version")
     assert found(recorder) == {
-        ("INSERT", "items", ""): 1,
+        ("BATCH INSERT", "items", ""): 1,
         ("SELECT", "items", ""): 1,
         ("UPDATE", "items", ""): 1,
         ("DELETE", "items", ""): 1,
@@ -83,6 +85,14 @@ def test_dimensions(recorder: Recorder, engine: Any) -> None:
         f"{DURATION},db.collection.name=items,db.namespace=shop.db,"
         "db.operation.name=SELECT,db.system.name=sqlite"
     )
+
+
+class Engine:
+    """As much of one as is asked where no driver is installed."""
+
+    def __init__(self, url: str) -> None:
+        self.url = sa.make_url(url)
+        self.name = self.url.get_backend_name()
 
 
 @pytest.mark.parametrize(
@@ -106,23 +116,66 @@ def test_dimensions(recorder: Recorder, engine: Any) -> None:
         ),
     ],
 )
-def test_databases(
-    recorder: Recorder, url: str, expected: tuple[str | None, ...]
-) -> None:
+def test_databases(url: str, expected: tuple[str | None, ...]) -> None:
     """System, database, server and port are those of the URL; its user is not told."""
+    assert ours._database(Engine(url)) == expected
 
-    class Engine:
-        pass
 
-    engine = Engine()
-    engine.url = sa.make_url(url)  # type: ignore[attr-defined]
-    engine.name = engine.url.get_backend_name()  # type: ignore[attr-defined]
-    made = ours._Operations(engine, recorder.meter)
-    made._record(0.1, "SELECT 1", None)
-    [(_, pairs)] = recorder.payloads()
-    get = dict(pairs).get
-    names = ("db.system.name", "db.namespace", "server.address", "server.port")
-    assert tuple(get(name) for name in names) == expected
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql+psycopg2://u:secret@db.example:5433/shop", "db.example:5433/shop"),
+        ("mysql+pymysql://u:secret@db", "db/"),
+        ("sqlite:////secret/shop.db", "shop.db"),
+        ("sqlite://", "sqlite"),
+    ],
+)
+def test_pool_names(url: str, name: str) -> None:
+    """A pool is called by its server and database; its user and path are not told."""
+    assert ours._pool_name(Engine(url)) == name
+
+
+def test_batches(recorder: Recorder, engine: Any) -> None:
+    """Several sets of values are a batch, one is none, nor are many rows at once."""
+    ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+    insert = "INSERT INTO items (name) VALUES (?)"
+    with engine.begin() as connection:
+        connection.exec_driver_sql(insert, [("a",), ("b",)])
+        with pytest.raises(sa.exc.IntegrityError):
+            connection.exec_driver_sql(insert, [("c",), ("a",)])
+        connection.exec_driver_sql(insert, [("d",)])
+        rows = [{"name": "e"}, {"name": "f"}]
+        connection.execute(items.insert().returning(items.c.id), rows)
+    assert found(recorder) == {
+        ("BATCH INSERT", "items", ""): 1,
+        ("BATCH INSERT", "items", "sqlite3.IntegrityError"): 1,
+        ("INSERT", "items", ""): 2,
+    }
+
+
+def test_exporting(recorder: Recorder, engine: Any) -> None:
+    """What an exporter asks of a database is not measured."""
+    ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+    token = EXPORTING.set(True)
+    with engine.connect() as connection:
+        connection.execute(sa.select(items))
+    EXPORTING.reset(token)
+    assert recorder.payloads() == {}
+
+
+def test_texts_that_make_no_sense(recorder: Recorder, engine: Any) -> None:
+    """A text that fails to be one is executed all the same, and counted as such."""
+
+    class Text(str):
+        __slots__ = ()
+
+        def __len__(self) -> int:
+            raise ZeroDivisionError
+
+    ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql(Text("SELECT 1")).scalar() == 1
+    assert recorder.registry.refusals.total() == {NOT_RECORDED: 1}
 
 
 def test_errors(recorder: Recorder, engine: Any) -> None:
@@ -142,6 +195,20 @@ def test_errors(recorder: Recorder, engine: Any) -> None:
         ("INSERT", "items", "sqlite3.IntegrityError"): 1,
         ("INSERT", "items", "sqlite3.ProgrammingError"): 1,
     }
+
+
+def test_errors_of_drivers() -> None:
+    """Of a driver that SQLAlchemy adapts it is the driver's, not the adapter's."""
+
+    class Adapted(Exception):
+        """As for asyncpg."""
+
+    Adapted.__module__ = "sqlalchemy.dialects.postgresql.asyncpg"
+    theirs = LookupError()
+    for error, told in [(Adapted(), theirs), (drivers := ValueError(), drivers)]:
+        error.__cause__ = theirs  # as by `raise ... from`
+        assert ours._of_driver(error) is told
+    assert ours._of_driver(alone := Adapted()) is alone
 
 
 def test_no_connection(recorder: Recorder, tmp_path: Path) -> None:
@@ -179,14 +246,45 @@ def test_twice_and_back(recorder: Recorder, engine: Any) -> None:
     with engine.connect() as connection:
         connection.execute(sa.select(items))
     assert found(recorder).total() == 1
-    listeners = ours._measured[engine].listeners()
     ours.uninstrument_sqlalchemy(engine)
     ours.uninstrument_sqlalchemy(engine)
-    for name, listener in listeners:
-        assert not sa.event.contains(engine, name, listener)
     with engine.connect() as connection:
         connection.execute(sa.select(items))
     assert recorder.payloads() == {}
+    ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+    with engine.connect() as connection:
+        connection.execute(sa.select(items))
+    assert found(recorder).total() == 1
+
+
+def test_back_meanwhile(recorder: Recorder, engine: Any) -> None:
+    """Statements that run while an engine is uninstrumented do not fail.
+
+    SQLAlchemy has no way to take a listener away while it is called.
+    """
+
+    def change(*_: object) -> None:
+        ours.uninstrument_sqlalchemy(engine)
+        ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+        ours.uninstrument_sqlalchemy(engine)
+
+    ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+    for name in ("before_cursor_execute", "after_cursor_execute", "handle_error"):
+        sa.event.listen(engine, name, change)
+    with engine.connect() as connection:
+        connection.execute(sa.select(items))
+        ours.instrument_sqlalchemy(engine, meter=recorder.meter)
+        with pytest.raises(sa.exc.OperationalError):
+            connection.execute(sa.text("SELECT a FROM nowhere"))
+
+
+@pytest.mark.parametrize("wrong", ["sqlite://", None, 7, sa.MetaData()])
+def test_no_engine(wrong: Any) -> None:
+    """What is no engine is said at once."""
+    with pytest.raises(TypeError, match="Engine"):
+        ours.instrument_sqlalchemy(wrong)
+    with pytest.raises(TypeError, match="Engine"):
+        ours.uninstrument_sqlalchemy(wrong)
 
 
 def test_options(recorder: Recorder, engine: Any) -> None:
