@@ -13,6 +13,7 @@ from django.core.cache import cache, caches
 from django.core.cache.backends.locmem import LocMemCache
 from django.test import override_settings
 
+from dtmetrics._deliver.own import EXPORTING
 from tests.django_site import Seen
 
 DURATION = "django.cache.operation.duration"
@@ -105,6 +106,47 @@ def test_each_cache(seen: Seen, tmp_path: Any) -> None:
         ("files", "get", None): 1,
         ("default", "get", None): 1,
     }
+
+
+class Few:
+    """A cache that has what its author needed, and keeps nothing."""
+
+    def __init__(self, location: str, params: dict[str, Any]) -> None:
+        """Take what Django gives."""
+
+    def close(self, **_: Any) -> None:
+        """Close nothing."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Find nothing."""
+        return default
+
+    def delete(self, key: str) -> bool:
+        """Find nothing."""
+        return False
+
+
+def test_caches_that_lack_operations(seen: Seen) -> None:
+    """Of a cache of the application's own are timed those operations that it has."""
+    with override_settings(CACHES={"default": {"BACKEND": f"{__name__}.Few"}}):
+        assert cache.get("a", 7) == 7
+        assert cache.delete("a") is False
+        assert not hasattr(cache, "aget")
+    assert said(seen) == {("default", "get", None): 1, ("default", "delete", None): 1}
+
+
+def test_exporting(seen: Seen) -> None:
+    """What an exporter asks of a cache is not timed."""
+
+    async def get() -> None:
+        async with ThreadSensitiveContext():
+            await cache.aget("a")
+
+    token = EXPORTING.set(True)
+    cache.get("a")
+    asyncio.run(get())
+    EXPORTING.reset(token)
+    assert said(seen) == {}
 
 
 def test_methods_stay_methods() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.cache import caches
 
+from dtmetrics._deliver.own import EXPORTING
 from dtmetrics._record.guard import attempt
 from dtmetrics._record.instruments import Summary
 from dtmetrics._record.kept import Kept
@@ -77,14 +78,19 @@ class Caches:
             return
         self._kinds.add(kind)
         for operation in _OPERATIONS:
-            setattr(kind, operation, self._timed(getattr(kind, operation), operation))
-            name = f"a{operation}"
-            setattr(kind, name, self._timed_async(getattr(kind, name), operation))
+            forms = (operation, self._timed), (f"a{operation}", self._timed_async)
+            for name, timed in forms:
+                method = getattr(kind, name, None)
+                if method is not None:  # an application's own class may lack some
+                    setattr(kind, name, timed(method, operation))
+
+    def _measured(self) -> bool:
+        return self._registry.recording and not _inside.get() and not EXPORTING.get()
 
     def _timed(self, method: Callable[..., Any], operation: str) -> Callable[..., Any]:
         @wraps(method)
         def timed(cache: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self._registry.recording or _inside.get():
+            if not self._measured():
                 return method(cache, *args, **kwargs)
             token = _inside.set(True)
             error = None
@@ -105,7 +111,7 @@ class Caches:
     ) -> Callable[..., Any]:
         @wraps(method)
         async def timed(cache: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self._registry.recording or _inside.get():
+            if not self._measured():
                 return await method(cache, *args, **kwargs)
             token = _inside.set(True)
             error = None
