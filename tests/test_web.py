@@ -230,6 +230,21 @@ def test_definitions_are_checked_at_once() -> None:
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        {"exclude": 7},
+        {"exclude": ["/x", 7]},
+        {"known_methods": "GET"},
+        {"known_methods": 7},
+    ],
+)
+def test_wrong_options(recorder: Recorder, options: dict[str, Any]) -> None:
+    """An option of the wrong type is said at once, by its name."""
+    with pytest.raises(TypeError, match=next(iter(options))):
+        requests(recorder, **options)
+
+
+@pytest.mark.parametrize(
     ("exclude", "path", "route", "excluded"),
     [
         ("/health", "/health", None, True),

@@ -28,10 +28,9 @@ from dtmetrics._record.instruments import Summary
 from dtmetrics._record.kept import Kept
 from dtmetrics._record.measure import error_type
 from dtmetrics._record.meter import Meter
-from dtmetrics._setup.config import known_methods as methods_of_environment
 from dtmetrics._setup.default import default
 from dtmetrics._web.measured import Descriptions, Measured
-from dtmetrics._web.semconv import METHODS, OTHER, without_body
+from dtmetrics._web.semconv import OTHER, methods_of, without_body
 
 __all__ = ["PORTS", "Calls", "Options", "clock"]
 
@@ -84,7 +83,7 @@ class Calls:
         #: Cleared when it is uninstrumented: somebody may still hold its wrapper.
         self.active = True
         self._describe = describe
-        self._methods = frozenset(known_methods or methods_of_environment() or METHODS)
+        self._methods = methods_of(known_methods)
         self._meter = meter or default.get_meter(scope)
         self._registry = self._meter._registry
         self._names = CONVENTIONS[semconv]
@@ -147,8 +146,10 @@ class Calls:
 
 def _record_size(into: Summary, message: Any) -> None:
     announced = message.headers.get("Content-Length")
-    if announced is not None and announced.isdecimal():
-        into.record(int(announced))
+    # Of requests' it may be bytes, of a server's it may be anything.
+    size = -1 if announced is None else attempt(int, announced, default=-1)
+    if size >= 0:
+        into.record(size)
 
 
 def _text(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 __all__ = ["Pattern", "excluding"]
 
@@ -15,7 +16,10 @@ def excluding(
     patterns: Pattern | Iterable[Pattern],
 ) -> Callable[[str], object] | None:
     """Return what says whether a path or a route is excluded; None: none is."""
-    given = [patterns] if isinstance(patterns, str | re.Pattern) else [*patterns]
+    several = isinstance(patterns, Iterable) and not isinstance(patterns, str)
+    given: list[Any] = [*cast("Iterable[Any]", patterns)] if several else [patterns]
+    if not all(isinstance(each, str | re.Pattern) for each in given):
+        raise TypeError("exclude is a text, a compiled expression, or a list of these")
     texts = [text for text in given if isinstance(text, str)]
     searches = [each.search for each in given if not isinstance(each, str)]
     if texts:

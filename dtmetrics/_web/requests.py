@@ -21,17 +21,16 @@ from dtmetrics._record.guard import attempt
 from dtmetrics._record.kept import Kept
 from dtmetrics._record.measure import error_type
 from dtmetrics._record.meter import Meter
-from dtmetrics._setup.config import known_methods as methods_of_environment
 from dtmetrics._setup.default import default
 from dtmetrics._web.active import Active
 from dtmetrics._web.exclude import Pattern, excluding
 from dtmetrics._web.measured import Descriptions, Measured
 from dtmetrics._web.semconv import (
     CONVENTIONS,
-    METHODS,
     OTHER,
     alone,
     code_of,
+    methods_of,
     without_body,
 )
 
@@ -106,7 +105,7 @@ class Requests:
         #: None: nobody needs to find out the path.
         self.excludes = excluding(exclude)
         self._dimensions = dimensions
-        self._methods = frozenset(known_methods or methods_of_environment() or METHODS)
+        self._methods = methods_of(known_methods)
         self._meter = meter or default.get_meter("dtmetrics.web")
         self._registry = self._meter._registry
         self._names = CONVENTIONS[semconv]

@@ -7,7 +7,10 @@ and those that it had before.
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterable
 from typing import Any, NamedTuple
+
+from dtmetrics._setup.config import known_methods as methods_of_environment
 
 __all__ = [
     "CONVENTIONS",
@@ -17,6 +20,7 @@ __all__ = [
     "Names",
     "alone",
     "code_of",
+    "methods_of",
     "without_body",
 ]
 
@@ -121,6 +125,13 @@ CONVENTIONS = {
     "both": [_STABLE, _OLD],
     "websocket": [_WEBSOCKET],
 }
+
+
+def methods_of(known: Iterable[str] | None) -> frozenset[str]:
+    """Return which methods have a name of their own, if *known* or nobody says so."""
+    if isinstance(known, str) or not isinstance(known, Iterable | None):
+        raise TypeError("known_methods is no list of methods")
+    return frozenset(known or methods_of_environment() or METHODS)
 
 
 def without_body(method: Any, status: Any) -> bool:
