@@ -8,6 +8,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
@@ -256,6 +257,30 @@ def test_sizes(server: Answering, recorder: Recorder, library: Library) -> None:
     assert sums == {"http.client.response.body.size": 1, "bytes": 10}
 
 
+@pytest.mark.parametrize(
+    ("announced", "size"),
+    [("7", 7), (b"8", 8), ("-7", None), ("7, 7", None), ("", None), ("9" * 5000, None)],
+)
+def test_announced(recorder: Recorder, announced: Any, size: int | None) -> None:
+    """A size is what was announced, if that makes sense; the rest is told anyhow."""
+    describe = importlib.import_module("dtmetrics.httpx")._describe
+    calls = Calls(describe, "", meter=recorder.meter, body_sizes=True, semconv="both")
+    request = httpx.Request("GET", "http://a.example")
+    request.headers = {"Content-Length": announced}  # type: ignore[assignment]
+    calls.end(0.1, request, httpx.Response(200))
+    sums = {
+        key: payload.sum
+        for (key, _), payload in recorder.payloads().items()
+        if isinstance(payload, GaugeSummary)
+    }
+    expected = (
+        {}
+        if size is None
+        else {"http.client.request.body.size": size, "http.client.request.size": size}
+    )
+    assert sums == {DURATION: 0.1, "http.client.duration": 100.0} | expected
+
+
 def test_known_methods(
     server: Answering,
     recorder: Recorder,
@@ -450,6 +475,21 @@ def wrapped_by_hand(owner: Any, name: str) -> Callable[[], None]:
 
     setattr(owner, name, around)
     return lambda: setattr(owner, name, found)
+
+
+def test_mocks(recorder: Recorder) -> None:
+    """Who tests an application replaces a method by an object, which binds nothing."""
+    library = Library()
+    owner, name = target(library)
+    answer = httpx.Response(200)
+    with mock.patch.object(owner, name, return_value=answer) as theirs:
+        library.instrument(meter=recorder.meter)
+        request = httpx.Request("GET", "http://a.example/x")
+        assert owner().handle_request(request) is answer
+        library.uninstrument()
+        assert vars(owner)[name] is theirs
+    theirs.assert_called_once_with(request)
+    assert len(dimensions(recorder)) == 1
 
 
 @pytest.mark.parametrize("wrap", [wrapped_by_wrapt, wrapped_by_hand])

@@ -69,6 +69,8 @@ def _function(found: Any) -> Method:
         return found
 
     def call(self: object, *args: Any, **kwargs: Any) -> Any:
-        return found.__get__(self, type(self))(*args, **kwargs)
+        # Those of unittest.mock bind to nothing.
+        bound = found.__get__(self, type(self)) if hasattr(found, "__get__") else found
+        return bound(*args, **kwargs)
 
     return call
