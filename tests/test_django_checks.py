@@ -92,11 +92,22 @@ def test_faults_of_configure() -> None:
         {"database": "no"},
         {"cache": None},
         {"commands": "runserver"},
+        {"commands": None},
+        {"commands": 7},
+        {"exclude": None},
+        {"exclude": ["/health", 7]},
+        {"known_methods": "GET"},
+        {"known_methods": 7},
+        {"meter": "shop"},
+        {"active_requests": "no"},
+        {"body_sizes": "no"},
     ],
 )
 def test_faults_of_the_integration(options: dict[str, Any]) -> None:
-    """So is what a middleware would raise, and what means nothing."""
-    assert [id_ for id_, _, _ in of(**options)] == ["E004"]
+    """So is what a middleware would raise, and what means nothing; by its name."""
+    [(kind, text, _)] = of(**options)
+    assert kind == "E004"
+    assert next(iter(options)) in text
 
 
 def test_the_token_is_not_shown() -> None:
@@ -139,6 +150,13 @@ def test_commands(argv: list[str], records: bool) -> None:
     """Servers record; of Django's commands those that are named."""
     options = {"commands": ["runserver", "worker"]}
     assert _records(argv, options) is records
+
+
+@pytest.mark.parametrize("faulty", [None, 7, "migrate"])
+def test_faulty_commands(faulty: Any) -> None:
+    """Where the list of commands is faulty, it is as if there were none."""
+    assert _records(["manage.py", "runserver"], {"commands": faulty})
+    assert not _records(["manage.py", "migrate"], {"commands": faulty})
 
 
 SITE = """

@@ -15,7 +15,7 @@ from dtmetrics._setup.default import default
 from dtmetrics.django.cache import Caches
 from dtmetrics.django.checks import check
 from dtmetrics.django.database import Databases
-from dtmetrics.django.options import faults, given, of_configure
+from dtmetrics.django.options import commands, faults, given, of_configure
 
 __all__ = ["DtmetricsConfig"]
 
@@ -60,4 +60,4 @@ def _records(argv: Sequence[str], options: Mapping[str, Any]) -> bool:
     )  # fmt: skip
     if not manages:
         return True
-    return len(argv) > 1 and argv[1] in options.get("commands", ("runserver",))
+    return len(argv) > 1 and argv[1] in commands(options)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
 from dtmetrics._deliver.secret import Secret
+from dtmetrics._record.meter import Meter
 from dtmetrics._setup.config import Config
 from dtmetrics._setup.settings import READERS
 from dtmetrics._web.requests import Options, Requests
@@ -17,6 +18,7 @@ from dtmetrics.errors import ConfigError, DefinitionError
 
 __all__ = [
     "Fault",
+    "commands",
     "faults",
     "faults_of_requests",
     "given",
@@ -28,6 +30,7 @@ __all__ = [
 _DIMENSIONS = "request_dimensions"
 _OF_REQUESTS = Options.__annotations__.keys() - {"dimensions"}
 _KNOWN = {*READERS, *_OF_REQUESTS, _DIMENSIONS, "cache", "commands", "database"}
+_FLAGS = "active_requests", "body_sizes", "cache", "database"
 
 
 class Fault(NamedTuple):
@@ -61,6 +64,12 @@ def of_requests(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def commands(options: Mapping[str, Any]) -> Collection[str]:
+    """Return which of Django's commands record."""
+    found = options.get("commands")
+    return found if _is_list(found) else ("runserver",)
+
+
 def faults() -> list[Fault]:
     """Return all that is wrong with the settings."""
     if not hasattr(settings, "DTMETRICS"):
@@ -78,12 +87,18 @@ def faults() -> list[Fault]:
 
 def faults_of_requests(options: Mapping[str, Any]) -> list[Fault]:
     """Return what is wrong with what of *options* a middleware takes."""
+    if not isinstance(options.get("meter"), Meter | None):
+        return [Fault("E004", "DTMETRICS: meter is none; get_meter(name) makes one")]
     try:
         found = of_requests(options)
+    except Exception as error:  # noqa: BLE001 -- what users wrote may raise anything
+        text = f"DTMETRICS: {_DIMENSIONS} cannot be imported: {error}"
+        return [Fault("E004", text)]
+    try:
         Requests(**found)
     except DefinitionError:  # under ``strict`` the middleware raises it
         return []
-    except Exception as error:  # noqa: BLE001 -- what users wrote may raise anything
+    except (TypeError, ValueError) as error:
         return [Fault("E004", f"DTMETRICS: {error}")]
     more = found["dimensions"]
     if more is not None and not callable(more):
@@ -126,10 +141,13 @@ def _of_configure(options: Mapping[str, Any]) -> list[Fault]:
 def _of_ours(options: Mapping[str, Any]) -> list[Fault]:
     found = [
         Fault("E004", f"DTMETRICS: {name} is neither True nor False")
-        for name in ("cache", "database")
+        for name in _FLAGS
         if not isinstance(options.get(name, True), bool)
     ]
-    if isinstance(options.get("commands", ()), str):
-        text = "DTMETRICS: commands is a text, and has to be a list of them"
-        found.append(Fault("E004", text))
+    if not _is_list(options.get("commands", ())):
+        found.append(Fault("E004", "DTMETRICS: commands is no list of names"))
     return found
+
+
+def _is_list(value: Any) -> TypeGuard[Collection[str]]:
+    return isinstance(value, Collection) and not isinstance(value, str | Mapping)
