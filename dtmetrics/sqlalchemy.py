@@ -33,7 +33,7 @@ __all__ = ["instrument_sqlalchemy", "uninstrument_sqlalchemy"]
 # The name of each engine's pool.
 Pools = dict["ReferenceType[Engine]", str]
 
-_START = "_dtmetrics_start"
+_START = "_dtmetrics_start"  # an attribute of an execution's context
 
 
 def instrument_sqlalchemy(
@@ -52,8 +52,7 @@ def instrument_sqlalchemy(
         statements = _heard.get(engine)
         if statements is None:
             statements = _heard[engine] = _Statements()
-            for name, listener in statements.listeners():
-                event.listen(engine, name, listener)
+            statements.listen(engine)
         if statements.operations is not None:
             return
         meter = meter or default.get_meter("dtmetrics.sqlalchemy")
@@ -83,47 +82,48 @@ class _Statements:
         #: Where they are noted; None: they are not measured.
         self.operations: Operations | None = None
 
-    def listeners(self) -> list[tuple[str, Any]]:
-        """Return the events of SQLAlchemy, and what listens to them."""
-        return [
-            ("before_cursor_execute", self._before),
-            ("after_cursor_execute", self._after),
-            ("handle_error", self._failed),
-        ]
+    def listen(self, engine: Engine) -> None:
+        """Hear of each statement of *engine*."""
+        # With a value returned, or else SQLAlchemy puts a function around it.
+        event.listen(engine, "before_cursor_execute", self._before, retval=True)
+        event.listen(engine, "after_cursor_execute", self._after)
+        event.listen(engine, "handle_error", self._failed)
 
     def _before(
         self, conn: Any, cursor: Any, sql: str, values: Any, context: Any, many: bool
-    ) -> None:
+    ) -> tuple[str, Any]:
         operations = self.operations
         if operations is not None and operations.measured():
             # With the call, for many may run at once; one after the other in it.
-            setattr(context, _START, perf_counter())
+            context._dtmetrics_start = perf_counter()
+        return sql, values
 
     def _after(
         self, conn: Any, cursor: Any, sql: str, values: Any, context: Any, many: bool
     ) -> None:
+        operations = self.operations
+        if operations is None:
+            return
         # Taken out: an engine with options is heard by its parent's listeners too.
-        start = vars(context).pop(_START, None)
+        start = context.__dict__.pop(_START, None)
         if start is not None:
-            self._note(perf_counter() - start, sql, context)
+            operations.note(perf_counter() - start, sql, _is_batch(context))
 
     def _failed(self, about: ExceptionContext) -> None:
-        context = about.execution_context
-        # Without one nothing was begun; later, as rows are fetched, it has ended.
-        start = None if context is None else vars(context).pop(_START, None)
+        operations, context = self.operations, about.execution_context
+        if operations is None or context is None:  # nothing was begun
+            return
+        # None where rows are fetched: it has ended before.
+        start = context.__dict__.pop(_START, None)
         if start is not None:
             took = perf_counter() - start
             error = _of_driver(about.original_exception)
-            self._note(took, about.statement, context, error)
+            operations.note(took, about.statement, _is_batch(context), error)
 
-    def _note(
-        self, took: float, sql: Any, context: Any, error: BaseException | None = None
-    ) -> None:
-        operations = self.operations
-        if operations is not None:
-            # By the style: "insertmanyvalues" is one statement with many rows.
-            batch = context.execute_style is ExecuteStyle.EXECUTEMANY
-            operations.note(took, sql, batch, error)
+
+def _is_batch(context: Any) -> bool:
+    # By the style: "insertmanyvalues" is one statement with many rows.
+    return context.execute_style is ExecuteStyle.EXECUTEMANY
 
 
 def _of_driver(error: BaseException) -> BaseException:

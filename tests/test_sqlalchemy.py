@@ -300,6 +300,12 @@ def test_options(recorder: Recorder, engine: Any) -> None:
         ("SELECT", "items", ""): 1,
         ("SELECT", "nowhere", ERROR): 1,
     }
+    for gone in (engine, child):
+        ours.uninstrument_sqlalchemy(gone)
+        with child.connect() as connection:
+            connection.execute(sa.select(items))
+        assert found(recorder) == {("SELECT", "items", ""): 1}
+        ours.instrument_sqlalchemy(gone, meter=recorder.meter)
     ours.uninstrument_sqlalchemy(child)
 
 

@@ -1,6 +1,7 @@
 """Foreign code, kept from doing harm: where errors end that are not ours.
 
-Two places cannot use it and say why: the look-up of a series, and the flusher's loop.
+Three places cannot use it and say why: the look-up of a series, the flusher's loop, and
+an operation on a database.
 """
 
 from __future__ import annotations

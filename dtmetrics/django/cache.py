@@ -84,13 +84,10 @@ class Caches:
                 if method is not None:  # an application's own class may lack some
                     setattr(kind, name, timed(method, operation))
 
-    def _measured(self) -> bool:
-        return self._registry.recording and not _inside.get() and not EXPORTING.get()
-
     def _timed(self, method: Callable[..., Any], operation: str) -> Callable[..., Any]:
         @wraps(method)
         def timed(cache: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self._measured():
+            if not self._registry.recording or _inside.get() or EXPORTING.get():
                 return method(cache, *args, **kwargs)
             token = _inside.set(True)
             error = None
@@ -111,7 +108,7 @@ class Caches:
     ) -> Callable[..., Any]:
         @wraps(method)
         async def timed(cache: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self._measured():
+            if not self._registry.recording or _inside.get() or EXPORTING.get():
                 return await method(cache, *args, **kwargs)
             token = _inside.set(True)
             error = None
