@@ -237,6 +237,23 @@ def test_a_key_that_is_something_else(*, strict: bool) -> None:
     assert (ended.status == 0) is not strict
 
 
+def test_settings_and_configure() -> None:
+    """Who calls ``configure()`` as well is told that the first one counts."""
+    before = """
+import dtmetrics
+dtmetrics.configure(exporter=dtmetrics.MemoryExporter())
+"""
+    manage = "from django.core.management import execute_from_command_line as e\ne()"
+    checked = run(before + SITE % "{}" + manage, "manage.py", "check")
+    assert checked.status == 0
+    assert "dtmetrics.W004" in checked.err
+    served = run(before + SITE % "{}" + STATE, "gunicorn")
+    assert (served.status, served.out) == (0, "True 1\n")
+    assert "configure() was called before" in served.err
+    alone = run(before + SITE % "None" + manage, "manage.py", "check")
+    assert "dtmetrics.W004" not in alone.err + alone.out
+
+
 def test_manage_py_check() -> None:
     """The command explains, and fails."""
     source = (

@@ -19,7 +19,7 @@ def excluding(
     several = isinstance(patterns, Iterable) and not isinstance(patterns, str)
     given: list[Any] = [*cast("Iterable[Any]", patterns)] if several else [patterns]
     if not all(isinstance(each, str | re.Pattern) for each in given):
-        raise TypeError("exclude is a text, a compiled expression, or a list of these")
+        raise TypeError("exclude is no text, compiled expression or list of these")
     texts = [text for text in given if isinstance(text, str)]
     searches = [each.search for each in given if not isinstance(each, str)]
     if texts:

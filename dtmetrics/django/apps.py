@@ -13,7 +13,7 @@ from django.core.checks import register
 from dtmetrics._record import log
 from dtmetrics._setup.default import default
 from dtmetrics.django.cache import Caches
-from dtmetrics.django.checks import check
+from dtmetrics.django.checks import LATE, check
 from dtmetrics.django.database import Databases
 from dtmetrics.django.options import commands, faults, given, of_configure
 
@@ -26,6 +26,9 @@ class DtmetricsConfig(AppConfig):
     name = "dtmetrics.django"
     label = "dtmetrics"
     verbose_name = "dtmetrics"
+
+    #: Whether ``configure()`` was called before, so that ``DTMETRICS`` comes too late.
+    late = False
 
     def ready(self) -> None:
         """Start, in whatever process Django starts in.
@@ -47,7 +50,10 @@ class DtmetricsConfig(AppConfig):
             log.warning("%s", fault.text)
         if given() is None or any(fault.id in ("E001", "E003") for fault in found):
             return
-        if _records(sys.argv, options):
+        self.late = default.registry.recording
+        if self.late:
+            log.warning("%s", LATE)
+        elif _records(sys.argv, options):
             default.configure(**of_configure(options))
 
 

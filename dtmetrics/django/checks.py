@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.utils.module_loading import import_string
@@ -12,9 +13,10 @@ from dtmetrics._record.guard import attempt
 from dtmetrics.django.middleware import MetricsMiddleware
 from dtmetrics.django.options import faults
 
-__all__ = ["check"]
+__all__ = ["LATE", "check"]
 
 _NAME = "dtmetrics.django.MetricsMiddleware"
+LATE = "DTMETRICS configures nothing: configure() was called before"
 
 
 def check(**_: Any) -> list[checks.CheckMessage]:
@@ -23,6 +25,9 @@ def check(**_: Any) -> list[checks.CheckMessage]:
         checks.Error(fault.text, hint=fault.hint or None, id=f"dtmetrics.{fault.id}")
         for fault in faults()
     ]
+    if apps.get_app_config("dtmetrics").late:
+        hint = "Have one of them alone."
+        found.append(checks.Warning(LATE, hint=hint, id="dtmetrics.W004"))
     names = list(settings.MIDDLEWARE)
     at = [place for place, name in enumerate(names) if _is_ours(name)]
     if not at:

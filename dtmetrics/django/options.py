@@ -88,7 +88,7 @@ def faults() -> list[Fault]:
 def faults_of_requests(options: Mapping[str, Any]) -> list[Fault]:
     """Return what is wrong with what of *options* a middleware takes."""
     if not isinstance(options.get("meter"), Meter | None):
-        return [Fault("E004", "DTMETRICS: meter is none; get_meter(name) makes one")]
+        return [Fault("E004", "DTMETRICS: meter is no Meter; get_meter() makes one")]
     try:
         found = of_requests(options)
     except Exception as error:  # noqa: BLE001 -- what users wrote may raise anything
