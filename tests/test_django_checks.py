@@ -254,6 +254,13 @@ dtmetrics.configure(exporter=dtmetrics.MemoryExporter())
     assert "dtmetrics.W004" not in alone.err + alone.out
 
 
+def test_databases_that_django_complains_of() -> None:
+    """Where Django would fail with the first query, it does not fail before."""
+    lite = "DATABASES={'other': {'ENGINE': 'django.db.backends.sqlite3'}}, MIDDLEWARE"
+    source = SITE.replace("MIDDLEWARE", lite) % "{}" + STATE
+    assert expect(source, "gunicorn") == "True 1\n"
+
+
 def test_manage_py_check() -> None:
     """The command explains, and fails."""
     source = (

@@ -28,7 +28,8 @@ class Databases:
         connection_created.connect(
             self._connected, dispatch_uid="dtmetrics", weak=False
         )
-        for connection in connections.all(initialized_only=True):
+        # It fails where there is no default database, which need not matter.
+        for connection in attempt(connections.all, True, default=[]):
             self._connected(connection=connection)
 
     def _connected(self, *, connection: Any, **_: Any) -> None:
