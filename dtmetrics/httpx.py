@@ -26,9 +26,9 @@ __all__ = ["instrument_httpx", "uninstrument_httpx"]
 def instrument_httpx(**options: Unpack[Options]) -> None:
     """Measure each request of every client, those that exist already too.
 
-    What is on the wire counts, by httpx's own transports, until the head of the answer
-    is there: a redirect is one more request, and a stream takes no longer than its
-    head. Nothing of an answer or an exception changes. A second call does nothing.
+    What httpx's own transports are given counts, until the head of the answer is
+    there: a redirect is one more request, and a stream takes no longer than its head.
+    Nothing of an answer or an exception changes. A second call does nothing.
     """
     _patches.put(lambda: Calls(_describe, "dtmetrics.httpx", **options))
 

@@ -31,7 +31,7 @@ def operations(recorder: Recorder) -> Operations:
         (("sqlite", "/secret/db.sqlite3", "", ""), "sqlite db.sqlite3 None None"),
         (("sqlite", ":memory:", "", ""), "sqlite None None None"),
         (("sqlite", "file:/secret/a.db?mode=ro", "", ""), "sqlite a.db None None"),
-        (("sqlite", "file::memory:?cache=shared", "", ""), "sqlite file: None None"),
+        (("sqlite", "file::memory:?cache=shared", "", ""), "sqlite None None None"),
     ],
 )
 def test_databases(given: tuple[Any, ...], expected: str) -> None:

@@ -59,7 +59,7 @@ class Database(NamedTuple):
         namespace = str(name or "")
         if system == "sqlite":  # a path, or a URI
             namespace = os.path.basename(namespace.partition("?")[0])
-            namespace = namespace.replace(":memory:", "")
+            namespace = "" if ":memory:" in namespace else namespace
         address = str(host or "")
         return cls(
             _SYSTEMS.get(system, system),

@@ -2,7 +2,8 @@
 
 The convention lets a client's request end there, or at the end of the body, but not
 where a body that nobody reads is cleaned up; so there it ends, for every library and
-for streams alike. Each request on the wire is one, those of redirects and retries too.
+for streams alike. Each request that a transport or an adapter is given is one, those of
+redirects too; what either tries again by itself is not.
 
 An integration makes ``Calls``, and around each request of its library::
 
