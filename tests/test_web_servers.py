@@ -103,7 +103,8 @@ def test_example(example: str) -> None:
     """Each example runs by the command that it names, and its requests arrive."""
     lines = (EXAMPLES / f"{example}.py").read_text().splitlines()
     command = shlex.split(lines[2])
-    for module in [command[0], example.partition("_")[0].replace("wsgi", "wsgiref")]:
+    framework = example.partition("_")[0]
+    for module in [command[0], *({framework} - {"asgi", "wsgi"})]:
         pytest.importorskip(module)
     anywhere = {"gunicorn": ["--bind", "127.0.0.1:0"], "uvicorn": ["--port", "0"]}
     convert = example in ("django_shop", "flask_shop")

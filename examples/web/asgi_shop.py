@@ -1,0 +1,45 @@
+"""An ASGI application.
+
+uvicorn --app-dir examples/web --factory asgi_shop:create_app
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from dtmetrics import configure, shutdown
+from dtmetrics.asgi import MetricsMiddleware
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+async def shop(scope: Message, receive: Receive, send: Send) -> None:
+    """Answer with an item."""
+    if scope["type"] == "lifespan":
+        await live(receive, send)
+        return
+    _, first, *rest = scope["path"].split("/")
+    if first == "items" and len(rest) == 1:
+        scope["dtmetrics.route"] = "/items/{number}"  # a router knows it
+        status, text = 200, f"item {rest[0]}\n"
+    else:
+        status, text = 404, "no such page\n"
+    headers = [(b"content-type", b"text/plain")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text.encode()})
+
+
+async def live(receive: Receive, send: Send) -> None:
+    """Send what is left: uvicorn ends by the signal that stops it."""
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    shutdown()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app() -> MetricsMiddleware:
+    """Make the application, in each worker."""
+    configure(dimensions={"service": "shop"})
+    return MetricsMiddleware(shop, exclude="/health")
