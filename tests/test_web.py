@@ -183,6 +183,19 @@ def test_versions(recorder: Recorder, said: str | None, version: str | None) -> 
     assert only(recorder).get("network.protocol.version") == version
 
 
+@pytest.mark.parametrize(
+    "scheme", ["http", "https", "ws", "wss", "gopher", "HTTP", None]
+)
+def test_schemes(recorder: Recorder, scheme: str | None) -> None:
+    """A scheme is one that exists, or absent: proxies may pass on what clients made up."""
+    request = requests(recorder, active_requests=True).begin("GET", scheme, "1.1")
+    assert request is not None
+    request.end(200, scheme=scheme)
+    expected = scheme if scheme in ("http", "https", "ws", "wss") else None
+    found = {key: dict(pairs).get("url.scheme") for key, pairs in recorder.payloads()}
+    assert found == {DURATION: expected, "http.server.active_requests": expected}
+
+
 def test_old_names(recorder: Recorder) -> None:
     """The old convention: milliseconds, and the names that went with them."""
     clock = Clock()

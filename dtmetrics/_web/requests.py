@@ -28,6 +28,7 @@ from dtmetrics._web.measured import Descriptions, Measured
 from dtmetrics._web.semconv import (
     CONVENTIONS,
     OTHER,
+    SCHEMES,
     alone,
     code_of,
     methods_of,
@@ -192,7 +193,7 @@ class Requests:
                 measured._replace(response_size=None) if bodiless else measured,
                 names.dimensions(
                     method=self._known(method),
-                    scheme=scheme,
+                    scheme=_known_scheme(scheme),
                     version=version,
                     status=code,
                     error=error,
@@ -212,7 +213,7 @@ class Requests:
     def _of_active(self, method: Any, scheme: Any) -> dict[str, Any]:
         # Of "both" one gauge has all: two under one key would be added up.
         named = {names.method: self._known(method) for names in self._names}
-        return named | {names.scheme: scheme for names in self._names}
+        return named | {names.scheme: _known_scheme(scheme) for names in self._names}
 
     def _known(self, method: Any) -> str:
         return method if method in self._methods else OTHER
@@ -305,6 +306,10 @@ class Request:
             default=None,
             on_error=lambda _: requests.refuse(NOT_RECORDED),
         )
+
+
+def _known_scheme(scheme: Any) -> Any:
+    return scheme if scheme in SCHEMES else None
 
 
 def announced(length: Any) -> int | None:

@@ -16,6 +16,7 @@ __all__ = [
     "CONVENTIONS",
     "METHODS",
     "OTHER",
+    "SCHEMES",
     "VERSIONS",
     "Names",
     "alone",
@@ -28,6 +29,9 @@ METHODS = frozenset(
     "CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE".split()  # noqa: SIM905
 )
 OTHER = "_OTHER"
+
+#: Others are what a proxy was told by a client, and passed on.
+SCHEMES = frozenset(("http", "https", "ws", "wss"))
 
 _GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # from CPython 3.11 on
 
