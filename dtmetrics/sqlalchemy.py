@@ -45,7 +45,8 @@ def instrument_sqlalchemy(
     told than its operation and, if it is one, its table; a failure has the class of
     the driver's exception. *pool* shows how many connections are used and idle, as a
     gauge of each worker's own. *meter* records, by default ``dtmetrics.sqlalchemy``.
-    A second call does nothing.
+    A second call does nothing. The first one is for the start of a program: SQLAlchemy
+    wants no listener added while others are called.
     """
     engine = _sync(engine)
     with _lock:
