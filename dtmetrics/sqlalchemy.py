@@ -33,6 +33,9 @@ __all__ = ["instrument_sqlalchemy", "uninstrument_sqlalchemy"]
 # The name of each engine's pool.
 Pools = dict["ReferenceType[Engine]", str]
 
+# Not by *many*, which also says that one statement has many rows.
+_BATCH = ExecuteStyle.EXECUTEMANY
+
 _START = "_dtmetrics_start"  # an attribute of an execution's context
 
 
@@ -108,7 +111,8 @@ class _Statements:
         # Taken out: an engine with options is heard by its parent's listeners too.
         start = context.__dict__.pop(_START, None)
         if start is not None:
-            operations.note(perf_counter() - start, sql, _is_batch(context))
+            took = perf_counter() - start
+            operations.note(took, sql, context.execute_style is _BATCH)
 
     def _failed(self, about: ExceptionContext) -> None:
         operations, context = self.operations, about.execution_context
@@ -118,13 +122,9 @@ class _Statements:
         start = context.__dict__.pop(_START, None)
         if start is not None:
             took = perf_counter() - start
+            batch = context.execute_style is _BATCH
             error = _of_driver(about.original_exception)
-            operations.note(took, about.statement, _is_batch(context), error)
-
-
-def _is_batch(context: Any) -> bool:
-    # By the style: "insertmanyvalues" is one statement with many rows.
-    return context.execute_style is ExecuteStyle.EXECUTEMANY
+            operations.note(took, about.statement, batch, error)
 
 
 def _of_driver(error: BaseException) -> BaseException:
