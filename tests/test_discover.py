@@ -13,7 +13,7 @@ from dtmetrics._deliver.secret import Secret
 from dtmetrics._setup.config import Config
 from dtmetrics._setup.default import Process
 from dtmetrics._setup.discover import FollowingExporter, path_in
-from tests.endpoint import Endpoint
+from tests.endpoint import Endpoint, accept, answer
 from tests.recorder import MOMENT
 
 TOKEN = "dt0c01.CANARY.secret"
@@ -240,6 +240,26 @@ def test_settings_win(platform: Platform, process: Process) -> None:
         assert process.shutdown()
     assert [len(each.requests) for each in (ours, theirs)] == [1, 1]
     assert theirs.requests[0].headers["authorization"] == "Api-Token ours"
+
+
+def test_spool_of_another_environment(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was kept for one environment is given to no other that shares the disk."""
+    directory = str(platform.path.parents[1])
+    monkeypatch.setattr("dtmetrics._setup.config.directory_of", lambda _: directory)
+    down = answer(503)
+    with ExitStack() as stack:
+        one = stack.enter_context(Endpoint(otherwise=down))
+        two = stack.enter_context(Endpoint())
+        for url in (one.url, two.url, one.url):
+            platform.says(url, TOKEN)
+            made = Process()
+            made.configure(interval=None, spool=tmp_path / "spool")
+            made.meters.root.counter("orders").inc()
+            made.shutdown(1.0)
+            one._otherwise = accept()
+        assert (one.total("orders"), two.total("orders")) == (2, 1)
 
 
 def test_moves_by_itself(

@@ -64,7 +64,7 @@ spool = a_spool()
 
 FULL = """
 mount(sys.argv[2])
-bodies = [a_body(20_000) for _ in range(30)]
+bodies = [a_body(10_000) for _ in range(30)]
 for body in bodies:
     spool.keep(body)
 stored = spool.account().stored

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dtmetrics._deliver.secret import Secret
 from dtmetrics._deliver.turn import Turn
 from dtmetrics._record import log
+from dtmetrics._record.guard import attempt
 from dtmetrics._record.meter import Meter, Meters
 from dtmetrics._record.recording import Recording
 from dtmetrics._record.registry import Registry
@@ -262,12 +263,19 @@ def _say_what_is_lost(before: Account, after: Account) -> None:
 
 
 def _spool(config: Config) -> Spool | None:
-    if config.spool is None:
+    root = config.spool
+    if root is None:
         return None
     from dtmetrics._deliver.spool.spool import Spool  # noqa: PLC0415
+    from dtmetrics._setup.discover import path_in, said_at  # noqa: PLC0415
 
+    if config.follow:
+        # What is meant for the environment that the operator's file names is not for
+        # another's, whose pods may keep theirs in the same directory.
+        where = said_at(path_in(config.directory))
+        config = attempt(config.at, *where, default=config)
     return Spool(
-        config.spool,
+        root,
         config.tenant,
         now_ms=lambda: time.time_ns() // 1_000_000,
         clock=time.monotonic,

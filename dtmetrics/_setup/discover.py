@@ -16,7 +16,7 @@ from dtmetrics._record import log
 from dtmetrics._setup.enrich import pairs_of, text_at
 from dtmetrics.errors import ConfigError
 
-__all__ = ["FollowingExporter", "path_in"]
+__all__ = ["FollowingExporter", "path_in", "said_at"]
 
 URL_KEY = "DT_METRICS_INGEST_URL"
 TOKEN_KEY = "DT_METRICS_INGEST_API_TOKEN"  # noqa: S105 -- its name
@@ -33,6 +33,12 @@ Make = Callable[[Secret, Secret], Exporter]
 def path_in(directory: str) -> str:
     """Return where in the enrichment *directory* the file is."""
     return os.path.join(directory, "endpoint", "endpoint.properties")
+
+
+def said_at(path: str) -> tuple[Secret, Secret]:
+    """Return which endpoint and token the file at *path* names, if it does."""
+    pairs = pairs_of(text_at(path) or "")
+    return Secret(pairs.get(URL_KEY, "")), Secret(pairs.get(TOKEN_KEY, ""))
 
 
 class FollowingExporter:
