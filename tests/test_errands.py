@@ -58,6 +58,26 @@ def test_waits_for_its_turn() -> None:
     assert told == [7]
 
 
+@pytest.mark.usefixtures("soon")
+def test_waits_for_who_is_left_behind() -> None:
+    """Who waited for his turn when another took too long does nothing beside him."""
+    errands, begun, end = Errands(), threading.Event(), threading.Event()
+    done: list[int] = []
+
+    def long() -> None:
+        begun.set()
+        end.wait(PATIENCE)
+
+    first = threading.Thread(target=lambda: errands.do(long, None))
+    first.start()
+    assert begun.wait(PATIENCE)
+    assert errands.do(lambda: done.append(1), 7) == 7
+    first.join(PATIENCE)
+    assert (done, errands.late) == ([], 1)
+    end.set()
+    back(errands)
+
+
 def test_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no thread can be had, at the end of a program say, it is done here."""
 

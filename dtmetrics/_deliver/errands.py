@@ -17,8 +17,8 @@ __all__ = ["Errands"]
 
 T = TypeVar("T")
 
-# More than a disk takes that is busy, and less than a program's end has time for.
-_SECONDS = 2.0
+# More than a disk takes that is busy, and as long as an attempt at a OneAgent.
+_SECONDS = 5.0
 
 
 class Errands:
@@ -39,10 +39,11 @@ class Errands:
 
     def do(self, call: Callable[[], T], default: T) -> T:
         """Return what *call* returns; *default* if it fails or takes too long."""
-        if self._left is not None and self._left.is_alive():
-            return default
         with self._turn.take(_SECONDS) as mine:
-            return self._do(call, default) if mine else default
+            # Asked when it is our turn: it may have ended with somebody left behind.
+            if not mine or (self._left is not None and self._left.is_alive()):
+                return default
+            return self._do(call, default)
 
     def _do(self, call: Callable[[], T], default: T) -> T:
         results: list[T] = []
