@@ -26,6 +26,7 @@ import os, signal, sys, threading, time
 import dtmetrics
 from dtmetrics import configure, counter, flush, install_signal_handlers, observe
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored by all below nohup(1)
 configure(interval=3_600.0)  # none by itself
 counter("jobs.run").inc(3)
 
