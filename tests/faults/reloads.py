@@ -14,6 +14,8 @@ from tests.faults.rig import PATIENCE, PRELUDE, Program, Server
 
 #: Becomes the server: reloaders want to be started from a file.
 BECOME = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored by what a shell runs with an &
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
