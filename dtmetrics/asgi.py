@@ -15,14 +15,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from dtmetrics._record.guard import attempt
-from dtmetrics._web.requests import (
-    ERROR,
-    MEASURED,
-    ROUTE,
-    Request,
-    Requests,
-    announced,
-)
+from dtmetrics._web.requests import ERROR, MEASURED, ROUTE, Request, Requests
+from dtmetrics._web.semconv import announced
 from dtmetrics._web.starlette import (
     Routes,
     comes_from_the_background,

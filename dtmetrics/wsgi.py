@@ -13,14 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dtmetrics._record.guard import attempt
-from dtmetrics._web.requests import (
-    ERROR,
-    MEASURED,
-    ROUTE,
-    Request,
-    Requests,
-    announced,
-)
+from dtmetrics._web.requests import ERROR, MEASURED, ROUTE, Request, Requests
+from dtmetrics._web.semconv import announced
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -31,7 +31,7 @@ from dtmetrics._record.measure import error_type
 from dtmetrics._record.meter import Meter
 from dtmetrics._setup.default import default
 from dtmetrics._web.measured import Descriptions, Measured
-from dtmetrics._web.semconv import OTHER, methods_of, without_body
+from dtmetrics._web.semconv import OTHER, announced, methods_of, without_body
 
 __all__ = ["PORTS", "Calls", "Options", "clock"]
 
@@ -146,10 +146,8 @@ class Calls:
 
 
 def _record_size(into: Summary, message: Any) -> None:
-    announced = message.headers.get("Content-Length")
-    # Of requests' it may be bytes, of a server's it may be anything.
-    size = -1 if announced is None else attempt(int, announced, default=-1)
-    if size >= 0:
+    size = announced(message.headers.get("Content-Length"))
+    if size is not None:
         into.record(size)
 
 

@@ -42,7 +42,6 @@ __all__ = [
     "Options",
     "Request",
     "Requests",
-    "announced",
     "error_type",
 ]
 
@@ -310,12 +309,6 @@ class Request:
 
 def _known_scheme(scheme: Any) -> Any:
     return scheme if scheme in SCHEMES else None
-
-
-def announced(length: Any) -> int | None:
-    """Return the size that a Content-Length says; None where it says none."""
-    size = attempt(int, length, default=-1)
-    return size if size >= 0 else None
 
 
 def _pairs(

@@ -10,6 +10,7 @@ import builtins
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from dtmetrics._record.guard import attempt
 from dtmetrics._setup.config import known_methods as methods_of_environment
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "VERSIONS",
     "Names",
     "alone",
+    "announced",
     "code_of",
     "methods_of",
     "without_body",
@@ -136,6 +138,15 @@ def methods_of(known: Iterable[str] | None) -> frozenset[str]:
     if isinstance(known, str) or not isinstance(known, Iterable | None):
         raise TypeError("known_methods is no list of methods")
     return frozenset(known or methods_of_environment() or METHODS)
+
+
+def announced(length: Any) -> int | None:
+    """Return the size that a Content-Length says; None where it says none."""
+    if length is None:
+        return None
+    # A text or bytes, and of a server's or a client's it may be anything.
+    size = attempt(int, length, default=-1)
+    return size if size >= 0 else None
 
 
 def without_body(method: Any, status: Any) -> bool:

@@ -21,9 +21,9 @@ from dtmetrics._web.requests import (
     ROUTE,
     Request,
     Requests,
-    announced,
     error_type,
 )
+from dtmetrics._web.semconv import announced
 from dtmetrics.django.options import faults_of_requests, given, of_requests
 
 __all__ = ["MetricsMiddleware"]
