@@ -12,7 +12,7 @@ from dtmetrics._deliver.spool.spool import Spool
 
 __all__ = ["Copies"]
 
-# How long one errand keeps bodies: a quarter of what it is waited for.
+# How long one errand keeps bodies: a tenth of what it is waited for.
 _PIECE_SECONDS = 0.5
 
 

@@ -20,6 +20,7 @@ from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._deliver.losses import Losses
 from dtmetrics._deliver.outbox import Account, Outbox
 from dtmetrics._deliver.sender import Sender
+from dtmetrics._deliver.spool.estate import LOOK_SECONDS
 from dtmetrics._deliver.spool.spool import Spool
 from dtmetrics._deliver.turn import Turn
 from dtmetrics._record import log
@@ -44,9 +45,6 @@ _JOIN_SECONDS = 0.5
 
 # How soon a machine that slept is noticed.
 _LONGEST_WAIT = 60.0
-
-# How often an idle process looks on disk for what dead ones have left.
-_LOOK_SECONDS = 300.0
 
 
 class Flusher:
@@ -86,7 +84,7 @@ class Flusher:
             spool,
         )
         self._interval = interval
-        self._look_seconds = math.inf if spool is None else _LOOK_SECONDS
+        self._look_seconds = math.inf if spool is None else LOOK_SECONDS
         self._collector = Collector(
             registry, outbox, losses, metadata=metadata, on_error=self._sender.failed
         )

@@ -13,12 +13,13 @@ from dtmetrics._deliver.spool.holdings import TRIED, WAITS, Copy, Holdings
 from dtmetrics._deliver.spool.stored import RECORD_LIMIT, TEXT_LIMIT
 from dtmetrics._record.guard import attempt
 
-__all__ = ["Estate"]
+__all__ = ["LOOK_SECONDS", "Estate"]
 
 _BAD = ".bad"
 _MOST_BAD = 10
 
-_LOOK_SECONDS = 300.0
+#: How often somebody looks for what dead processes have left.
+LOOK_SECONDS = 300.0
 # What one call of adopt() reads: it bounds memory, and the flusher's time.
 _ADOPT_BYTES = TEXT_LIMIT
 # Each takes two file descriptors from the application.
@@ -50,7 +51,7 @@ class Estate:
         comes with later calls. However often called, it looks for more now and then.
         """
         if self._clock() >= self._look_at and not self._has_enough():
-            self._look_at = self._clock() + _LOOK_SECONDS
+            self._look_at = self._clock() + LOOK_SECONDS
             attempt(self._look, default=None, on_error=self._held.failed)
         found: list[tuple[Body, bool]] = []
         if self._held.unread:
