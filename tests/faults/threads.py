@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Server
 from tests.threadless import INTERPRETERS, LIMITS, exhausted, subinterpreters
@@ -53,23 +55,23 @@ def sixteen_threads(run: Run) -> Row:
 @scenario(needs=("root",))
 def no_thread_is_left(run: Run) -> Row:
     """Without memory or processes for a thread, explicit flushes deliver all."""
-    row = Row(truth=0, got=0)
-    for what in LIMITS:
-        with Server() as server:
-            recorded, truth = exhausted(what, server.url), server.truth()
-        row.truth += sum(recorded.values())
-        row.got += sum(map(truth.total, recorded))
-    row.exact()
-    return row
+    return _in_each(LIMITS, exhausted)
 
 
 @scenario()
 def subinterpreters_deliver(run: Run) -> Row:
     """Interpreters within, isolated or not, deliver by themselves; their host as well."""
+    return _in_each(INTERPRETERS, subinterpreters)
+
+
+def _in_each(
+    kinds: Iterable[str], record: Callable[[str, str], Mapping[str, int]]
+) -> Row:
+    """Compare what a program of each kind recorded with what came of it."""
     row = Row(truth=0, got=0)
-    for kind in INTERPRETERS:
+    for kind in kinds:
         with Server() as server:
-            recorded, truth = subinterpreters(kind, server.url), server.truth()
+            recorded, truth = record(kind, server.url), server.truth()
         row.truth += sum(recorded.values())
         row.got += sum(map(truth.total, recorded))
     row.exact()
