@@ -67,6 +67,12 @@ class Row:
             self.breaches.append(otherwise)
         return bool(good)
 
+    def delivered(self, program: Program, truth: Truth, facts: dict[str, Any]) -> None:
+        """Require that all orders are there, and that the library has said so."""
+        self.truth, self.got = program.tally()[0], truth.total("orders")
+        self.exact()
+        self.require(facts["delivered"], "not delivered")
+
     def exact(self) -> None:
         """Require that what arrived is the truth."""
         self.require(self.difference == 0, f"differs by {self.difference}")

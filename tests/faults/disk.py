@@ -111,9 +111,7 @@ def _ailing(run: Run, how: str) -> Row:
             program.say("go on")
             facts = program.hear("stats", 90)
             if row.told(program, facts):
-                row.truth, row.got = program.tally()[0], server.truth().total("orders")
-                row.exact()
-                row.require(facts["delivered"], "not delivered")
+                row.delivered(program, server.truth(), facts)
                 row.require("Traceback" not in "".join(program.err), program.said)
                 told = facts["stats"]["spool"]
                 row.require(any("failed" in what for what in told), f"counted: {told}")

@@ -78,9 +78,7 @@ def _hurt(run: Run, how: str, seconds: float = 0, most: float = 1.0) -> Row:
         facts = program.hear("gap")
         told = program.hear("stats", 90)
         if row.told(program, told):
-            row.truth, row.got = program.tally()[0], server.truth().total("orders")
-            row.exact()
-            row.require(told["delivered"], "not delivered")
+            row.delivered(program, server.truth(), told)
             row.require(
                 facts["gap"] < most, f"nothing collected for {facts['gap']:.1f} s"
             )

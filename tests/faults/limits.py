@@ -95,9 +95,7 @@ def no_descriptor_is_left(run: Run) -> Row:
         program.say("go on")
         facts = program.hear("stats", 90)
         if row.told(program, facts):
-            row.truth, row.got = program.tally()[0], server.truth().total("orders")
-            row.exact()
-            row.require(facts["delivered"], "not delivered")
+            row.delivered(program, server.truth(), facts)
             row.require(not during["flushed"], "there were descriptors left")
             row.require(facts["leaked"] <= 2, f"{facts['leaked']} files more")
             row.require("Traceback" not in "".join(program.err), program.said)
@@ -114,9 +112,7 @@ def ten_million_users(run: Run) -> Row:
         facts = program.hear("stats", 150)
         if row.told(program, facts):
             truth = server.truth()
-            row.truth, row.got = program.tally()[0], truth.total("orders")
-            row.exact()
-            row.require(facts["delivered"], "not delivered")
+            row.delivered(program, truth, facts)
             row.require(row.memory is not None and row.memory < 60, "memory")
             row.require(facts["p99"] < 200, f"p99 of a record {facts['p99']:.1f} us")
             kept = len(truth.series["orders"])

@@ -76,9 +76,7 @@ def disk_stands_still(run: Run) -> Row:
             row.require(before and during and again, "it stood still as well")
             if not row.told(program, facts) or row.breaches:
                 return row
-            row.truth, row.got = program.tally()[0], server.truth().total("orders")
-            row.exact()
-            row.require(facts["delivered"], "not delivered")
+            row.delivered(program, server.truth(), facts)
             row.require("Traceback" not in "".join(program.err), program.said)
             row.require(during["late"] < 6, f"a flush was {during['late']:.1f} s late")
             # The endpoint comes back while the disk does not.
