@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.recorder import Recorder
+from tests.support.recorder import Recorder
 
 
 @pytest.fixture

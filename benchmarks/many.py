@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from benchmarks.peers import OURS
-from dtmetrics._deliver.exporter import Body, ExportResult, Outcome
+from dtmetrics.exporters import Batch, ExportResult, Outcome
 
 __all__ = [
     "BOUND",
@@ -48,7 +48,7 @@ class Counting:
     def __init__(self) -> None:
         self.points = self.bytes = 0
 
-    def export(self, body: Body, timeout: float) -> ExportResult:
+    def export(self, body: Batch, timeout: float) -> ExportResult:
         """Count what *body* holds."""
         self.points += body.points
         self.bytes += len(body.text)

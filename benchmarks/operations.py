@@ -106,7 +106,7 @@ def _awaited(peers: dict[str, Operations], size: Size) -> dict[str, float]:
 
 
 def _off(rounds: int) -> dict[str, float]:
-    """Measure a library that nobody configured: in a process where nobody has yet."""
+    """CallHook a library that nobody configured: in a process where nobody has yet."""
     from dtmetrics import get_meter
 
     @functools.wraps(nothing)

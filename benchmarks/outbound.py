@@ -26,7 +26,7 @@ NAMES = {
 }
 
 NOTE = (
-    "What it costs more than unmeasured. Of SQLAlchemy's, 3 µs are its own for having "
+    "What it costs more than without. Of SQLAlchemy's, 3 µs are its own for having "
     "listeners."
 )
 
@@ -150,19 +150,19 @@ _MAKE = {"httpx": _httpx, "requests": _requests, "sqlalchemy": _sqlalchemy}
 
 
 def _ours_httpx(_: object) -> None:
-    from dtmetrics.httpx import instrument_httpx
+    from dtmetrics.integrations.httpx import instrument_httpx
 
     instrument_httpx()
 
 
 def _ours_requests(_: object) -> None:
-    from dtmetrics.requests import instrument_requests
+    from dtmetrics.integrations.requests import instrument_requests
 
     instrument_requests()
 
 
 def _ours_sqlalchemy(engine: Any) -> None:
-    from dtmetrics.sqlalchemy import instrument_sqlalchemy
+    from dtmetrics.integrations.sqlalchemy import instrument_sqlalchemy
 
     instrument_sqlalchemy(engine)
 

@@ -64,7 +64,7 @@ def child(*arguments: str) -> str:
 
 
 def run(part: str, *, quick: bool) -> Result:
-    """Measure *part* in a process of its own."""
+    """CallHook *part* in a process of its own."""
     try:
         printed = child("-m", "benchmarks.part", part, *(["--quick"] if quick else []))
     except RuntimeError as error:
@@ -78,7 +78,7 @@ def run(part: str, *, quick: bool) -> Result:
 
 
 def main(part: str, *flags: str) -> None:
-    """Measure *part* here, and print what it found as the last line."""
+    """CallHook *part* here, and print what it found as the last line."""
     module = importlib.import_module(f"benchmarks.{part}")
     found: Result = module.measure(QUICK if "--quick" in flags else FULL)
     print(

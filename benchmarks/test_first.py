@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from tests.recorder import Recorder
+from tests.support.recorder import Recorder
 
 N = 10_000
 

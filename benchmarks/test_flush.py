@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from dtmetrics._deliver.pack import pack
-from tests.recorder import MOMENT, Recorder
+from dtmetrics._deliver.batching import pack
+from tests.support.recorder import MOMENT, Recorder
 
 SERIES = 100_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from dtmetrics._wire.parse import LINE_LIMIT, parse
+from dtmetrics._protocol.parse import LINE_LIMIT, parse
 
 MEGABYTE = 1_000_000
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from tests.recorder import Recorder
+from tests.support.recorder import Recorder
 
 N = 1_000
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from tests.recorder import Recorder
+from tests.support.recorder import Recorder
 
 N = 20_000
 

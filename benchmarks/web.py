@@ -246,30 +246,30 @@ MAKE: dict[str, Callable[[], App]] = {
 
 
 def _ours_wsgi(app: App) -> App:
-    from dtmetrics.wsgi import MetricsMiddleware
+    from dtmetrics.integrations.wsgi import MetricsMiddleware
 
     return MetricsMiddleware(app)
 
 
 def _ours_flask(app: Any) -> App:
-    from dtmetrics.flask import Metrics
+    from dtmetrics.integrations.flask import Metrics
 
     Metrics(app)
     return app  # type: ignore[no-any-return]
 
 
 def _ours_django(_: App) -> App:
-    return _django("dtmetrics.django.MetricsMiddleware")
+    return _django("dtmetrics.integrations.django.MetricsMiddleware")
 
 
 def _ours_asgi(app: App) -> App:
-    from dtmetrics.asgi import MetricsMiddleware
+    from dtmetrics.integrations.asgi import MetricsMiddleware
 
     return MetricsMiddleware(app)
 
 
 def _ours_added(app: Any) -> App:
-    from dtmetrics.asgi import MetricsMiddleware
+    from dtmetrics.integrations.asgi import MetricsMiddleware
 
     app.add_middleware(MetricsMiddleware)
     return app  # type: ignore[no-any-return]

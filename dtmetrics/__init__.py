@@ -1,17 +1,19 @@
-"""What logging is to logs, for metrics: record in Python, read in Dynatrace.
+"""Metrics for Python, sent to Dynatrace: what ``logging`` does for logs.
 
-A data point walks through three rooms, once, and never back; this is also the order
-to read the code in:
+An instrument records values anywhere in a program and costs nothing until the
+application calls `configure()`. From then on a background thread sends what was
+recorded once a minute, to the OneAgent of this host or to a Dynatrace environment.
 
-``_record``   ``counter.inc()``: handles append to series; ``collect()`` drains them
-``_wire``     a data point as a line of Dynatrace's protocol; pure text
-``_deliver``  lines -> bodies -> the endpoint -> its answer, in the flusher's thread
+>>> import dtmetrics
+>>> orders = dtmetrics.counter("orders.placed", unit="{order}")
+>>> orders.inc(region="eu")
 
-``_setup`` reads the settings and puts the rooms together, ``errors`` holds every
-exception. Above them ``_web`` is what a request measures, with ``wsgi``, ``asgi``,
-``flask`` and ``django`` to measure it by; ``_outbound`` is what an application asks of
-others, by ``httpx``, ``requests`` and ``sqlalchemy``; ``receiver`` is an endpoint for
-development and ``_cli`` the commands.
+``counter``, ``gauge``, ``summary`` and ``timed`` make instruments; ``observe`` calls a
+function at each collection; ``context`` adds dimensions to everything inside it.
+``configure``, ``flush``, ``shutdown`` and ``stats`` belong to the application.
+``dtmetrics.integrations`` has one module for each library that can be instrumented,
+``dtmetrics.exporters`` what an exporter of your own needs, and ``dtmetrics.errors``
+every exception.
 """
 
 from __future__ import annotations
@@ -21,11 +23,11 @@ from typing import TYPE_CHECKING
 from dtmetrics._record.instruments import Counter, Gauge, Summary
 from dtmetrics._record.meter import Meter
 from dtmetrics._record.timer import Timer
-from dtmetrics._setup.default import default
-from dtmetrics._setup.stats import Stats
+from dtmetrics._runtime.runtime import default
+from dtmetrics._runtime.stats import Stats
 
 if TYPE_CHECKING:
-    from dtmetrics._deliver.exporter import ConsoleExporter, MemoryExporter
+    from dtmetrics.exporters import ConsoleExporter, MemoryExporter
 
 __all__ = [
     "ConsoleExporter",
@@ -71,7 +73,7 @@ def __getattr__(name: str) -> object:
         return version("dtmetrics")
     if name in ("ConsoleExporter", "MemoryExporter"):
         # With the rest of delivery they are loaded by whoever sends.
-        from dtmetrics._deliver import exporter  # noqa: PLC0415
+        from dtmetrics import exporters  # noqa: PLC0415
 
-        return getattr(exporter, name)
+        return getattr(exporters, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,8 +8,8 @@
         ├── InvalidKeyError                a metric key with nothing valid in it
         └── ConflictError                  one metric key, two kinds of instrument
 
-Recording and flushing raise none of these: a value that cannot be recorded is
-counted in ``stats().refused``, and what happened to a data point is an answer.
+RecordingOptions and flushing raise none of these: a value that cannot be recorded is
+counted in ``stats().invalid``, and what happened to a data point is an answer.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from threading import Thread
 import httpx
 
 from dtmetrics import configure
-from dtmetrics.httpx import instrument_httpx
+from dtmetrics.integrations.httpx import instrument_httpx
 
 configure()
 instrument_httpx(body_sizes=True)

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, settings
 
 import dtmetrics
 from dtmetrics._deliver.outbox import Outbox
-from dtmetrics._setup.default import Process
-from tests.recorder import Recorder
-from tests.timing import Timing
+from dtmetrics._runtime.runtime import Process
+from tests.support.recorder import Recorder
+from tests.support.timer_clock import Timing
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=60)
 settings.register_profile(

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dtmetrics
-from dtmetrics._wire.point import GaugeSummary, GaugeValue
-from dtmetrics.asgi import MetricsMiddleware
-from tests.recorder import Recorder
+from dtmetrics._protocol.point import GaugeSummary, GaugeValue
+from dtmetrics.integrations.asgi import MetricsMiddleware
+from tests.support.recorder import Recorder
 
 DURATION = "http.server.request.duration"
 SCOPE = {

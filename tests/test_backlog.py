@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics._deliver.backlog import fold
-from dtmetrics._deliver.exporter import Body
-from dtmetrics._wire.point import Identity
-from tests.recorder import MOMENT
-from tests.rig import KEEP, Sending
+from dtmetrics._protocol.point import Identity
+from dtmetrics.exporters import Batch
+from tests.support.delivery_rig import KEEP, Sending
+from tests.support.recorder import MOMENT
 
 # A whole minute, to the second.
 MINUTE = MOMENT - MOMENT % 60_000
@@ -68,7 +68,7 @@ def test_what_a_dead_process_left() -> None:
     sending = Sending()
     for number in range(7):
         text = b"orders,shop=a count,delta=2 %d" % (MINUTE + number)
-        left = Body(text, (Identity("orders", "orders"),), MINUTE + number)
+        left = Batch(text, (Identity("orders", "orders"),), MINUTE + number)
         sending.outbox.adopt(left, doubtful=False)
     fold(sending.outbox, MINUTE + 60_000)
     (body,) = sending.waiting

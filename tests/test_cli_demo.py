@@ -74,5 +74,5 @@ def test_lost_points_are_noticed() -> None:
     """A demo that lost a point, or refused a value, does not pass."""
     assert list(demo._lost(dtmetrics.Stats(collected=2, accepted=2))) == []
     assert len(list(demo._lost(dtmetrics.Stats(collected=2, accepted=1)))) == 1
-    refused = dtmetrics.Stats(collected=2, accepted=2, refused={"not a number": 1})
+    refused = dtmetrics.Stats(collected=2, accepted=2, invalid={"not a number": 1})
     assert len(list(demo._lost(refused))) == 1

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._deliver.clock import Clock, Rhythm
-from tests.recorder import MOMENT
+from dtmetrics._deliver.clock import Clock, Schedule
+from tests.support.recorder import MOMENT
 
 
 class Clocks:
@@ -90,7 +90,7 @@ def test_more_cuts_than_milliseconds() -> None:
 def test_ends_of_minutes() -> None:
     """A cut at a minute's end is its last millisecond; the next one is a minute on."""
     clocks = Clocks()
-    rhythm = Rhythm(clocks.clock, 60.0)
+    rhythm = Schedule(clocks.clock, 60.0)
     assert rhythm.cut() is None
     assert rhythm.wait() == pytest.approx(40.0)
     clocks.go(40.0)
@@ -105,7 +105,7 @@ def test_ends_of_minutes() -> None:
 def test_late_cuts(late: float, stamp: int) -> None:
     """A late cut belongs to the interval that has ended; those before are left out."""
     clocks = Clocks()
-    rhythm = Rhythm(clocks.clock, 60.0)
+    rhythm = Schedule(clocks.clock, 60.0)
     clocks.go(40.0 + late)
     assert rhythm.cut() == MOMENT + stamp
     assert 0 < rhythm.wait() <= 60
@@ -114,7 +114,7 @@ def test_late_cuts(late: float, stamp: int) -> None:
 def test_long_intervals_are_not_backdated_far() -> None:
     """An hour's cut that is half an hour late has the time of day."""
     clocks = Clocks()
-    rhythm = Rhythm(clocks.clock, 3_600.0)
+    rhythm = Schedule(clocks.clock, 3_600.0)
     clocks.go(rhythm.wait() + 1_800)
     assert rhythm.cut() == clocks.wall_ms
 
@@ -122,7 +122,7 @@ def test_long_intervals_are_not_backdated_far() -> None:
 def test_suspended() -> None:
     """After a sleep that the monotonic clock slept too, the next full minute is due."""
     clocks = Clocks()
-    rhythm = Rhythm(clocks.clock, 60.0)
+    rhythm = Schedule(clocks.clock, 60.0)
     clocks.wall += 3 * 3_600 + 35
     assert rhythm.wait() == pytest.approx(5.0)
     clocks.go(5.0)
@@ -132,7 +132,7 @@ def test_suspended() -> None:
 def test_frozen_wall_clock() -> None:
     """A wall clock that stands still puts no cut off, and no two cuts at one time."""
     clocks = Clocks()
-    rhythm = Rhythm(clocks.clock, 60.0)
+    rhythm = Schedule(clocks.clock, 60.0)
     stamps = []
     for _ in range(600):
         clocks.monotonic += 1
@@ -158,7 +158,7 @@ def test_whatever_the_clocks_do(
 ) -> None:
     """A cut is never put off for longer than an interval, nor stamped far from now."""
     clocks = Clocks()
-    rhythm = Rhythm(clocks.clock, interval)
+    rhythm = Schedule(clocks.clock, interval)
     last = 0
     for intervals, step in happenings:
         clocks.go(interval * intervals)

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._wire.coalesce import coalesce
-from dtmetrics._wire.line import identify
-from dtmetrics._wire.parse import ParsedPoint, parse
-from dtmetrics._wire.point import (
+from dtmetrics._protocol.coalesce import coalesce
+from dtmetrics._protocol.line import identify
+from dtmetrics._protocol.parse import ParsedPoint, parse
+from dtmetrics._protocol.point import (
     CountDelta,
     DataPoint,
     GaugeSummary,
     GaugeValue,
     Payload,
 )
-from tests import grammar
-from tests.recorder import MOMENT, one_line_of
+from tests.support import protocol_grammar
+from tests.support.recorder import MOMENT, one_line_of
 
 MINUTE = MOMENT - MOMENT % 60_000
 
@@ -65,7 +65,7 @@ points = st.builds(
 
 def read(line: str) -> ParsedPoint:
     """Return what *line* says, read twice."""
-    grammar.read(line)
+    protocol_grammar.read(line)
     parsed = parse(line)
     assert isinstance(parsed, ParsedPoint)
     return parsed

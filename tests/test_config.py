@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from dtmetrics import MemoryExporter
-from dtmetrics._deliver.secret import Secret
-from dtmetrics._setup.config import Config
-from dtmetrics._setup.default import Process
-from dtmetrics._setup.settings import LOCAL_ENDPOINT
+from dtmetrics._config.config import Config
+from dtmetrics._config.settings import LOCAL_ENDPOINT
+from dtmetrics._core.secret import Secret
+from dtmetrics._runtime.runtime import Process
 from dtmetrics.errors import ConfigError
 
 TOKEN = "dt0c01.CANARY.secret"

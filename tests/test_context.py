@@ -9,8 +9,8 @@ from threading import Barrier, Thread
 import pytest
 
 from dtmetrics._record.context import AMBIENT
-from tests.recorder import Recorder, dimensions_of
-from tests.values import Raises
+from tests.support.caller_values import Raises
+from tests.support.recorder import Recorder, dimensions_of
 
 
 def test_context(recorder: Recorder) -> None:

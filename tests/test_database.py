@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._deliver.own import EXPORTING
-from dtmetrics._outbound.database import NOT_RECORDED, Database, Operations
-from tests.recorder import Recorder
+from dtmetrics._core.suppress_instrumentation import SUPPRESSED
+from dtmetrics._instrument.database import NOT_RECORDED, Database, Operations
+from tests.support.recorder import Recorder
 
 SHOP = Database("sqlite", None, None, None)
 
@@ -57,9 +57,9 @@ def test_operations(recorder: Recorder, operations: Operations) -> None:
 def test_what_is_measured(recorder: Recorder, operations: Operations) -> None:
     """Nothing is while nobody records, nor what an exporter asks of a database."""
     assert operations.measured()
-    token = EXPORTING.set(True)
+    token = SUPPRESSED.set(True)
     assert not operations.measured()
-    EXPORTING.reset(token)
+    SUPPRESSED.reset(token)
     recorder.registry.stop()
     assert not operations.measured()
 
@@ -75,7 +75,7 @@ def test_what_makes_no_sense(recorder: Recorder, operations: Operations) -> None
 
     operations.note(0.1, Text("SELECT 1"), False)
     assert recorder.payloads() == {}
-    assert recorder.registry.refusals.total() == {NOT_RECORDED: 1}
+    assert recorder.registry.invalid_values.total() == {NOT_RECORDED: 1}
 
 
 def test_many(recorder: Recorder, operations: Operations) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import wrapt
 
-from dtmetrics._record.wrapper import Decorated
-from tests.decorated import (
+from dtmetrics._decorate.proxy import Decorated
+from tests.support.decorated_callables import (
     Methods,
     function,
     timed,
 )
-from tests.recorder import Recorder
-from tests.timing import Timing
+from tests.support.recorder import Recorder
+from tests.support.timer_clock import Timing
 
 
 def test_methods_get_their_object() -> None:

@@ -11,8 +11,8 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import pytest
 
-from tests.decorated import timed
-from tests.recorder import Recorder
+from tests.support.decorated_callables import timed
+from tests.support.recorder import Recorder
 
 T = TypeVar("T")
 
@@ -151,7 +151,7 @@ def test_metaclass_sees_functions_made_methods() -> None:
 def test_class_takes_no_more_than_its_public_methods(recorder: Recorder) -> None:
     """Of a class its public methods are counted; the rest of its body is left alone."""
 
-    class Body(Generic[T]):
+    class Batch(Generic[T]):
         kind = int
         size = staticmethod(len)
 
@@ -175,12 +175,12 @@ def test_class_takes_no_more_than_its_public_methods(recorder: Recorder) -> None
 
         fixed = functools.partialmethod(by_type, 1)
 
-    before = dict(vars(Body))
-    assert recorder.meter.counter("c")(Body) is Body
-    assert dict(vars(Body)) == before
-    Body.public = lambda self, it: it  # type: ignore[attr-defined]
-    recorder.meter.counter("c")(Body)
-    it = Body[int]()
+    before = dict(vars(Batch))
+    assert recorder.meter.counter("c")(Batch) is Batch
+    assert dict(vars(Batch)) == before
+    Batch.public = lambda self, it: it  # type: ignore[attr-defined]
+    recorder.meter.counter("c")(Batch)
+    it = Batch[int]()
     assert (it.kind(), it.size("ab"), it.Inner().method(), len(it)) == (0, 2, 1, 2)
     assert (it._private(), it.value, it.by_type(1)) == (3, 4, 6)
     assert recorder.points() == []

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.decorated import timed
-from tests.recorder import Recorder
+from tests.support.decorated_callables import timed
+from tests.support.recorder import Recorder
 
 
 def test_methods_that_type_makes_of_functions() -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.decorated import Methods, function
-from tests.recorder import Recorder
-from tests.told import collected
+from tests.support.call_recorder import collected
+from tests.support.decorated_callables import Methods, function
+from tests.support.recorder import Recorder
 
 Decorate = Callable[[Any], Any]
 

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dtmetrics._wire.line import identify
-from dtmetrics._wire.names import (
+from dtmetrics._protocol.line import identify
+from dtmetrics._protocol.normalize import (
     clean_dimension_key,
     clean_dimension_value,
     clean_key,
 )
-from dtmetrics._wire.point import CountDelta, DataPoint, GaugeValue
-from tests.grammar import NotALine, read
-from tests.recorder import one_line_of
-from tests.strategies import dimension_values, floats, metric_names
+from dtmetrics._protocol.point import CountDelta, DataPoint, GaugeValue
+from tests.support.protocol_grammar import NotALine, read
+from tests.support.recorder import one_line_of
+from tests.support.strategies import dimension_values, floats, metric_names
 
 official = pytest.importorskip(
     "dynatrace.metric.utils", reason="needs dynatrace-metric-utils"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dtmetrics._protocol.normalize import clean_dimension_key
 from dtmetrics._record.dimensions import NO_KEY, NO_TEXT, TOO_MANY, Pairs, merge
-from dtmetrics._wire.names import clean_dimension_key
-from tests.values import Lies, Raises
+from tests.support.caller_values import Lies, Raises
 
 
 def merged(*layers: Pairs) -> tuple[dict[str, str], Tally[str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.script import expect
+from tests.support.script import expect
 
 pytest.importorskip("django")
 
@@ -29,10 +29,10 @@ from django.test import (
 from django.urls import path
 
 import dtmetrics
-from dtmetrics import asgi, wsgi
-from dtmetrics.django import MetricsMiddleware
-from tests.django_site import FIRST, Seen
-from tests.serving import djangos
+from dtmetrics.integrations import asgi, wsgi
+from dtmetrics.integrations.django import MetricsMiddleware
+from tests.support.django_site import FIRST, Seen
+from tests.support.web_apps import djangos
 
 
 class Sold(Exception):
@@ -233,7 +233,7 @@ def test_a_client_that_leaves_a_thread(seen: Seen) -> None:
             with suppress(asyncio.CancelledError):
                 await task
 
-    synchronous = [FIRST, "tests.django_site.waiting"]
+    synchronous = [FIRST, "tests.support.django_site.waiting"]
     with site(MIDDLEWARE=synchronous, active_requests=True):
         asyncio.run(leave())
     gc.collect()
@@ -253,7 +253,7 @@ MIDDLEWARES = [
 @pytest.mark.parametrize(("names", "found"), MIDDLEWARES)
 def test_middlewares(seen: Seen, names: list[str], found: list[str]) -> None:
     """What later middlewares raise or answer is seen; one before hides no request."""
-    paths = [f"tests.django_site.{n}" if n != FIRST else n for n in names]
+    paths = [f"tests.support.django_site.{n}" if n != FIRST else n for n in names]
     with site(MIDDLEWARE=paths):
         ask("/")
     assert seen.requests() == {tuple(found): 1}
@@ -306,7 +306,7 @@ def test_the_status_that_clients_see(seen: Seen) -> None:
         raise Sold
 
     environ = RequestFactory().get("/").environ
-    with site(MIDDLEWARE=[FIRST, "tests.django_site.streaming"]):
+    with site(MIDDLEWARE=[FIRST, "tests.support.django_site.streaming"]):
         request: Any = environ | {"tests.stream": fail()}
         response = WSGIHandler()(request, lambda *_: None)
         with pytest.raises(Sold):
@@ -317,7 +317,7 @@ def test_the_status_that_clients_see(seen: Seen) -> None:
 
 def test_what_was_mended_is_no_error(seen: Seen) -> None:
     """An exception for which another middleware has an answer is no error."""
-    with site(MIDDLEWARE=[FIRST, "tests.django_site.mending"]):
+    with site(MIDDLEWARE=[FIRST, "tests.support.django_site.mending"]):
         ask("/sold")
     assert seen.requests() == {("200", "/sold", None): 1}
 
@@ -351,7 +351,7 @@ def test_root(seen: Seen, root: str) -> None:
 )
 def test_routes(route: str, written: str) -> None:
     """A route is written as a path, without what only an expression needs."""
-    from dtmetrics.django.middleware import _written
+    from dtmetrics.integrations.django.middleware import _written
 
     assert _written("", route) == written
 
@@ -425,7 +425,7 @@ def test_requests_that_make_no_sense(seen: Seen) -> None:
     with site(SECURE_PROXY_SSL_HEADER="https", MIDDLEWARE=[FIRST]):
         assert ask("/")[0].status_code == 200
     assert seen.requests() == {}
-    refused = dtmetrics.stats().refused
+    refused = dtmetrics.stats().invalid
     assert refused == {"request that makes no sense": 1}
 
 
@@ -458,5 +458,5 @@ def test_nothing_is_left(seen: Seen) -> None:
 
 def test_import_needs_no_settings() -> None:
     """Importing it asks for no settings, so that they may import it."""
-    source = "import dtmetrics.django; from django.conf import settings; print(settings.configured)"
+    source = "import dtmetrics.integrations.django; from django.conf import settings; print(settings.configured)"
     assert expect(source) == "False\n"

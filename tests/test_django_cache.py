@@ -13,8 +13,8 @@ from django.core.cache import cache, caches
 from django.core.cache.backends.locmem import LocMemCache
 from django.test import override_settings
 
-from dtmetrics._deliver.own import EXPORTING
-from tests.django_site import Seen
+from dtmetrics._core.suppress_instrumentation import SUPPRESSED
+from tests.support.django_site import Seen
 
 DURATION = "django.cache.operation.duration"
 NAMES = "django.cache.name", "django.cache.operation", "error.type"
@@ -142,10 +142,10 @@ def test_exporting(seen: Seen) -> None:
         async with ThreadSensitiveContext():
             await cache.aget("a")
 
-    token = EXPORTING.set(True)
+    token = SUPPRESSED.set(True)
     cache.get("a")
     asyncio.run(get())
-    EXPORTING.reset(token)
+    SUPPRESSED.reset(token)
     assert said(seen) == {}
 
 

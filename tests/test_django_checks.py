@@ -10,9 +10,9 @@ from django.core.checks import ERROR, run_checks
 from django.test import override_settings
 from django.views.debug import SafeExceptionReporterFilter
 
-from dtmetrics.django.apps import _records
-from tests.django_site import FIRST
-from tests.script import expect, run
+from dtmetrics.integrations.django.apps import _records
+from tests.support.django_site import FIRST
+from tests.support.script import expect, run
 
 COMMON = "django.middleware.common.CommonMiddleware"
 
@@ -129,7 +129,10 @@ def test_places() -> None:
     assert kind == "W002"
     assert text.startswith("the middleware comes after CommonMiddleware,")
     assert [id_ for id_, _, _ in found(MIDDLEWARE=[FIRST, FIRST])] == ["W003"]
-    assert found(MIDDLEWARE=["dtmetrics.django.middleware.MetricsMiddleware"]) == []
+    assert (
+        found(MIDDLEWARE=["dtmetrics.integrations.django.middleware.MetricsMiddleware"])
+        == []
+    )
     assert [id_ for id_, _, _ in found(MIDDLEWARE=["no.such.thing"])] == ["W001"]
 
 
@@ -166,15 +169,15 @@ from django.conf import settings
 
 sys.argv = sys.argv[1:]
 settings.configure(
-    INSTALLED_APPS=["dtmetrics.django"],
-    MIDDLEWARE=["dtmetrics.django.MetricsMiddleware"],
+    INSTALLED_APPS=["dtmetrics.integrations.django"],
+    MIDDLEWARE=["dtmetrics.integrations.django.MetricsMiddleware"],
     SECRET_KEY="of the tests",
     **{"DTMETRICS": given for given in [%s] if given is not None},
 )
 """
 STATE = """
 django.setup()
-from dtmetrics._setup.default import default
+from dtmetrics._runtime.runtime import default
 import threading
 print(default.registry.recording, threading.active_count())
 """
@@ -223,7 +226,7 @@ print(Client().get("/").status_code)
     ],
 )
 def test_faulty_settings_stop_no_request(options: str) -> None:
-    """Nor does the middleware: requests are answered, and the log says why unmeasured."""
+    """Nor does the middleware: requests are answered, and the log says why suppress_instrumentation."""
     ended = run(SITE % options + ANSWER, "gunicorn")
     assert (ended.status, ended.out) == (0, "404\n")
     assert "DTMETRICS" in ended.err

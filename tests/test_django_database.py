@@ -14,8 +14,8 @@ from django.db import connection, connections, models
 from django.db.utils import IntegrityError, OperationalError
 
 import dtmetrics
-from dtmetrics.django.database import _database
-from tests.django_site import Seen
+from dtmetrics.integrations.django.database import _database
+from tests.support.django_site import Seen
 
 QUERY = "db.client.operation.duration"
 
@@ -130,7 +130,7 @@ def test_queries_that_make_no_sense(seen: Seen) -> None:
     with connection.cursor() as cursor:
         cursor.execute(Text("SELECT 1"))
         assert cursor.fetchone() == (1,)
-    assert dtmetrics.stats().refused == {"statement that makes no sense": 1}
+    assert dtmetrics.stats().invalid == {"statement that makes no sense": 1}
 
 
 def test_other_wrappers(seen: Seen) -> None:

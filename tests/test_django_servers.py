@@ -5,14 +5,16 @@ from collections import Counter
 
 import pytest
 
-from tests.endpoint import Endpoint
-from tests.grammar import read
-from tests.web_load import Ask, active, asks, counts, expected, load, serving
+from tests.support.endpoint import Endpoint
+from tests.support.protocol_grammar import read
+from tests.support.web_load import Ask, active, asks, counts, expected, load, serving
 
 django = pytest.importorskip("django")
 
 GUNICORN = ["gunicorn", "--bind", "127.0.0.1:0", "--workers", "2"]
-WSGI, ASGI = (f"tests.serving.djangos:create_{form}" for form in ("wsgi", "asgi"))
+WSGI, ASGI = (
+    f"tests.support.web_apps.djangos:create_{form}" for form in ("wsgi", "asgi")
+)
 SERVERS = [
     [*GUNICORN, "--worker-class", "gthread", "--threads", "4", f"{WSGI}()"],
     [*GUNICORN, "--worker-class", "uvicorn_worker.UvicornWorker", f"{ASGI}()"],

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.load import Collector
-from tests.recorder import Recorder
+from tests.support.recorder import Recorder
+from tests.support.thread_load import Collector
 
 pytestmark = [
     pytest.mark.usefixtures("switch_often"),
@@ -64,7 +64,7 @@ def child_of(recorder: Recorder) -> Callable[[], list[str]]:
             summary.record(2)
         gauge.set("x")  # type: ignore[arg-type]
         lines = recorder.lines()
-        return [*lines, json.dumps(recorder.registry.refusals.total())]
+        return [*lines, json.dumps(recorder.registry.invalid_values.total())]
 
     return work
 
@@ -105,7 +105,9 @@ def test_fork_under_load(recorder: Recorder, forks: int) -> None:
             for thread in threads:
                 thread.join()
     assert collector.totals["c"] == 2 * sum(recorded)
-    assert recorder.registry.refusals.total() == {"negative increment": sum(recorded)}
+    assert recorder.registry.invalid_values.total() == {
+        "negative increment": sum(recorded)
+    }
 
 
 @contextmanager
@@ -139,7 +141,7 @@ def test_fork_while_locks_are_held(recorder: Recorder) -> None:
     recorder.meter.gauge("g").set("x")  # type: ignore[arg-type]
     recorder.meter.gauge("g").inc(5)
     recorder.meter.summary("s").record(5)
-    families = registry.families
+    families = registry.catalog
     with holding(
         registry._lock,
         families._lock,

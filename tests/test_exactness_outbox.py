@@ -8,16 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dtmetrics._deliver import outbox as module
-from dtmetrics._deliver.exporter import Body, ExportResult, Outcome
 from dtmetrics._deliver.outbox import Outbox
-from tests.contract import a_body
-from tests.recorder import MOMENT
-from tests.strike import steps_of
+from dtmetrics.exporters import Batch, ExportResult, Outcome
+from tests.support.exporter_contract import a_body
+from tests.support.raising_signal import steps_of
+from tests.support.recorder import MOMENT
 
 HOUR_MS = 3_600_000
 
 
-def leaving(box: Outbox) -> Body:
+def leaving(box: Outbox) -> Batch:
     """Let the first body leave."""
     body = box.next(MOMENT)
     assert body is not None
@@ -43,7 +43,7 @@ def divide(box: Outbox) -> Callable[[], object]:
 def replace(box: Outbox) -> Callable[[], object]:
     """Put another body in the place of two."""
     old = box.untried()[1:]
-    new = Body(b"k2 gauge,1\nk3 gauge,1", old[0].identities, MOMENT, (2, 2))
+    new = Batch(b"k2 gauge,1\nk3 gauge,1", old[0].identities, MOMENT, (2, 2))
     return lambda: box.replace(old, [new])
 
 

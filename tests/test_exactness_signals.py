@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._deliver import turn
+from dtmetrics._core import try_lock
 from dtmetrics._record import series
-from tests.recorder import Recorder
-from tests.strike import Interrupt, steps_of
+from tests.support.raising_signal import Interrupt, steps_of
+from tests.support.recorder import Recorder
 
 pytestmark = [
     pytest.mark.usefixtures("switch_often"),
@@ -175,21 +175,21 @@ def strike_turns(inside: bool) -> int:
     struck = True
     while struck:
         strike += 1
-        whose = turn.Turn()
+        whose = try_lock.TryLock()
 
-        def take(whose: turn.Turn = whose) -> None:
-            with whose.take(0.0):
+        def take(whose: try_lock.TryLock = whose) -> None:
+            with whose.acquire(0.0):
                 pass
 
         if inside:
-            with whose.take(0.0):
-                struck = steps_of(take, strike, turn.__file__)
-                assert whose.mine, strike
+            with whose.acquire(0.0):
+                struck = steps_of(take, strike, try_lock.__file__)
+                assert whose.held, strike
         else:
-            struck = steps_of(take, strike, turn.__file__)
-        assert not whose.mine, strike
-        with whose.take(0.0) as mine:
-            assert mine, strike
+            struck = steps_of(take, strike, try_lock.__file__)
+        assert not whose.held, strike
+        with whose.acquire(0.0) as acquired:
+            assert acquired, strike
     return strike
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.load import Collector, in_threads
-from tests.recorder import Recorder
+from tests.support.recorder import Recorder
+from tests.support.thread_load import Collector, in_threads
 
 pytestmark = pytest.mark.usefixtures("switch_often")
 
@@ -43,7 +43,7 @@ def test_threads(rounds: int) -> None:
     assert collector.totals["s"] == 8 * rounds * (rounds - 1) // 2
     assert collector.counts["s"] == 8 * rounds
     assert recorder.lines() == [f"g gauge,{-8 * rounds}"]
-    assert recorder.registry.refusals.total() == {}
+    assert recorder.registry.invalid_values.total() == {}
 
 
 @pytest.mark.parametrize("threads", [50, pytest.param(200, marks=pytest.mark.slow)])
@@ -85,7 +85,7 @@ def test_first_record_of_many_threads(recorder: Recorder) -> None:
 
 @rounds
 def test_refusals_of_threads(recorder: Recorder, rounds: int) -> None:
-    """Refusals are counted as exactly as values."""
+    """InvalidValues are counted as exactly as values."""
     gauge, counter = recorder.meter.gauge("g"), recorder.meter.counter("c")
 
     def work(_: int) -> None:
@@ -96,7 +96,7 @@ def test_refusals_of_threads(recorder: Recorder, rounds: int) -> None:
     with Collector(recorder):
         in_threads(4, work)
     count = 4 * (rounds // 10)
-    assert recorder.registry.refusals.total() == {
+    assert recorder.registry.invalid_values.total() == {
         "not finite": count,
         "negative increment": count,
     }
@@ -143,4 +143,4 @@ def test_finalisers(times: int) -> None:
     finally:
         gc.set_threshold(*before)
     assert collector.totals["c"] == 4 * times
-    assert recorder.registry.refusals.total() == {"negative increment": times}
+    assert recorder.registry.invalid_values.total() == {"negative increment": times}

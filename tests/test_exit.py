@@ -7,10 +7,18 @@ import signal
 
 import pytest
 
-from dtmetrics._setup.default import EXIT_SECONDS
-from tests.endpoint import Endpoint, Verdict, accept, answer, dribble, hang_up, never
-from tests.endpoint import refusing_port as port_of_nobody
-from tests.script import Ended, run
+from dtmetrics._runtime.runtime import EXIT_SECONDS
+from tests.support.endpoint import (
+    Endpoint,
+    Verdict,
+    accept,
+    answer,
+    dribble,
+    hang_up,
+    never,
+)
+from tests.support.endpoint import refusing_port as port_of_nobody
+from tests.support.script import Ended, run
 
 BEGIN = """
 import os, signal, sys, threading
@@ -79,7 +87,7 @@ def only_this(ended: Ended, status: int, said: str) -> None:
     assert ended.out == ""
     trouble = ended.err.splitlines()
     # Where both come after five seconds, either may be the first.
-    trouble.remove("shut down with 1 data points undelivered")
+    trouble.remove("dtmetrics: shut down with 1 data points undelivered")
     assert len(trouble) <= 1
     assert all(said in line for line in trouble)
     assert ended.seconds < EXIT_SECONDS + 3  # its start and imports take some
@@ -229,4 +237,4 @@ def test_busy_for_a_moment() -> None:
         ended = run(BEGIN, DTMETRICS_ENDPOINT=endpoint.url)
     assert ended.status == 0
     assert endpoint.total("jobs.run") == 3
-    assert ended.err.splitlines()[-1] == "delivering again"
+    assert ended.err.splitlines()[-1] == "dtmetrics: delivering again"

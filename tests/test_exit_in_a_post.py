@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from dtmetrics._setup.default import EXIT_SECONDS
-from tests.endpoint import PATIENCE, Endpoint, Verdict, accept, dribble, never
-from tests.script import Ended
+from dtmetrics._runtime.runtime import EXIT_SECONDS
+from tests.support.endpoint import PATIENCE, Endpoint, Verdict, accept, dribble, never
+from tests.support.script import Ended
 
 WAITING = """
 import os, sys
@@ -106,7 +106,7 @@ def test_hung(verdict: Verdict) -> None:
     assert ended.status == 3
     trouble = ended.err.splitlines()
     # Where both come after five seconds, either may be the first.
-    trouble.remove("shut down with 2 data points undelivered")
+    trouble.remove("dtmetrics: shut down with 2 data points undelivered")
     assert len(trouble) <= 1
     assert ended.seconds < EXIT_SECONDS + 3
 
@@ -121,6 +121,6 @@ def test_dead() -> None:
     assert ended.status == 3
     trouble = ended.err.splitlines()
     # Where both come after five seconds, either may be the first.
-    trouble.remove("shut down with 2 data points undelivered")
-    assert all(line.startswith("cannot deliver") for line in trouble)
+    trouble.remove("dtmetrics: shut down with 2 data points undelivered")
+    assert all(line.startswith("dtmetrics: cannot deliver") for line in trouble)
     assert ended.seconds < EXIT_SECONDS

@@ -8,8 +8,8 @@ from threading import Lock
 
 from dtmetrics._record.counter_series import CounterSeries
 from dtmetrics._record.family import KINDS, Definition, Family
-from tests.recorder import Recorder
-from tests.values import Raises
+from tests.support.caller_values import Raises
+from tests.support.recorder import Recorder
 
 
 def family_of(kind: str = "counter") -> tuple[Family, CounterSeries]:
@@ -45,7 +45,7 @@ def test_calling_site(recorder: Recorder) -> None:
 
 
 SITE = """
-from tests.recorder import Recorder
+from tests.support.recorder import Recorder
 print(Recorder().meter.counter("name")._origin.definition.site)
 """
 

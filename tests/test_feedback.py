@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._deliver.exporter import Body, ExportResult, LineNote, Outcome
 from dtmetrics._deliver.feedback import Feedback
-from dtmetrics._wire.line import identify
-from tests.recorder import MOMENT, Recorder
+from dtmetrics._protocol.line import identify
+from dtmetrics.exporters import Batch, ExportResult, LineMessage, Outcome
+from tests.support.recorder import MOMENT, Recorder
 
 
-def body_of(*keys: str) -> Body:
+def body_of(*keys: str) -> Batch:
     """Return a body with one line for each of *keys*."""
     text = "\n".join(f"{key} count,delta=1 {MOMENT}" for key in keys)
-    return Body(text.encode(), tuple(identify(key, ()) for key in keys), MOMENT)
+    return Batch(text.encode(), tuple(identify(key, ()) for key in keys), MOMENT)
 
 
 def answered(
@@ -25,8 +25,8 @@ def answered(
         Outcome.ANSWERED,
         rejected,
         f"{rejected} lines refused",
-        refused=[LineNote(*each) for each in refused],
-        warnings=[LineNote(*each) for each in warned],
+        rejected_lines=[LineMessage(*each) for each in refused],
+        warnings=[LineMessage(*each) for each in warned],
     )
 
 
@@ -53,9 +53,9 @@ class Talk:
             self.feedback.take(body_of(*keys or ("acme.good", "acme.bad")), result)
 
     @property
-    def set_aside(self) -> dict[str, str]:
+    def quarantined(self) -> dict[str, str]:
         """Why which keys are set aside."""
-        return self.recorder.registry.families.all_set_aside()
+        return self.recorder.registry.catalog.all_quarantined()
 
 
 BAD = answered(1, (1, "invalid metric key"))
@@ -75,8 +75,8 @@ def test_refusals_are_brought_home(
     talk.hears(answered(1, (0, "invalid metric key")))
     said = [record.getMessage() for record in caplog.records]
     assert [text.partition(" (defined at ")[0] for text in said] == [
-        "the endpoint refused counter 'bad'",
-        "the endpoint refused counter 'good'",
+        "dtmetrics: the endpoint refused counter 'bad'",
+        "dtmetrics: the endpoint refused counter 'good'",
     ]
     assert all(f"{__file__}:" in text for text in said)
 
@@ -103,10 +103,10 @@ def test_a_reason_is_the_same_whatever_it_quotes(
 def test_refused_always(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
     """An instrument whose lines are all refused five times in a row is set aside."""
     talk.hears(BAD, times=4)
-    assert talk.set_aside == {}
+    assert talk.quarantined == {}
     assert sorted(talk.record()) == ["acme.bad", "acme.bad", "acme.good"]
     talk.hears(BAD)
-    assert talk.set_aside == {"acme.bad": "invalid metric key"}
+    assert talk.quarantined == {"acme.bad": "invalid metric key"}
     assert talk.record() == ["acme.good"]
     assert talk.recorder.registry.series_count == 1
     assert "set aside: invalid metric key" in caplog.text
@@ -146,16 +146,16 @@ def test_once_accepted(talk: Talk) -> None:
     talk.hears(BAD, times=4)
     talk.hears(answered(0))
     talk.hears(BAD, times=4)
-    assert talk.set_aside == {}
+    assert talk.quarantined == {}
 
 
 def test_no_answer_in_between(talk: Talk) -> None:
     """An endpoint that is away for a while has taken nothing, and forgets nothing."""
-    for outcome in (Outcome.KEEP, Outcome.UNKNOWN, Outcome.DROP):
+    for outcome in (Outcome.RETRY, Outcome.INDETERMINATE, Outcome.REJECTED):
         talk.hears(BAD)
         talk.hears(ExportResult(outcome, reason="status 503"))
     talk.hears(BAD, times=2)
-    assert talk.set_aside == {"acme.bad": "invalid metric key"}
+    assert talk.quarantined == {"acme.bad": "invalid metric key"}
 
 
 def test_some_of_its_lines(talk: Talk) -> None:
@@ -163,13 +163,13 @@ def test_some_of_its_lines(talk: Talk) -> None:
     keys = "acme.bad", "acme.bad"
     talk.hears(answered(1, (1, "bad value")), *keys, times=9)
     talk.hears(answered(1, (1, "bad value"), (1, "bad time")), *keys, times=9)
-    assert talk.set_aside == {}
+    assert talk.quarantined == {}
 
 
 def test_cut_list(talk: Talk) -> None:
     """Where all are refused and only some are listed, all count as refused."""
     talk.hears(answered(2, (0, "invalid")), times=5)
-    assert talk.set_aside == {"acme.good": "invalid", "acme.bad": "2 lines refused"}
+    assert talk.quarantined == {"acme.good": "invalid", "acme.bad": "2 lines refused"}
 
 
 BAD_LINES = ["acme.bad"] * 30
@@ -177,7 +177,7 @@ FIRST_TEN = [(line, "invalid") for line in range(10)]
 
 
 @pytest.mark.parametrize(
-    ("rejected", "keys", "set_aside"),
+    ("rejected", "keys", "quarantined"),
     [
         (30, [*BAD_LINES, "acme.good"], ["acme.bad"]),
         (30, [*BAD_LINES, *["acme.good"] * 30], ["acme.bad"]),
@@ -186,27 +186,27 @@ FIRST_TEN = [(line, "invalid") for line in range(10)]
     ],
 )
 def test_list_of_the_first_ten(
-    talk: Talk, rejected: int, keys: list[str], set_aside: list[str]
+    talk: Talk, rejected: int, keys: list[str], quarantined: list[str]
 ) -> None:
     """Many lines refused are enough, even if the list of them is cut at ten."""
     talk.hears(answered(rejected, *FIRST_TEN), *keys, times=5)
-    assert [*talk.set_aside] == set_aside
+    assert [*talk.quarantined] == quarantined
 
 
 def test_behind_the_end_of_the_list(talk: Talk) -> None:
     """Of lines behind the last that is listed nobody knows: they prove nothing."""
     talk.hears(BAD, times=4)
     talk.hears(answered(29, *FIRST_TEN), *["acme.good"] * 30, "acme.bad", times=9)
-    assert talk.set_aside == {}
+    assert talk.quarantined == {}
     talk.hears(BAD)
-    assert [*talk.set_aside] == ["acme.bad"]
+    assert [*talk.quarantined] == ["acme.bad"]
 
 
 def test_taken_before_the_end_of_the_list(talk: Talk) -> None:
     """A line that is passed over in a list that is cut was taken."""
     first = [(line + 1, "invalid") for line in range(10)]
     talk.hears(answered(29, *first), *BAD_LINES, "acme.good", times=9)
-    assert talk.set_aside == {}
+    assert talk.quarantined == {}
 
 
 def test_record_that_was_under_way(
@@ -227,23 +227,23 @@ def test_wrong_clock(talk: Talk) -> None:
     late = "timestamp out of range: 17 is not between"
     talk.hears(answered(2, (0, late), (1, late)), times=9)
     talk.hears(answered(2, (0, late)), times=9)
-    assert talk.set_aside == {}
+    assert talk.quarantined == {}
     named = answered(1, (1, "invalid metric key 'timestamp'"))
     talk.hears(named, times=5)
-    assert [*talk.set_aside] == ["acme.bad"]
+    assert [*talk.quarantined] == ["acme.bad"]
 
 
 def test_metadata_is_not_counted(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
     """Refused metadata is brought home as well, and sets nothing aside."""
     for _ in range(9):
-        body = Body(b"#acme.bad count dt.meta.unit=s", (), MOMENT)
+        body = Batch(b"#acme.bad count dt.meta.unit=s", (), MOMENT)
         talk.feedback.take(body, answered(0, (0, "invalid metadata")))
     [said] = [record.getMessage() for record in caplog.records]
     assert said.startswith(
-        f"the endpoint refused the metadata of counter 'bad' (defined at {__file__}:"
+        f"dtmetrics: the endpoint refused the metadata of counter 'bad' (defined at {__file__}:"
     )
     assert said.endswith("): invalid metadata")
-    assert talk.set_aside == {}
+    assert talk.quarantined == {}
 
 
 def test_start_again(talk: Talk) -> None:
@@ -251,7 +251,7 @@ def test_start_again(talk: Talk) -> None:
     talk.hears(BAD, times=5)
     registry = talk.recorder.registry
     registry.start(registry.settings, bool)
-    assert talk.set_aside == {}
+    assert talk.quarantined == {}
     talk.bad.inc()
     assert [point.identity.key for point in talk.recorder.points()] == ["acme.bad"]
 
@@ -263,7 +263,7 @@ def test_warnings(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
         talk.hears(answered(0, warned=[(1, text)]))
     assert talk.feedback.warnings == {"acme.bad": text}
-    meaning = Body(b"#acme.good count dt.meta.unit=s\n#acme.bad count", (), MOMENT)
+    meaning = Batch(b"#acme.good count dt.meta.unit=s\n#acme.bad count", (), MOMENT)
     talk.feedback.take(meaning, answered(0, warned=[(1, "known already")]))
     assert talk.feedback.warnings == {"acme.bad": text, "#acme.bad": "known already"}
     assert [record.levelno for record in caplog.records] == [logging.INFO] * 2
@@ -285,4 +285,4 @@ def test_forked(talk: Talk) -> None:
     talk.feedback.reset_after_fork()
     assert talk.feedback.warnings == {}
     talk.hears(BAD)
-    assert talk.set_aside == {}
+    assert talk.quarantined == {}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dtmetrics._setup.default import Process
+from dtmetrics._runtime.runtime import Process
 from dtmetrics.receiver import running
-from tests.endpoint import Endpoint, partly
+from tests.support.endpoint import Endpoint, partly
 
 
 def test_set_aside(process: Process) -> None:
@@ -20,7 +20,7 @@ def test_set_aside(process: Process) -> None:
             assert process.flush()
         told = process.stats()
         process.shutdown()
-    assert told.set_aside == {"bad": "invalid metric key"}
+    assert told.quarantined == {"bad": "invalid metric key"}
     assert (told.collected, told.rejected) == (11, 6)
     assert [len(request.lines) for request in endpoint.requests] == [2] * 5 + [1]
 

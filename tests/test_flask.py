@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.recorder import Recorder
+from tests.support.recorder import Recorder
 
 flask = pytest.importorskip("flask")
 werkzeug_test = pytest.importorskip("werkzeug.test")
-metrics = pytest.importorskip("dtmetrics.flask").Metrics
+metrics = pytest.importorskip("dtmetrics.integrations.flask").Metrics
 
 
 class Sold(Exception):
@@ -155,7 +155,7 @@ def test_dimensions(recorder: Recorder) -> None:
         [(_, pairs)] = recorder.payloads()
         assert {("tenant", "acme"), ("host", "localhost")} < pairs
         assert client.get("/none").data
-    assert recorder.registry.refusals.total() == {"dimensions= failed": 1}
+    assert recorder.registry.invalid_values.total() == {"dimensions= failed": 1}
 
 
 def test_other_applications_are_left_alone(recorder: Recorder) -> None:

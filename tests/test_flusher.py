@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
-from dtmetrics._deliver.exporter import ExportResult, LineNote, Outcome
-from tests.endpoint import PATIENCE
-from tests.recorder import MOMENT
-from tests.rig import ANSWERED, KEEP, UNKNOWN, Rig
+from dtmetrics.exporters import ExportResult, LineMessage, Outcome
+from tests.support.delivery_rig import ANSWERED, KEEP, UNKNOWN, Rig
+from tests.support.endpoint import PATIENCE
+from tests.support.recorder import MOMENT
 
 # -- flush: the caller's thread --------------------------------------------------------
 
@@ -157,7 +157,7 @@ def test_two_flushes() -> None:
 
 def test_fork_forgets() -> None:
     """A child has no thread, nothing waiting and no trouble: those are the parent's."""
-    warned = ExportResult(Outcome.ANSWERED, warnings=[LineNote(0, "changed")])
+    warned = ExportResult(Outcome.ANSWERED, warnings=[LineMessage(0, "changed")])
     rig = Rig(warned, KEEP, interval=3_600.0)
     rig.inc()
     assert rig.flusher.flush(5.0)
@@ -181,10 +181,10 @@ def test_fork_forgets() -> None:
 def test_fork_while_it_works(turn: str) -> None:
     """What the parent's threads were in the middle of does not stop the child."""
     rig = Rig()
-    collecting = rig.flusher._collector._turn
+    collecting = rig.flusher._collector._lock
     taken = collecting if turn == "collecting" else rig.flusher._sending
-    with taken.take(1.0) as mine:
-        assert mine
+    with taken.acquire(1.0) as acquired:
+        assert acquired
         rig.fork()
         rig.inc()
         answers: list[bool] = []

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._deliver.exporter import ExportResult, Outcome
-from tests.recorder import MOMENT
-from tests.rig import ANSWERED, KEEP, Rig, nothing
-from tests.spooling import Place
+from dtmetrics.exporters import ExportResult, Outcome
+from tests.support.delivery_rig import ANSWERED, KEEP, Rig, nothing
+from tests.support.recorder import MOMENT
+from tests.support.spool_directory import Place
 
 
 def test_rhythm() -> None:
@@ -210,7 +210,7 @@ def test_wakes_to_try_again() -> None:
 
 def test_rests_as_long_as_asked() -> None:
     """Asked for a pause of 7 s it wakes a little after them, and tries."""
-    asked = ExportResult(Outcome.KEEP, reason="status 429", retry_after=7.0)
+    asked = ExportResult(Outcome.RETRY, reason="status 429", retry_after=7.0)
     rig = Rig(asked, plan=(nothing,) * 3, interval=60.0)
     rig.inc()
     assert rig.run() == [40.0, 15.0, 7.7, 37.3]
@@ -222,7 +222,7 @@ def test_collects_while_the_endpoint_rests() -> None:
 
     What has waited goes out after it, ten bodies a second.
     """
-    asked = ExportResult(Outcome.KEEP, reason="status 429", retry_after=300.0)
+    asked = ExportResult(Outcome.RETRY, reason="status 429", retry_after=300.0)
     plan = (lambda: rig.inc(),) * 8 + (nothing,) * 6
     rig = Rig(asked, plan=plan, interval=60.0)
     waits = rig.run()

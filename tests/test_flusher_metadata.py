@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dtmetrics._deliver.exporter import ExportResult, LineNote, Outcome
-from tests.recorder import MOMENT
-from tests.rig import DROP, KEEP, Rig, nothing
+from dtmetrics.exporters import ExportResult, LineMessage, Outcome
+from tests.support.delivery_rig import DROP, KEEP, Rig, nothing
+from tests.support.recorder import MOMENT
 
 
 def explained(rig: Rig, key: str = "orders") -> None:
@@ -65,7 +65,10 @@ def test_waits_as_data_does() -> None:
 def test_refused_meaning_costs_no_point() -> None:
     """An endpoint that refuses or drops meanings has taken the data, and is told once."""
     refused = ExportResult(
-        Outcome.ANSWERED, 1, "1 lines refused", refused=[LineNote(0, "bad unit")]
+        Outcome.ANSWERED,
+        1,
+        "1 lines refused",
+        rejected_lines=[LineMessage(0, "bad unit")],
     )
     for step in (refused, DROP):
         rig = Rig(ExportResult(Outcome.ANSWERED), step)

@@ -8,10 +8,10 @@ from contextvars import ContextVar, copy_context
 import pytest
 
 from dtmetrics._deliver.clock import Clock
-from dtmetrics._deliver.exporter import ExportResult
-from tests.endpoint import PATIENCE
-from tests.recorder import MOMENT
-from tests.rig import ANSWERED, KEEP, Rig
+from dtmetrics.exporters import ExportResult
+from tests.support.delivery_rig import ANSWERED, KEEP, Rig
+from tests.support.endpoint import PATIENCE
+from tests.support.recorder import MOMENT
 
 
 def test_first_record_starts_the_thread() -> None:

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from tests.endpoint import PATIENCE, Endpoint, accept, answer
-from tests.script import run
+from tests.support.endpoint import PATIENCE, Endpoint, accept, answer
+from tests.support.script import run
 
 if not hasattr(os, "fork"):
     pytest.skip("no fork here", allow_module_level=True)
@@ -127,7 +127,7 @@ def size():
     return 1
 
 configure(interval=0.003)
-sending = dtmetrics._setup.default.default._flusher._sender
+sending = dtmetrics._runtime.runtime.default._flusher._sender
 post = sending._exporter.export
 sending._exporter.export = lambda *given: (hang("sending"), post(*given))[1]
 

@@ -9,13 +9,13 @@ from random import Random
 
 import pytest
 
-from dtmetrics._wire.line import encode
-from dtmetrics._wire.metadata import encode_metadata
-from dtmetrics._wire.names import clean_dimension_key, clean_dimension_value
-from dtmetrics._wire.parse import ParsedMetadata, parse
-from tests.grammar import read
-from tests.recorder import MOMENT, Recorder
-from tests.strategies import NASTY
+from dtmetrics._protocol.line import encode
+from dtmetrics._protocol.metadata import encode_metadata
+from dtmetrics._protocol.normalize import clean_dimension_key, clean_dimension_value
+from dtmetrics._protocol.parse import ParsedMetadata, parse
+from tests.support.protocol_grammar import read
+from tests.support.recorder import MOMENT, Recorder
+from tests.support.strategies import NASTY
 
 # With what makes a line, behind the end of one or of a value.
 PIECES = [*NASTY, *"aZ09", "\nevil count,delta=1", '",evil="1', '" count,delta=7\n']
@@ -86,7 +86,7 @@ def told_by_lines(recorder: Recorder) -> Counter[Told]:
 
 def assert_metadata(recorder: Recorder) -> None:
     """Check that what the keys mean is one line each, of that key."""
-    for metadata in recorder.registry.families.collect_metadata():
+    for metadata in recorder.registry.catalog.collect_metadata():
         line = encode_metadata(metadata)
         if line is not None:
             assert line.splitlines() == [line]

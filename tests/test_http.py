@@ -4,17 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from dtmetrics._deliver.exporter import Exporter, Outcome
-from dtmetrics._deliver.http import HttpExporter
-from tests.contract import ExporterContract, a_body
-from tests.endpoint import (
+from dtmetrics._export.http import HttpExporter
+from dtmetrics.exporters import Exporter, Outcome
+from tests.support.endpoint import (
     Endpoint,
     accept,
     answer,
     partly,
     refusing_port,
 )
-from tests.posting import TOKEN, post
+from tests.support.exporter_contract import ExporterContract, a_body
+from tests.support.http_post import TOKEN, post
 
 
 class TestHttp(ExporterContract):
@@ -72,7 +72,7 @@ def test_answer_in_part() -> None:
     body = a_body("a count,delta=1", "b count,delta=1", "c count,delta=1")
     result, _ = post(partly(2, 1, [(2, "invalid metric key")]), body=body)
     assert (result.outcome, result.rejected) == (Outcome.ANSWERED, 1)
-    assert result.refused == [(1, "invalid metric key")]
+    assert result.rejected_lines == [(1, "invalid metric key")]
 
 
 def test_says_where() -> None:
@@ -84,7 +84,7 @@ def test_says_where() -> None:
 def test_retry_after() -> None:
     """An endpoint that asks for a pause is heard."""
     result, _ = post(answer(429, headers=["Retry-After: 7"]))
-    assert (result.outcome, result.retry_after) == (Outcome.KEEP, 7.0)
+    assert (result.outcome, result.retry_after) == (Outcome.THROTTLED, 7.0)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -7,12 +7,20 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from dtmetrics._deliver.exporter import ExportResult, LineNote, Outcome
-from dtmetrics._deliver.http import HttpExporter
-from tests.contract import a_body
-from tests.endpoint import Endpoint, Verdict, accept, answer, bomb, dribble, flood
-from tests.posting import fake, post
-from tests.script import expect
+from dtmetrics._export.http import HttpExporter
+from dtmetrics.exporters import ExportResult, LineMessage, Outcome
+from tests.support.endpoint import (
+    Endpoint,
+    Verdict,
+    accept,
+    answer,
+    bomb,
+    dribble,
+    flood,
+)
+from tests.support.exporter_contract import a_body
+from tests.support.http_post import fake, post
+from tests.support.script import expect
 
 PARTLY = json.dumps(
     {
@@ -37,7 +45,7 @@ def test_gzip() -> None:
     """An answer in gzip, which a proxy may send unasked, is read as it was meant."""
     result = posted(400, gzip.compress(PARTLY), ZIPPED)
     assert (result.outcome, result.rejected) == (Outcome.ANSWERED, 1)
-    assert result.refused == [LineNote(0, "invalid")]
+    assert result.rejected_lines == [LineMessage(0, "invalid")]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +56,7 @@ def test_gzip() -> None:
 def test_no_gzip(body: bytes) -> None:
     """What only says that it is gzip does no harm; a 202 says all without it."""
     assert posted(202, body, ZIPPED).outcome is Outcome.ANSWERED
-    assert posted(503, body, ZIPPED).outcome is Outcome.KEEP
+    assert posted(503, body, ZIPPED).outcome is Outcome.THROTTLED
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>\xff</html>"], ids=["empty", "html"])
@@ -57,8 +65,8 @@ def test_no_gzip(body: bytes) -> None:
     [
         (200, Outcome.MISCONFIGURED),
         (202, Outcome.ANSWERED),
-        (400, Outcome.UNREAD),
-        (502, Outcome.UNKNOWN),
+        (400, Outcome.MALFORMED),
+        (502, Outcome.INDETERMINATE),
     ],
 )
 def test_no_verdict(status: int, outcome: Outcome, body: bytes) -> None:
@@ -73,7 +81,7 @@ def test_no_verdict(status: int, outcome: Outcome, body: bytes) -> None:
 def test_dribbled_text(status: int, length: str) -> None:
     """An answer's text that comes byte by byte is cut short, and its status counts."""
     result, _ = post(dribble(f"HTTP/1.1 {status} X\n{length}\n\n"), timeout=0.3)
-    assert result.outcome is (Outcome.ANSWERED if status == 202 else Outcome.KEEP)
+    assert result.outcome is (Outcome.ANSWERED if status == 202 else Outcome.THROTTLED)
 
 
 def test_late_202() -> None:
@@ -85,9 +93,9 @@ def test_late_202() -> None:
 MEASURED = """
 import sys
 from time import monotonic
-from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.http import HttpExporter, preload
-from dtmetrics._deliver.punctual import PunctualExporter
+from dtmetrics.exporters import Batch
+from dtmetrics._export.http import HttpExporter, preload
+from dtmetrics._export.deadline import DeadlineExporter
 
 def peak():
     try:
@@ -99,8 +107,8 @@ def peak():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 preload()
-exporter = PunctualExporter(HttpExporter(sys.argv[1]))
-body = Body(b"a gauge,1", (), 0)
+exporter = DeadlineExporter(HttpExporter(sys.argv[1]))
+body = Batch(b"a gauge,1", (), 0)
 assert exporter.export(body, 5.0).outcome.value == "answered"
 before, begin = peak(), monotonic()
 result = exporter.export(body, 2.0)
@@ -116,7 +124,7 @@ exporter.close()
         (bomb(200), "misconfigured"),
         (flood(202, 100 << 20), "answered"),
         (flood(200, 100 << 20), "misconfigured"),
-        (answer(202, headers=["X: y"] * 1_000_000), "unknown"),
+        (answer(202, headers=["X: y"] * 1_000_000), "indeterminate"),
     ],
     ids=["bomb", "bomb 200", "100 MB", "100 MB 200", "million headers"],
 )

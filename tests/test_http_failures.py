@@ -8,11 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dtmetrics._deliver.exporter import Outcome
-from dtmetrics._deliver.http import HttpExporter, _tls
-from dtmetrics._deliver.secret import Secret
-from tests.contract import a_body
-from tests.endpoint import (
+from dtmetrics._core.secret import Secret
+from dtmetrics._export.http import HttpExporter, _tls
+from dtmetrics.exporters import Outcome
+from tests.support.endpoint import (
     Endpoint,
     Verdict,
     accept,
@@ -24,7 +23,8 @@ from tests.endpoint import (
     refusing_port,
     vanish,
 )
-from tests.posting import TOKEN, fake, post
+from tests.support.exporter_contract import a_body
+from tests.support.http_post import TOKEN, fake, post
 
 
 def test_refused_connection() -> None:
@@ -32,7 +32,7 @@ def test_refused_connection() -> None:
     port = refusing_port()
     exporter = HttpExporter(f"http://127.0.0.1:{port}/x", Secret(TOKEN))
     result = exporter.export(a_body(), 5.0)
-    assert result.outcome is Outcome.KEEP
+    assert result.outcome is Outcome.RETRY
     assert result.reason == f"ConnectError at 127.0.0.1:{port}"
 
 
@@ -44,7 +44,7 @@ def test_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     result = HttpExporter("http://metrics.invalid/x").export(a_body(), 5.0)
-    assert result.outcome is Outcome.KEEP
+    assert result.outcome is Outcome.RETRY
     assert result.reason == "ConnectError at metrics.invalid"
 
 
@@ -70,7 +70,7 @@ def test_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_outcome_unknown(verdict: Verdict) -> None:
     """A connection that ends without an answer leaves it open what was taken."""
     result, _ = post(verdict, timeout=0.3)
-    assert result.outcome is Outcome.UNKNOWN
+    assert result.outcome is Outcome.INDETERMINATE
     assert result.reason
 
 
@@ -79,7 +79,7 @@ def test_recovers() -> None:
     with Endpoint(hang_up(), hang_up(reset=True), never()) as endpoint:
         exporter = HttpExporter(endpoint.url)
         for _ in range(3):
-            assert exporter.export(a_body(), 0.3).outcome is Outcome.UNKNOWN
+            assert exporter.export(a_body(), 0.3).outcome is Outcome.INDETERMINATE
         assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
         exporter.close()
     assert endpoint.connections == 4
@@ -115,7 +115,7 @@ def test_new_transport_after_a_failure() -> None:
 def test_no_answer() -> None:
     """Who never answers is waited for as long as was said."""
     result, _ = post(never(), timeout=0.2)
-    assert result.outcome is Outcome.UNKNOWN
+    assert result.outcome is Outcome.INDETERMINATE
     assert "ReadTimeout" in result.reason
 
 
@@ -135,13 +135,13 @@ ANY_ERRORS = [
 @pytest.mark.parametrize(
     ("steps", "outcome"),
     [
-        ([], Outcome.UNKNOWN),
-        (["connection.connect_tcp.started"], Outcome.KEEP),
-        (["http11.send_request_headers.started"], Outcome.KEEP),
-        (["http11.send_request_body.started"], Outcome.UNKNOWN),
-        (["http11.send_request_body.failed"], Outcome.KEEP),
-        (["http11.send_request_headers.failed", "http11.x.started"], Outcome.KEEP),
-        (["http12.something.started"], Outcome.UNKNOWN),
+        ([], Outcome.INDETERMINATE),
+        (["connection.connect_tcp.started"], Outcome.RETRY),
+        (["http11.send_request_headers.started"], Outcome.RETRY),
+        (["http11.send_request_body.started"], Outcome.INDETERMINATE),
+        (["http11.send_request_body.failed"], Outcome.RETRY),
+        (["http11.send_request_headers.failed", "http11.x.started"], Outcome.RETRY),
+        (["http12.something.started"], Outcome.INDETERMINATE),
     ],
     ids=lambda value: value[0] if isinstance(value, list) and value else None,
 )
@@ -279,7 +279,7 @@ def test_once_more_is_once() -> None:
     with Endpoint(accept(), hang_up(), hang_up(before_reading=True)) as endpoint:
         exporter = HttpExporter(endpoint.url)
         exporter.export(a_body(), 5.0)
-        assert exporter.export(a_body(), 5.0).outcome is Outcome.UNKNOWN
+        assert exporter.export(a_body(), 5.0).outcome is Outcome.INDETERMINATE
         exporter.close()
     assert endpoint.connections == 2
 
@@ -289,7 +289,7 @@ def test_once_more_refused() -> None:
     with Endpoint(accept(), vanish()) as endpoint:
         exporter = HttpExporter(endpoint.url)
         exporter.export(a_body(), 5.0)
-        assert exporter.export(a_body(), 5.0).outcome is Outcome.UNKNOWN
+        assert exporter.export(a_body(), 5.0).outcome is Outcome.INDETERMINATE
         exporter.close()
 
 
@@ -301,7 +301,7 @@ def test_no_second_try(verdict: Verdict) -> None:
     with Endpoint(accept(), verdict) as endpoint:
         exporter = HttpExporter(endpoint.url)
         exporter.export(a_body(), 5.0)
-        assert exporter.export(a_body(), 0.3).outcome is Outcome.UNKNOWN
+        assert exporter.export(a_body(), 0.3).outcome is Outcome.INDETERMINATE
         exporter.close()
     assert len(endpoint.requests) == 2
 
@@ -311,7 +311,7 @@ def test_no_second_try_where_nothing_may_come_twice() -> None:
     with Endpoint(accept(), hang_up()) as endpoint:
         exporter = HttpExporter(endpoint.url, resend=False)
         assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
-        assert exporter.export(a_body(), 5.0).outcome is Outcome.UNKNOWN
+        assert exporter.export(a_body(), 5.0).outcome is Outcome.INDETERMINATE
         exporter.close()
     assert (endpoint.connections, len(endpoint.requests)) == (2, 2)
 
@@ -320,4 +320,4 @@ def test_unsent_body() -> None:
     """A body that nobody read to its end was not taken."""
     body = a_body("x" * (8 << 20))
     result, _ = post(never(before_reading=True), body=body, timeout=0.3)
-    assert (result.outcome, "WriteTimeout" in result.reason) == (Outcome.KEEP, True)
+    assert (result.outcome, "WriteTimeout" in result.reason) == (Outcome.RETRY, True)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.recorder import Recorder
+from tests.support.recorder import Recorder
 
 
 def test_counter_block(recorder: Recorder) -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.recorder import Recorder
-from tests.values import NUMBERS, REFUSED, Index, Wraps, ids
+from tests.support.caller_values import NUMBERS, REFUSED, Index, Wraps, ids
+from tests.support.recorder import Recorder
 
 moves = st.floats(-1e300, 1e300) | st.integers(-(10**30), 10**30)
 gauge_steps = st.lists(
@@ -57,7 +57,7 @@ def test_gauge_replays(steps: list[tuple[str, Any]], dimensions: Any) -> None:
         else:
             shown = [point.payload[0] for point in recorder.points()]
             assert shown == ([] if level is None else [level])
-            assert sum(recorder.registry.refusals.total().values()) == refused
+            assert sum(recorder.registry.invalid_values.total().values()) == refused
 
 
 @pytest.mark.parametrize(("value", "number"), NUMBERS, ids=ids(NUMBERS))
@@ -70,7 +70,7 @@ def test_gauge_accepts(recorder: Recorder, value: Any, number: Any) -> None:
     shown = [point.payload[0] for point in recorder.points()]
     assert shown == [number, number]
     assert {*map(type, shown)} <= {int, float}
-    assert recorder.registry.refusals.total() == {}
+    assert recorder.registry.invalid_values.total() == {}
 
 
 @pytest.mark.parametrize(("value", "reason"), REFUSED, ids=ids(REFUSED))
@@ -88,7 +88,7 @@ def test_gauge_keeps_the_last_good(
         assert recorder.lines() == ["g gauge,5"]
     else:  # whose size is seen at the collection
         assert recorder.lines() == []
-    assert recorder.registry.refusals.total() == {reason: 1}
+    assert recorder.registry.invalid_values.total() == {reason: 1}
 
 
 @pytest.mark.parametrize(

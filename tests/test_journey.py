@@ -21,8 +21,8 @@ from dtmetrics import (
     summary,
     timed,
 )
-from dtmetrics._setup.default import default
-from tests.endpoint import Endpoint, accept, answer, hang_up, partly
+from dtmetrics._runtime.runtime import default
+from tests.support.endpoint import Endpoint, accept, answer, hang_up, partly
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_outage(caplog: pytest.LogCaptureFixture) -> None:
     assert moments == [sorted(moments)[n] for n in (0, 2, 3, 1)]  # the newest first
     assert moments[0] == endpoint.requests[0].lines[0].rpartition(" ")[2]
     said = [record.getMessage() for record in caplog.records]
-    assert said[-1] == "delivering again"
+    assert said[-1] == "dtmetrics: delivering again"
     assert len(said) == 4  # each trouble once
 
 
@@ -166,10 +166,10 @@ def test_refused_lines(caplog: pytest.LogCaptureFixture) -> None:
     assert (told.collected, told.accepted, told.rejected) == (3, 2, 1)
     assert told.last_error == "1 lines refused"
     assert [len(request.lines) for request in endpoint.requests] == [2, 1, 1]
-    assert endpoint.total("dtmetrics.client.points.lost") == 1
+    assert endpoint.total("dtmetrics.client.points.dropped") == 1
     (record,) = caplog.records
     assert re.fullmatch(
-        r"the endpoint refused counter 'orders\.lost' \(defined at .*test_journey\.py:"
+        r"dtmetrics: the endpoint refused counter 'orders\.lost' \(defined at .*test_journey\.py:"
         r"[0-9]+\): invalid metric key",
         record.getMessage(),
     )

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dtmetrics._wire.line import encode, identify, number_text
-from dtmetrics._wire.names import (
+from dtmetrics._protocol.line import encode, identify, number_text
+from dtmetrics._protocol.normalize import (
     DIMENSION_KEY_LIMIT,
     DIMENSIONS_LIMIT,
     KEY_LIMIT,
     VALUE_LIMIT,
 )
-from dtmetrics._wire.point import (
+from dtmetrics._protocol.point import (
     CountDelta,
     DataPoint,
     Dimensions,
@@ -27,9 +27,9 @@ from dtmetrics._wire.point import (
     GaugeValue,
     Payload,
 )
-from tests import grammar, strategies
-from tests.grammar import NotALine, read
-from tests.recorder import in_columns, one_line_of
+from tests.support import protocol_grammar, strategies
+from tests.support.protocol_grammar import NotALine, read
+from tests.support.recorder import in_columns, one_line_of
 
 MOMENT = 1_700_000_000_000
 
@@ -120,7 +120,9 @@ def test_the_oracle_is_strict(line: str) -> None:
 def test_the_oracle_reads() -> None:
     """The grammar that our lines are measured by understands what they say."""
     summary = "gauge,min=-1,max=2.5,sum=1.0e+0,count=2"
-    assert read(rf'a.b,c="d \"e\" \\",f=g:h {summary} {MOMENT}') == grammar.Line(
+    assert read(
+        rf'a.b,c="d \"e\" \\",f=g:h {summary} {MOMENT}'
+    ) == protocol_grammar.Line(
         "a.b",
         {"c": 'd "e" \\', "f": "g:h"},
         "summary",
@@ -167,7 +169,7 @@ def test_values(value: str, text: str) -> None:
 def test_no_second_line(flags: list[str]) -> None:
     """Should cleaning ever miss a line end, there is still one line, under -O too."""
     code = """if True:
-        from dtmetrics._wire.line import identify
+        from dtmetrics._protocol.line import identify
         for end in "\\n\\r\\v\\f\\x1c\\x1d\\x1e\\x85\\u2028\\u2029":
             print(identify(f"a{end}b", ((f"c{end}", f"d{end}evil 1"),)).head)
     """
@@ -195,7 +197,7 @@ def test_the_longest_line_fits() -> None:
     identity = identify("k" * KEY_LIMIT, dimensions)
     line = one_line_of(DataPoint(identity, payload._replace(sum=0, max=-huge), MOMENT))
     assert read(line).dimensions == dict(dimensions)
-    assert len(line) < grammar.LINE_LIMIT
+    assert len(line) < protocol_grammar.LINE_LIMIT
 
 
 # -- numbers --------------------------------------------------------------------
@@ -258,7 +260,7 @@ def test_number_texts(number: float, text: str) -> None:
 def test_numbers_return(number: float) -> None:
     """A number is read back as it was: the same integer, or the same double."""
     text = number_text(number)
-    assert re.fullmatch(grammar.NUMBER, text)
+    assert re.fullmatch(protocol_grammar.NUMBER, text)
     assert float(text) == float(number)
     if isinstance(number, int):
         assert int(text) == number

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from dtmetrics._record import log
-from tests.script import expect
+from dtmetrics._core import log
+from tests.support.script import expect
 
 
 def test_says(caplog: pytest.LogCaptureFixture) -> None:
@@ -16,8 +16,8 @@ def test_says(caplog: pytest.LogCaptureFixture) -> None:
     log.warning("look")
     said = [(r.name, r.levelno, r.getMessage()) for r in caplog.records]
     assert said == [
-        ("dtmetrics", logging.INFO, "1 of 2"),
-        ("dtmetrics", logging.WARNING, "look"),
+        ("dtmetrics", logging.INFO, "dtmetrics: 1 of 2"),
+        ("dtmetrics", logging.WARNING, "dtmetrics: look"),
     ]
     assert log.INFO == logging.INFO
 
@@ -35,7 +35,7 @@ def test_a_filter_raises(caplog: pytest.LogCaptureFixture) -> None:
     finally:
         logger.removeFilter(fails)
     log.warning("said")
-    assert [record.getMessage() for record in caplog.records] == ["said"]
+    assert [record.getMessage() for record in caplog.records] == ["dtmetrics: said"]
 
 
 def test_is_loaded_late() -> None:
@@ -51,14 +51,14 @@ def test_is_loaded_late() -> None:
 
 FORKS = """
 import logging, os, signal, sys, threading
-from dtmetrics._record import log
+from dtmetrics._core import log
 
 inside, written = threading.Event(), threading.Lock()
 
 class File(logging.Handler):
     def emit(self, record):
         with written:  # as the buffer of a file has a lock, which no fork resets
-            if record.getMessage() == "first":
+            if record.getMessage() == "dtmetrics: first":
                 inside.set()
                 go.wait(10)
 

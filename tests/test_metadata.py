@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._wire.metadata import (
+from dtmetrics._protocol.metadata import (
     DESCRIPTION_LIMIT,
     UNIT_LIMIT,
     Metadata,
     encode_metadata,
 )
-from dtmetrics._wire.parse import ParsedMetadata, parse
+from dtmetrics._protocol.parse import ParsedMetadata, parse
 
 
 @pytest.mark.parametrize(

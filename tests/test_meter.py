@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from dtmetrics._record.meter import Meter
-from tests.recorder import Recorder, dimensions_of
-from tests.values import Raises
+from tests.support.caller_values import Raises
+from tests.support.recorder import Recorder, dimensions_of
 
 KINDS = ["counter", "gauge", "summary"]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics._record.number import LARGEST, NOT_A_NUMBER, NOT_FINITE, judged
-from tests.values import NUMBERS, REFUSED
+from tests.support.caller_values import NUMBERS, REFUSED
 
 
 def verdict(value: Any) -> tuple[Any, list[str]]:

@@ -7,19 +7,19 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dtmetrics._deliver.exporter import Body, ExportResult, Outcome
 from dtmetrics._deliver.outbox import Outbox
-from tests.contract import a_body
-from tests.recorder import MOMENT
+from dtmetrics.exporters import Batch, ExportResult, Outcome
+from tests.support.exporter_contract import a_body
+from tests.support.recorder import MOMENT
 
 ANSWERED = ExportResult(Outcome.ANSWERED)
-KEEP = ExportResult(Outcome.KEEP)
-UNKNOWN = ExportResult(Outcome.UNKNOWN)
-DROP = ExportResult(Outcome.DROP)
+KEEP = ExportResult(Outcome.RETRY)
+UNKNOWN = ExportResult(Outcome.INDETERMINATE)
+DROP = ExportResult(Outcome.REJECTED)
 MINUTE = 60_000
 
 
-def bodies(count: int) -> list[Body]:
+def bodies(count: int) -> list[Batch]:
     """Return so many bodies of one point and 20 bytes each."""
     return [a_body(f"order.{n:02} count,delta") for n in range(count)]
 
@@ -28,7 +28,7 @@ def bodies(count: int) -> list[Body]:
 SIZE = bodies(1)[0].size
 
 
-def waiting_in(outbox: Outbox) -> list[Body]:
+def waiting_in(outbox: Outbox) -> list[Batch]:
     """Return what waits, in its order."""
     return [body for body, _ in outbox.waiting()]
 
@@ -175,7 +175,7 @@ def test_metadata_is_no_point() -> None:
     """A body without points takes part in delivery and not in the account."""
     outbox = Outbox(max_bytes=1)
     for number in range(3):
-        outbox.put(Body(b"#orders count dt.meta.unit=%d" % number, (), MOMENT))
+        outbox.put(Batch(b"#orders count dt.meta.unit=%d" % number, (), MOMENT))
     outbox.next(MOMENT)
     assert outbox.account() == (0, 0, 0, {}, 0)
 
@@ -212,7 +212,7 @@ def test_lock() -> None:
 class Known:
     """What the model knows of one body."""
 
-    body: Body
+    body: Batch
     doubtful: bool = False
 
 
@@ -233,7 +233,9 @@ class Accounts(RuleBasedStateMachine):
     def put(self, lines: int, adopted: bool | None) -> None:
         """Something is collected, or taken over; a body of metadata has no points."""
         made = [f"k{n} count,delta" for n in range(lines)]
-        body = a_body(*made, created_ms=self.now) if lines else Body(b"#", (), self.now)
+        body = (
+            a_body(*made, created_ms=self.now) if lines else Batch(b"#", (), self.now)
+        )
         if adopted is None:
             self.outbox.put(body)
         else:
@@ -273,13 +275,13 @@ class Accounts(RuleBasedStateMachine):
             counted = sum(body.weights[:lines]) if body.weights else lines
             self.rejected += counted
             self.accepted += body.points - counted
-        elif outcome in (Outcome.TOO_LARGE, Outcome.UNREAD) and b"\n" in body.text:
+        elif outcome in (Outcome.TOO_LARGE, Outcome.MALFORMED) and b"\n" in body.text:
             self._halved(body)
-        elif outcome in (Outcome.KEEP, Outcome.MISCONFIGURED) or (
-            outcome is Outcome.UNKNOWN and not known.doubtful
+        elif outcome in (Outcome.RETRY, Outcome.THROTTLED, Outcome.MISCONFIGURED) or (
+            outcome is Outcome.INDETERMINATE and not known.doubtful
         ):
             assert not settled
-            known.doubtful |= outcome is Outcome.UNKNOWN
+            known.doubtful |= outcome is Outcome.INDETERMINATE
             self.model.insert(0, known)
             self._full()
             return
@@ -309,10 +311,10 @@ class Accounts(RuleBasedStateMachine):
         if not chosen:
             return
         points = sum(body.points for body in chosen)
-        new = Body(b"x", (), chosen[-1].created_ms)
+        new = Batch(b"x", (), chosen[-1].created_ms)
         if points:
             new = a_body("x count,delta", created_ms=chosen[-1].created_ms)
-            new = Body(new.text, new.identities, new.created_ms, (points,))
+            new = Batch(new.text, new.identities, new.created_ms, (points,))
         self.outbox.replace([*chosen, a_body()], [new])
         assert self.outbox.untried() == old
         self.outbox.replace(chosen, [new])
@@ -321,7 +323,7 @@ class Accounts(RuleBasedStateMachine):
         self.model.insert(place, Known(new))
         self._full()
 
-    def _halved(self, body: Body) -> None:
+    def _halved(self, body: Batch) -> None:
         first, second = body.halves()
         assert first.text + b"\n" + second.text == body.text
         assert (*first.identities, *second.identities) == body.identities

@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 import dtmetrics
-from tests.endpoint import Endpoint, answer, refusing_port
-from tests.script import expect
+from tests.support.endpoint import Endpoint, answer, refusing_port
+from tests.support.script import expect
 
 # What importing and configuring may not do, noted while the rest of a script runs.
 WATCH = """
@@ -119,7 +119,7 @@ def test_import_is_light() -> None:
 def test_middlewares_are_light(module: str) -> None:
     """So is importing a middleware, and it needs no framework."""
     source = f"""
-    import dtmetrics.{module}
+    import dtmetrics.integrations.{module}
 
     slow = {{"httpx", "ssl", "asyncio", "wrapt", "http", "django", "flask", "starlette"}}
     print(slow & (set(sys.modules) - known), threading.active_count(), done)
@@ -130,7 +130,7 @@ def test_middlewares_are_light(module: str) -> None:
 def test_httpx_alone() -> None:
     """Importing an integration loads its library, and no other one."""
     source = """
-    import dtmetrics.httpx
+    import dtmetrics.integrations.httpx
 
     others = {"django", "flask", "requests", "sqlalchemy", "starlette", "wrapt"}
     print(others & (set(sys.modules) - known), threading.active_count())
@@ -223,7 +223,7 @@ def test_runs_nothing_of_others() -> None:
     Only the demo starts a program, the receiver; and only text of its own, with names
     that are nothing but names, is compiled, for timed functions.
     """
-    allowed = {"demo.py": {"subprocess"}, "compiled.py": {"exec", "compile"}}
+    allowed = {"demo.py": {"subprocess"}, "codegen.py": {"exec", "compile"}}
     root = Path(dtmetrics.__file__).parent
     for path in root.rglob("*.py"):
         used = set()

@@ -7,24 +7,24 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dtmetrics._wire.parse import (
+from dtmetrics._protocol.parse import (
     LINE_LIMIT,
     ParsedMetadata,
     ParsedPoint,
     Refusal,
     parse,
 )
-from dtmetrics._wire.point import (
+from dtmetrics._protocol.point import (
     CountDelta,
     DataPoint,
     GaugeSummary,
     GaugeValue,
     Payload,
 )
-from tests import strategies
-from tests.grammar import read
-from tests.recorder import MOMENT, one_line_of
-from tests.vectors import Case, vectors
+from tests.support import strategies
+from tests.support.protocol_grammar import read
+from tests.support.recorder import MOMENT, one_line_of
+from tests.support.vectors import Case, vectors
 
 
 def point(line: str) -> ParsedPoint:
@@ -264,7 +264,7 @@ def test_bad_payloads(line: str, index: int) -> None:
     ],
 )
 def test_words(line: str, message: str) -> None:
-    """Refusals are worded as the endpoint words them, where that is known."""
+    """InvalidValues are worded as the endpoint words them, where that is known."""
     assert refusal(line).message == message
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dtmetrics._wire.line import identify
-from dtmetrics._wire.point import (
+from dtmetrics._protocol.line import identify
+from dtmetrics._protocol.point import (
     CountDelta,
     DataPoint,
     DataPoints,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.children import KINDS, METHODS, ORDERS, RECORDED, work
-from tests.endpoint import Endpoint
+from tests.support.child_processes import KINDS, METHODS, ORDERS, RECORDED, work
+from tests.support.endpoint import Endpoint
 
 if sys.platform == "win32":
     pytest.skip("two of the three start methods", allow_module_level=True)

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from tests.endpoint import Endpoint, Verdict, accept
-from tests.script import run
-from tests.tasks import GREEN_KINDS, GREEN_ORDERS, LOOPS, green, loop
+from tests.support.endpoint import Endpoint, Verdict, accept
+from tests.support.script import run
+from tests.support.task_programs import GREEN_KINDS, GREEN_ORDERS, LOOPS, green, loop
 
 SIGNALLED = """
 import os, signal, sys

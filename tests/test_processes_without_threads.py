@@ -7,8 +7,13 @@ import sys
 
 import pytest
 
-from tests.endpoint import Endpoint
-from tests.threadless import INTERPRETERS, LIMITS, exhausted, subinterpreters
+from tests.support.endpoint import Endpoint
+from tests.support.threadless_programs import (
+    INTERPRETERS,
+    LIMITS,
+    exhausted,
+    subinterpreters,
+)
 
 if sys.platform == "win32":
     pytest.skip("no such limits", allow_module_level=True)

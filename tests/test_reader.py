@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dtmetrics._wire.reader import Reader, RefusedError
-from tests.strategies import texts
+from dtmetrics._protocol.reader import Reader, RefusedError
+from tests.support.strategies import texts
 
 lines = texts | st.text("ab,= ", max_size=12)
 

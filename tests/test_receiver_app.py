@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.receiving import NOW, PATHS, TEXT, fault, post, served
+from tests.support.receiver_client import NOW, PATHS, TEXT, fault, post, served
 
 
 @pytest.fixture(name="client", scope="module")

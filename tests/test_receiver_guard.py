@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.receiving import fault, post, served
+from tests.support.receiver_client import fault, post, served
 
 
 @pytest.fixture(name="client", scope="module")

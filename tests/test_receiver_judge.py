@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._wire.parse import ParsedMetadata, ParsedPoint
+from dtmetrics._protocol.parse import ParsedMetadata, ParsedPoint
 from dtmetrics.receiver.judge import BODY_LIMIT, LineNote, Verdict, judge
 
 NOW = 1_700_000_000_000

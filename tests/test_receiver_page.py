@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from dtmetrics.receiver.page import STYLE_SOURCE, render
 from dtmetrics.receiver.store import SeriesView, Snapshot, StatsView
-from tests.receiving import post, served
-from tests.strategies import texts
+from tests.support.receiver_client import post, served
+from tests.support.strategies import texts
 
 HOSTILE = [
     "<script>alert(1)</script>",

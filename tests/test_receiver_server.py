@@ -11,8 +11,8 @@ import pytest
 
 from dtmetrics.receiver import create_app, running, serve
 from dtmetrics.receiver.store import Store
-from tests.endpoint import PATIENCE
-from tests.receiving import TEXT
+from tests.support.endpoint import PATIENCE
+from tests.support.receiver_client import TEXT
 
 
 def get(url: str, **headers: str) -> int:

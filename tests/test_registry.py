@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.recorder import MOMENT, Recorder
-from tests.values import REFUSED
+from tests.support.caller_values import REFUSED
+from tests.support.recorder import MOMENT, Recorder
 
 # -- collecting ------------------------------------------------------------------------
 
@@ -71,7 +71,7 @@ def test_collecting_survives_hostile_values(recorder: Recorder) -> None:
         "g gauge,1",
         f"s gauge,min=1,max=1,sum={count},count={count}",
     ]
-    assert sum(recorder.registry.refusals.total().values()) == 5 * count
+    assert sum(recorder.registry.invalid_values.total().values()) == 5 * count
 
 
 # -- forking ---------------------------------------------------------------------------

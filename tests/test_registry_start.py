@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from dtmetrics._record.meter import Meters
-from dtmetrics._record.recording import Recording
+from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.registry import Registry
-from tests.recorder import MOMENT, Recorder
-from tests.values import Raises
+from tests.support.caller_values import Raises
+from tests.support.recorder import MOMENT, Recorder
 
 
 def test_off() -> None:
@@ -25,7 +25,7 @@ def test_off() -> None:
             pass
     assert list(registry.collect(MOMENT)) == []
     assert registry.series_count == 0
-    assert registry.refusals.total() == {}
+    assert registry.invalid_values.total() == {}
 
 
 def test_methods_grabbed_before_start() -> None:
@@ -35,7 +35,7 @@ def test_methods_grabbed_before_start() -> None:
     inc, put = recorder.meter.counter("c").inc, recorder.meter.gauge("g").set
     inc()
     put(1)
-    recorder.registry.start(Recording(), lambda: True)
+    recorder.registry.start(RecordingOptions(), lambda: True)
     inc(2)
     put(3)
     assert recorder.lines() == ["c count,delta=2", "g gauge,3"]
@@ -60,10 +60,10 @@ def test_restart(recorder: Recorder) -> None:
     gauge.set(1)
     gauge.inc("x")  # type: ignore[arg-type]
     recorder.registry.start(
-        Recording(prefix="new", dimensions={"host": "h"}), lambda: True
+        RecordingOptions(prefix="new", dimensions={"host": "h"}), lambda: True
     )
     assert recorder.registry.series_count == 0
-    assert recorder.registry.refusals.total() == {}
+    assert recorder.registry.invalid_values.total() == {}
     counter.inc(2)
     counter.inc(3, a=1)
     gauge.inc()
@@ -93,7 +93,7 @@ def test_wakes_until_it_works() -> None:
         return bool(answer)
 
     recorder = Recorder()
-    recorder.registry.start(Recording(), wake)
+    recorder.registry.start(RecordingOptions(), wake)
     counter = recorder.meter.counter("c")
     for _ in range(5):
         counter.inc()
@@ -108,10 +108,10 @@ def test_start_while_waking(recorder: Recorder) -> None:
 
     def first() -> bool:
         woken.append("first")
-        registry.start(Recording(), lambda: not woken.append("second"))  # type: ignore[func-returns-value]
+        registry.start(RecordingOptions(), lambda: not woken.append("second"))  # type: ignore[func-returns-value]
         return True
 
-    registry.start(Recording(), first)
+    registry.start(RecordingOptions(), first)
     counter = recorder.meter.counter("c")
     counter.inc()
     counter.inc()
@@ -127,7 +127,7 @@ def test_clear_while_wiring(recorder: Recorder) -> None:
         registry.clear()
         return True
 
-    registry.start(Recording(), wake)
+    registry.start(RecordingOptions(), wake)
     counter.inc()  # lost: it was let go together with its series
     counter.inc()
     counter.inc()
@@ -144,10 +144,12 @@ def test_start_while_making(recorder: Recorder) -> None:
         def __str__(self) -> str:
             if not Restarts.done:
                 Restarts.done = True
-                registry.start(Recording(dimensions={"env": "new"}), lambda: True)
+                registry.start(
+                    RecordingOptions(dimensions={"env": "new"}), lambda: True
+                )
             return "x"
 
-    registry.start(Recording(dimensions={"env": "old"}), lambda: True)
+    registry.start(RecordingOptions(dimensions={"env": "old"}), lambda: True)
     counter = recorder.meter.counter("c").bind(a=Restarts())
     counter.inc()
     counter.inc()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._deliver.secret import Secret
+from dtmetrics._core.secret import Secret
 
 TOKEN = "dt0c01.CANARY.secret"
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._deliver.exporter import Body, ExportResult, LineNote, Outcome
-from dtmetrics._wire.line import identify
-from tests.recorder import MOMENT
-from tests.rig import ANSWERED, DROP, KEEP, MISCONFIGURED, Sending
+from dtmetrics._protocol.line import identify
+from dtmetrics.exporters import Batch, ExportResult, LineMessage, Outcome
+from tests.support.delivery_rig import ANSWERED, DROP, KEEP, MISCONFIGURED, Sending
+from tests.support.recorder import MOMENT
 
 # -- what becomes of a body -------------------------------------------------------
 
@@ -27,9 +27,9 @@ def test_sends_in_order() -> None:
 
 
 def test_refused_is_answered() -> None:
-    """LineNote lines are an answer: nothing waits, and the reason is kept."""
+    """LineMessage lines are an answer: nothing waits, and the reason is kept."""
     refused = ExportResult(
-        Outcome.ANSWERED, 1, "1 lines refused", refused=[LineNote(0, "bad")]
+        Outcome.ANSWERED, 1, "1 lines refused", rejected_lines=[LineMessage(0, "bad")]
     )
     sending = Sending(refused)
     sending.put()
@@ -130,10 +130,10 @@ def test_exporter_answers_nonsense(answer: Any, expects_errors: None) -> None:
     assert sending.send()
 
 
-@pytest.mark.parametrize("refused", [[LineNote(-9, "x")], [None], 5])
+@pytest.mark.parametrize("refused", [[LineMessage(-9, "x")], [None], 5])
 def test_exporter_names_nonsense(refused: Any, expects_errors: None) -> None:
-    """Refusals that name nothing harm nobody: the account is what counts."""
-    sending = Sending(ExportResult(Outcome.ANSWERED, refused=refused))
+    """InvalidValues that name nothing harm nobody: the account is what counts."""
+    sending = Sending(ExportResult(Outcome.ANSWERED, rejected_lines=refused))
     sending.put()
     assert sending.send()
     assert sending.outbox.account() == (1, 1, 0, {}, 0)
@@ -156,7 +156,7 @@ def test_exporter_answers_with_nonsense(
     fields: dict[str, Any], expects_errors: None
 ) -> None:
     """A result of nonsense is an error of the exporter: no flush raises, all goes on."""
-    sending = Sending(lambda: ExportResult(**{"outcome": Outcome.KEEP, **fields}))
+    sending = Sending(lambda: ExportResult(**{"outcome": Outcome.RETRY, **fields}))
     sending.put()
     assert not sending.send()
     assert sending.pause < 60
@@ -166,12 +166,14 @@ def test_exporter_answers_with_nonsense(
 
 
 @pytest.mark.parametrize(
-    "refused", [None, 5, [None], [LineNote("x", "")], [LineNote(0.5, "")]], ids=str
+    "refused",
+    [None, 5, [None], [LineMessage("x", "")], [LineMessage(0.5, "")]],
+    ids=str,
 )
 def test_exporter_names_nonsense_of_many(refused: Any, expects_errors: None) -> None:
     """Nor does it where a line stands for several points."""
-    sending = Sending(ExportResult(Outcome.ANSWERED, 1, refused=refused))
-    sending.outbox.put(Body(b"a gauge,1", (identify("a", ()),), MOMENT, (3,)))
+    sending = Sending(ExportResult(Outcome.ANSWERED, 1, rejected_lines=refused))
+    sending.outbox.put(Batch(b"a gauge,1", (identify("a", ()),), MOMENT, (3,)))
     assert sending.send()
     assert sending.outbox.account() == (3, 0, 3, {}, 0)
 

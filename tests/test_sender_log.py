@@ -4,13 +4,15 @@ import logging
 
 import pytest
 
-from dtmetrics._deliver.exporter import ExportResult, LineNote, Outcome
-from tests.rig import ANSWERED, DROP, KEEP, Sending
+from dtmetrics.exporters import ExportResult, LineMessage, Outcome
+from tests.support.delivery_rig import ANSWERED, DROP, KEEP, Sending
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what was logged."""
-    return [record.getMessage() for record in caplog.records]
+    """Return what was logged, without the prefix that every record has."""
+    texts = [record.getMessage() for record in caplog.records]
+    assert all(text.startswith("dtmetrics: ") for text in texts)
+    return [text.removeprefix("dtmetrics: ") for text in texts]
 
 
 def test_errors_are_said_once(
@@ -22,7 +24,7 @@ def test_errors_are_said_once(
     for _ in range(6):
         sending.send()
     error, trouble = messages(caplog)
-    assert error.startswith("an error in the flusher: ValueError at rig.py:")
+    assert error.startswith("an error in the flusher: ValueError at delivery_rig.py:")
     assert trouble == "cannot deliver, will go on trying: the exporter failed"
 
 
@@ -35,7 +37,7 @@ def test_error_without_a_place(expects_errors: None) -> None:
 
 def test_says_what_changes(caplog: pytest.LogCaptureFixture) -> None:
     """The log says once that it went down, why, and that it is back."""
-    other = ExportResult(Outcome.KEEP, reason="status 401")
+    other = ExportResult(Outcome.RETRY, reason="status 401")
     sending = Sending(KEEP, KEEP, other, KEEP, other, ANSWERED, ANSWERED, KEEP)
     for _ in range(8):
         sending.put()
@@ -53,8 +55,8 @@ def test_says_each_refusal_once(caplog: pytest.LogCaptureFixture) -> None:
     """A line that is refused again and again is said once, by key and message."""
 
     def refusing(*lines: int) -> ExportResult:
-        refused = [LineNote(line, f"bad {line}") for line in lines]
-        return ExportResult(Outcome.ANSWERED, len(lines), refused=refused)
+        refused = [LineMessage(line, f"bad {line}") for line in lines]
+        return ExportResult(Outcome.ANSWERED, len(lines), rejected_lines=refused)
 
     sending = Sending(refusing(0), refusing(0), refusing(0, 1), refusing(1))
     for _ in range(3):
@@ -70,8 +72,8 @@ def test_says_each_refusal_once(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_says_a_bounded_number(caplog: pytest.LogCaptureFixture) -> None:
     """However many refusals differ, the log ends at a thousand lines."""
-    refused = [LineNote(0, "bad" + "!" * number) for number in range(3_000)]
-    sending = Sending(ExportResult(Outcome.ANSWERED, refused=refused))
+    refused = [LineMessage(0, "bad" + "!" * number) for number in range(3_000)]
+    sending = Sending(ExportResult(Outcome.ANSWERED, rejected_lines=refused))
     sending.put()
     assert sending.send()
     assert len(caplog.records) == 1_000

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dtmetrics._deliver.exporter import Body, ExportResult, LineNote, Outcome
-from tests.recorder import MOMENT
-from tests.rig import (
+from dtmetrics.exporters import Batch, ExportResult, LineMessage, Outcome
+from tests.support.delivery_rig import (
     ANSWERED,
     DROP,
     KEEP,
@@ -19,12 +18,13 @@ from tests.rig import (
     UNREAD,
     Sending,
 )
-from tests.spooling import Place
+from tests.support.recorder import MOMENT
+from tests.support.spool_directory import Place
 
 PROBE = "dtmetrics.client.probe,dt.metrics.source=dtmetrics"
 
 
-def keys(bodies: Iterable[Body]) -> list[str]:
+def keys(bodies: Iterable[Batch]) -> list[str]:
     """Return which keys came in which request."""
     return [
         " ".join(line.split(" ")[0] for line in body.text.decode().split("\n"))
@@ -97,13 +97,15 @@ def test_not_even_sent_is_no_doubt() -> None:
 # -- in parts -----------------------------------------------------------------------
 
 
-def only(allowed: Callable[[Body], bool], refused: ExportResult) -> Callable[..., None]:
+def only(
+    allowed: Callable[[Batch], bool], refused: ExportResult
+) -> Callable[..., None]:
     """Let a sending's exporter answer *refused* to what is not allowed."""
 
     def script(sending: Sending) -> None:
         export = sending.exporter.export
 
-        def answer(body: Body, timeout: float) -> ExportResult:
+        def answer(body: Batch, timeout: float) -> ExportResult:
             export(body, timeout)
             return ANSWERED if allowed(body) else refused
 
@@ -262,11 +264,11 @@ def test_what_waits_takes_less_room() -> None:
 )
 def test_weights(rejected: int, named: tuple[int, ...], points: int) -> None:
     """A refused line that stands for several points rejects as many."""
-    notes = [LineNote(line, "bad") for line in named]
-    sending = Sending(ExportResult(Outcome.ANSWERED, rejected, refused=notes))
+    notes = [LineMessage(line, "bad") for line in named]
+    sending = Sending(ExportResult(Outcome.ANSWERED, rejected, rejected_lines=notes))
     sending.put("a", "b", "c")
     (old,) = sending.waiting
-    new = Body(old.text, old.identities, MOMENT, (2, 5, 3))
+    new = Batch(old.text, old.identities, MOMENT, (2, 5, 3))
     sending.outbox.replace([old], [new])
     sending.outbox._collected = 10  # as if those had been collected one by one
     assert sending.send()
@@ -287,8 +289,8 @@ def test_says_what_an_outage_cost(
     assert not sending.send()
     assert sending.send()
     assert [record.getMessage() for record in caplog.records] == [
-        f"cannot deliver, will go on trying: {step.reason}",
-        "delivering again; data points lost meanwhile: 2 too old",
+        f"dtmetrics: cannot deliver, will go on trying: {step.reason}",
+        "dtmetrics: delivering again; data points lost meanwhile: 2 too old",
     ]
 
 

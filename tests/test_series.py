@@ -8,13 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from dtmetrics._protocol.point import CountDelta, GaugeSummary, GaugeValue
 from dtmetrics._record.counter_series import CounterSeries
 from dtmetrics._record.gauge_series import LEFT, GaugeSeries, Level
 from dtmetrics._record.series import Series
 from dtmetrics._record.summary_series import SummarySeries
-from dtmetrics._wire.point import CountDelta, GaugeSummary, GaugeValue
-from tests.cells import KINDS, drain, record, series_of
-from tests.values import NOT_FINITE, NUMBERS, REFUSED, Index, Sneaks, ids
+from tests.support.caller_values import NOT_FINITE, NUMBERS, REFUSED, Index, Sneaks, ids
+from tests.support.series_cells import KINDS, drain, record, series_of
 
 FOLD, DRAIN = object(), object()
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dtmetrics._protocol.point import CountDelta, GaugeSummary, GaugeValue
 from dtmetrics._record.counter_series import CounterSeries
 from dtmetrics._record.series import Series
-from dtmetrics._wire.point import CountDelta, GaugeSummary, GaugeValue
-from tests.cells import KINDS, drain, drain_together, record, series_of
-from tests.values import REFUSED, Index
+from tests.support.caller_values import REFUSED, Index
+from tests.support.series_cells import KINDS, drain, drain_together, record, series_of
 
 recorded = st.lists(
     st.integers(0, 9) | st.floats(0, 9) | st.sampled_from(range(len(REFUSED))).map(str),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.endpoint import Endpoint
-from tests.servers import GUNICORN_FLAGS, WORKERS, Server, gunicorn
+from tests.support.endpoint import Endpoint
+from tests.support.web_servers import GUNICORN_FLAGS, WORKERS, Server, gunicorn
 
 if find_spec("gunicorn") is None:
     pytest.skip("gunicorn is not installed", allow_module_level=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.endpoint import Endpoint
-from tests.servers import IN_THE_MASTER, UWSGI, UWSGI_FLAGS, Server, uwsgi
+from tests.support.endpoint import Endpoint
+from tests.support.web_servers import IN_THE_MASTER, UWSGI, UWSGI_FLAGS, Server, uwsgi
 
 if not UWSGI.exists():
     pytest.skip("uWSGI is not installed", allow_module_level=True)

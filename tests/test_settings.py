@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics import MemoryExporter
-from dtmetrics._deliver.secret import Secret
-from dtmetrics._setup.config import Config
-from dtmetrics._setup.default import Process
-from dtmetrics._setup.settings import READERS, Fault, is_loopback
-from tests import grammar
-from tests.strategies import texts, words
+from dtmetrics._config.config import Config
+from dtmetrics._config.settings import READERS, Fault, is_loopback
+from dtmetrics._core.secret import Secret
+from dtmetrics._runtime.runtime import Process
+from tests.support import protocol_grammar
+from tests.support.strategies import texts, words
 
 TOKEN = "dt0c01.CANARY.secret"
 
@@ -227,7 +227,7 @@ def test_any_prefix(text: str) -> None:
         prefix = read("prefix", text)
     except Fault:
         return
-    assert not prefix or grammar.is_key(f"{prefix}.key")
+    assert not prefix or protocol_grammar.is_key(f"{prefix}.key")
     assert len(prefix) <= 100
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._setup.default import Process
-from dtmetrics._setup.signals import _PutOff
-from tests.endpoint import PATIENCE, Endpoint, never, refusing_port
-from tests.script import Ended
+from dtmetrics._runtime.runtime import Process
+from dtmetrics._runtime.signals import _PutOff
+from tests.support.endpoint import PATIENCE, Endpoint, never, refusing_port
+from tests.support.script import Ended
 
 if sys.platform == "win32":
     pytest.skip("no signals between processes", allow_module_level=True)
@@ -173,7 +173,7 @@ IN_A_FLUSH = {
     """,
     "sending": """
     calls = []
-    sending = dtmetrics._setup.default.default._flusher._sender
+    sending = dtmetrics._runtime.runtime.default._flusher._sender
     post = sending._exporter.export
 
     def export(*given):
@@ -207,7 +207,7 @@ def test_during_a_flush(where: str) -> None:
 
 
 HELD = {
-    "our locks": "with dtmetrics._setup.default.default.registry._lock:",
+    "our locks": "with dtmetrics._runtime.runtime.default.registry._lock:",
     "threading's": "with threading._active_limbo_lock:",
     "logging's": "import logging\nwith logging._lock:",
 }

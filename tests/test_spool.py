@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.spool import estate as module
-from dtmetrics._deliver.spool.spool import Spool, SpoolAccount
-from tests.contract import a_body
-from tests.recorder import MOMENT
-from tests.spooling import Place, killed, texts
+from dtmetrics._spool import recovery as module
+from dtmetrics._spool.spool import Spool, SpoolAccount
+from dtmetrics.exporters import Batch
+from tests.support.exporter_contract import a_body
+from tests.support.recorder import MOMENT
+from tests.support.spool_directory import Place, killed, texts
 
 if not hasattr(os, "fork"):
     pytest.skip("no spool here", allow_module_level=True)
@@ -135,7 +135,7 @@ def test_kept_once(place: Place) -> None:
 
 def test_no_metadata(place: Place) -> None:
     """What holds no data points is not kept: the next process says it anew."""
-    place.spool().keep(Body(b"#a count dt.meta.unit=Count", (), MOMENT))
+    place.spool().keep(Batch(b"#a count dt.meta.unit=Count", (), MOMENT))
     assert [*place.root.iterdir()] == []
 
 
@@ -503,7 +503,7 @@ class Lives(RuleBasedStateMachine):
         self.place = Place(Path(self.directory.name))
         self.spools = [self.new() for _ in range(3)]
         #: Of each process its bodies, with the doubt before and within an attempt.
-        self.have: list[dict[str, tuple[Body, bool, bool]]] = [{}, {}, {}]
+        self.have: list[dict[str, tuple[Batch, bool, bool]]] = [{}, {}, {}]
         self.left: dict[str, bool] = {}
         self.made = 0
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._deliver.spool.spool import SpoolAccount
-from tests.script import expect, run
-from tests.spooling import Place, disk_call, texts
+from dtmetrics._spool.spool import SpoolAccount
+from tests.support.script import expect, run
+from tests.support.spool_directory import Place, disk_call, texts
 
 if not hasattr(os, "fork"):
     pytest.skip("no spool here", allow_module_level=True)
@@ -39,9 +39,9 @@ mounting = pytest.mark.usefixtures("_mounting")
 
 BEGIN = """
 import os, resource, subprocess, sys
-from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.spool.spool import Spool
-from dtmetrics._wire.point import Identity
+from dtmetrics.exporters import Batch
+from dtmetrics._spool.spool import Spool
+from dtmetrics._protocol.point import Identity
 
 root, now = sys.argv[1], [0.0]
 
@@ -54,7 +54,7 @@ def a_spool():
 
 def a_body(size):
     text = os.urandom(size).replace(b"\\n", b"")
-    return Body(text, (Identity("noise", "noise"),), 0)
+    return Batch(text, (Identity("noise", "noise"),), 0)
 
 def files():
     return sorted(name.partition(".")[2] for *_, names in os.walk(root) for name in names if name != "lock")

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.script import expect
+from tests.support.script import expect
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 BEGIN = """
 import os, signal, sys
-from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.spool.spool import Spool
-from dtmetrics._wire.point import Identity
+from dtmetrics.exporters import Batch
+from dtmetrics._spool.spool import Spool
+from dtmetrics._protocol.point import Identity
 
 def a_spool():
     return Spool(sys.argv[1], "here", now_ms=lambda: 0, clock=lambda: 0.0)
 
 def a_body(name):
-    return Body(f"{name} count,delta=1".encode(), (Identity(name, name),), 0)
+    return Batch(f"{name} count,delta=1".encode(), (Identity(name, name),), 0)
 
 def adopted():
     return sorted(body.text.split(b" ")[0].decode() for body, _ in a_spool().adopt())

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.script import expect
+from tests.support.script import expect
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 BEGIN = """
 import collections, fcntl, os, random, select, signal, sys, tempfile, time
-from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.spool.folder import Folder
-from dtmetrics._deliver.spool.spool import Spool
-from dtmetrics._wire.point import Identity
+from dtmetrics.exporters import Batch
+from dtmetrics._spool.directory import Directory
+from dtmetrics._spool.spool import Spool
+from dtmetrics._protocol.point import Identity
 
 root = sys.argv[1]
 late = 0
@@ -29,7 +29,7 @@ def a_spool():
 def a_body(name):
     identity = Identity(name, name)
     lines = [f"{name} count,delta={n}" for n in range(100)]
-    return Body("\\n".join(lines).encode(), (identity,) * 100, time.time_ns() // 10**6)
+    return Batch("\\n".join(lines).encode(), (identity,) * 100, time.time_ns() // 10**6)
 
 def name_of(body):
     lines = body.text.decode().split("\\n")
@@ -170,7 +170,7 @@ def leave(say):
     parts = [a_body(name) for name in "de"]
     for body in parts:
         spool.keep(body)
-    Folder.carry_out = lambda self: None  # left to who adopts
+    Directory.carry_out = lambda self: None  # left to who adopts
     spool.exchange(parts, [(a_body("f"), False)])
 
 def adopting(say):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._outbound.sql import OPERATIONS, read
+from dtmetrics._instrument.sql import OPERATIONS, read
 
 # -- statements whose table is known, because they are made around it ----------------
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._deliver.own import EXPORTING
-from dtmetrics._outbound.database import NOT_RECORDED
-from dtmetrics._wire.point import GaugeSummary
-from tests.recorder import Recorder
+from dtmetrics._core.suppress_instrumentation import SUPPRESSED
+from dtmetrics._instrument.database import NOT_RECORDED
+from dtmetrics._protocol.point import GaugeSummary
+from tests.support.recorder import Recorder
 
 sa = pytest.importorskip("sqlalchemy")
-ours = pytest.importorskip("dtmetrics.sqlalchemy")
+ours = pytest.importorskip("dtmetrics.integrations.sqlalchemy")
 
 DURATION = "db.client.operation.duration"
 ERROR = "sqlite3.OperationalError"
@@ -156,10 +156,10 @@ def test_batches(recorder: Recorder, engine: Any) -> None:
 def test_exporting(recorder: Recorder, engine: Any) -> None:
     """What an exporter asks of a database is not measured."""
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
-    token = EXPORTING.set(True)
+    token = SUPPRESSED.set(True)
     with engine.connect() as connection:
         connection.execute(sa.select(items))
-    EXPORTING.reset(token)
+    SUPPRESSED.reset(token)
     assert recorder.payloads() == {}
 
 
@@ -175,7 +175,7 @@ def test_texts_that_make_no_sense(recorder: Recorder, engine: Any) -> None:
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
     with engine.connect() as connection:
         assert connection.exec_driver_sql(Text("SELECT 1")).scalar() == 1
-    assert recorder.registry.refusals.total() == {NOT_RECORDED: 1}
+    assert recorder.registry.invalid_values.total() == {NOT_RECORDED: 1}
 
 
 def test_errors(recorder: Recorder, engine: Any) -> None:
@@ -359,7 +359,7 @@ def test_pool_that_does_not_count(recorder: Recorder) -> None:
     engine = sa.create_engine("sqlite://", poolclass=sa.pool.NullPool)
     ours.instrument_sqlalchemy(engine, pool=True, meter=recorder.meter)
     assert recorder.payloads() == {}
-    assert not recorder.registry.refusals.total()
+    assert not recorder.registry.invalid_values.total()
 
 
 def test_threads(recorder: Recorder, engine: Any) -> None:

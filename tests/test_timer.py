@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from dtmetrics._record.timer import Timer
-from tests.recorder import Recorder
-from tests.timing import Timing
+from tests.support.recorder import Recorder
+from tests.support.timer_clock import Timing
 
 
 def test_record_and_bind(timing: Timing) -> None:
@@ -66,7 +66,9 @@ def test_callables_that_fail(timing: Timing, options: dict[str, Any]) -> None:
 
     assert call(1) == 1
     assert timing.took() == {"": [1, 0, 0]}
-    assert timing.recorder.registry.refusals.total() == {"args= or result= failed": 1}
+    assert timing.recorder.registry.invalid_values.total() == {
+        "args= or result= failed": 1
+    }
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics._record.timer import Block, Timer
-from tests.recorder import Recorder
-from tests.timing import Timing
+from tests.support.recorder import Recorder
+from tests.support.timer_clock import Timing
 
 
 def nothing_open(kept: Timer) -> bool:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from dtmetrics._wire.line import identify, number_text
-from dtmetrics._wire.names import (
+from dtmetrics._protocol.line import identify, number_text
+from dtmetrics._protocol.normalize import (
     clean_dimension_key,
     clean_dimension_value,
     clean_key,
     text_of,
 )
-from tests.asked import prefixed, recorded, value_of
-from tests.vectors import (
+from tests.support.vector_cases import prefixed, recorded, value_of
+from tests.support.vectors import (
     CASES,
     NAMED,
     NOT_RUN,

@@ -6,13 +6,27 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._deliver.exporter import Body, Exporter, ExportResult, Outcome
-from dtmetrics._deliver.http import HttpExporter
-from dtmetrics._setup.default import Process
-from tests.contract import a_body
-from tests.endpoint import Endpoint, Verdict, accept, answer, partly, refusing_port
-from tests.rig import Sending
-from tests.vectors import Case, Difference, agree, agree_in_part, differ, vectors
+from dtmetrics._export.http import HttpExporter
+from dtmetrics._runtime.runtime import Process
+from dtmetrics.exporters import Batch, Exporter, ExportResult, Outcome
+from tests.support.delivery_rig import Sending
+from tests.support.endpoint import (
+    Endpoint,
+    Verdict,
+    accept,
+    answer,
+    partly,
+    refusing_port,
+)
+from tests.support.exporter_contract import a_body
+from tests.support.vectors import (
+    Case,
+    Difference,
+    agree,
+    agree_in_part,
+    differ,
+    vectors,
+)
 
 UNTOUCHED = {"calls": 1, "ok": 0, "dropped": 0, "waiting": 3}
 
@@ -78,7 +92,7 @@ def test_answers(case: Case) -> None:
     facts = {
         "lines_ok": lines - result.rejected if answered else 0,
         "lines_invalid": result.rejected,
-        "invalid_lines": [[n + 1, said] for n, said in result.refused],
+        "invalid_lines": [[n + 1, said] for n, said in result.rejected_lines],
         "warnings": [[n + 1, said] for n, said in result.warnings],
         "treated_as": "ok" if answered else result.outcome.value,
     }
@@ -93,7 +107,7 @@ class InTurn:
         self.exporters = exporters
         self.calls = 0
 
-    def export(self, body: Body, timeout: float) -> ExportResult:
+    def export(self, body: Batch, timeout: float) -> ExportResult:
         exporter = self.exporters[min(self.calls, len(self.exporters) - 1)]
         self.calls += 1
         return exporter.export(body, timeout)
@@ -160,7 +174,7 @@ def test_bodies(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) -
     """Lines are sent in as few requests as the limit allows, until one fails."""
     given = case["input"]
     limit, responses = given.get("batch", 1_000), given.get("responses", ())
-    monkeypatch.setattr("dtmetrics._deliver.pack.LINES_LIMIT", limit)
+    monkeypatch.setattr("dtmetrics._deliver.batching.LINES_LIMIT", limit)
     script = [verdict_of(each, limit) for each in responses]
     requests = sent(process, given["lines"], *script)
     facts = {"requests": len(requests), "ok": process.stats().accepted}
@@ -201,7 +215,7 @@ def test_like_the_collector(case: Case, process: Process) -> None:
 @vectors("response", "sum_invalid")
 def test_sum(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused lines are summed up over all answers."""
-    monkeypatch.setattr("dtmetrics._deliver.pack.LINES_LIMIT", 2)
+    monkeypatch.setattr("dtmetrics._deliver.batching.LINES_LIMIT", 2)
     sent(process, 4, *(answer(400, each) for each in case["input"]))
     said = f"{process.stats().rejected} invalid metric lines found"
     agree(case, {"message": said}, case["expected"])

@@ -10,17 +10,24 @@ from typing import Any
 import httpx
 import pytest
 
-from dtmetrics._deliver.exporter import Exporter
-from dtmetrics._deliver.http import HttpExporter
-from dtmetrics._deliver.secret import Secret
-from dtmetrics._setup.config import Config
-from dtmetrics._setup.default import Process, _given
-from dtmetrics._setup.discover import FollowingExporter
-from dtmetrics._setup.settings import INGEST_PATH, LOCAL_ENDPOINT
+from dtmetrics._config.config import Config
+from dtmetrics._config.discovery import FollowingExporter
+from dtmetrics._config.settings import INGEST_PATH, LOCAL_ENDPOINT
+from dtmetrics._core.secret import Secret
+from dtmetrics._export.http import HttpExporter
+from dtmetrics._runtime.runtime import Process, _given
 from dtmetrics.errors import ConfigError
-from tests.contract import a_body
-from tests.endpoint import Endpoint, Request
-from tests.vectors import Case, Difference, agree, agree_in_part, differ, vectors
+from dtmetrics.exporters import Exporter
+from tests.support.endpoint import Endpoint, Request
+from tests.support.exporter_contract import a_body
+from tests.support.vectors import (
+    Case,
+    Difference,
+    agree,
+    agree_in_part,
+    differ,
+    vectors,
+)
 
 HEADERS = ("accept", "authorization", "content-encoding", "content-type", "user-agent")
 
@@ -169,7 +176,9 @@ def test_requests(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A request goes where those of the official clients go, with its own headers."""
-    monkeypatch.setattr("dtmetrics._setup.config.directory_of", lambda _: str(tmp_path))
+    monkeypatch.setattr(
+        "dtmetrics._config.config.directory_of", lambda _: str(tmp_path)
+    )
     given = case["input"]
     facts: Case = {"refused": False}
     try:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from dtmetrics._record.dimensions import merge
-from dtmetrics._wire.line import identify
-from dtmetrics._wire.names import Remembered, clean_dimension_key
-from dtmetrics._wire.point import (
+from dtmetrics._protocol.line import identify
+from dtmetrics._protocol.normalize import Remembered, clean_dimension_key
+from dtmetrics._protocol.point import (
     CountDelta,
     DataPoint,
     GaugeSummary,
@@ -16,10 +15,11 @@ from dtmetrics._wire.point import (
     Identity,
     Payload,
 )
-from tests.asked import prefixed, recorded, value_of
-from tests.grammar import Line, read
-from tests.recorder import MOMENT, Recorder, one_line_of
-from tests.vectors import DIFFERENT, Case, Difference, cannot, differ, vectors
+from dtmetrics._record.dimensions import merge
+from tests.support.protocol_grammar import Line, read
+from tests.support.recorder import MOMENT, Recorder, one_line_of
+from tests.support.vector_cases import prefixed, recorded, value_of
+from tests.support.vectors import DIFFERENT, Case, Difference, cannot, differ, vectors
 
 
 def filler(key: str, value: str, start: int, stop: int) -> str:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from dtmetrics._record.recording import Recording
-from dtmetrics._setup.default import Process
-from dtmetrics._setup.enrich import enrichment, first_line
-from dtmetrics._wire.metadata import Metadata, encode_metadata
-from dtmetrics._wire.names import text_of
-from tests import grammar
-from tests.recorder import Recorder
-from tests.rig import Script
-from tests.vectors import Case, Difference, agree, differ, vectors
+from dtmetrics._config.enrichment import enrichment, first_line
+from dtmetrics._protocol.metadata import Metadata, encode_metadata
+from dtmetrics._protocol.normalize import text_of
+from dtmetrics._record.options import RecordingOptions
+from dtmetrics._runtime.runtime import Process
+from tests.support import protocol_grammar
+from tests.support.delivery_rig import Script
+from tests.support.recorder import Recorder
+from tests.support.vectors import Case, Difference, agree, differ, vectors
 
 Meaning = tuple[str, str, dict[str, str]] | None
 
@@ -200,14 +200,16 @@ def test_lines(case: Case) -> None:
     """A recorded metric's line of metadata says what theirs says, in any order."""
     given = case["input"]
     recorder = Recorder()
-    recorder.registry.start(Recording(prefix=given.get("prefix", "")), lambda: True)
+    recorder.registry.start(
+        RecordingOptions(prefix=given.get("prefix", "")), lambda: True
+    )
     texts = {name: given.get(name) for name in ("unit", "description")}
     if given["type"] == "count":
         recorder.meter.counter(given["key"], **texts).inc()
     else:
         recorder.meter.gauge(given["key"], **texts).set(1)
     lines = [
-        encode_metadata(each) for each in recorder.registry.families.collect_metadata()
+        encode_metadata(each) for each in recorder.registry.catalog.collect_metadata()
     ]
     agree(case, read(lines[0] if lines else None), read(case["expected"]))
 
@@ -217,7 +219,9 @@ def test_flushes(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) 
     """A flush sends the data, and then once what each key means."""
     given = case["input"]
     if isinstance(given, dict):
-        monkeypatch.setattr("dtmetrics._deliver.pack.LINES_LIMIT", given["batch_size"])
+        monkeypatch.setattr(
+            "dtmetrics._deliver.batching.LINES_LIMIT", given["batch_size"]
+        )
         both = [
             {"key": "my.count", "delta": 1, "unit": "Bytes"},
             {"key": "my.gauge", "delta": 1, "unit": "Liters"},
@@ -228,8 +232,8 @@ def test_flushes(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) 
     ours = [line for lines in flushed(process, given) for line in lines]
     theirs = [line.removesuffix(" <ts>") for line in case["expected"]]
     data = len(given)
-    assert [grammar.read(line)[:4] for line in ours[:data]] == [
-        grammar.read(line)[:4] for line in theirs[:data]
+    assert [protocol_grammar.read(line)[:4] for line in ours[:data]] == [
+        protocol_grammar.read(line)[:4] for line in theirs[:data]
     ]
     agree(case, list(map(read, ours[data:])), list(map(read, theirs[data:])))
 

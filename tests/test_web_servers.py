@@ -7,13 +7,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.endpoint import Endpoint
-from tests.web_load import Ask, active, asks, counts, expected, load, serving
+from tests.support.endpoint import Endpoint
+from tests.support.web_load import Ask, active, asks, counts, expected, load, serving
 
 GUNICORN = ["gunicorn", "--bind", "127.0.0.1:0", "--workers", "2"]
 UVICORN = ["uvicorn", "--port", "0", "--factory"]
 PLAIN, FLASK, FAST = (
-    f"tests.serving.{name}:create_app" for name in ("plain", "flasks", "fast")
+    f"tests.support.web_apps.{name}:create_app" for name in ("plain", "flasks", "fast")
 )
 
 MORE = {
@@ -39,7 +39,7 @@ NEEDS = {PLAIN: [], FLASK: ["flask"], FAST: ["fastapi"]}
 
 SERVERS = [
     pytest.param(
-        command, app, id=" ".join([command[0], *command[5:], app.split(".")[2]])
+        command, app, id=" ".join([command[0], *command[5:], app.split(".")[3]])
     )
     for command, app in [
         ([*GUNICORN, "--worker-class", "sync"], PLAIN),

@@ -8,8 +8,8 @@ import pytest
 import dtmetrics
 from dtmetrics import MemoryExporter
 from dtmetrics._cli.workload import Shop
-from dtmetrics._setup.default import default
-from tests import grammar
+from dtmetrics._runtime.runtime import default
+from tests.support import protocol_grammar
 
 
 @pytest.fixture(autouse=True)
@@ -20,12 +20,16 @@ def _own_observers() -> Iterator[None]:
     default.registry.observers[:] = before
 
 
-def read(exporter: MemoryExporter) -> list[grammar.Line]:
+def read(exporter: MemoryExporter) -> list[protocol_grammar.Line]:
     """Return the lines of data that were sent, as the tests' own grammar reads them."""
-    return [grammar.read(line) for line in exporter.lines if not line.startswith("#")]
+    return [
+        protocol_grammar.read(line)
+        for line in exporter.lines
+        if not line.startswith("#")
+    ]
 
 
-def totals(lines: list[grammar.Line]) -> Counter[str]:
+def totals(lines: list[protocol_grammar.Line]) -> Counter[str]:
     """Return how often what each key counts or observes has happened."""
     found: Counter[str] = Counter()
     for line in lines:
@@ -53,7 +57,7 @@ def test_counts_as_the_library_does(interval: float | None) -> None:
     }
     stats = dtmetrics.stats()
     assert stats.collected == stats.accepted == len(read(exporter))
-    assert stats.refused == {}
+    assert stats.invalid == {}
 
 
 def test_leaves_nobody_inside() -> None:

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dtmetrics
-from dtmetrics._web.requests import MEASURED
-from dtmetrics._wire.point import GaugeSummary, GaugeValue
-from dtmetrics.wsgi import MetricsMiddleware
-from tests.recorder import Recorder
+from dtmetrics._instrument.server import MEASURED
+from dtmetrics._protocol.point import GaugeSummary, GaugeValue
+from dtmetrics.integrations.wsgi import MetricsMiddleware
+from tests.support.recorder import Recorder
 
 Log = list[Any]
 

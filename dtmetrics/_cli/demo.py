@@ -102,7 +102,7 @@ def _work(console: Any, address: str, seconds: float) -> Mapping[str, int]:
     dtmetrics.configure(endpoint=f"{address}/metrics/ingest", interval=1.0)
     shop = Shop(seconds)
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("Recording, sending every second", total=1.0)
+        task = progress.add_task("RecordingOptions, sending every second", total=1.0)
         shop.run(lambda share: progress.update(task, completed=share))
     dtmetrics.shutdown()
     return shop.done
@@ -155,5 +155,5 @@ def _wrong(
 
 def _lost(stats: dtmetrics.Stats) -> Iterator[str]:
     lost = stats.collected - stats.accepted
-    if lost or stats.refused:
+    if lost or stats.invalid:
         yield f"{lost} of {stats.collected} data points were not accepted: {stats}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from dtmetrics._deliver.exporter import Body
+from dtmetrics._deliver.batching import LINES_LIMIT
 from dtmetrics._deliver.outbox import Outbox
-from dtmetrics._deliver.pack import LINES_LIMIT
-from dtmetrics._wire.coalesce import coalesce
+from dtmetrics._protocol.coalesce import coalesce
+from dtmetrics.exporters import Batch
 
 __all__ = ["fold"]
 
@@ -35,7 +35,7 @@ def fold(outbox: Outbox, now_ms: int) -> None:
             outbox.replace(bodies, _folded(bodies))
 
 
-def _folded(bodies: Sequence[Body]) -> Iterator[Body]:
+def _folded(bodies: Sequence[Batch]) -> Iterator[Batch]:
     lines = [line for body in bodies for line in body.text.decode().split("\n")]
     identities = [each for body in bodies for each in body.identities]
     # By the text before the payload and the time: that is what tells series apart. Not
@@ -45,7 +45,7 @@ def _folded(bodies: Sequence[Body]) -> Iterator[Body]:
     folded = coalesce(lines)
     for start in range(0, len(folded), LINES_LIMIT):
         part = folded[start : start + LINES_LIMIT]
-        body = Body(
+        body = Batch(
             "\n".join([each.line for each in part]).encode(),
             tuple([owners[_head(each.line)] for each in part]),
             created_ms,

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ["Clock", "Rhythm"]
+__all__ = ["Clock", "Schedule"]
 
 _STEP_SECONDS = 2.0
 # What waking up and floats may differ from a boundary, to either side.
@@ -81,7 +81,7 @@ class Clock:
         return ms
 
 
-class Rhythm:
+class Schedule:
     """Cuts at the ends of intervals, as the wall clock counts them.
 
     So a minute's cut is stamped in that minute. The waiting is done by the monotonic

@@ -6,14 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from dtmetrics._deliver.exporter import Body
-from dtmetrics._deliver.losses import Losses
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics._core.try_lock import TryLock
+from dtmetrics._deliver.batching import pack, pack_metadata
 from dtmetrics._deliver.outbox import Outbox
-from dtmetrics._deliver.pack import pack, pack_metadata
-from dtmetrics._deliver.turn import Turn
-from dtmetrics._record.guard import attempt
+from dtmetrics._deliver.self_metrics import SelfMetrics
+from dtmetrics._protocol.point import DataPoints
 from dtmetrics._record.registry import Registry
-from dtmetrics._wire.point import DataPoints
+from dtmetrics.exporters import Batch
 
 __all__ = ["Collector"]
 
@@ -33,7 +33,7 @@ class Collector:
         self,
         registry: Registry,
         outbox: Outbox,
-        losses: Losses | None,
+        losses: SelfMetrics | None,
         *,
         metadata: bool,
         on_error: Callable[[Exception], object],
@@ -48,13 +48,13 @@ class Collector:
     def renew(self, stop: threading.Event) -> None:
         """Make what a fork must not share with its parent."""
         self.flushes = 0
-        self._turn = Turn()
+        self._lock = TryLock()
         self._stop = stop
 
     @property
     def busy_here(self) -> bool:
         """Whether the thread that asks is in the middle of collecting."""
-        return self._turn.mine
+        return self._lock.held
 
     @property
     def series_count(self) -> int:
@@ -65,11 +65,11 @@ class Collector:
         self, timeout: float, stamp: Callable[[], int | None], *, paced: bool
     ) -> bool:
         """Collect as of *stamp*, unless that is None; False: not within *timeout*."""
-        with self._turn.take(timeout) as mine:
+        with self._lock.acquire(timeout) as acquired:
             # Asked when it is our turn: another thread may have made the cut.
-            if not mine or (cut_ms := stamp()) is None:
-                return mine
-            return attempt(
+            if not acquired or (cut_ms := stamp()) is None:
+                return acquired
+            return call_safely(
                 self._collect,
                 cut_ms,
                 self._paced if paced else _as_is,
@@ -78,18 +78,18 @@ class Collector:
             )
 
     def _collect(self, cut_ms: int, pace: Pace) -> bool:
-        turn = self._turn
+        turn = self._lock
         for body in self._bodies(cut_ms, pace):
-            if turn is not self._turn:
+            if turn is not self._lock:
                 return False  # a callback has forked: the points are the parent's
             self._outbox.put(body)
         self.flushes += 1
         return True
 
-    def _bodies(self, cut_ms: int, pace: Pace) -> Iterator[Body]:
+    def _bodies(self, cut_ms: int, pace: Pace) -> Iterator[Batch]:
         yield from pack(self._chunks(cut_ms, pace), cut_ms)
         if self._metadata:
-            families = self._registry.families
+            families = self._registry.catalog
             if self._outbox.metadata_lost:
                 self._outbox.metadata_lost = False
                 families.describe_again()

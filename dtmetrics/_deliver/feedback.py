@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-from dtmetrics._deliver.exporter import Body, ExportResult, LineNote, Outcome
-from dtmetrics._record import log
+from dtmetrics._core import log
 from dtmetrics._record.registry import Registry
+from dtmetrics.exporters import Batch, ExportResult, LineMessage, Outcome
 
 __all__ = ["Feedback"]
 
@@ -38,7 +38,7 @@ class Feedback:
         self._said: set[tuple[str, str]] = set()
         self._strikes: Counter[str] = Counter()
 
-    def take(self, body: Body, result: ExportResult) -> None:
+    def take(self, body: Batch, result: ExportResult) -> None:
         """Take note of what *result* says of the lines of *body*."""
         for note in result.warnings:
             key = _key_of(body, note)
@@ -46,7 +46,7 @@ class Feedback:
                 self.warnings[key] = note.message
                 log.info("the endpoint says of %s: %s", key, note.message)
         reasons: dict[str, str] = {}
-        for note in result.refused:
+        for note in result.rejected_lines:
             key = _key_of(body, note)
             reasons.setdefault(key, note.message)
             self._say_once(key, note.message)
@@ -60,11 +60,11 @@ class Feedback:
             self._said.add(said)
             what = "the metadata of " if key.startswith("#") else ""
             name = key.removeprefix("#")
-            whose = self._registry.families.definition_of(name) or name
+            whose = self._registry.catalog.definition_of(name) or name
             log.warning("the endpoint refused %s%s: %s", what, whose, message)
 
     def _count_strikes(
-        self, body: Body, result: ExportResult, reasons: Mapping[str, str]
+        self, body: Batch, result: ExportResult, reasons: Mapping[str, str]
     ) -> None:
         # A wrong clock is no instrument's fault; all points of a body have its time.
         if any("timestamp" in _kind_of(reason) for reason in reasons.values()):
@@ -75,10 +75,10 @@ class Feedback:
                 continue
             self._strikes[key] += 1
             if self._strikes[key] >= _STRIKES:
-                self._registry.set_aside(key, reasons.get(key) or result.reason)
+                self._registry.quarantine(key, reasons.get(key) or result.reason)
 
 
-def _key_of(body: Body, note: LineNote) -> str:
+def _key_of(body: Batch, note: LineMessage) -> str:
     """Return whose line it is; for one of metadata with the ``#`` before."""
     if body.points:
         return body.identities[note.line].key
@@ -90,7 +90,7 @@ def _kind_of(message: str) -> str:
     return _QUOTED.sub("", message)
 
 
-def _fates(body: Body, result: ExportResult) -> dict[str, bool]:
+def _fates(body: Batch, result: ExportResult) -> dict[str, bool]:
     """Return of which keys all lines were refused, and of which some were taken.
 
     A list of refused lines may be cut ("First 10 errors reported"), a number is not.
@@ -99,7 +99,7 @@ def _fates(body: Body, result: ExportResult) -> dict[str, bool]:
     lines = Counter(each.key for each in body.identities)
     if result.rejected >= body.points:
         return dict.fromkeys(lines, True)
-    refused = {note.line for note in result.refused}
+    refused = {note.line for note in result.rejected_lines}
     unlisted = max(0, result.rejected - len(refused))
     # Behind the last line of a list that is cut, any line may have been refused.
     known = max(refused, default=-1) + 1 if unlisted else body.points

@@ -13,18 +13,18 @@ import threading
 from collections.abc import Callable
 from contextvars import Context
 
-from dtmetrics._deliver.clock import Clock, Rhythm
+from dtmetrics._core import log
+from dtmetrics._core.try_lock import TryLock
+from dtmetrics._deliver.clock import Clock, Schedule
 from dtmetrics._deliver.collector import Collector
-from dtmetrics._deliver.exporter import Exporter
 from dtmetrics._deliver.feedback import Feedback
-from dtmetrics._deliver.losses import Losses
 from dtmetrics._deliver.outbox import Account, Outbox
+from dtmetrics._deliver.self_metrics import SelfMetrics
 from dtmetrics._deliver.sender import Sender
-from dtmetrics._deliver.spool.estate import LOOK_SECONDS
-from dtmetrics._deliver.spool.spool import Spool
-from dtmetrics._deliver.turn import Turn
-from dtmetrics._record import log
 from dtmetrics._record.registry import Registry
+from dtmetrics._spool.recovery import LOOK_SECONDS
+from dtmetrics._spool.spool import Spool
+from dtmetrics.exporters import Exporter
 
 __all__ = ["Flusher"]
 
@@ -62,7 +62,7 @@ class Flusher:
         interval: float | None = 60.0,
         metadata: bool = True,
         longest_pause: float = 60.0,
-        losses: Losses | None = None,
+        losses: SelfMetrics | None = None,
         spool: Spool | None = None,
         clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
@@ -99,8 +99,8 @@ class Flusher:
         self._starting = threading.Lock()
         self._stop = self._event()
         self._collector.renew(self._stop)
-        self._sending = Turn()
-        self._rhythm: Rhythm | None = None
+        self._sending = TryLock()
+        self._rhythm: Schedule | None = None
         self._phase = 0.0
         self._post_at = self._look_at = math.inf
 
@@ -130,7 +130,7 @@ class Flusher:
 
         It is in a callback or a signal handler then, and must not wait for itself.
         """
-        return self._collector.busy_here or self._sending.mine
+        return self._collector.busy_here or self._sending.held
 
     @property
     def on_disk(self) -> dict[str, int]:
@@ -236,7 +236,7 @@ class Flusher:
             self._collector.collect(timeout, lambda: self._cut(rhythm), paced=True)
         return rhythm.wait()
 
-    def _cut(self, rhythm: Rhythm) -> int | None:
+    def _cut(self, rhythm: Schedule) -> int | None:
         due = rhythm.due
         cut_ms = rhythm.cut()
         # What is to come is not put off: a clock that stands still has cuts due often.
@@ -245,14 +245,14 @@ class Flusher:
         return cut_ms
 
     def _run(self, interval: float) -> None:
-        self._rhythm = rhythm = Rhythm(self._wall, interval)
+        self._rhythm = rhythm = Schedule(self._wall, interval)
         self._phase = min(interval * _SPREAD, _SPREAD_SECONDS) * self._chance()
         self._look_at = self._clock() + self._look_seconds
         while self._goes_on(rhythm, interval):
             pass
         self._finish()
 
-    def _goes_on(self, rhythm: Rhythm, interval: float) -> bool:
+    def _goes_on(self, rhythm: Schedule, interval: float) -> bool:
         """Wait for what is due next, and do it; False: it is time to end."""
         try:
             if self._stop.wait(self._rest(rhythm)):
@@ -268,7 +268,7 @@ class Flusher:
             self._sender.failed(error)
         return True
 
-    def _rest(self, rhythm: Rhythm) -> float:
+    def _rest(self, rhythm: Schedule) -> float:
         sending = self._next_sending() - self._clock()
         return max(0.0, min(rhythm.wait(), sending, _LONGEST_WAIT))
 
@@ -278,17 +278,17 @@ class Flusher:
         return self._sender.retry_at or self._post_at
 
     def _send(self, deadline: float, *, hurry: bool = True) -> bool:
-        with self._sending.take(deadline - self._clock()) as mine:
-            return mine and self._sender.send(deadline, hurry=hurry)
+        with self._sending.acquire(deadline - self._clock()) as acquired:
+            return acquired and self._sender.send(deadline, hurry=hurry)
 
     def _finish(self) -> None:
         """Send for the last time, and let go of the exporter."""
         deadline = self._sender.give_up_at
-        with self._sending.take(deadline - self._clock()) as mine:
-            if mine:
+        with self._sending.acquire(deadline - self._clock()) as acquired:
+            if acquired:
                 # One that answers is asked again, as long as there is time; at one
                 # that does not, no program's end has to wait.
-                while not self._sender.send(deadline) and self._sender.heard:
+                while not self._sender.send(deadline) and self._sender.throttled:
                     pause = self._sender.retry_at - self._clock()
                     if pause >= deadline - self._clock():
                         break

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from threading import RLock
 from typing import NamedTuple
 
-from dtmetrics._deliver.exporter import Body, ExportResult, Outcome
-from dtmetrics._record.guard import attempt
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics.exporters import Batch, ExportResult, Outcome
 
 __all__ = ["Account", "Outbox"]
 
@@ -61,7 +61,7 @@ class _Entry:
 
     __slots__ = ("body", "doubtful", "search", "tried")
 
-    def __init__(self, body: Body, *, doubtful: bool = False) -> None:
+    def __init__(self, body: Batch, *, doubtful: bool = False) -> None:
         self.body = body
         #: Whether it may have been taken already.
         self.doubtful = doubtful
@@ -111,15 +111,15 @@ class Outbox:
 
     # -- in and out ----------------------------------------------------------------
 
-    def put(self, body: Body) -> None:
+    def put(self, body: Batch) -> None:
         """Take *body* in, and out what is too much."""
         self._put(_Entry(body))
 
-    def adopt(self, body: Body, *, doubtful: bool) -> None:
+    def adopt(self, body: Batch, *, doubtful: bool) -> None:
         """Take in what another process has left, which may have been taken."""
         self._put(_Entry(body, doubtful=doubtful))
 
-    def next(self, now_ms: int) -> Body | None:
+    def next(self, now_ms: int) -> Batch | None:
         """Return the body to send, the same one until it is settled.
 
         The endpoint refuses points from more than an hour ago: bodies that would
@@ -140,7 +140,7 @@ class Outbox:
                     return entry.body
             return None
 
-    def settle(self, body: Body, result: ExportResult) -> bool:
+    def settle(self, body: Batch, result: ExportResult) -> bool:
         """Enter what became of *body*; False: it has to wait."""
         with self._lock:
             entry = self._leaving
@@ -160,15 +160,15 @@ class Outbox:
                 self._bytes -= size
             elif result.outcome is Outcome.TOO_LARGE:
                 self._divide(entry, TOO_LARGE)
-            elif result.outcome is Outcome.UNREAD:
+            elif result.outcome is Outcome.MALFORMED:
                 entry.search.left -= 1
                 self._divide(entry, UNREAD)
             else:
-                doubt = result.outcome is Outcome.UNKNOWN
+                doubt = result.outcome is Outcome.INDETERMINATE
                 self._drop(entry, UNKNOWN if doubt else REFUSED_BODY)
             return True
 
-    def divide(self, body: Body) -> None:
+    def divide(self, body: Batch) -> None:
         """Take *body*, which is leaving, back in halves: it would be too large."""
         with self._lock:
             entry = self._leaving
@@ -195,12 +195,12 @@ class Outbox:
                 entry.body.stow()
                 self._bytes += entry.body.size - size
 
-    def untried(self) -> list[Body]:
+    def untried(self) -> list[Batch]:
         """Return the bodies that nobody has tried to send yet, oldest first."""
         with self._lock:
             return [entry.body for entry in self._waiting if not entry.tried]
 
-    def replace(self, old: Iterable[Body], new: Iterable[Body]) -> None:
+    def replace(self, old: Iterable[Batch], new: Iterable[Batch]) -> None:
         """Let *new* wait in place of *old*, with the same points, if all still wait."""
         with self._lock:
             waiting = {id(e.body): e for e in self._waiting if not e.tried}
@@ -217,7 +217,7 @@ class Outbox:
             self._bytes += more
             self._make_room()
 
-    def waiting(self) -> list[tuple[Body, bool]]:
+    def waiting(self) -> list[tuple[Batch, bool]]:
         """Return all that waits, each with whether it may have been taken already."""
         with self._lock:
             leaving = [self._leaving] if self._leaving else []
@@ -248,12 +248,12 @@ class Outbox:
             self._make_room()
 
     def _has_to_wait(self, entry: _Entry, outcome: Outcome) -> bool:
-        if outcome is Outcome.UNKNOWN:
+        if outcome is Outcome.INDETERMINATE:
             # A second sending counts it twice if the first arrived, none loses it
             # if not. One second chance: at most one body too many an outage.
             again, entry.doubtful = not entry.doubtful and self._resend, True
             return again
-        return outcome in (Outcome.KEEP, Outcome.MISCONFIGURED)
+        return outcome in (Outcome.RETRY, Outcome.THROTTLED, Outcome.MISCONFIGURED)
 
     def _divide(self, entry: _Entry, reason: str) -> None:
         if b"\n" not in entry.body.text or entry.search.left <= 0:
@@ -293,7 +293,7 @@ class Outbox:
             self.metadata_lost = True
 
 
-def _points_rejected(body: Body, result: ExportResult) -> int:
+def _points_rejected(body: Batch, result: ExportResult) -> int:
     """Return how many points the refused lines of *body* stand for.
 
     A list of them may be cut: of those that are not named, any may have been refused,
@@ -303,11 +303,11 @@ def _points_rejected(body: Body, result: ExportResult) -> int:
     if not body.weights or not lines:
         return lines
     # Who exports may be anybody, and name anything.
-    named = attempt(_named, result, len(body.weights), default=set[int]())
+    named = call_safely(_named, result, len(body.weights), default=set[int]())
     others = (line for line in range(len(body.weights)) if line not in named)
     counted = [*sorted(named), *others][:lines]
     return sum(body.weights[line] for line in counted)
 
 
 def _named(result: ExportResult, lines: int) -> set[int]:
-    return {note.line for note in result.refused if note.line in range(lines)}
+    return {note.line for note in result.rejected_lines if note.line in range(lines)}

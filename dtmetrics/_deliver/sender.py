@@ -6,16 +6,16 @@ import math
 from collections.abc import Callable
 from pathlib import PurePath
 
+from dtmetrics._core import log
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics._core.suppress_instrumentation import suppress_instrumentation
 from dtmetrics._deliver.backlog import fold
-from dtmetrics._deliver.breaker import Breaker
-from dtmetrics._deliver.copies import Copies
-from dtmetrics._deliver.exporter import Body, Exporter, ExportResult, Outcome
+from dtmetrics._deliver.backoff import Backoff
 from dtmetrics._deliver.outbox import Account, Outbox
-from dtmetrics._deliver.own import unmeasured
-from dtmetrics._deliver.spool.spool import Spool
-from dtmetrics._record import log
-from dtmetrics._record.guard import attempt
-from dtmetrics._wire.restamp import AHEAD_MS, restamp
+from dtmetrics._deliver.spool_sync import SpoolSync
+from dtmetrics._protocol.timestamps import AHEAD_MS, restamp
+from dtmetrics._spool.spool import Spool
+from dtmetrics.exporters import Batch, Exporter, ExportResult, Outcome
 
 __all__ = ["Sender"]
 
@@ -29,9 +29,10 @@ _MOST_SAID = 1_000
 # 12 s has 17 % too many points without, 1.6 % with it (one body).
 PROBE = b"dtmetrics.client.probe,dt.metrics.source=dtmetrics gauge,1"
 
-_ANSWERS = Outcome.ANSWERED, Outcome.DROP, Outcome.UNREAD, Outcome.TOO_LARGE
+_ANSWERS = Outcome.ANSWERED, Outcome.REJECTED, Outcome.MALFORMED, Outcome.TOO_LARGE
 
-_INTERRUPTED = ExportResult(Outcome.UNKNOWN, reason="interrupted")
+_EXPORTER_FAILED = ExportResult(Outcome.INDETERMINATE, reason="the exporter failed")
+_INTERRUPTED = ExportResult(Outcome.INDETERMINATE, reason="interrupted")
 
 # After an outage dashboards want the present first.
 _CUTS_FIRST = 2
@@ -48,13 +49,13 @@ class Sender:
         unused: Callable[[int], int],
         clock: Callable[[], float],
         chance: Callable[[], float],
-        feedback: Callable[[Body, ExportResult], object],
+        feedback: Callable[[Batch, ExportResult], object],
         longest_pause: float = 60.0,
         spool: Spool | None = None,
     ) -> None:
         self._exporter = exporter
         self._outbox = outbox
-        self._copies = Copies(outbox, spool)
+        self._copies = SpoolSync(outbox, spool)
         self._now_ms = now_ms
         self._unused = unused
         self._clock = clock
@@ -66,13 +67,13 @@ class Sender:
     def _renew(self) -> None:
         """Make what a fork must not share with its parent."""
         self.last_error = ""
-        #: Whether the endpoint said the last time that it may take things later.
-        self.heard = False
+        #: Whether the endpoint answered the last attempt: it may accept a later one.
+        self.throttled = False
         #: Data points that were sent with another time than their own.
         self.restamped = 0
         #: When every sending ends, whatever it was allowed: set by who closes.
         self.give_up_at = math.inf
-        self._breaker = Breaker(self._clock, self._chance, self._longest_pause)
+        self._breaker = Backoff(self._clock, self._chance, self._longest_pause)
         self._limit = _Limit(self._clock)
         self._probing = self._draining = False
         self._troubles: set[str] = set()
@@ -109,8 +110,8 @@ class Sender:
             result = self._attempt(body, min(deadline, self.give_up_at))
             settled = self._outbox.settle(body, result)
             self._copies.tried(body, result.outcome)
-            attempt(self._note, body, result, default=None, on_error=self.failed)
-            if not settled or result.outcome is Outcome.UNKNOWN:
+            call_safely(self._note, body, result, default=None, on_error=self.failed)
+            if not settled or result.outcome is Outcome.INDETERMINATE:
                 self._failed(result)
                 return False
             if self._draining and not hurry and len(self._outbox):
@@ -128,14 +129,14 @@ class Sender:
     def close(self) -> None:
         """Let go of what the exporter holds, and of what is on disk."""
         self._copies.close()
-        attempt(self._exporter.close, default=None, on_error=self.failed)
+        call_safely(self._exporter.close, default=None, on_error=self.failed)
 
     def reset_after_fork(self) -> None:
         """In a forked child: what waits, and every connection, is the parent's."""
         self._renew()
         self._outbox.reset_after_fork()
         self._copies.reset_after_fork()
-        attempt(self._exporter.reset_after_fork, default=None)
+        call_safely(self._exporter.reset_after_fork, default=None)
 
     def failed(self, error: BaseException) -> None:
         """Note an error that had to be survived; each kind is said once."""
@@ -153,21 +154,21 @@ class Sender:
         self._draining = self._draining or bool(doubts)
         return bool(doubts)
 
-    def _next(self) -> Body | None:
+    def _next(self) -> Batch | None:
         while True:
             body = self._outbox.next(self._now_ms())
             if body is None or not self._limit.exceeded(body):
                 return body
             self._outbox.divide(body)
 
-    def _attempt(self, body: Body, deadline: float) -> ExportResult:
+    def _attempt(self, body: Batch, deadline: float) -> ExportResult:
         seconds = min(deadline - self._clock(), _ATTEMPT_SECONDS)
         try:
-            result = attempt(
+            result = call_safely(
                 self._export,
                 self._put_right(body),
                 seconds,
-                default=ExportResult(Outcome.UNKNOWN, reason="the exporter failed"),
+                default=_EXPORTER_FAILED,
                 on_error=self.failed,
             )
         except BaseException:
@@ -179,7 +180,7 @@ class Sender:
             self._limit.learn(body)
         return result
 
-    def _put_right(self, body: Body) -> Body:
+    def _put_right(self, body: Batch) -> Batch:
         """Return *body* with a time that is no longer in the future."""
         now_ms = self._now_ms()
         if body.created_ms <= now_ms + AHEAD_MS:
@@ -187,36 +188,36 @@ class Sender:
         now_ms = self._unused(now_ms)  # or it would share a cut's
         text, lines = restamp(body.text, now_ms)
         self.restamped += lines
-        return Body(text, body.identities, now_ms, body.weights)
+        return Batch(text, body.identities, now_ms, body.weights)
 
     def _probe(self, seconds: float) -> bool:
-        body = Body(PROBE, (), self._now_ms())
+        body = Batch(PROBE, (), self._now_ms())
         result = self._attempt(body, self._clock() + seconds)
         if result.outcome in _ANSWERS:
             self._probing = False  # it answers, whatever it says
             return True
-        attempt(self._note, body, result, default=None, on_error=self.failed)
+        call_safely(self._note, body, result, default=None, on_error=self.failed)
         self._breaker.failed(result)
         return False
 
-    def _export(self, body: Body, timeout: float) -> ExportResult:
-        result = unmeasured(self._exporter.export, body, timeout)
+    def _export(self, body: Batch, timeout: float) -> ExportResult:
+        result = suppress_instrumentation(self._exporter.export, body, timeout)
         if not isinstance(result, ExportResult):
             raise TypeError("an exporter has to return an ExportResult")
         return result
 
     def _failed(self, result: ExportResult) -> None:
-        self._probing = result.outcome is Outcome.UNKNOWN
-        self.heard = result.heard
+        self._probing = result.outcome is Outcome.INDETERMINATE
+        self.throttled = result.outcome is Outcome.THROTTLED
         self._breaker.failed(result)
         self._outbox.stow()
         now_ms = self._now_ms()
-        attempt(fold, self._outbox, now_ms, default=None, on_error=self.failed)
+        call_safely(fold, self._outbox, now_ms, default=None, on_error=self.failed)
         self._copies.secure()
 
     # -- what to say ---------------------------------------------------------------
 
-    def _note(self, body: Body, result: ExportResult) -> None:
+    def _note(self, body: Batch, result: ExportResult) -> None:
         """Log each change of state, and each kind of refusal, once."""
         if result.reason:
             self.last_error = result.reason
@@ -224,9 +225,9 @@ class Sender:
             if self._troubles:
                 self._back()
             self._breaker.worked()
-        elif result.outcome is Outcome.DROP:
+        elif result.outcome is Outcome.REJECTED:
             self._say_once("dropped a body: %s", result.reason)
-        elif result.outcome in (Outcome.TOO_LARGE, Outcome.UNREAD):
+        elif result.outcome in (Outcome.TOO_LARGE, Outcome.MALFORMED):
             self._say_once("divided a body: %s", result.reason)
         elif result.reason not in self._troubles:
             if not self._troubles:
@@ -265,12 +266,12 @@ class _Limit:
         self._bytes = math.inf
         self._since = 0.0
 
-    def learn(self, body: Body) -> None:
+    def learn(self, body: Batch) -> None:
         """Take note that *body* was too large."""
         self._bytes = max(_LEAST_LIMIT, 0.9 * len(body.text))
         self._since = self._clock()
 
-    def exceeded(self, body: Body) -> bool:
+    def exceeded(self, body: Batch) -> bool:
         """Say whether *body* is too large, and can be divided."""
         if self._bytes == math.inf:
             return False

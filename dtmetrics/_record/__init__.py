@@ -1,4 +1,4 @@
-"""Recording: what application threads touch.
+"""RecordingOptions: what application threads touch.
 
 Reading order: ``series`` (cells that accumulate; ``counter_series``, ``gauge_series``
 and ``summary_series`` are its kinds, ``number`` says what may go in), ``families``

@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
+from dtmetrics._protocol.normalize import DIMENSION_KEY_LIMIT
 from dtmetrics._record.dimensions import Pairs, cleaned
-from dtmetrics._wire.names import DIMENSION_KEY_LIMIT
 
 __all__ = ["AMBIENT", "ambient"]
 

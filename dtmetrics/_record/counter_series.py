@@ -12,10 +12,10 @@ from itertools import count
 from math import fsum
 from typing import Any
 
-from dtmetrics._record.guard import attempt
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics._protocol.point import CountDelta
 from dtmetrics._record.number import LARGEST, NOT_FINITE, Number
 from dtmetrics._record.series import Series, Value
-from dtmetrics._wire.point import CountDelta
 
 __all__ = ["CounterSeries"]
 
@@ -77,10 +77,10 @@ class CounterSeries(Series):
     def _fold(self, chunk: list[Any]) -> list[Any]:
         if len(chunk) == 1 and type(chunk[0]) is int and 0 <= chunk[0] <= LARGEST:
             return chunk
-        total = attempt(_plain_total, chunk, default=None)
+        total = call_safely(_plain_total, chunk, default=None)
         if total is None:
             numbers = [*self._judged(chunk, least=0)]
-            total = attempt(_plain_total, numbers, default=None)
+            total = call_safely(_plain_total, numbers, default=None)
             if total is None:
                 total = self._one_by_one(numbers)
         return [total]

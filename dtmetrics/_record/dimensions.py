@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from dtmetrics._record.guard import attempt
-from dtmetrics._wire.names import (
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics._protocol.normalize import (
     DIMENSIONS_LIMIT,
     clean_dimension_value,
     text_of,
 )
-from dtmetrics._wire.point import Dimensions
+from dtmetrics._protocol.point import Dimensions
 
 __all__ = ["NO_KEY", "NO_TEXT", "TOO_MANY", "CleanKey", "Pairs", "cleaned", "merge"]
 
@@ -61,13 +61,13 @@ def merge(
 
 def cleaned(value: Any) -> str | None:
     """Return *value* as the text of a dimension; None where asking for it raises."""
-    text = attempt(text_of, value, default=None)
+    text = call_safely(text_of, value, default=None)
     return None if text is None else clean_dimension_value(text)
 
 
 def _name(key: Any, clean_key: CleanKey) -> str | None:
     # Keywords may be instances of a subclass of str, and keys of a mapping anything.
-    text = key if type(key) is str else attempt(text_of, key, default=None)
+    text = key if type(key) is str else call_safely(text_of, key, default=None)
     return None if text is None else clean_key(text)
 
 

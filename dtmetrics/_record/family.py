@@ -8,12 +8,12 @@ from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
 
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics._protocol.normalize import RESERVED_PREFIX
 from dtmetrics._record.counter_series import CounterSeries
 from dtmetrics._record.gauge_series import GaugeSeries
-from dtmetrics._record.guard import attempt
 from dtmetrics._record.series import Series
 from dtmetrics._record.summary_series import SummarySeries
-from dtmetrics._wire.names import RESERVED_PREFIX
 from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
 
 __all__ = ["KINDS", "Definition", "Family", "calling_site", "fault_of"]
@@ -38,7 +38,7 @@ class Definition(NamedTuple):
     site: str = ""
 
     def __str__(self) -> str:
-        name = attempt(repr, self.name, default="?")  # it may be anything
+        name = call_safely(repr, self.name, default="?")  # it may be anything
         return f"{self.kind} {name} (defined at {self.site})"
 
 
@@ -50,9 +50,9 @@ class Family:
         "described",
         "key",
         "lock",
+        "quarantined",
         "refuse",
         "series",
-        "set_aside",
         "void",
     )
 
@@ -69,7 +69,7 @@ class Family:
         #: Defined wrongly: it records nothing.
         self.void = False
         #: Why it records nothing for now: the endpoint refuses all of it.
-        self.set_aside = ""
+        self.quarantined = ""
 
     @property
     def meaningful(self) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any, NamedTuple
 
+from dtmetrics._protocol.point import GaugeValue
 from dtmetrics._record.number import LARGEST, NOT_FINITE, Number, judged
 from dtmetrics._record.series import Series
-from dtmetrics._wire.point import GaugeValue
 
 __all__ = ["LEFT", "GaugeSeries", "Level"]
 

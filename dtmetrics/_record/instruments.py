@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-from dtmetrics._record.around import Ready, decorate
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics._decorate.decorate import Ready, decorate
+from dtmetrics._decorate.hooks import error_type
 from dtmetrics._record.context import AMBIENT
 from dtmetrics._record.gauge_series import LEFT, GaugeSeries, Level
-from dtmetrics._record.guard import attempt
-from dtmetrics._record.handle import Instrument
-from dtmetrics._record.measure import error_type
+from dtmetrics._record.instrument import Instrument
 from dtmetrics._record.number import judged, number_of
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Gauge(Instrument):
         """Show *amount* less."""
         if type(amount) is not int:
             # As a number first: -x may wrap around (numpy) or not be there at all.
-            less = attempt(_negated, amount, default=None)
+            less = call_safely(_negated, amount, default=None)
             self.inc(cast("float", less), **dimensions)
         else:
             self.inc(-amount, **dimensions)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
+from dtmetrics._core.log import INFO
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics._protocol.normalize import text_of
 from dtmetrics._record.dimensions import Pairs
 from dtmetrics._record.family import Definition, calling_site
-from dtmetrics._record.guard import attempt
-from dtmetrics._record.handle import Instrument, Origin
+from dtmetrics._record.instrument import Instrument, Origin
 from dtmetrics._record.instruments import Counter, Gauge, Summary
-from dtmetrics._record.log import INFO
-from dtmetrics._record.observers import Answer, Observation
+from dtmetrics._record.observable import Answer, Observation
 from dtmetrics._record.registry import Registry
 from dtmetrics._record.timer import Timer, TimerOptions
-from dtmetrics._wire.names import text_of
 
 __all__ = ["Meter", "Meters"]
 
@@ -234,10 +234,10 @@ class Meter:
         if isinstance(name, str):
             name = "".join((name,))  # an instance of a subclass becomes a plain str
         # Whatever was given: None, or a lazy translation.
-        unit = attempt(text_of, unit, default="")
-        description = attempt(text_of, description, default="")
+        unit = call_safely(text_of, unit, default="")
+        description = call_safely(text_of, description, default="")
         definition = Definition(name, kind, unit, description, calling_site())
-        family = self._registry.families.define(definition)
+        family = self._registry.catalog.define(definition)
         return Origin(
             self._registry, family, definition, self.name, level, self._dimensions
         )

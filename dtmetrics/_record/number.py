@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from dtmetrics._record.guard import attempt
+from dtmetrics._core.safe_call import call_safely
 
 __all__ = ["LARGEST", "NOT_A_NUMBER", "NOT_FINITE", "Number", "judged", "number_of"]
 
@@ -22,7 +22,7 @@ LARGEST = int(sys.float_info.max)
 
 def judged(value: Any, refuse: Callable[[str], None]) -> Number | None:
     """Return *value* as an int or a float that has a double; refuse what has none."""
-    number = attempt(number_of, value, default=None)
+    number = call_safely(number_of, value, default=None)
     if number is None:
         refuse(NOT_A_NUMBER)
     elif not -LARGEST <= number <= LARGEST:

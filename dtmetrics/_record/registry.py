@@ -11,17 +11,17 @@ from itertools import compress
 from threading import RLock
 from typing import Any, Protocol
 
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics._protocol.line import head_of
+from dtmetrics._protocol.normalize import Remembered, clean_dimension_key
+from dtmetrics._protocol.point import DataPoints, Dimensions
+from dtmetrics._record.catalog import Catalog
 from dtmetrics._record.context import ambient
 from dtmetrics._record.dimensions import Pairs, merge
-from dtmetrics._record.families import Families
 from dtmetrics._record.family import KINDS, Family
-from dtmetrics._record.guard import attempt
-from dtmetrics._record.recording import Recording
-from dtmetrics._record.refusals import Refusals, ignore
+from dtmetrics._record.invalid_values import InvalidValues, ignore
+from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.series import Series, drain
-from dtmetrics._wire.line import head_of
-from dtmetrics._wire.names import Remembered, clean_dimension_key
-from dtmetrics._wire.point import DataPoints, Dimensions
 
 __all__ = ["Observer", "Registry"]
 
@@ -51,7 +51,7 @@ class Registry:
         self.recording = False
         #: Whether anything was recorded since the start, and in this process.
         self.recorded = False
-        self.settings = Recording()
+        self.settings = RecordingOptions()
         #: Since when this process records, so to say. Whoever remembers something
         #: from one record to the next, other than a series, compares it: a start and
         #: a fork make it another object.
@@ -59,8 +59,8 @@ class Registry:
         self.series_count = 0
         self.contextual = False
         self.observers: list[Observer] = []
-        self.refusals = Refusals()
-        self.families = Families(self.refusals)
+        self.invalid_values = InvalidValues()
+        self.catalog = Catalog(self.invalid_values)
         self._wake: Callable[[], bool] = bool
         self._overflow: Dimensions = OVERFLOW
         self._renew()
@@ -72,25 +72,25 @@ class Registry:
         # In a free-threaded build another thread may have held the old one's lock.
         self._levels: dict[str, int] = {}
         self._dimension_key = Remembered(clean_dimension_key)
-        self.refusals.clear()
+        self.invalid_values.clear()
         # Re-entrant: a signal handler may record while its own thread is making a
         # series. Held for a few microseconds, and never for foreign code.
         self._lock = RLock()
 
     # -- recording ---------------------------------------------------------------
 
-    def start(self, settings: Recording, wake: Callable[[], bool]) -> None:
+    def start(self, settings: RecordingOptions, wake: Callable[[], bool]) -> None:
         """Begin to record; *wake* is called by the first record in each process.
 
         It says whether it could do what it does; until then it is called again.
         Raises the first DefinitionError so far if *settings* are strict.
         """
         with self._lock:
-            self.families.start(settings)
+            self.catalog.start(settings)
             self.settings = settings
             self._levels = {}
             self._overflow = self.merged((OVERFLOW,), ignore)
-            self.refusals.clear()
+            self.invalid_values.clear()
             self._wake = wake
             self._awake = self.recorded = False
             self.epoch = object()
@@ -106,7 +106,7 @@ class Registry:
     def clear(self) -> None:
         """Let every series go, with what it holds."""
         with self._lock:
-            for family in self.families.all():
+            for family in self.catalog.all():
                 family.clear()
             self.series_count = 0
 
@@ -115,7 +115,7 @@ class Registry:
         while True:
             settings = self.settings
             dimensions = self.merged(layers, family.refuse)
-            head = head_of(self.families.key_of(family), dimensions)
+            head = head_of(self.catalog.key_of(family), dimensions)
             found = family.series.get(head) or self._make(family, head)
             if settings is self.settings:  # or else its default dimensions may be old
                 return found
@@ -134,7 +134,7 @@ class Registry:
         wake = self._wake
         # Not under the lock: it starts a thread, which may have to record (in a
         # finaliser) before it is up.
-        if not self._awake and attempt(wake, default=False):
+        if not self._awake and call_safely(wake, default=False):
             with self._lock:
                 if wake is self._wake:  # and not that of a later start()
                     self._awake = True
@@ -161,16 +161,16 @@ class Registry:
 
     def remove(self, family: Family, layers: Sequence[Pairs]) -> None:
         """Let the series for these layers go, if there is one, with what it holds."""
-        head = head_of(self.families.key_of(family), self.merged(layers, ignore))
+        head = head_of(self.catalog.key_of(family), self.merged(layers, ignore))
         with self._lock:
             series = family.series.pop(head, None)
             if series is not None:
                 self.series_count -= 1
                 series.let_go()
 
-    def set_aside(self, key: str, reason: str) -> None:
+    def quarantine(self, key: str, reason: str) -> None:
         """Record no more of what is sent under *key*, until the next start."""
-        for family in self.families.set_aside(key, reason):
+        for family in self.catalog.quarantine(key, reason):
             # Also the next time: a record that was under way may have made a series.
             with self._lock:
                 self.series_count -= len(family.series)
@@ -194,7 +194,7 @@ class Registry:
 
         One collector at a time. Between two chunks no lock is held.
         """
-        for family in self.families.all():
+        for family in self.catalog.all():
             series = family.all_series()
             kind = KINDS[family.definition.kind]
             for start in range(0, len(series), size):
@@ -207,18 +207,18 @@ class Registry:
                 yield DataPoints(kind.payload, chunk, values, timestamp_ms)
         for observer in list(self.observers):
             yield from observer(timestamp_ms).parts(size)
-        self.refusals.report()  # last: values are judged as their series is drained
+        self.invalid_values.report()  # last: draining a series checks its values
 
     def reset_after_fork(self) -> None:
         """In a forked child: what was recorded so far is the parent's to send."""
         self._renew()
-        self.families.reset_after_fork()
-        self.series_count = sum(len(family.series) for family in self.families.all())
+        self.catalog.reset_after_fork()
+        self.series_count = sum(len(family.series) for family in self.catalog.all())
 
     # -- within --------------------------------------------------------------------
 
     def _make(self, family: Family, head: str) -> Series:
-        key = self.families.key_of(family)
+        key = self.catalog.key_of(family)
         overflow = head_of(key, self._overflow)
         with self._lock:
             if head not in family.series and not self._has_room(family, overflow):
@@ -244,6 +244,6 @@ class Registry:
         return kind(key, head, family.lock, family.refuse, limit)
 
     def _unwire(self) -> None:
-        for family in self.families.all():
+        for family in self.catalog.all():
             for series in family.all_series():
                 series.unwire()

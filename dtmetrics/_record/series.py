@@ -1,6 +1,6 @@
 """Cells that accumulate: one for each metric key and set of dimensions.
 
-Recording appends a value to a list and looks at the list's length. Past a limit,
+RecordingOptions appends a value to a list and looks at the list's length. Past a limit,
 and at each collection, the values so far are folded into one that stands for all
 of them. Appending, slicing and replacing a slice are single steps of a list, under
 the GIL and in free-threaded builds alike, and only one thread folds at a time, so
@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Lock
 from typing import Any, ClassVar
 
-from dtmetrics._record.guard import attempt
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics._protocol.point import GaugeSummary, Identity, Payload
 from dtmetrics._record.number import Number, judged
-from dtmetrics._wire.point import GaugeSummary, Identity, Payload
 
 __all__ = ["Series", "Value", "drain"]
 
@@ -143,7 +143,7 @@ def drain(chunk: Sequence[Series]) -> list[Value]:
     """
     drained: list[Value] = []
     while len(drained) < len(chunk):
-        attempt(chunk[0].drain_each, chunk[len(drained) :], drained, default=None)
+        call_safely(chunk[0].drain_each, chunk[len(drained) :], drained, default=None)
         if len(drained) < len(chunk):
             drained.append(chunk[len(drained)].drain_judged())
     return drained

@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import fsum, isfinite
 from typing import Any
 
-from dtmetrics._record.guard import attempt
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics._protocol.point import GaugeSummary, new
 from dtmetrics._record.number import LARGEST, NOT_FINITE, Number
 from dtmetrics._record.series import Series
-from dtmetrics._wire.point import GaugeSummary, new
 
 __all__ = ["SummarySeries"]
 
@@ -49,10 +49,10 @@ class SummarySeries(Series):
         values = chunk if before is None else chunk[1:]
         if not values:
             return chunk
-        summary = attempt(_plain_summary, before, values, default=None)
+        summary = call_safely(_plain_summary, before, values, default=None)
         if summary is None:
             numbers = [*self._judged(values, least=-LARGEST)]
-            summary = attempt(_plain_summary, before, numbers, default=None)
+            summary = call_safely(_plain_summary, before, numbers, default=None)
             if summary is None:
                 summary = self._one_by_one(before, numbers)
         return [] if summary is None else [summary]

@@ -8,11 +8,11 @@ from time import perf_counter
 from types import FrameType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from dtmetrics._record.around import Ready, decorate
-from dtmetrics._record.called import name_of
-from dtmetrics._record.guard import attempt
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics._decorate.arguments import name_of
+from dtmetrics._decorate.decorate import Ready, decorate
+from dtmetrics._record.call_timer import Timed, TimerOptions, checked, failure_of
 from dtmetrics._record.instruments import Summary
-from dtmetrics._record.timed import Timed, TimerOptions, checked, failure_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -144,9 +144,9 @@ class Timer:
     def _leave(self, frame: FrameType, error: BaseException | None) -> None:
         block = self._by_frame.pop(frame, None)
         if block is None:
-            block = attempt(self._alone.pop, 0, default=None)
+            block = call_safely(self._alone.pop, 0, default=None)
         if block is None:
-            frame, block = attempt(self._by_frame.popitem, default=(frame, None))
+            frame, block = call_safely(self._by_frame.popitem, default=(frame, None))
         if block is None:  # left more often than entered
             return
         outer = getattr(block, "_outer", None)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from dtmetrics._wire.parse import ParsedMetadata, ParsedPoint, parse
-from dtmetrics._wire.point import CountDelta
-from dtmetrics._wire.reader import Refusal
+from dtmetrics._protocol.parse import ParsedMetadata, ParsedPoint, parse
+from dtmetrics._protocol.point import CountDelta
+from dtmetrics._protocol.reader import Refusal
 
 __all__ = ["BODY_LIMIT", "LineNote", "Verdict", "error_envelope", "judge"]
 

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, TypedDict
 
-from dtmetrics._wire.parse import ParsedMetadata, ParsedPoint
-from dtmetrics._wire.point import CountDelta, Dimensions, GaugeSummary
+from dtmetrics._protocol.parse import ParsedMetadata, ParsedPoint
+from dtmetrics._protocol.point import CountDelta, Dimensions, GaugeSummary
 from dtmetrics.receiver.judge import LineNote, Verdict
 
 __all__ = ["InvalidView", "SeriesView", "Snapshot", "StatsView", "Store"]

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from dtmetrics import configure, shutdown
-from dtmetrics.asgi import MetricsMiddleware
+from dtmetrics.integrations.asgi import MetricsMiddleware
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

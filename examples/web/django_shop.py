@@ -15,9 +15,9 @@ settings.configure(
     ALLOWED_HOSTS=["localhost", "127.0.0.1"],
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
     DTMETRICS={"dimensions": {"service": "shop"}, "exclude": "/health"},
-    INSTALLED_APPS=["dtmetrics.django"],
+    INSTALLED_APPS=["dtmetrics.integrations.django"],
     MIDDLEWARE=[
-        "dtmetrics.django.MetricsMiddleware",
+        "dtmetrics.integrations.django.MetricsMiddleware",
         "django.middleware.common.CommonMiddleware",
     ],
     ROOT_URLCONF=__name__,

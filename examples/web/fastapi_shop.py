@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 
 from dtmetrics import configure, shutdown, timed
-from dtmetrics.asgi import MetricsMiddleware
+from dtmetrics.integrations.asgi import MetricsMiddleware
 
 router = APIRouter(prefix="/items")
 

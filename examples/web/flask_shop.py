@@ -6,7 +6,7 @@ gunicorn --chdir examples/web 'flask_shop:create_app()'
 from flask import Blueprint, Flask
 
 from dtmetrics import configure, counter
-from dtmetrics.flask import Metrics
+from dtmetrics.integrations.flask import Metrics
 
 items = Blueprint("items", __name__)
 metrics = Metrics(exclude="/health")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from dtmetrics import configure
-from dtmetrics.wsgi import MetricsMiddleware
+from dtmetrics.integrations.wsgi import MetricsMiddleware
 
 
 def shop(

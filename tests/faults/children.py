@@ -6,9 +6,9 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.children import KINDS, METHODS, ORDERS, RECORDED, work
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Server
+from tests.support.child_processes import KINDS, METHODS, ORDERS, RECORDED, work
 
 
 @scenario()

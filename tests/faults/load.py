@@ -207,7 +207,7 @@ def soak(run: Run) -> Row:
 
 @scenario()
 def recording_while_down(run: Run) -> Row:
-    """Recording costs the same while the endpoint is down: p50 +5 %, p99 +10 %."""
+    """RecordingOptions costs the same while the endpoint is down: p50 +5 %, p99 +10 %."""
     row = Row()
     rounds, seconds = (4, 0.5) if run.quick else (8, 2.0)
     figures: dict[str, list[list[int]]] = {"up": [], "down": []}

@@ -16,7 +16,7 @@ CHILD_SECONDS = 1.0
 
 # In each child every kind of instrument, old and new, and a word of the log.
 CHILD = """
-from dtmetrics._record.worker import worker_number
+from dtmetrics._instrument.worker_id import worker_number
 
 def child(number, delivers=True):
     signal.alarm(5)

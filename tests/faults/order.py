@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Server
-from tests.spooling import disk_call
+from tests.support.spool_directory import disk_call
 
 #: Each body is put off once, and so kept, and then taken. It says itself when.
 TRACED = """

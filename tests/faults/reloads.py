@@ -68,8 +68,8 @@ settings.configure(
     ALLOWED_HOSTS=["*"],
     DEBUG=True,
     DTMETRICS={},
-    INSTALLED_APPS=["dtmetrics.django"],
-    MIDDLEWARE=["dtmetrics.django.MetricsMiddleware"],
+    INSTALLED_APPS=["dtmetrics.integrations.django"],
+    MIDDLEWARE=["dtmetrics.integrations.django.MetricsMiddleware"],
     ROOT_URLCONF=__name__,
     SECRET_KEY="of the campaign",
 )
@@ -79,7 +79,7 @@ execute_from_command_line()
 FLASK = """
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer
-from dtmetrics.flask import Metrics
+from dtmetrics.integrations.flask import Metrics
 
 configure()
 serve = BaseWSGIServer.serve_forever

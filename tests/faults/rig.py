@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 
 #: What the library says of its losses: points of its account, and none of the truth.
-OWN = "dtmetrics.client.points.lost", "dtmetrics.client.values.refused"
+OWN = "dtmetrics.client.points.dropped", "dtmetrics.client.values.invalid"
 
 PRELUDE = """
 from tests.faults import inside

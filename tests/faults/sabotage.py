@@ -7,8 +7,8 @@ from typing import Any
 
 def begin(how: str) -> None:
     """Break it: a third of all bodies is dropped, or doubled, and nobody says so."""
-    from dtmetrics._deliver.exporter import ExportResult, Outcome
-    from dtmetrics._deliver.http import HttpExporter
+    from dtmetrics._export.http import HttpExporter
+    from dtmetrics.exporters import ExportResult, Outcome
 
     deliver = HttpExporter._deliver
     calls = 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Server, read_tally
 from tests.faults.spool import COLLECTING, Place, keep
-from tests.spooling import swapped
+from tests.support.spool_directory import swapped
 
 _NOBODY = 65534
 

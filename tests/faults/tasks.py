@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Server
-from tests.tasks import GREEN_ORDERS, Done, green, loop
+from tests.support.task_programs import GREEN_ORDERS, Done, green, loop
 
 #: Seconds for which a task that is ready may be kept from running.
 MOST_BLOCKED = 0.05

@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Server
-from tests.threadless import INTERPRETERS, LIMITS, exhausted, subinterpreters
+from tests.support.threadless_programs import (
+    INTERPRETERS,
+    LIMITS,
+    exhausted,
+    subinterpreters,
+)
 
 ADDING = """
 times = int(sys.argv[1])

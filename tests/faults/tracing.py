@@ -57,7 +57,7 @@ from sentry_sdk.transport import Transport
 
 found = []
 
-class Kept(Transport):
+class BoundedCache(Transport):
     def capture_envelope(self, envelope):
         for item in envelope.items:
             traced = item.payload.json or {}
@@ -69,7 +69,7 @@ sentry_sdk.init(
     "http://key@127.0.0.1:9/1",
     integrations=[SocketIntegration()],
     traces_sample_rate=1.0,
-    transport=Kept,
+    transport=BoundedCache,
 )
 
 def request():
@@ -86,11 +86,11 @@ from ddtrace.trace import TraceFilter, tracer
 
 found = []
 
-class Kept(TraceFilter):
+class BoundedCache(TraceFilter):
     def process_trace(self, trace):
         found.extend(span.name for span in trace)
 
-tracer.configure(trace_processors=[Kept()])
+tracer.configure(trace_processors=[BoundedCache()])
 patch(httplib=True, httpx=True, requests=True, sqlite3=True, urllib3=True, raise_errors=True)
 
 def request():
@@ -116,8 +116,8 @@ import httpx
 import requests
 import urllib3
 
-from dtmetrics.httpx import instrument_httpx
-from dtmetrics.requests import instrument_requests
+from dtmetrics.integrations.httpx import instrument_httpx
+from dtmetrics.integrations.requests import instrument_requests
 
 url, rounds = os.environ["DTMETRICS_ENDPOINT"], int(sys.argv[1])
 

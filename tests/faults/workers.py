@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests import servers
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Server
+from tests.support import web_servers
 
 WORKERS = 4
 
@@ -47,16 +47,16 @@ def uwsgi(run: Run) -> Row:
     row, rounds = Row(truth=0, got=0), 1 if run.quick else 3
     # Without --max-requests: who is told to end while it ends for that reason is gone at
     # once, with what it served (uWSGI 2.0.30; 3 of 10 lives, 50 requests each).
-    for flags in servers.UWSGI_FLAGS.values():
-        command = servers.uwsgi(flags, WORKERS)
-        _serve(row, command, flags, rounds, servers.IN_THE_MASTER)
+    for flags in web_servers.UWSGI_FLAGS.values():
+        command = web_servers.uwsgi(flags, WORKERS)
+        _serve(row, command, flags, rounds, web_servers.IN_THE_MASTER)
     return row
 
 
 def _gunicorn(run: Run, kind: str) -> Row:
     row, rounds = Row(truth=0, got=0), 1 if run.quick else 5
-    for flags in servers.GUNICORN_FLAGS:
-        _serve(row, servers.gunicorn(kind, flags, WORKERS), flags, rounds)
+    for flags in web_servers.GUNICORN_FLAGS:
+        _serve(row, web_servers.gunicorn(kind, flags, WORKERS), flags, rounds)
     return row
 
 
@@ -66,7 +66,7 @@ def _serve(
     """Let a server live, and compare what it served with what arrived."""
     what = flags or "without flags"
     with tempfile.TemporaryDirectory(prefix="faults-") as place, Server() as endpoint:
-        with servers.Server(
+        with web_servers.Server(
             command, Path(place), endpoint.url, workers=WORKERS, more=more
         ) as server:
             server.live(rounds)

@@ -21,7 +21,7 @@ from dtmetrics import (
     summary,
     timed,
 )
-from dtmetrics.wsgi import MetricsMiddleware
+from dtmetrics.integrations.wsgi import MetricsMiddleware
 
 
 @timed

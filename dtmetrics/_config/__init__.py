@@ -1,0 +1,1 @@
+"""Settings, checked together, and what the platform says of itself."""

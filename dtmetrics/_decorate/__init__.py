@@ -1,0 +1,1 @@
+"""Decorating every kind of callable: knows nothing of metrics, only user of wrapt."""

@@ -1,0 +1,1 @@
+"""What HTTP servers, HTTP clients and databases measure, for all integrations."""

@@ -1,0 +1,1 @@
+"""The composition root: what this process records and where it sends it."""

@@ -1,0 +1,1 @@
+"""The outbox on disk, for batches that must outlive their process."""

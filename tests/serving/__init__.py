@@ -1,4 +1,0 @@
-"""Applications that the tests serve, each with a factory, as its users would write it.
-
-All answer the same paths in the same way, as `tests.web_load` asks for them.
-"""

@@ -1,0 +1,83 @@
+"""A program whose children, on whichever way they come, record for themselves."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+
+from tests.support.script import expect
+
+METHODS = ["fork", "spawn", "forkserver"]
+KINDS = ["processes", "pool", "executor"]
+ORDERS = ["imported before", "imported after"]
+
+#: What the children of one program record altogether.
+RECORDED = 36
+
+# A module of its own: what children are to do, they have to import. Imported by the
+# parent alone where children are forked, and by each child where they are not.
+WORK = """
+import sys
+{first}
+from dtmetrics import configure, counter, flush, shutdown, stats
+configure(interval=3_600.0)  # none by itself
+{last}
+
+def work(number):
+    counter("jobs.run").inc(number)
+    return number
+
+def work_and_flush(number):
+    work(number)
+    return flush()
+
+def in_processes(context, numbers):
+    children = [context.Process(target=work, args=(n,)) for n in numbers]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0] * len(children)
+
+def in_pool(context, numbers):
+    pool = context.Pool(2)
+    pool.map(work, numbers, chunksize=1)
+    pool.close()
+    pool.join()
+
+def in_terminated_pool(context, numbers):
+    with context.Pool(2) as pool:  # ended by SIGTERM, after which nothing runs
+        assert all(pool.map(work_and_flush, numbers, chunksize=1))
+
+def in_executor(context, numbers):
+    from concurrent.futures import ProcessPoolExecutor
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        list(pool.map(work, numbers))
+
+def main():
+    import multiprocessing
+    context = multiprocessing.get_context(sys.argv[1])
+    counter("parents").inc()
+    globals()["in_" + sys.argv[2]](context, range(1, 9))
+    print(stats().collected)
+"""
+
+_FIRST = "import multiprocessing.util"
+
+
+def work(place: Path, url: str, method: str, kind: str, order: str) -> int:
+    """Let children record, who post to *url*; return what their parent collected."""
+    first, last = (_FIRST, "") if order == "imported before" else ("", _FIRST)
+    if method == "fork" and order == "imported after":
+        last = ""  # until main() does
+    (place / "work.py").write_text(textwrap.dedent(WORK).format(first=first, last=last))
+    out = expect(
+        "import work; work.main()",
+        method,
+        kind,
+        PYTHONPATH=f"{place}:{':'.join(sys.path)}",
+        DTMETRICS_ENDPOINT=url,
+        PYTHONWARNINGS="ignore::DeprecationWarning",  # a fork beside a thread
+    )
+    return int(out)

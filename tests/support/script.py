@@ -1,0 +1,54 @@
+"""A Python program of its own: run, and looked at from outside."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tests.support.endpoint import PATIENCE
+
+
+class Ended(NamedTuple):
+    """How a program ended."""
+
+    status: int
+    out: str
+    err: str
+    seconds: float
+
+
+def run(
+    source: str, *arguments: object, under: Sequence[str] = (), **environ: str
+) -> Ended:
+    """Run *source* in a fresh interpreter, and wait for its end.
+
+    *under* is a command that runs it, as ``strace`` does. *environ* is added to the
+    environment.
+    """
+    python = [sys.executable, "-c", textwrap.dedent(source)]
+    command = [*under, *python, *map(str, arguments)]
+    begin = time.monotonic()
+    done = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environ},
+        timeout=PATIENCE,
+    )
+    seconds = time.monotonic() - begin
+    return Ended(done.returncode, done.stdout, done.stderr, seconds)
+
+
+def expect(
+    source: str, *arguments: object, under: Sequence[str] = (), **environ: str
+) -> str:
+    """Run *source*, which must end well; return what it printed."""
+    ended = run(source, *arguments, under=under, **environ)
+    assert (ended.status, ended.err) == (0, ""), ended.err
+    return ended.out

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dtmetrics._record.codegen import _OWN_NAMES
+from dtmetrics._record.options import RecordingOptions
+from tests.support.timer_clock import Timing
+
+# Such that mean something to Python, to a wrapper, or to the template.
+NAMES = ["a", "b", "self", "args", "kwargs", "func", "call", "clock", "print", "match", "é", "len", "_func", "_took"]  # fmt: skip
+
+
+@st.composite
+def parameter_lists(draw: st.DrawFn) -> str:
+    """Write a list of parameters, of every kind and in every order that Python takes."""
+    names = iter(draw(st.permutations(NAMES)))
+    most = st.integers(0, 3)
+    first, either, only = ([next(names) for _ in range(draw(most))] for _ in range(3))
+    required = draw(st.integers(0, len(first) + len(either)))
+    positional = [
+        name if place < required else f"{name}={place}"
+        for place, name in enumerate(first + either)
+    ]
+    keywords = [f"{name}=-1" if draw(st.booleans()) else name for name in only]
+    several = f"*{next(names)}" if draw(st.booleans()) else "*" if only else ""
+    more = f"**{next(names)}" if draw(st.booleans()) else ""
+    slash = ["/"] if first else []
+    written = [*positional[: len(first)], *slash, *positional[len(first) :], several, *keywords, more]  # fmt: skip
+    return ", ".join(filter(None, written))
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    """Return what *call* gives, or what it says of wrong arguments."""
+    try:
+        return call()
+    except TypeError as error:
+        return str(error)
+
+
+def written(parameters: str, kind: str = "def") -> Any:
+    """Return a function with these parameters that returns what it got."""
+    space: dict[str, Any] = {"__name__": __name__}
+    exec(f"{kind} given({parameters}): return dict(locals())", space)
+    return space["given"]
+
+
+@given(
+    parameter_lists(),
+    st.lists(st.integers(), max_size=7),
+    st.dictionaries(st.sampled_from([*NAMES, "other"]), st.integers(), max_size=4),
+)
+def test_any_parameters(parameters: str, args: list[int], kwargs: dict[str, int]) -> None:  # fmt: skip
+    """Whatever a function takes, timed it takes and refuses the same, in the same words."""
+    timing = Timing()
+    bare, awaited = written(parameters), written(parameters, "async def")
+    made, amade = timing.timer()(bare), timing.timer()(awaited)
+    owner: Any = type("Owner", (), {"method": timing.timer()(bare)})
+
+    expected = outcome(lambda: bare(*args, **kwargs))
+    assert outcome(lambda: made(*args, **kwargs)) == expected
+    assert outcome(lambda: owner.method(*args, **kwargs)) == expected
+    assert outcome(lambda: asyncio.run(amade(*args, **kwargs))) == expected
+    for each in (made, owner.method, amade):
+        assert inspect.signature(each) == inspect.signature(bare)
+    calls = 0 if isinstance(expected, str) else 3
+    assert sum(count for count, *_ in timing.took().values()) == calls
+
+
+def test_own_names_are_kept_apart() -> None:
+    """A parameter may have any name that the compiled source uses itself."""
+    assert "_clock" in _OWN_NAMES
+    for name in sorted(_OWN_NAMES):
+        made = Timing().timer()(written(f"{name}, *, other=2"))
+        assert made(1) == made(**{name: 1}) == {name: 1, "other": 2}
+
+
+def test_names_that_are_none() -> None:
+    """A function whose parameters cannot be written down is timed all the same."""
+    timing = Timing()
+
+    def plain(a: int) -> int:
+        return a
+
+    plain.__code__ = plain.__code__.replace(co_varnames=("not a name",))
+    assert timing.timer()(plain)(3) == 3
+    assert timing.took() == {"": [1, 0, 0]}
+
+
+def test_names_of_a_class_are_mangled() -> None:
+    """A private parameter of a method keeps the name that the interpreter gave it."""
+
+    class Owner:
+        @Timing().timer()
+        def method(self, __private: int, *, __more: int = 2) -> tuple[int, int]:  # noqa: PYI063
+            return __private, __more
+
+    assert Owner().method(1) == (1, 2)
+    assert Owner().method(_Owner__private=3, _Owner__more=4) == (3, 4)  # type: ignore[call-arg]
+
+
+def test_defaults_are_those_at_decoration() -> None:
+    """A default is the very object; what replaces it later is not seen by the call."""
+    default: list[int] = []
+
+    def taking(a: list[int] = default, *, b: list[int] = default) -> Any:
+        return a, b
+
+    made = Timing().timer()(taking)
+    assert all(each is default for each in made())
+    taking.__defaults__ = ([1],)
+    assert made() == ([], [])
+
+
+@pytest.mark.parametrize("options", [{}, {"args": {"a": None}}, {"result": lambda _: {}}])  # fmt: skip
+def test_wrong_arguments_are_not_timed(timing: Timing, options: dict[str, Any]) -> None:  # fmt: skip
+    """A call that never began took no time, however the timer looks at arguments."""
+
+    @timing.timer(**options)
+    def call(a: int) -> int:
+        return a
+
+    @timing.timer(**options)
+    async def acall(a: int) -> int:
+        return a
+
+    with pytest.raises(TypeError, match=r"call\(\) missing 1 required"):
+        call()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"acall\(\) missing 1 required"):
+        asyncio.run(acall())  # type: ignore[call-arg, arg-type]
+    assert timing.took() == {}
+
+
+def test_a_type_error_inside_is_a_failure(timing: Timing) -> None:
+    """A TypeError of the function itself, or of one in C, is a failure of the call."""
+
+    @timing.timer(args={"a": None})
+    def call(a: Any) -> Any:
+        return len(a)
+
+    for each in (call, timing.timer()(call), timing.timer()(len)):
+        with pytest.raises(TypeError):
+            each(1)
+    assert timing.took() == {
+        "a=1,error.type=TypeError": [2, 0, 0],
+        "error.type=TypeError": [2, 0, 0],
+    }
+
+
+def test_traceback_shows_the_line(timing: Timing) -> None:
+    """A traceback shows how the call passed the arguments on."""
+
+    @timing.timer()
+    def fails(a: int, /, b: int, *, c: int) -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError, match=r"^$") as raised:
+        fails(1, 2, c=3)
+    call, last = traceback.extract_tb(raised.value.__traceback__)[-2:]
+    assert (call.name, call.line) == ("call", "_result = _func(a, b, c=c)")
+    assert call.filename == "<dtmetrics: call(a, /, b, *, c)>"
+    assert last.name == "fails"
+
+
+def test_recording_begins_and_ends(timing: Timing) -> None:
+    """A call is timed if recording was on when it began and is on when it ends."""
+    registry = timing.recorder.registry
+
+    @timing.timer()
+    def call(inside: Callable[[], object]) -> None:
+        inside()
+
+    @timing.timer()
+    async def acall(inside: Callable[[], object]) -> None:
+        inside()
+
+    for each in (call, lambda inside: asyncio.run(acall(inside))):
+        each(bool)
+        each(registry.stop)
+        each(bool)
+        assert timing.took() == {"": [1, 0, 0]}
+        each(lambda: registry.start(RecordingOptions(), bool))
+        assert timing.took() == {}
+
+
+def test_context_opened_inside(timing: Timing) -> None:
+    """A context that is opened in a call and outlasts it holds for the call as well."""
+    registry = timing.recorder.registry
+    contexts = contextlib.ExitStack()
+    call = timing.timer()(lambda context: contexts.enter_context(context))
+    with contexts:
+        call(contextlib.nullcontext())
+        call(registry.context(kind="late"))
+    assert timing.took() == {"": [1, 0, 0], "kind=late": [1, 0, 0]}

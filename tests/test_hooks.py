@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from dtmetrics._decorate.hooks import error_type
+
+
+class Outer:
+    """A class with an exception inside."""
+
+    class InnerError(Exception):
+        """An exception of a user's."""
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (KeyError("secret"), "KeyError"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (asyncio.CancelledError(), "asyncio.exceptions.CancelledError"),
+        (Outer.InnerError(), f"{__name__}.Outer.InnerError"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_error_type(error: Any, name: str) -> None:
+    """An error is named by its class and the module of that, never by its text."""
+    assert error_type(error) == name

@@ -1,0 +1,361 @@
+"""Also run with an old FastAPI, see `.ci/run`."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from dtmetrics.integrations.asgi import MetricsMiddleware
+from tests.support.recorder import Recorder
+
+fastapi = pytest.importorskip("fastapi")
+applications = pytest.importorskip("starlette.applications")
+responses = pytest.importorskip("starlette.responses")
+routing = pytest.importorskip("starlette.routing")
+staticfiles = pytest.importorskip("starlette.staticfiles")
+
+
+async def plain(request: Any) -> Any:
+    """Answer."""
+    return responses.PlainTextResponse("a")
+
+
+class Endpoint:
+    """An ASGI application as an endpoint."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await responses.PlainTextResponse("a")(scope, receive, send)
+
+
+class Wrapped:
+    """A middleware around one application alone."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
+def api() -> Any:
+    """Return a FastAPI application with all that routes can be made of."""
+    app = fastapi.FastAPI()
+    inner = fastapi.APIRouter(prefix="/in")
+    outer = fastapi.APIRouter(prefix="/r")
+    sub = fastapi.FastAPI()
+
+    @inner.get("/z/{k}")
+    async def z(k: str) -> str:
+        return k
+
+    @sub.get("/users/{user}")
+    async def users(user: str) -> str:
+        return user
+
+    @app.get("/items/{number:int}")
+    async def item(number: int) -> int:
+        return number
+
+    @app.get("/boom")
+    async def boom() -> None:
+        raise ValueError
+
+    outer.include_router(inner)
+    sub.include_router(inner)
+    app.include_router(outer, prefix="/v1")
+    app.include_router(outer, prefix="/v2")
+    app.mount("/sub", sub)
+    app.mount("/tenants/{tenant}", sub)
+    app.mount("/old", starlette())
+    app.add_route("/plain/{x}", plain)
+    return app
+
+
+def starlette() -> Any:
+    """Return a Starlette application with all that routes can be made of."""
+    deep = [routing.Route("/leaf/{x}", plain), routing.Route("/leaf", plain)]
+    return applications.Starlette(
+        routes=[
+            routing.Route("/", plain),
+            routing.Route("/one/{x}", plain),
+            routing.Route("/two/{x:int}", plain, methods=["POST"]),
+            routing.Route("/class", Endpoint()),
+            routing.Mount("/deep/{a}", routes=[routing.Mount("/er/{b}", routes=deep)]),
+            routing.Mount("/deep/{a}/side", routes=deep),
+            routing.Mount("/files", staticfiles.StaticFiles(directory="tests")),
+            routing.Mount("/foreign/{name}", Endpoint()),
+            routing.Mount("/wrapped/{c}", Wrapped(Wrapped(inside()))),
+            routing.Host("api.example", routing.Router(deep)),
+        ]
+    )
+
+
+def inside() -> Any:
+    """Return an application with a mount of its own."""
+    leaf = routing.Route("/leaf/{x}", plain)
+    return applications.Starlette(routes=[routing.Mount("/more/{d}", routes=[leaf])])
+
+
+async def ask(app: Any, path: str, root: str, host: str) -> None:
+    """Send one GET to *app*, as a server under *root* does."""
+    received = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        if not received:
+            await asyncio.Event().wait()  # this client stays
+        return received.pop()
+
+    async def send(message: Any) -> None:
+        pass
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "scheme": "http",
+        "http_version": "1.1",
+        "path": root + path,
+        "raw_path": (root + path).encode(),
+        "root_path": root,
+        "query_string": b"",
+        "headers": [(b"host", host.encode())],
+    }
+    with suppress(ValueError):
+        await app(scope, receive, send)
+
+
+def route(
+    recorder: Recorder, app: Any, path: str, root: str = "", host: str = "x"
+) -> tuple[str | None, str]:
+    """Ask for *path* some times; return its route and status."""
+    wrapped = MetricsMiddleware(app, meter=recorder.meter)
+    for _ in range(3):  # the first may find another way than the next
+        asyncio.run(ask(wrapped, path, root, host))
+    [(_, pairs)] = recorder.payloads()
+    found = dict(pairs)
+    return found.get("http.route"), found["http.response.status_code"]
+
+
+@pytest.mark.parametrize("root", ["", "/gw"])
+@pytest.mark.parametrize(
+    ("path", "template", "status"),
+    [
+        ("/items/7", "/items/{number}", "200"),
+        ("/items/x", None, "404"),
+        ("/boom", "/boom", "500"),
+        ("/none", None, "404"),
+        ("/v1/r/in/z/1", "/v1/r/in/z/{k}", "200"),
+        ("/v2/r/in/z/1", "/v2/r/in/z/{k}", "200"),
+        ("/sub/users/1", "/sub/users/{user}", "200"),
+        ("/sub/in/z/1", "/sub/in/z/{k}", "200"),
+        ("/sub/none", None, "404"),
+        ("/tenants/5/users/1", "/tenants/{tenant}/users/{user}", "200"),
+        ("/tenants/5/in/z/1", "/tenants/{tenant}/in/z/{k}", "200"),
+        ("/tenants/5/none", None, "404"),
+        ("/plain/1", "/plain/{x}", "200"),
+        ("/openapi.json", "/openapi.json", "200"),
+        ("/old/one/1", "/old/one/{x}", "200"),
+        ("/old/two/1", "/old/two/{x}", "405"),
+        ("/old/deep/1/er/2/leaf/3", "/old/deep/{a}/er/{b}/leaf/{x}", "200"),
+        ("/old/none", None, "404"),
+    ],
+)
+def test_fastapi(
+    recorder: Recorder, path: str, root: str, template: str | None, status: str
+) -> None:
+    """A route is what was declared, with all before it; what matched nothing has none."""
+    expected = None if template is None else root + template
+    assert route(recorder, api(), path, root) == (expected, status)
+
+
+@pytest.mark.parametrize("root", ["", "/gw"])
+@pytest.mark.parametrize(
+    ("path", "template", "status"),
+    [
+        ("/", "/", "200"),
+        ("/one/1", "/one/{x}", "200"),
+        ("/two/1", "/two/{x}", "405"),
+        ("/two/x", None, "404"),
+        ("/class", "/class", "200"),
+        ("/deep/1/er/2/leaf", "/deep/{a}/er/{b}/leaf", "200"),
+        ("/deep/1/er/2/leaf/3", "/deep/{a}/er/{b}/leaf/{x}", "200"),
+        ("/deep/1/er/2/none", None, "404"),
+        ("/deep/1/side/leaf", None, "404"),
+        ("/files/conftest.py", "/files/{path}", "200"),
+        ("/files/none", "/files/{path}", "404"),
+        ("/foreign/shop/a/b", "/foreign/{name}/{path}", "200"),
+        ("/wrapped/1/more/2/leaf/3", "/wrapped/{c}/more/{d}/leaf/{x}", "200"),
+        ("/wrapped/1/none", None, "404"),
+        ("/none", None, "404"),
+    ],
+)
+def test_starlette(
+    recorder: Recorder, path: str, root: str, template: str | None, status: str
+) -> None:
+    """So it is for plain routes, mounts and files, none of which leaves it in old ones."""
+    expected = None if template is None else root + template
+    assert route(recorder, starlette(), path, root) == (expected, status)
+
+
+def test_host(recorder: Recorder) -> None:
+    """Routes that belong to a host are found in it."""
+    found = route(recorder, starlette(), "/leaf/7", host="api.example")
+    assert found == ("/leaf/{x}", "200")
+
+
+def test_root_of_the_application(recorder: Recorder) -> None:
+    """A root that the application was given, as FastAPI is, comes first as well."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # from 0.165 on
+        app = fastapi.FastAPI(root_path="/gw")
+    app.add_route("/plain/{x}", plain)
+    assert route(recorder, app, "/plain/1") == ("/gw/plain/{x}", "200")
+
+
+def test_middleware_inside(recorder: Recorder) -> None:
+    """As a middleware of the framework it measures the same."""
+    app = api()
+    app.add_middleware(MetricsMiddleware, meter=recorder.meter)
+    asyncio.run(ask(app, "/v1/r/in/z/1", "", "x"))
+    asyncio.run(ask(app, "/boom", "", "x"))
+    found = sorted(
+        (
+            pairs["http.route"],
+            pairs["http.response.status_code"],
+            pairs.get("error.type"),
+        )
+        for pairs in (dict(pairs) for _, pairs in recorder.payloads())
+    )
+    assert found == [
+        ("/boom", "500", "ValueError"),
+        ("/v1/r/in/z/{k}", "200", None),
+    ]
+
+
+def test_background(recorder: Recorder) -> None:
+    """A task in the background is not waited for: the answer is out."""
+    background = pytest.importorskip("starlette.background")
+    counted: list[int] = []
+
+    async def later() -> None:
+        counted.append(len(recorder.payloads()))
+
+    async def view(request: Any) -> Any:
+        return responses.PlainTextResponse(
+            "a", background=background.BackgroundTask(later)
+        )
+
+    app = applications.Starlette(routes=[routing.Route("/", view)])
+    asyncio.run(ask(MetricsMiddleware(app, meter=recorder.meter), "/", "", "x"))
+    assert counted == [1]
+    assert recorder.payloads() == {}
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_background_behind_a_middleware(recorder: Recorder, *, streams: bool) -> None:
+    """Nor is it what a task in the background raises that a request failed of.
+
+    The middleware makes a stream of every answer, and raises for both in the end.
+    """
+    background = pytest.importorskip("starlette.background")
+
+    async def pieces() -> Any:
+        yield b"a"
+        if streams:
+            raise ValueError
+
+    async def later() -> None:
+        raise ValueError
+
+    async def view(request: Any) -> Any:
+        return responses.StreamingResponse(
+            pieces(), background=background.BackgroundTask(later)
+        )
+
+    base = pytest.importorskip("starlette.middleware.base")
+
+    async def through(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
+
+    app = applications.Starlette(routes=[routing.Route("/", view)])
+    app.add_middleware(base.BaseHTTPMiddleware, dispatch=through)
+    app.add_middleware(MetricsMiddleware, meter=recorder.meter)
+    asyncio.run(ask(app, "/", "", "x"))
+    [(_, pairs)] = recorder.payloads()
+    found = dict(pairs)
+    assert found["http.response.status_code"] == "200"
+    assert found.get("error.type") == ("ValueError" if streams else None)
+
+
+def test_a_view_that_runs_its_task_itself(recorder: Recorder) -> None:
+    """What such a task raises before there is an answer, the request failed of."""
+    background = pytest.importorskip("starlette.background")
+
+    async def later() -> None:
+        raise ValueError
+
+    async def view(request: Any) -> Any:
+        await background.BackgroundTask(later)()
+
+    app = applications.Starlette(routes=[routing.Route("/", view)])
+    app.add_middleware(MetricsMiddleware, meter=recorder.meter)
+    asyncio.run(ask(app, "/", "", "x"))
+    [(_, pairs)] = recorder.payloads()
+    assert {("http.response.status_code", "500"), ("error.type", "ValueError")} < pairs
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_client_that_leaves(recorder: Recorder, *, inside: bool) -> None:
+    """A client that leaves while its body is read is no error, and was sent no status."""
+
+    async def view(request: Any) -> Any:
+        await request.body()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        pass
+
+    requests = pytest.importorskip("starlette.requests")
+    app = applications.Starlette(routes=[routing.Route("/", view, methods=["POST"])])
+    outer: Any = app
+    if inside:
+        app.add_middleware(MetricsMiddleware, meter=recorder.meter)
+    else:
+        outer = MetricsMiddleware(app, meter=recorder.meter)
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    with pytest.raises(requests.ClientDisconnect):
+        asyncio.run(outer(scope, receive, send))
+    [(_, pairs)] = recorder.payloads()
+    assert dict(pairs) == {"http.request.method": "POST", "http.route": "/"}
+
+
+def test_a_websocket_that_its_client_closes(recorder: Recorder) -> None:
+    """Nor is it an error that a client ends a websocket, which Starlette raises."""
+    websockets = pytest.importorskip("starlette.websockets")
+    messages = [
+        {"type": "websocket.connect"},
+        {"type": "websocket.disconnect", "code": 1001},
+    ]
+
+    async def view(websocket: Any) -> None:
+        await websocket.accept()
+        await websocket.receive_text()
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        pass
+
+    app = applications.Starlette(routes=[routing.WebSocketRoute("/ws/{room}", view)])
+    outer: Any = MetricsMiddleware(app, meter=recorder.meter, websockets=True)
+    scope = {"type": "websocket", "scheme": "ws", "path": "/ws/1", "headers": []}
+    with suppress(websockets.WebSocketDisconnect):
+        asyncio.run(outer(scope, receive, send))
+    [(_, pairs)] = recorder.payloads()
+    assert dict(pairs) == {"url.scheme": "ws", "http.route": "/ws/{room}"}
