@@ -179,7 +179,12 @@ def _asgi(trip: Trip, requests: int) -> None:
         "path": "/",
         "scheme": "http",
     }
-    scope |= {"http_version": "1.1", "headers": [], "query_string": b""}
+    scope |= {
+        "scheme": "http",
+        "http_version": "1.1",
+        "headers": [],
+        "query_string": b"",
+    }
     _configured()
     middleware: Any = MetricsMiddleware(application)
     for _ in range(requests - 1):
