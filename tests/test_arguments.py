@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._decorate.arguments import fetches, name_of
+from dtmetrics._decorate.arguments import argument_getters, name_of
 
 
 class Called:
@@ -61,7 +61,7 @@ def test_fetches_what_is_bound(args: list[int], kwargs: dict[str, int]) -> None:
     bound.apply_defaults()
     truth = {**bound.arguments, **bound.arguments["more"]}
     wanted = dict.fromkeys([*"abcdxy", "rest"])
-    found = fetches(wanted, many)
+    found = argument_getters(wanted, many)
     assert found.keys() == wanted.keys()
     for name, fetch in found.items():
         assert fetch(tuple(args), kwargs) == truth.get(name), name
@@ -69,7 +69,7 @@ def test_fetches_what_is_bound(args: list[int], kwargs: dict[str, int]) -> None:
 
 def test_converts() -> None:
     """A callable makes a value of the argument; of none that was given it makes none."""
-    found = fetches({"a": len, "x": len}, many)
+    found = argument_getters({"a": len, "x": len}, many)
     assert found["a"](("abc",), {}) == 3
     assert found["x"](("abc",), {}) is None
 
@@ -79,12 +79,12 @@ def test_unknown_names() -> None:
 
     def one(a: int) -> None: ...
 
-    assert fetches({"b": None}, one).keys() == set()
+    assert argument_getters({"b": None}, one).keys() == set()
 
 
 def test_no_signature() -> None:
     """What has no signature gives no dimensions."""
-    assert fetches({"a": None}, dict.fromkeys) == {} or inspect.signature(dict.fromkeys)
+    assert argument_getters({"a": None}, dict.fromkeys) == {} or inspect.signature(dict.fromkeys)
     with pytest.raises(ValueError, match="signature"):
         inspect.signature(int)
-    assert fetches({"a": None}, int) == {}
+    assert argument_getters({"a": None}, int) == {}
