@@ -84,7 +84,9 @@ def test_unknown_names() -> None:
 
 def test_no_signature() -> None:
     """What has no signature gives no dimensions."""
-    assert argument_getters({"a": None}, dict.fromkeys) == {} or inspect.signature(dict.fromkeys)
+    assert argument_getters({"a": None}, dict.fromkeys) == {} or inspect.signature(
+        dict.fromkeys
+    )
     with pytest.raises(ValueError, match="signature"):
         inspect.signature(int)
     assert argument_getters({"a": None}, int) == {}

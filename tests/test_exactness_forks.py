@@ -145,8 +145,6 @@ def test_fork_while_locks_are_held(recorder: Recorder) -> None:
     with holding(
         registry._lock,
         families._lock,
-        families._key._free,
-        registry._dimension_key._free,
         *(family.lock for family in families.all()),
     ):
         assert in_child(child) == CHILD

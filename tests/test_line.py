@@ -161,8 +161,8 @@ def test_the_oracle_reads() -> None:
 def test_values(value: str, text: str) -> None:
     """Plain values stand bare; others in quotes, where two characters are escaped."""
     identity = identify("orders", (("region", value),))
-    assert identity.head == f"orders,region={text}"
-    assert read(f"{identity.head} 1").dimensions == {"region": value}
+    assert identity.line_prefix == f"orders,region={text}"
+    assert read(f"{identity.line_prefix} 1").dimensions == {"region": value}
 
 
 @pytest.mark.parametrize("flags", [[], ["-O"]], ids=["asserts", "no asserts"])
@@ -171,7 +171,7 @@ def test_no_second_line(flags: list[str]) -> None:
     code = """if True:
         from dtmetrics._protocol.line import identify
         for end in "\\n\\r\\v\\f\\x1c\\x1d\\x1e\\x85\\u2028\\u2029":
-            print(identify(f"a{end}b", ((f"c{end}", f"d{end}evil 1"),)).head)
+            print(identify(f"a{end}b", ((f"c{end}", f"d{end}evil 1"),)).line_prefix)
     """
     command = [sys.executable, *flags, "-c", code]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -11,7 +11,7 @@ from dtmetrics._protocol.parse import (
     LINE_LIMIT,
     ParsedMetadata,
     ParsedPoint,
-    Refusal,
+    Rejection,
     parse,
 )
 from dtmetrics._protocol.point import (
@@ -40,10 +40,10 @@ def summary_of(number: int, times: int) -> DataPoint:
     return DataPoint(strategies.Known("a", ()), payload, MOMENT)
 
 
-def refusal(line: str) -> Refusal:
+def rejection(line: str) -> Rejection:
     """Return why *line* is refused, as it has to be."""
     parsed = parse(line)
-    assert isinstance(parsed, Refusal), parsed
+    assert isinstance(parsed, Rejection), parsed
     return parsed
 
 
@@ -110,7 +110,7 @@ def test_fifty_dimensions() -> None:
     """A line holds 50 dimensions, and not one more."""
     fifty = "orders" + "".join(f",d{number}=x" for number in range(50))
     assert len(point(f"{fifty} 1").dimensions) == 50
-    assert refusal(f"{fifty},more=x 1").message == "dimension count exceeded: 51 > 50"
+    assert rejection(f"{fifty},more=x 1").message == "dimension count exceeded: 51 > 50"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_keys(key: str) -> None:
 )
 def test_bad_keys(line: str, index: int) -> None:
     """A metric key that the endpoint refuses is refused at the right character."""
-    assert refusal(line).index == index
+    assert rejection(line).index == index
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_bad_keys(line: str, index: int) -> None:
 )
 def test_bad_dimensions(line: str, index: int) -> None:
     """A dimension that the endpoint refuses is refused at the right character."""
-    assert refusal(line).index == index
+    assert rejection(line).index == index
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_bad_dimensions(line: str, index: int) -> None:
 )
 def test_bad_payloads(line: str, index: int) -> None:
     """What follows the dimensions is refused at the character where reading stops."""
-    assert refusal(line).index == index
+    assert rejection(line).index == index
 
 
 @pytest.mark.parametrize(
@@ -265,25 +265,25 @@ def test_bad_payloads(line: str, index: int) -> None:
 )
 def test_words(line: str, message: str) -> None:
     """InvalidValues are worded as the endpoint words them, where that is known."""
-    assert refusal(line).message == message
+    assert rejection(line).message == message
 
 
 def test_no_tolerance_of_bounds() -> None:
     """How far a mean may lie outside of its bounds is not how far they may cross."""
     point("a gauge,min=1,max=1,sum=1.0000005,count=1")
-    message = refusal("a gauge,min=1.0000005,max=1,sum=1,count=1").message
+    message = rejection("a gauge,min=1.0000005,max=1,sum=1,count=1").message
     assert message.startswith("inconsistent gauge fields: min <= avg <= max")
 
 
 def test_negative_count() -> None:
     """A summary of less than nothing is refused."""
-    message = refusal("a gauge,min=0,max=0,sum=0,count=-1").message
+    message = rejection("a gauge,min=0,max=0,sum=0,count=-1").message
     assert message.startswith("inconsistent gauge fields: count >= 0 doesn't hold")
 
 
 def test_messages_are_bounded_and_printable() -> None:
     """A refusal can go to a terminal or a log: it is short, without control codes."""
-    message = refusal("a," + "b" * 40_000 + "\x1b[2J\x9b\u2028" + "c" * 5_000).message
+    message = rejection("a," + "b" * 40_000 + "\x1b[2J\x9b\u2028" + "c" * 5_000).message
     assert len(message) < 300
     assert message.isprintable()
     assert "error at '?'  (index 40002)" in message
@@ -341,7 +341,7 @@ def test_metadata(line: str, expected: ParsedMetadata) -> None:
 )
 def test_bad_metadata(line: str, index: int) -> None:
     """There are no comments, and no other properties than the known ones."""
-    assert refusal(line).index == index
+    assert rejection(line).index == index
 
 
 @vectors("line", "accepted_by_docs")
@@ -390,7 +390,7 @@ def test_summaries_are_of_doubles(count: int, taken: bool) -> None:
 def test_answers_any_text(text: str) -> None:
     """Whatever a line holds, the answer is a value, never an exception."""
     parsed = parse(text)
-    if isinstance(parsed, Refusal):
+    if isinstance(parsed, Rejection):
         assert 0 <= parsed.index <= len(text)
         assert parsed.message
     elif isinstance(parsed, ParsedPoint):
@@ -400,8 +400,8 @@ def test_answers_any_text(text: str) -> None:
 def test_long_lines() -> None:
     """A line of more than 50,000 characters is refused before it is read."""
     line = "a,b=" + "\\," * 500_000
-    refused = refusal(line)
-    assert refused.message == f"line length exceeded: {len(line)} > {LINE_LIMIT}"
+    rejected = rejection(line)
+    assert rejected.message == f"line length exceeded: {len(line)} > {LINE_LIMIT}"
     assert steps(line) == steps("a" * (LINE_LIMIT + 1))
 
 

@@ -35,7 +35,7 @@ def test_frozen(value: object) -> None:
 def test_identity_is_told_by_its_head() -> None:
     """An identity shows what every line of its series starts with."""
     assert repr(ORDERS) == "<Identity orders,region=eu>"
-    assert (ORDERS.key, ORDERS.head) == ("orders", "orders,region=eu")
+    assert (ORDERS.key, ORDERS.line_prefix) == ("orders", "orders,region=eu")
 
 
 def test_identity_is_itself() -> None:

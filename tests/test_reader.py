@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dtmetrics._protocol.reader import Reader, RefusedError
+from dtmetrics._protocol.reader import Reader, RejectedLineError
 from tests.support.strategies import texts
 
 lines = texts | st.text("ab,= ", max_size=12)
@@ -14,10 +14,10 @@ lines = texts | st.text("ab,= ", max_size=12)
 
 def refused(reader: Reader, fault: str, at: int | None = None) -> tuple[str, int]:
     """Refuse; return the message and the place."""
-    with pytest.raises(RefusedError) as caught:
-        reader.refuse(fault, at)
-    assert str(caught.value) == caught.value.refusal.message
-    return caught.value.refusal
+    with pytest.raises(RejectedLineError) as caught:
+        reader.reject(fault, at)
+    assert str(caught.value) == caught.value.rejection.message
+    return caught.value.rejection
 
 
 @given(st.lists(st.text("ab,= ", min_size=1, max_size=4), max_size=6))
@@ -25,49 +25,49 @@ def test_steps_through_a_line(parts: list[str]) -> None:
     """A line is read part by part, and is done at its end and not before."""
     reader = Reader("".join(parts))
     for part in parts:
-        assert not reader.done()
+        assert not reader.at_end()
         assert reader.next_is(part[0])
         assert reader.skip(part)
-    assert reader.done()
+    assert reader.at_end()
 
 
 @given(lines, st.data())
 def test_skips_what_comes_next_or_nothing(line: str, data: st.DataObject) -> None:
     """What does not come next is not stepped over, wherever else it stands."""
     reader = Reader(line)
-    reader.at = data.draw(st.integers(0, len(line)))
+    reader.position = data.draw(st.integers(0, len(line)))
     text = data.draw(st.text("ab,= ", max_size=3) | st.sampled_from([line, line[1:]]))
-    before = reader.at
+    before = reader.position
     comes = line[before : before + len(text)] == text
     assert reader.skip(text) == comes
-    assert reader.at == before + len(text) * comes
+    assert reader.position == before + len(text) * comes
 
 
 @given(lines, st.data())
 def test_expects(line: str, data: st.DataObject) -> None:
     """What has to come next is stepped over; else the line is refused where it is."""
     reader = Reader(line)
-    reader.at = data.draw(st.integers(0, len(line)))
-    reader.expect(line[reader.at :][:2], "never said")
-    at = reader.at
+    reader.position = data.draw(st.integers(0, len(line)))
+    reader.expect(line[reader.position :][:2], "never said")
+    at = reader.position
     wanted = "no such text in any line here"
     assume(wanted not in line)
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(RejectedLineError) as caught:
         reader.expect(wanted, "fault")
-    assert caught.value.refusal.index == at == reader.at
+    assert caught.value.rejection.index == at == reader.position
 
 
 @given(lines, st.data())
 def test_takes_what_matches_here(line: str, data: st.DataObject) -> None:
     """A pattern is matched here, not further on; what it matches is stepped over."""
     reader = Reader(line)
-    at = reader.at = data.draw(st.integers(0, len(line)))
+    at = reader.position = data.draw(st.integers(0, len(line)))
     taken = reader.take(re.compile("[ab]+"))
     count = 0
     while line[at + count : at + count + 1] in ("a", "b"):
         count += 1
     assert taken == line[at : at + count]
-    assert reader.at == at + count
+    assert reader.position == at + count
 
 
 def test_at_the_end() -> None:

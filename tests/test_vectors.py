@@ -143,14 +143,14 @@ def test_fine_values(case: Case) -> None:
 def test_plain_characters(case: Case) -> None:
     """What the official libraries write as it is stands as it is in our lines."""
     identity = identify("a", (("b", case["input"]),))
-    agree(case, identity.head != f"a,b={case['input']}", case["expected"])
+    agree(case, identity.line_prefix != f"a,b={case['input']}", case["expected"])
 
 
 @vectors("dimension_value", "quoted_form")
 def test_quotes(case: Case) -> None:
     """In quotes we escape as the documentation does."""
     value = clean_dimension_value(case["input"])
-    agree(case, identify("a", (("b", value),)).head[4:], case["expected"])
+    agree(case, identify("a", (("b", value),)).line_prefix[4:], case["expected"])
 
 
 # -- numbers --------------------------------------------------------------------

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from dtmetrics._protocol.line import identify
-from dtmetrics._protocol.normalize import Remembered, clean_dimension_key
+from dtmetrics._protocol.normalize import clean_dimension_key
 from dtmetrics._protocol.point import (
     CountDelta,
     DataPoint,
@@ -135,8 +135,9 @@ def identity_of(given: Case) -> Identity:
     )
     key = prefixed(given)
     assert key
-    clean = Remembered(clean_dimension_key)
-    return identify(key, merge([tuple(layer) for layer in layers], clean, [].append))
+    return identify(
+        key, merge([tuple(layer) for layer in layers], clean_dimension_key, [].append)
+    )
 
 
 def pairs_of(given: Case, layer: str) -> list[tuple[str, Any]]:
