@@ -18,7 +18,7 @@ from dtmetrics._protocol.normalize import (
     clean_key,
 )
 from dtmetrics._protocol.point import CountDelta, DataPoint, GaugeValue
-from tests.support.protocol_grammar import NotALine, read
+from tests.support.protocol_grammar import NotALineError, read
 from tests.support.recorder import one_line_of
 from tests.support.strategies import dimension_values, floats, metric_names
 
@@ -219,5 +219,5 @@ def test_ours_is_read_where_theirs_may_not_be(values: dict[str, str]) -> None:
     theirs = f"{theirs_of('k', values)} count,delta=1 {MOMENT}"
     try:
         read(theirs)
-    except NotALine:
+    except NotALineError:
         assert "\\" in theirs or explained(VALUES, "".join(values.values()))

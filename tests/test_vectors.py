@@ -15,7 +15,7 @@ from dtmetrics._protocol.normalize import (
     clean_key,
     text_of,
 )
-from tests.support.vector_cases import prefixed, recorded, value_of
+from tests.support.vector_cases import prefixed_key, recorded, value_of
 from tests.support.vectors import (
     CASES,
     NAMED,
@@ -97,7 +97,7 @@ def test_fine_keys(case: Case) -> None:
 @vectors("metric_key", "with_prefix")
 def test_prefixes(case: Case) -> None:
     """A prefix is joined by one dot, and mended with the key."""
-    agree(case, prefixed(case["input"]), case["expected"])
+    agree(case, prefixed_key(case["input"]), case["expected"])
 
 
 @vectors("dimension_key", "normalise")

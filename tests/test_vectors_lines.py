@@ -18,7 +18,7 @@ from dtmetrics._protocol.point import (
 from dtmetrics._record.dimensions import merge
 from tests.support.protocol_grammar import Line, read
 from tests.support.recorder import MOMENT, Recorder, one_line_of
-from tests.support.vector_cases import prefixed, recorded, value_of
+from tests.support.vector_cases import prefixed_key, recorded, value_of
 from tests.support.vectors import DIFFERENT, Case, Difference, cannot, differ, vectors
 
 
@@ -96,7 +96,7 @@ def test_lines(case: Case) -> None:
         assert len(line_of(point).dimensions) == 50
     elif isinstance(theirs, dict):
         assert theirs.keys() == {"error"}
-        assert not prefixed(point) or not recorded(point["type"], value_of(point))
+        assert not prefixed_key(point) or not recorded(point["type"], value_of(point))
     else:
         # Nobody gives our points a time: each carries that of its collection. So the
         # times that the official libraries leave out as impossible do not come up.
@@ -133,7 +133,7 @@ def identity_of(given: Case) -> Identity:
         pairs_of(given, "dimensions"),
         static,
     )
-    key = prefixed(given)
+    key = prefixed_key(given)
     assert key
     return identify(
         key, merge([tuple(layer) for layer in layers], clean_dimension_key, [].append)
