@@ -1,4 +1,4 @@
-"""What a type checker sees: wrong uses carry an ignore, which mypy insists on."""
+"""Uses of the API for the type checker; each wrong use has a `type: ignore`."""
 
 from __future__ import annotations
 
