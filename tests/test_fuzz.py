@@ -68,17 +68,17 @@ def cleaned(dimensions: Mapping[str, str]) -> frozenset[tuple[str, str]]:
 
 
 def meanings_of_lines(recorder: Recorder) -> Counter[Meaning]:
-    """Return what the lines say; assert that there is one line for each point."""
+    """Return the contents of the lines; assert that each point has one line."""
     chunks = [*recorder.registry.collect(MOMENT)]
     text = "\n".join(line for chunk in chunks for line in encode(chunk))
     lines = text.splitlines()
     assert len(lines) == sum(len(chunk.identities) for chunk in chunks)
-    found: Counter[Meaning] = Counter()
+    meanings: Counter[Meaning] = Counter()
     for line in map(read, lines):
         assert line.kind == "count"
         assert line.timestamp == MOMENT
-        found[line.key, frozenset(line.dimensions.items())] += line.numbers["delta"]
-    return found
+        meanings[line.key, frozenset(line.dimensions.items())] += line.numbers["delta"]
+    return meanings
 
 
 def assert_metadata(recorder: Recorder) -> None:

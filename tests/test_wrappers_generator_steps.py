@@ -85,12 +85,12 @@ def operate(items: Generator[Any, Any, Any], name: str, value: Any) -> Any:
 def test_generator_behaves_as_undecorated(script: Any, todo: Any, active: bool) -> None:
     """Any sequence of send, throw and close has the outcome of the undecorated one."""
     decorated, log = logged(scripted, clock=Clock() if active else None)
-    ours: list[Any] = []
-    theirs: list[Any] = []
-    items, plain = decorated(script, ours), scripted(script, theirs)
+    decorated_log: list[Any] = []
+    plain_log: list[Any] = []
+    items, plain = decorated(script, decorated_log), scripted(script, plain_log)
     for name, value in todo:
         assert operate(items, name, value) == operate(plain, name, value)
-        assert ours == theirs
+        assert decorated_log == plain_log
         assert inspect.getgeneratorstate(items) == inspect.getgeneratorstate(plain)
     for _ in range(len(script) + 1):
         assert outcome(items.close) == outcome(plain.close)
@@ -162,13 +162,13 @@ def test_async_generator_behaves_as_undecorated(
 ) -> None:
     """Any sequence of send, throw, cancel and close has the undecorated outcome."""
     decorated, log = logged(ascripted, clock=Clock() if active else None)
-    ours: list[Any] = []
-    theirs: list[Any] = []
-    items, plain = decorated(script, ours), ascripted(script, theirs)
+    decorated_log: list[Any] = []
+    plain_log: list[Any] = []
+    items, plain = decorated(script, decorated_log), ascripted(script, plain_log)
     todo = [*todo, *[("close", None)] * (len(script) + 1)]
     for name, value in todo:
         assert aoperate(items, name, value) == aoperate(plain, name, value)
-        assert ours == theirs
+        assert decorated_log == plain_log
         assert items.ag_running == plain.ag_running
     del items  # a generator that ignored a close cannot be resumed, but still ends
     assert len(log.ended) == log.begun

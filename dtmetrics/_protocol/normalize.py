@@ -3,7 +3,7 @@
 Each function turns what a caller wrote into what the endpoint accepts; it changes a
 text rather than discarding it. The rules are those of
 https://docs.dynatrace.com/docs/ingest-from/extend-dynatrace/extend-metrics/reference/metric-ingestion-protocol
-and, where that page says nothing, of dynatrace-metric-utils-java 2.5.0:
+and, where that page is silent, of dynatrace-metric-utils-java 2.5.0:
 https://github.com/dynatrace-oss/dynatrace-metric-utils-java
 Of limits that are published twice (250 and 255 characters) the lower one is taken.
 """
