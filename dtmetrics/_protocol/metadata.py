@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from dtmetrics._protocol.line import quoted
-from dtmetrics._protocol.normalize import one_line
+from dtmetrics._protocol.normalize import one_line, quoted
 
 __all__ = ["DESCRIPTION_LIMIT", "UNIT_LIMIT", "Metadata", "encode_metadata"]
 

@@ -12,8 +12,7 @@ from threading import RLock
 from typing import Any, Protocol
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._protocol.line import line_prefix
-from dtmetrics._protocol.normalize import clean_dimension_key
+from dtmetrics._protocol.normalize import clean_dimension_key, line_prefix
 from dtmetrics._protocol.point import DataPoints, Dimensions
 from dtmetrics._record.catalog import Catalog
 from dtmetrics._record.context import ambient
