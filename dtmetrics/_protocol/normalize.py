@@ -87,11 +87,13 @@ def clean_dimension_key(raw: str) -> str | None:
     return _clean_dimension_key(raw[:DIMENSION_KEY_LIMIT])
 
 
-# A hit takes 0.05 us, cleaning 0.9 us. lru_cache() can be called again by a signal
-# handler or a finaliser, because it runs no Python code while it changes its state. In
-# the standard builds it takes no lock that a fork could copy; a free-threaded build
-# stops all other threads outside of its locks before it forks.
+# A hit takes 0.05 us, cleaning 0.9 us. A signal handler or a finaliser can interrupt a
+# call with another one: lru_cache() runs no Python code while it changes its state. The
+# standard builds have no lock that a fork could copy while it is held. A free-threaded
+# build has one, but a fork first stops the other threads where they do not hold it:
 # https://github.com/python/cpython/pull/116607
+# There, evictions by many threads at once can let the cache grow beyond its size:
+# https://github.com/python/cpython/issues/148180
 @lru_cache(_CACHED_KEYS)
 def _clean_dimension_key(raw: str) -> str | None:
     # Some letters become two in lower case, so the text is cut again.
