@@ -46,7 +46,7 @@ def test_example(name: str) -> None:
         with urllib.request.urlopen(f"{address}/api/series") as answer:
             arrived = json.load(answer)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert arrived["invalid"] == []
+    assert arrived["rejected"] == []
     for (key, dimension, value), total in EXPECTED[name].items():
         sums = [
             series["sum"]

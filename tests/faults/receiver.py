@@ -128,20 +128,19 @@ def receiver_is_bombed(run: Run) -> Row:
 
 @scenario(fast=True, packages=("uvicorn",))
 def receiver_is_asked_by_strangers(run: Run) -> Row:
-    """Other origins, and names that were made to point here, are refused: 403."""
+    """Posts from other origins, and requests to names of others, are rejected."""
     row = Row()
     strange = [{"Origin": each} for each in ("http://evil.test", "null", "")]
-    strange += [
-        {"Host": each} for each in ("evil.test", "127.0.0.1.evil.test", "[::2]")
-    ]
+    strange += [{"Host": each} for each in ("evil.test", "127.0.0.1.evil.test")]
     with Receiver() as receiver:
         lines = _warm(row, receiver)
         for headers in strange:
-            said = receiver.post(b"evil 1", **headers)
-            read = [
-                receiver.ask("GET", path, **headers)[0] for path in ("/", "/api/series")
-            ]
-            row.require({said, *read} == {403}, f"{headers}: {said}, {read}")
+            posted = receiver.post(b"evil 1", **headers)
+            row.require(posted in (400, 403), f"{headers}: {posted}")
+            if "Host" in headers:  # an Origin alone may read: browsers keep it away
+                for path in ("/", "/api/series"):
+                    read, _ = receiver.ask("GET", path, **headers)
+                    row.require(read == 400, f"{headers}: {path} {read}")
         receiver.enter(row, lines)
     return row
 
