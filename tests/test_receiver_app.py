@@ -115,7 +115,7 @@ def test_dns_rebinding(client: httpx.Client, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]:9"]
+    "host", ["localhost", "localhost:1", "127.0.0.1:80", "[::1]:9"]
 )
 def test_loopback_names(client: httpx.Client, host: str) -> None:
     """The names of this computer are allowed with any port."""

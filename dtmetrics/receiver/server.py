@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import socket
 import sys
@@ -43,7 +44,10 @@ def serve(
     try:
         listener = _listen(host, port)
     except (OSError, OverflowError) as error:
-        sys.stderr.write(f"dtmetrics: cannot listen on {host}:{port}: {error}\n")
+        reason: object = error
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            reason = "the address is in use, perhaps by a OneAgent"
+        sys.stderr.write(f"dtmetrics: cannot listen on {host}:{port}: {reason}\n")
         return 1
     with listener:
         server = _server(create_app(token=token, allowed_hosts=_allowed_hosts(host)))
