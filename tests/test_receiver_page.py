@@ -146,7 +146,7 @@ def test_latest_rejection_first() -> None:
 
 
 def test_page_is_text() -> None:
-    """Neither an accepted line nor a rejected one adds markup to the page."""
+    """No line adds markup to the page, whether accepted or rejected."""
     hostile = '<script>alert(1)</script><img src="x">'
     with served() as client:
         quoted = hostile.replace('"', '\\"')
