@@ -193,6 +193,31 @@ def test_all_problems_at_once() -> None:
     ]
 
 
+def test_with_destination() -> None:
+    """A destination from a file keeps the other settings, and a token that was set."""
+    config = resolve(interval=5, prefix="shop")
+    found = config.with_destination(Secret("https://abc.example"), Secret(" file\n"))
+    assert (found.interval, found.prefix, found.endpoint_from_file) == (
+        5.0,
+        "shop",
+        False,
+    )
+    assert (found.endpoint, found.token.reveal()) == (
+        "https://abc.example/api/v2/metrics/ingest",
+        "file",
+    )
+    with_token = resolve(token="argument").with_destination(
+        Secret(SAAS), Secret("file")
+    )
+    assert with_token.token.reveal() == "argument"
+    with pytest.raises(ConfigError) as caught:
+        config.with_destination(Secret("abc.example"), Secret(TOKEN))
+    assert caught.value.problems == (
+        "DT_METRICS_INGEST_URL must be an http:// or https:// URL, got 'abc.example' "
+        "(did you mean https://abc.example?)",
+    )
+
+
 def test_config_shows_no_token() -> None:
     """Printed settings show no token, and settings with a token cannot be pickled."""
     config = resolve(endpoint=SAAS, token=TOKEN)

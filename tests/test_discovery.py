@@ -240,16 +240,16 @@ def test_configured_by_file(platform: Platform, process: Process) -> None:
 def test_settings_win(platform: Platform, process: Process) -> None:
     """An endpoint or a token that is set wins over the one in the file."""
     with ExitStack() as stack:
-        ours, theirs = (stack.enter_context(Endpoint()) for _ in range(2))
-        platform.write(theirs.url, "theirs")
-        process.configure(endpoint=ours.url, interval=None)
+        configured, in_file = (stack.enter_context(Endpoint()) for _ in range(2))
+        platform.write(in_file.url, "file")
+        process.configure(endpoint=configured.url, interval=None)
         process.meters.root.counter("orders").inc()
         assert process.flush()
-        process.configure(token="ours", interval=None, force=True)
+        process.configure(token="argument", interval=None, force=True)
         process.meters.root.counter("orders").inc()
         assert process.shutdown()
-    assert [len(each.requests) for each in (ours, theirs)] == [1, 1]
-    assert theirs.requests[0].headers["authorization"] == "Api-Token ours"
+    assert [len(each.requests) for each in (configured, in_file)] == [1, 1]
+    assert in_file.requests[0].headers["authorization"] == "Api-Token argument"
 
 
 def test_spool_of_another_environment(

@@ -118,7 +118,7 @@ def test_hint(endpoint: str, meant: str) -> None:
     ],
 )
 def test_no_hint(endpoint: str) -> None:
-    """Where the intended URL cannot be told from a secret or a word, none is suggested."""
+    """No URL is suggested where it might show a secret, or make a URL of any word."""
     assert "did you mean" not in problem(endpoint)
 
 

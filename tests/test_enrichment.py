@@ -16,7 +16,7 @@ VIRTUAL = "dt_metadata_e617c525669e072eebe3d0f08212e8f2"
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the platform's directory, which is the working directory as well."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -30,37 +30,40 @@ def write(path: Path, **pairs: str) -> None:
         path.write_text("".join(f"{k}={v}\n" for k, v in pairs.items()), "utf-8")
 
 
-def test_no_file(here: Path) -> None:
+def test_no_file(directory: Path) -> None:
     """Without any file there is no dimension."""
-    assert read_enrichment(str(here)) == {}
+    assert read_enrichment(str(directory)) == {}
 
 
 @pytest.mark.parametrize("form", ["json", "properties"])
-def test_virtual_file(here: Path, form: str) -> None:
+def test_virtual_file(directory: Path, form: str) -> None:
     """OneAgent's virtual file is opened by its bare name and holds the path of another."""
-    target = here / f"elsewhere.{form}"
+    target = directory / f"elsewhere.{form}"
     write(target, **{"dt.entity.process_group_instance": "PGI-1"})
-    (here / f"{VIRTUAL}.{form}").write_text(f" {target}\n\nmore\n", "utf-8")
+    (directory / f"{VIRTUAL}.{form}").write_text(f" {target}\n\nmore\n", "utf-8")
     assert read_enrichment("/nowhere") == {"dt.entity.process_group_instance": "PGI-1"}
 
 
 @pytest.mark.parametrize("form", ["json", "properties"])
-def test_pod_and_host(here: Path, form: str) -> None:
+def test_pod_and_host(directory: Path, form: str) -> None:
     """Pod and host each have a file in one of two formats; the host's wins."""
-    write(here / f"dt_metadata.{form}", **{"k8s.pod.name": "p", "dt.entity.host": "a"})
-    write(here / f"dt_host_metadata.{form}", **{"dt.entity.host": "HOST-1"})
-    assert read_enrichment(str(here)) == {
+    write(
+        directory / f"dt_metadata.{form}",
+        **{"k8s.pod.name": "p", "dt.entity.host": "a"},
+    )
+    write(directory / f"dt_host_metadata.{form}", **{"dt.entity.host": "HOST-1"})
+    assert read_enrichment(str(directory)) == {
         "k8s.pod.name": "p",
         "dt.entity.host": "HOST-1",
     }
 
 
-def test_broken_file_is_skipped(here: Path) -> None:
+def test_broken_file_is_skipped(directory: Path) -> None:
     """A broken file is skipped, and the one in the other format is read."""
-    (here / "dt_metadata.json").write_text('{"a": ', "utf-8")
-    write(here / "dt_metadata.properties", a="1")
-    (here / f"{VIRTUAL}.properties").write_text("missing.properties", "utf-8")
-    assert read_enrichment(str(here)) == {"a": "1"}
+    (directory / "dt_metadata.json").write_text('{"a": ', "utf-8")
+    write(directory / "dt_metadata.properties", a="1")
+    (directory / f"{VIRTUAL}.properties").write_text("missing.properties", "utf-8")
+    assert read_enrichment(str(directory)) == {"a": "1"}
 
 
 @pytest.mark.parametrize(
@@ -75,24 +78,24 @@ def test_broken_file_is_skipped(here: Path) -> None:
     ],
     ids=["empty", "list", "number", "values", "no text", "deep"],
 )
-def test_broken_json(here: Path, text: bytes) -> None:
+def test_broken_json(directory: Path, text: bytes) -> None:
     """A JSON file that is not an object of texts gives no dimension and no error."""
-    (here / "dt_metadata.json").write_bytes(text)
-    assert read_enrichment(str(here)) == {}
+    (directory / "dt_metadata.json").write_bytes(text)
+    assert read_enrichment(str(directory)) == {}
 
 
 @pytest.mark.parametrize("text", ['{"a": "1"}', "a=1"], ids=["json", "properties"])
-def test_byte_order_mark(here: Path, text: str) -> None:
+def test_byte_order_mark(directory: Path, text: str) -> None:
     """A byte order mark is not a part of the text."""
     form = "json" if text.startswith("{") else "properties"
-    (here / f"dt_metadata.{form}").write_text(text, "utf-8-sig")
-    assert read_enrichment(str(here)) == {"a": "1"}
+    (directory / f"dt_metadata.{form}").write_text(text, "utf-8-sig")
+    assert read_enrichment(str(directory)) == {"a": "1"}
 
 
-def test_directory_instead_of_a_file(here: Path) -> None:
+def test_directory_instead_of_a_file(directory: Path) -> None:
     """A path that cannot be read as a file gives no dimension."""
-    (here / "dt_metadata.json").mkdir()
-    assert read_enrichment(str(here)) == {}
+    (directory / "dt_metadata.json").mkdir()
+    assert read_enrichment(str(directory)) == {}
     assert read_enrichment("\0") == {}
 
 
@@ -139,16 +142,16 @@ def test_enrichment_wins() -> None:
 
 @pytest.mark.parametrize(("enrich", "added"), [(True, ",k8s.pod.name=p"), (False, "")])
 def test_enrich_setting(
-    here: Path,
+    directory: Path,
     process: Process,
     monkeypatch: pytest.MonkeyPatch,
     enrich: bool,
     added: str,
 ) -> None:
     """The platform's dimensions are on every line, unless ``enrich=False``."""
-    write(here / "dt_metadata.json", **{"k8s.pod.name": "p"})
+    write(directory / "dt_metadata.json", **{"k8s.pod.name": "p"})
     monkeypatch.setattr(
-        "dtmetrics._config.environment.platform_directory", lambda _: str(here)
+        "dtmetrics._config.environment.platform_directory", lambda _: str(directory)
     )
     exporter = MemoryExporter()
     process.configure(exporter=exporter, interval=None, enrich=enrich)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -73,10 +73,10 @@ class Config:
         return cls._checked(sources, environment.platform_directory(environ))
 
     def with_destination(self, endpoint: Secret, token: Secret) -> Config:
-        """Return settings that send to *endpoint* from the operator's file.
+        """Return the settings with the *endpoint* and *token* of the operator's file.
 
-        A token that was set wins over the file's *token*. Raises ConfigError if the
-        endpoint cannot be used.
+        A token that was set wins over the file's. Raises ConfigError if the endpoint
+        cannot be used.
         """
         sources: dict[str, tuple[str, object]] = {
             "endpoint": ("DT_METRICS_INGEST_URL", endpoint),
@@ -85,7 +85,10 @@ class Config:
         }
         if self.token:
             sources["token"] = "token", self.token
-        return self._checked(sources, self.platform_directory)
+        found = self._checked(sources, self.platform_directory)
+        return replace(
+            self, endpoint=found.endpoint, token=found.token, endpoint_from_file=False
+        )
 
     @classmethod
     def _checked(
@@ -113,9 +116,9 @@ class Config:
 
     @property
     def tenant(self) -> str:
-        """Tells the destination apart from others: a spool is for one of them.
+        """The identity of the destination, because a spool belongs to one.
 
-        It holds only the public part of the token.
+        It contains only the public part of the token.
         """
         if self.exporter is not None:
             kind = type(self.exporter)
