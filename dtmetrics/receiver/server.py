@@ -43,9 +43,9 @@ def serve(
     """
     try:
         listener = _listen(host, port)
-    except (OSError, OverflowError) as error:
-        reason: object = error
-        if getattr(error, "errno", None) == errno.EADDRINUSE:
+    except OSError as error:
+        reason = str(error)
+        if error.errno == errno.EADDRINUSE:
             reason = "the address is in use, perhaps by a OneAgent"
         sys.stderr.write(f"dtmetrics: cannot listen on {host}:{port}: {reason}\n")
         return 1
