@@ -1,19 +1,44 @@
-"""Metrics for Python, sent to Dynatrace: what ``logging`` does for logs.
+"""Metrics for Python programs, sent to Dynatrace: what ``logging`` is for logs.
 
-An instrument records values anywhere in a program and costs nothing until the
-application calls `configure()`. From then on a background thread sends what was
-recorded once a minute, to the OneAgent of this host or to a Dynatrace environment.
+An instrument records values anywhere in a program and costs almost nothing until the
+application calls ``configure()``. From then on a background thread collects the values
+once a minute and sends them to the OneAgent of this host or, with ``endpoint=`` and
+``token=``, to a Dynatrace environment.
 
->>> import dtmetrics
->>> orders = dtmetrics.counter("orders.placed", unit="{order}")
->>> orders.inc(region="eu")
+>>> from dtmetrics import counter, timed
+>>> orders = counter("orders.placed", unit="{order}", description="Orders placed")
+>>> @timed("checkout.duration", args=("region",))
+... def checkout(region):
+...     orders.inc(region=region)
 
-``counter``, ``gauge``, ``summary`` and ``timed`` make instruments; ``observe`` calls a
-function at each collection; ``context`` adds dimensions to everything inside it.
-``configure``, ``flush``, ``shutdown`` and ``stats`` belong to the application.
-``dtmetrics.integrations`` has one module for each library that can be instrumented,
-``dtmetrics.exporters`` what an exporter of your own needs, and ``dtmetrics.errors``
-every exception.
+The application, once:
+
+>>> from dtmetrics import configure
+>>> configure(dimensions={"service": "shop"}, interval=None)
+>>> checkout("eu")
+
+Instruments
+    ``counter``, ``gauge``, ``summary`` and ``timed`` record values; all but ``summary``
+    are decorators and ``with`` blocks as well. ``observe`` calls a function at each
+    collection. ``context`` adds dimensions to everything recorded inside it. A library
+    makes its instruments with ``get_meter(__name__)``.
+
+Application
+    ``configure`` starts recording. ``flush`` sends now; ``shutdown`` sends for the last
+    time and is called at the end of every program. ``stats`` shows what became of each
+    data point. ``install_signal_handlers`` sends the rest at SIGTERM.
+
+Modules
+    ``dtmetrics.integrations`` has one module for each framework or library that can be
+    instrumented. ``dtmetrics.exporters`` has what an exporter of your own needs, and
+    ``dtmetrics.errors`` every exception.
+
+Recording never raises, never waits for the network, and is safe in threads, tasks,
+signal handlers and forked processes. An invalid definition raises under
+``configure(strict=True)`` and is otherwise logged once by the logger ``dtmetrics``.
+
+Without a OneAgent, run ``dtmetrics dev``: it shows at http://127.0.0.1:14499 what
+arrives.
 """
 
 from __future__ import annotations
@@ -68,11 +93,11 @@ timed = default.meters.root.timed
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415 -- slow, seldom asked
+        from importlib.metadata import version  # noqa: PLC0415 -- slow, rarely needed
 
         return version("dtmetrics")
     if name in ("ConsoleExporter", "MemoryExporter"):
-        # With the rest of delivery they are loaded by whoever sends.
+        # configure() loads them with the rest of delivery, which importing must not.
         from dtmetrics import exporters  # noqa: PLC0415
 
         return getattr(exporters, name)

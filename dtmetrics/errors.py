@@ -3,13 +3,13 @@
 ::
 
     DtmetricsError
-    ├── ConfigError          (ValueError)  settings that cannot work, all at once
-    └── DefinitionError      (ValueError)  an instrument that cannot be
-        ├── InvalidKeyError                a metric key with nothing valid in it
+    ├── ConfigError          (ValueError)  invalid settings, all reported together
+    └── DefinitionError      (ValueError)  an instrument that cannot be defined
+        ├── InvalidKeyError                a metric key without a valid character
         └── ConflictError                  one metric key, two kinds of instrument
 
-RecordingOptions and flushing raise none of these: a value that cannot be recorded is
-counted in ``stats().invalid``, and what happened to a data point is an answer.
+Recording and flushing raise none of these. An invalid value is counted in
+``stats().invalid``, and ``flush()`` returns whether everything was answered.
 """
 
 from __future__ import annotations
@@ -26,14 +26,23 @@ __all__ = [
 
 
 class DtmetricsError(Exception):
-    """What every exception of this package is."""
+    """The base class of every exception of dtmetrics."""
 
 
 class ConfigError(DtmetricsError, ValueError):
-    """Settings that cannot work.
+    r"""Raised by ``configure()`` for invalid settings.
 
-    ``problems`` holds one sentence for each fault, so that one run shows all of
-    them. No sentence ever holds the token.
+    ``problems`` holds one sentence for each invalid setting, in the form
+    ``interval must be between 0 and 86400 seconds, got -1``. A setting from the
+    environment is named by its variable. The token is never part of a sentence.
+
+    >>> from dtmetrics import configure
+    >>> try:
+    ...     configure(interval=-1, level="LOUD")
+    ... except ConfigError as error:
+    ...     print(*error.problems, sep="\n")
+    interval must be between 0 and 86400 seconds, got -1
+    level must be a logging level name or an int, got 'LOUD'
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -45,11 +54,11 @@ class ConfigError(DtmetricsError, ValueError):
 
 
 class DefinitionError(DtmetricsError, ValueError):
-    """An instrument that cannot be, raised where it is defined (``strict=True``)."""
+    """An instrument that cannot be defined; raised by its definition if ``strict``."""
 
 
 class InvalidKeyError(DefinitionError):
-    """A metric key in which no character is valid."""
+    """A metric key without a valid character."""
 
 
 class ConflictError(DefinitionError):

@@ -1,4 +1,4 @@
-"""Tasks that interleave: each is timed by itself, in its own context."""
+"""Tasks that interleave: each is timed separately, in its own context."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ async def fetch(url: str) -> str:
 
 @timed("crawl.duration")
 async def crawl(urls: list[str]) -> AsyncIterator[str]:
-    """Fetch all at once, yield one by one."""
+    """Fetch all pages at once, yield them one by one."""
     for page in await asyncio.gather(*(fetch(url) for url in urls)):
         yield page
 

@@ -1,4 +1,4 @@
-"""A job that runs and ends: no thread, one flush, and its own account."""
+"""A job that runs and ends: no thread, and one flush whose result it checks."""
 
 import sys
 
@@ -12,7 +12,7 @@ bad_rows = counter("import.rows.bad", unit="{row}")
 
 @timed("import.duration")
 def run(lines: list[str]) -> None:
-    """Read numbers, and count those that are none."""
+    """Parse numbers, and count the rows that are invalid."""
     for line in lines:
         try:
             float(line)
@@ -23,4 +23,4 @@ def run(lines: list[str]) -> None:
 
 run(["1", "2.5", "three", "4"])
 if not flush(timeout=5.0):
-    print(f"{stats().waiting} data points could not be sent", file=sys.stderr)
+    print(f"{stats().waiting} data points were not delivered", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A library that instruments itself: silent, and nearly free, until somebody asks."""
+"""A library that instruments itself: it costs almost nothing until it is configured."""
 
 from dtmetrics import configure, get_meter, observe
 
@@ -11,22 +11,22 @@ lookups = meter.timed("cache.lookup.duration")
 
 
 class Cache:
-    """Keeps what was looked up."""
+    """Stores what was looked up."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
+        self.entries: dict[str, str] = {}
 
     @lookups
     def get(self, key: str) -> str:
-        """Return the value of *key*, made if need be."""
-        (hits if key in self.kept else misses).inc()
-        return self.kept.setdefault(key, key.upper())
+        """Return the value of *key*, and compute it at the first call."""
+        (hits if key in self.entries else misses).inc()
+        return self.entries.setdefault(key, key.upper())
 
 
 # -- in an application ------------------------------------------------------------
 
 configure(interval=None, prefix="shop", levels={"acme.cache": "INFO"})
 cache = Cache()
-observe("cache.size", unit="{entry}")(lambda: len(cache.kept))
+observe("cache.size", unit="{entry}")(lambda: len(cache.entries))
 for word in ("a", "b", "a", "a"):
     cache.get(word)

@@ -26,7 +26,7 @@ TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
 def start(*arguments: str, **environ: str) -> subprocess.Popen[str]:
-    """Start the command with *arguments*, and *environ* added."""
+    """Start the command with *arguments* and the additional *environ*."""
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND, "dev", *arguments],
         stdout=subprocess.PIPE,
@@ -40,7 +40,7 @@ def start(*arguments: str, **environ: str) -> subprocess.Popen[str]:
 def running(
     *arguments: str, **environ: str
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start the command, wait for its address, and end it in any case."""
+    """Start the command, wait for its address, and kill it after the block."""
     process = start("--port", "0", *arguments, **environ)
     with process:
         try:
@@ -56,7 +56,7 @@ def running(
 
 
 def post(url: str, **headers: str) -> int:
-    """Post a line and return the status answered."""
+    """Post a line and return the status of the answer."""
     answer = httpx.post(
         f"{url}/metrics/ingest",
         content=b"a 1",
@@ -68,7 +68,7 @@ def post(url: str, **headers: str) -> int:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_serves_until_stopped(signum: signal.Signals) -> None:
-    """It tells its address in one line, serves, and ends with 0 when told to."""
+    """The command prints its address, serves, and ends with 0 by SIGTERM or SIGINT."""
     with running() as (process, url):
         assert post(url) == 202
         process.send_signal(signum)
@@ -79,7 +79,7 @@ def test_serves_until_stopped(signum: signal.Signals) -> None:
 
 
 def test_stops_with_an_open_connection() -> None:
-    """A client that keeps its connection does not keep the receiver."""
+    """The receiver stops while a client has an open connection."""
     with running() as (process, url), httpx.Client(trust_env=False) as client:
         assert client.get(f"{url}/api/stats").status_code == 200
         process.terminate()
@@ -87,7 +87,7 @@ def test_stops_with_an_open_connection() -> None:
 
 
 def test_token_file(tmp_path: Path) -> None:
-    """The token comes from a file, so that no list of processes shows it."""
+    """The token comes from a file, so that it is not in the list of processes."""
     path = tmp_path / "token"
     path.write_text("canary-4711\n")
     with running("--token-file", str(path)) as (process, url):
@@ -97,8 +97,8 @@ def test_token_file(tmp_path: Path) -> None:
         assert "canary" not in "".join(process.communicate(timeout=20))
 
 
-def failed(*arguments: str) -> str:
-    """Run the command, which fails, and return the one line it says why in."""
+def error_of(*arguments: str) -> str:
+    """Run the command, which fails, and return its one line of error."""
     with start(*arguments) as process:
         output, errors = process.communicate(timeout=20)
     assert process.returncode == 1
@@ -107,24 +107,37 @@ def failed(*arguments: str) -> str:
     return errors
 
 
-def test_bad_token_files(tmp_path: Path) -> None:
-    """A token file without a token is an error, not an endpoint without a token."""
+def test_invalid_token_files(tmp_path: Path) -> None:
+    """A token file without a token is an error: it never disables the check."""
     path = tmp_path / "token"
-    assert "cannot read the token file" in failed("--token-file", str(path))
+    assert "cannot read the token file" in error_of("--token-file", str(path))
     path.write_text(" \n")
-    assert "the token file is empty" in failed("--token-file", str(path))
+    assert "the token file is empty" in error_of("--token-file", str(path))
 
 
 def test_port_in_use() -> None:
-    """A port that is taken, by a OneAgent perhaps, is one line and status 1."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        message = failed("--port", str(port))
-    assert message.startswith(f"dtmetrics: cannot listen on 127.0.0.1:{port}: ")
+    """A port in use gives one sentence and status 1."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        message = error_of("--port", str(port))
+    assert message == (
+        f"dtmetrics: cannot listen on 127.0.0.1:{port}: "
+        "the address is in use, perhaps by a OneAgent\n"
+    )
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http", "9" * 5_000])
+def test_invalid_port(port: str) -> None:
+    """A port that cannot exist gives a usage error in one sentence."""
+    with start("--port", port) as process:
+        output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output) == (2, "")
+    assert f"--port: must be a number from 0 to 65535, got '{port[:3]}" in errors
+    assert "Traceback" not in errors
 
 
 def test_without_the_extra() -> None:
-    """Without the receiver's extra, the command says what to install."""
+    """Without the receiver's extra, the error names the extra to install."""
     script = "import sys; sys.modules['starlette'] = None\n" + COMMAND
     result = subprocess.run(
         [sys.executable, "-c", script, "dev"],

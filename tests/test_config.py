@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 import traceback
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dtmetrics import MemoryExporter
 from dtmetrics._config.config import Config
-from dtmetrics._config.settings import LOCAL_ENDPOINT
+from dtmetrics._config.endpoint_url import LOCAL_ENDPOINT
 from dtmetrics._core.secret import Secret
 from dtmetrics._runtime.runtime import Process
 from dtmetrics.errors import ConfigError
@@ -30,7 +33,7 @@ def resolve(environ: dict[str, str] | None = None, **arguments: Any) -> Config:
 
 
 def problems(environ: dict[str, str] | None = None, **arguments: Any) -> list[str]:
-    """Return what is wrong with these settings."""
+    """Return the problems of these settings."""
     with pytest.raises(ConfigError) as caught:
         resolve(environ, **arguments)
     assert str(caught.value) == "; ".join(caught.value.problems)
@@ -39,7 +42,7 @@ def problems(environ: dict[str, str] | None = None, **arguments: Any) -> list[st
 
 
 def test_defaults() -> None:
-    """Nothing set means: the OneAgent of this host, every minute, without a token."""
+    """Without any setting, points go to this host's OneAgent every minute, without a token."""
     config = resolve()
     assert config == Config()
     assert config.endpoint == LOCAL_ENDPOINT
@@ -72,12 +75,12 @@ def test_defaults() -> None:
     ],
 )
 def test_environment(variable: str, text: str, setting: str, value: object) -> None:
-    """A setting may come from the environment; empty there is as good as absent."""
+    """A setting may come from the environment; an empty variable counts as absent."""
     assert getattr(resolve({variable: text}), setting) == value
 
 
 def test_precedence() -> None:
-    """An argument beats the environment, whose own names beat the operator's."""
+    """An argument wins over the environment; DTMETRICS_ names win over the operator's."""
     environ = {
         "DT_METRICS_INGEST_URL": "https://operator.example/api/v2/metrics/ingest",
         "DT_METRICS_INGEST_API_TOKEN": "operator",
@@ -85,28 +88,28 @@ def test_precedence() -> None:
     config = resolve(environ)
     assert urlsplit(config.endpoint).hostname == "operator.example"
     assert config.token.reveal() == "operator"
-    environ |= {"DTMETRICS_ENDPOINT": "https://own.example", "DTMETRICS_TOKEN": "own"}
+    environ |= {"DTMETRICS_ENDPOINT": "https://env.example", "DTMETRICS_TOKEN": "env"}
     config = resolve(environ)
-    assert urlsplit(config.endpoint).hostname == "own.example"
-    assert config.token.reveal() == "own"
+    assert urlsplit(config.endpoint).hostname == "env.example"
+    assert config.token.reveal() == "env"
     config = resolve(environ, endpoint="https://arg.example", token="arg")
     assert urlsplit(config.endpoint).hostname == "arg.example"
     assert config.token.reveal() == "arg"
 
 
-def test_exporter_beats_the_environment() -> None:
-    """With an exporter of one's own, where the environment would post is no matter."""
+def test_exporter_wins_over_the_environment() -> None:
+    """With ``exporter=``, endpoint and token of the environment are not read."""
     exporter = MemoryExporter()
     environ = {"DTMETRICS_ENDPOINT": "nonsense", "DTMETRICS_TOKEN": TOKEN}
     config = resolve(environ, exporter=exporter)
     assert config.exporter is exporter
     assert problems(exporter=exporter, endpoint=SAAS) == [
-        "exporter excludes endpoint and token"
+        "exporter must be set without endpoint and token, got one with endpoint"
     ]
 
 
-def test_fault_names_its_source() -> None:
-    """A fault begins with what was set: the argument, or the variable."""
+def test_problem_names_its_source() -> None:
+    """A problem begins with the argument or the environment variable that was set."""
     (problem,) = problems(endpoint=SAAS, token=f"{TOKEN}\x7f")
     assert problem.startswith("token ")
     (problem,) = problems({"DTMETRICS_TOKEN": f"{TOKEN}\x7f"}, endpoint=SAAS)
@@ -114,19 +117,20 @@ def test_fault_names_its_source() -> None:
 
 
 def test_long_prefix() -> None:
-    """A prefix that would have keys cut where they differ is a ConfigError."""
-    assert problems(prefix="x" * 101) == ["prefix has more than 100 characters"]
+    """A prefix is at most 100 characters long, as an argument and as a variable."""
+    requirement = "must have at most 100 characters, got 101 characters"
+    assert problems(prefix="x" * 101) == [f"prefix {requirement}"]
     assert problems({"DTMETRICS_PREFIX": "x" * 101}) == [
-        "DTMETRICS_PREFIX has more than 100 characters"
+        f"DTMETRICS_PREFIX {requirement}"
     ]
 
 
 @pytest.mark.parametrize("token", [None, "", "  \n"])
 def test_token_needed(token: str | None) -> None:
-    """Only the OneAgent of this host takes points without a token."""
+    """Only an endpoint on this host may be used without a token."""
     arguments = {} if token is None else {"token": token}
     assert problems(endpoint="https://abc.example", **arguments) == [
-        "token is needed by the endpoint at abc.example"
+        "token must be set for the endpoint at 'abc.example', got none"
     ]
     assert (
         resolve(endpoint="http://127.0.0.1:14500/metrics/ingest").token.reveal() == ""
@@ -137,7 +141,7 @@ def test_token_needed(token: str | None) -> None:
     "host", ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "[::1]"]
 )
 def test_token_to_this_host(host: str) -> None:
-    """Within this host a token needs no encryption."""
+    """A token may go to this host unencrypted."""
     config = resolve(endpoint=f"http://{host}:9999/e/abc", token=TOKEN)
     assert config.local
     assert config.token.reveal() == TOKEN
@@ -147,9 +151,13 @@ def test_token_to_this_host(host: str) -> None:
     "host", ["abc.example", "10.0.0.1", "localhost.example", "0.0.0.0", "127.0.0.1.nip"]
 )
 def test_token_in_the_clear(host: str) -> None:
-    """To any other host a token goes by https, or where the user says so."""
+    """A token goes to another host by https only, unless the user allows plain http."""
     (problem,) = problems(endpoint=f"http://{host}/e/abc", token=TOKEN)
-    assert problem.startswith(f"token would go to {host} unencrypted")
+    assert problem == (
+        f"endpoint must begin with https:// to encrypt the token on its way to '{host}', "
+        f"unless allow_plain_http=True, got 'http://{host}/e/abc/api/v2/metrics/ingest' "
+        f"(did you mean https://{host}/e/abc/api/v2/metrics/ingest?)"
+    )
     for config in (
         resolve(endpoint=f"https://{host}", token=TOKEN),
         resolve(endpoint=f"http://{host}", token=TOKEN, allow_plain_http=True),
@@ -158,24 +166,24 @@ def test_token_in_the_clear(host: str) -> None:
         assert config.token.reveal() == TOKEN
 
 
-def test_oneagent_is_shown_no_token() -> None:
-    """The OneAgent's own address needs no token, so it is shown none."""
+def test_oneagent_gets_no_token() -> None:
+    """The address of the OneAgent gets no token, because it needs none."""
     assert not resolve(
         endpoint="http://localhost:14499/metrics/ingest/", token="x"
     ).token
     assert resolve(endpoint="http://localhost:14500/metrics/ingest", token="x").token
 
 
-def test_all_faults_at_once() -> None:
-    """One run shows everything that is wrong, and says where it was set."""
-    found = problems(
+def test_all_problems_at_once() -> None:
+    """One error lists every problem, each with the place where it was set."""
+    listed = problems(
         {"DTMETRICS_INTERVAL": "soon", "DTMETRICS_DIMENSIONS": "region"},
         endpoint=f"https://x.example/?t={TOKEN}",
         token=f"{TOKEN}\r\nx",
         prefix="dt",
         strict=None,
     )
-    assert sorted(problem.partition(" ")[0] for problem in found) == [
+    assert sorted(problem.partition(" ")[0] for problem in listed) == [
         "DTMETRICS_DIMENSIONS",
         "DTMETRICS_INTERVAL",
         "endpoint",
@@ -185,16 +193,130 @@ def test_all_faults_at_once() -> None:
     ]
 
 
+def test_with_destination() -> None:
+    """A destination from a file keeps the other settings, and a token that was set."""
+    config = resolve(interval=5, prefix="shop")
+    found = config.with_destination(Secret("https://abc.example"), Secret(" file\n"))
+    assert (found.interval, found.prefix, found.endpoint_from_file) == (
+        5.0,
+        "shop",
+        False,
+    )
+    assert (found.endpoint, found.token.reveal()) == (
+        "https://abc.example/api/v2/metrics/ingest",
+        "file",
+    )
+    with_token = resolve(token="argument").with_destination(
+        Secret(SAAS), Secret("file")
+    )
+    assert with_token.token.reveal() == "argument"
+    with pytest.raises(ConfigError) as caught:
+        config.with_destination(Secret("abc.example"), Secret(TOKEN))
+    assert caught.value.problems == (
+        "DT_METRICS_INGEST_URL must be an http:// or https:// URL, got 'abc.example' "
+        "(did you mean https://abc.example?)",
+    )
+
+
 def test_config_shows_no_token() -> None:
-    """Settings can be printed, and cannot be pickled with a token."""
+    """Printed settings show no token, and settings with a token cannot be pickled."""
     config = resolve(endpoint=SAAS, token=TOKEN)
     assert "CANARY" not in repr(config) + str(config)
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(config)
 
 
-def given_by_hand(process: Process) -> None:
-    """Configure with everything wrong, and the token in every place it may be in."""
+#: The form of every problem: setting, requirement, value, and perhaps a hint.
+SENTENCE = re.compile(
+    r"(?P<source>[a-z_]+|DT[A-Z_]+)(\[[^\n]+\])? must [a-z][^\n]*, got [^\n]+"
+    r"( \(did you mean [^\n]+\?\))?"
+)
+
+tokens = st.from_regex(
+    r"dt0[cs]0[0-9]\.[A-Z0-9]{8,24}\.[A-Z0-9]{16,64}", fullmatch=True
+)
+# Hypothesis tries words of the code, such as "at_least_once", which messages may show.
+other_secrets = st.text(
+    st.characters(min_codepoint=33, max_codepoint=126), min_size=5, max_size=80
+).map("CANARY-{}".format)
+templates = st.sampled_from(
+    [
+        "{0}",
+        "https://{0}",
+        "https://{0}@abc.example",
+        "https://user:{0}@abc.example/e/x",
+        "https://abc.example/{0}",
+        "https://abc.example/?api-token={0}",
+        "https://abc.example/#{0}",
+        "http://abc.example/?a@b={0}",
+        "{0}:14499",
+        "localhost/{0}?{0}",
+        "Api-Token {0}",
+        "{0}\r\nX: y",
+        "{0}=1",
+        "region={0},x",
+    ]
+)
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+names = st.sampled_from(
+    [
+        "endpoint",
+        "prefix",
+        "dimensions",
+        "interval",
+        "level",
+        "delivery",
+        "spool",
+        "ca_file",
+        "exporter",
+        "max_series",
+        "strict",
+        "enrich",
+    ]
+)
+
+
+@given(tokens | other_secrets, st.data())
+def test_no_problem_shows_the_token(token: str, data: st.DataObject) -> None:
+    """No message shows the token, whichever settings hold it and however it is invalid."""
+    arguments: dict[str, Any] = {
+        "token": data.draw(st.sampled_from([token, f"{token}é"]))
+    }
+    for name in data.draw(st.sets(names, min_size=1)):
+        text = data.draw(templates).format(token)
+        wrap = data.draw(st.sampled_from([str, lambda x: [x], lambda x: {x: x}]))
+        arguments[name] = wrap(text)
+    arguments["levels"] = {token: "LOUD", "shop": token}
+    listed = _problems_of(arguments)
+    assert listed
+    # In any case, because a host is lower-cased.
+    assert token.lower() not in "\n".join(listed).lower()
+    assert all(SENTENCE.fullmatch(problem) for problem in listed)
+
+
+@given(
+    st.dictionaries(names | st.just("levels"), plain | st.dictionaries(plain, plain))
+)
+def test_every_problem_has_one_form(arguments: dict[str, Any]) -> None:
+    """Every problem names setting, requirement and value, in a bounded length."""
+    for problem in _problems_of(arguments):
+        match = SENTENCE.fullmatch(problem)
+        assert match
+        assert match["source"] in {*arguments, "token"}
+        assert len(problem) < 1_500
+
+
+def _problems_of(arguments: dict[str, Any]) -> tuple[str, ...]:
+    """Return the problems of these settings, if any."""
+    try:
+        resolve(**arguments)
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+def configure_by_arguments(process: Process) -> None:
+    """Configure with invalid settings, and the token in each of them."""
     process.configure(
         endpoint=f"https://user:{TOKEN}@abc.example/?api-token={TOKEN}",
         token=f"{TOKEN}\r\nX-Injected: 1",
@@ -202,23 +324,24 @@ def given_by_hand(process: Process) -> None:
     )
 
 
-def given_half_right(process: Process) -> None:
-    """Configure with a good token, and something else wrong."""
+def configure_with_valid_token(process: Process) -> None:
+    """Configure with a valid token and another setting that is invalid."""
     process.configure(endpoint=SAAS, token=TOKEN, interval=-1)
 
 
-def given_by_environment(process: Process) -> None:
-    """Configure with a bad environment."""
+def configure_by_environment(process: Process) -> None:
+    """Configure with an invalid environment."""
     process.configure(interval=-1)
 
 
 @pytest.mark.parametrize(
-    "configure", [given_by_hand, given_half_right, given_by_environment]
+    "configure",
+    [configure_by_arguments, configure_with_valid_token, configure_by_environment],
 )
 def test_token_in_no_traceback(
     configure: Callable[[Process], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A failing configure() shows no token, in any local variable of any frame."""
+    """The traceback of a failing configure() shows no token, even with local variables."""
     monkeypatch.setenv("DTMETRICS_TOKEN", f"{TOKEN}\x7f")
     monkeypatch.setenv("DTMETRICS_ENDPOINT", f"https://abc.example/?token={TOKEN}")
     process = Process()
@@ -228,7 +351,7 @@ def test_token_in_no_traceback(
     shown = "".join(
         traceback.TracebackException.from_exception(error, capture_locals=True).format()
     )
-    assert "in resolve" in shown
+    assert "in _checked" in shown
     lines = [line for line in shown.splitlines() if "CANARY" in line]
     assert lines == []
     assert "CANARY" not in repr(error) + str(error) + repr(error.args)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dtmetrics._config.config import Config
-from dtmetrics._config.discovery import FollowingExporter, path_in
+from dtmetrics._config.discovery import EndpointFileExporter, endpoint_file
 from dtmetrics._core.secret import Secret
 from dtmetrics._runtime.runtime import Process
 from dtmetrics.exporters import Batch, ExportResult, Outcome
@@ -17,71 +17,73 @@ from tests.support.endpoint import Endpoint, accept, answer
 from tests.support.recorder import MOMENT
 
 TOKEN = "dt0c01.CANARY.secret"
-BODY = Batch(b"a count,delta=1", (), MOMENT)
+BATCH = Batch(b"a count,delta=1", (), MOMENT)
 
 
-class Place:
-    """An exporter that notes what it is asked."""
+class FakeExporter:
+    """An exporter that records its calls, and knows no token but those that are valid."""
 
-    def __init__(self, name: str, asked: list[str], refused: str = "") -> None:
+    def __init__(self, name: str, calls: list[str], revoked_token: str = "") -> None:
         self.name = name
-        self.asked = asked
-        self.refused = refused
+        self.calls = calls
+        self.revoked_token = revoked_token
 
-    def export(self, body: Batch, timeout: float) -> ExportResult:
-        self.asked.append(self.name)
-        known = not self.refused or self.refused not in self.name
-        return ExportResult(Outcome.ANSWERED if known else Outcome.MISCONFIGURED)
+    def export(self, batch: Batch, timeout: float) -> ExportResult:
+        self.calls.append(self.name)
+        valid = not self.revoked_token or self.revoked_token not in self.name
+        return ExportResult(Outcome.ANSWERED if valid else Outcome.MISCONFIGURED)
 
     def close(self) -> None:
-        self.asked.append(f"close {self.name}")
+        self.calls.append(f"close {self.name}")
 
     def reset_after_fork(self) -> None:
-        self.asked.append(f"fork {self.name}")
+        self.calls.append(f"fork {self.name}")
 
 
 class Platform:
-    """The operator's file, an exporter that follows it, and a clock."""
+    """The operator's file, an exporter that reads it, and a clock."""
 
     def __init__(self, directory: Path) -> None:
-        self.path = Path(path_in(str(directory)))
+        self.path = Path(endpoint_file(str(directory)))
         self.path.parent.mkdir()
         self.now = 0.0
-        self.asked: list[str] = []
-        self.refused = ""  # a token that is no longer known
-        self.moves = 0
+        self.calls: list[str] = []
+        self.revoked_token = ""
+        self.changes = 0
 
-    def says(self, url: str, token: str | None = "abc", *, more: str = "") -> None:
+    def write(self, url: str, token: str | None = "abc", *, more: str = "") -> None:
         """Write the file as the operator does."""
         lines = f"DT_METRICS_INGEST_URL={url}\nDT_FUTURE_VALUE=1\n"
         if token is not None:
             lines += f"DT_METRICS_INGEST_API_TOKEN={token}\n"
         self.path.write_text(lines + more, "utf-8")
 
-    def follow(self) -> FollowingExporter:
-        """Return an exporter that follows the file."""
+    def exporter(self) -> EndpointFileExporter:
+        """Return an exporter that reads the file."""
 
         def make(endpoint: Secret, token: Secret) -> Any:
-            config = Config().at(endpoint, token)
+            config = Config().with_destination(endpoint, token)
             name = f"{config.endpoint} {config.token.reveal()}"
-            return Place(name, self.asked, self.refused)
+            return FakeExporter(name, self.calls, self.revoked_token)
 
-        def move() -> None:
-            self.moves += 1
+        def count_change() -> None:
+            self.changes += 1
 
-        here = Place("here", self.asked)
-        return FollowingExporter(str(self.path), make, here, move, lambda: self.now)
+        local = FakeExporter("local", self.calls)
+        return EndpointFileExporter(
+            str(self.path), make, local, count_change, lambda: self.now
+        )
 
-    def after(self, seconds: float, exporter: FollowingExporter) -> str:
-        """Export once, so much later; return where to."""
+    def after(self, seconds: float, exporter: EndpointFileExporter) -> str:
+        """Export once, *seconds* later; return the destination."""
         self.now += seconds
-        exporter.export(BODY, 1.0)
-        return self.asked[-1]
+        exporter.export(BATCH, 1.0)
+        return self.calls[-1]
 
 
 @pytest.fixture
 def platform(tmp_path: Path) -> Platform:
-    """Return a platform of its own."""
+    """Return a platform in an empty directory."""
     return Platform(tmp_path)
 
 
@@ -89,65 +91,65 @@ ONE, TWO = "https://one.example/api/v2/metrics/ingest", "https://two.example/e/x
 AT_ONE, AT_TWO = f"{ONE} abc", f"{TWO}/api/v2/metrics/ingest abc"
 
 
-def test_follows(platform: Platform) -> None:
-    """From the start bodies go to where the file says, with its token."""
-    platform.says(ONE)
-    assert platform.after(0, platform.follow()) == AT_ONE
-    assert platform.moves == 0
+def test_endpoint_of_the_file(platform: Platform) -> None:
+    """From the start, batches go to the endpoint in the file with its token."""
+    platform.write(ONE)
+    assert platform.after(0, platform.exporter()) == AT_ONE
+    assert platform.changes == 0
 
 
 def test_no_file(platform: Platform) -> None:
-    """Without a file, and with one that says nothing, they go where they went."""
-    exporter = platform.follow()
-    assert platform.after(60, exporter) == "here"
+    """Without a file, and with one that names no endpoint, the fallback exports."""
+    exporter = platform.exporter()
+    assert platform.after(60, exporter) == "local"
     platform.path.write_text("other = 1\n\n", "utf-8")
-    assert [platform.after(60, exporter) for _ in range(3)] == ["here"] * 3
+    assert [platform.after(60, exporter) for _ in range(3)] == ["local"] * 3
 
 
 def test_file_comes_late(platform: Platform) -> None:
-    """A file that appears is followed once it has looked the same twice."""
-    exporter = platform.follow()
-    platform.says(TWO)
-    where = [platform.after(seconds, exporter) for seconds in (59, 1, 0.5, 0.5)]
-    assert where == ["here", "here", "here", AT_TWO]
-    assert platform.moves == 1
+    """A file that appears is used once two checks have read the same text."""
+    exporter = platform.exporter()
+    platform.write(TWO)
+    destinations = [platform.after(seconds, exporter) for seconds in (59, 1, 0.5, 0.5)]
+    assert destinations == ["local", "local", "local", AT_TWO]
+    assert platform.changes == 1
 
 
 def test_file_changes(platform: Platform) -> None:
-    """A new URL and a rotated token are followed, and the old connection is closed."""
-    platform.says(ONE)
-    exporter = platform.follow()
-    platform.says(ONE, "rotated")
+    """A new URL and a rotated token are used, and the old exporter is closed."""
+    platform.write(ONE)
+    exporter = platform.exporter()
+    platform.write(ONE, "rotated")
     assert [platform.after(s, exporter) for s in (60, 1)] == [AT_ONE, f"{ONE} rotated"]
-    assert f"close {AT_ONE}" in platform.asked
-    platform.says(TWO)
+    assert f"close {AT_ONE}" in platform.calls
+    platform.write(TWO)
     assert [platform.after(s, exporter) for s in (60, 1)][-1] == AT_TWO
-    assert platform.moves == 2
+    assert platform.changes == 2
 
 
-def test_token_is_refused(platform: Platform) -> None:
-    """A token that is refused lets it look at once, and try the new one soon."""
-    platform.refused = "abc"
-    platform.says(ONE)
-    exporter = platform.follow()
-    refused = exporter.export(BODY, 1.0)
-    assert (refused.outcome, refused.retry_after) == (Outcome.MISCONFIGURED, None)
-    platform.says(ONE, "rotated")
-    for _ in range(2):  # half written, perhaps; and the same again
-        refused = exporter.export(BODY, 1.0)
-        assert (refused.outcome, refused.retry_after) == (Outcome.RETRY, 1.0)
-    assert exporter.export(BODY, 1.0).outcome is Outcome.ANSWERED
-    assert platform.moves == 1
+def test_token_is_revoked(platform: Platform) -> None:
+    """A token that the endpoint refuses makes the exporter check the file at once."""
+    platform.revoked_token = "abc"
+    platform.write(ONE)
+    exporter = platform.exporter()
+    result = exporter.export(BATCH, 1.0)
+    assert (result.outcome, result.retry_after) == (Outcome.MISCONFIGURED, None)
+    platform.write(ONE, "rotated")
+    for _ in range(2):  # the first time it may be half-written
+        result = exporter.export(BATCH, 1.0)
+        assert (result.outcome, result.retry_after) == (Outcome.RETRY, 1.0)
+    assert exporter.export(BATCH, 1.0).outcome is Outcome.ANSWERED
+    assert platform.changes == 1
 
 
 def test_file_that_is_being_written(platform: Platform) -> None:
-    """A file that looks different each time is not followed before it settles."""
-    platform.says(ONE)
-    exporter = platform.follow()
+    """A file that differs at each check is not used before it settles."""
+    platform.write(ONE)
+    exporter = platform.exporter()
     for half in ("DT_METRICS", "DT_METRICS_INGEST_URL=https://two.exam"):
         platform.path.write_text(half, "utf-8")
         assert platform.after(60, exporter) == AT_ONE
-    platform.says(TWO)
+    platform.write(TWO)
     assert [platform.after(1, exporter) for _ in range(2)] == [AT_ONE, AT_TWO]
 
 
@@ -173,12 +175,12 @@ def test_file_that_is_being_written(platform: Platform) -> None:
         "bad token",
     ],
 )
-def test_what_cannot_be_used(
+def test_unusable_content(
     platform: Platform, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
-    """What cannot work changes nothing, and is said without the token."""
-    platform.says(ONE)
-    exporter = platform.follow()
+    """Content that cannot be used changes nothing, and its token is not logged."""
+    platform.write(ONE)
+    exporter = platform.exporter()
     platform.path.write_text(text, "utf-8")
     assert {platform.after(s, exporter) for s in (60, 1, 60)} == {AT_ONE}
     assert "CANARY" not in caplog.text
@@ -186,40 +188,48 @@ def test_what_cannot_be_used(
     assert {platform.after(s, exporter) for s in (60, 1, 60)} == {AT_ONE}
 
 
-def test_said_once(platform: Platform, caplog: pytest.LogCaptureFixture) -> None:
-    """What cannot be followed is said once for each content."""
-    platform.says("http://two.example")
-    exporter = platform.follow()
+def test_logged_once(platform: Platform, caplog: pytest.LogCaptureFixture) -> None:
+    """Content that cannot be used is logged once."""
+    platform.write("http://two.example")
+    exporter = platform.exporter()
     for _ in range(5):
         platform.after(60, exporter)
     [record] = caplog.records
     assert record.levelno == logging.WARNING
-    assert "cannot be followed" in record.getMessage()
+    path = platform.path
+    assert record.getMessage() == (
+        f"dtmetrics: the endpoint in {path} cannot be used: DT_METRICS_INGEST_URL must "
+        "begin with https:// to encrypt the token on its way to 'two.example', unless "
+        "allow_plain_http=True, got 'http://two.example/api/v2/metrics/ingest' "
+        "(did you mean https://two.example/api/v2/metrics/ingest?)"
+    )
 
 
 def test_closes_and_forks(platform: Platform) -> None:
-    """What is let go of, is let go of where bodies go now."""
-    platform.says(ONE)
-    exporter = platform.follow()
+    """Closing and forking reach the exporter in use."""
+    platform.write(ONE)
+    exporter = platform.exporter()
     exporter.close()
     exporter.reset_after_fork()
-    assert platform.asked[-2:] == [f"close {AT_ONE}", f"fork {AT_ONE}"]
+    assert platform.calls[-2:] == [f"close {AT_ONE}", f"fork {AT_ONE}"]
 
 
 @pytest.fixture
 def process(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
-    """Return a process on that platform."""
+    """Return a process that reads the files of that platform."""
     directory = str(platform.path.parents[1])
-    monkeypatch.setattr("dtmetrics._config.config.directory_of", lambda _: directory)
+    monkeypatch.setattr(
+        "dtmetrics._config.environment.platform_directory", lambda _: directory
+    )
     made = Process()
     yield made
     made.shutdown(0.1)
 
 
 def test_configured_by_file(platform: Platform, process: Process) -> None:
-    """Without any setting, what is recorded goes to where the file says."""
+    """Without any setting, points go to the endpoint in the file."""
     with Endpoint() as endpoint:
-        platform.says(endpoint.url, f"{TOKEN}\r")
+        platform.write(endpoint.url, f"{TOKEN}\r")
         process.configure(interval=None)
         process.meters.root.counter("orders").inc()
         assert process.shutdown()
@@ -228,32 +238,34 @@ def test_configured_by_file(platform: Platform, process: Process) -> None:
 
 
 def test_settings_win(platform: Platform, process: Process) -> None:
-    """An endpoint that is set is not replaced by the file's, nor is a token."""
+    """An endpoint or a token that is set wins over the one in the file."""
     with ExitStack() as stack:
-        ours, theirs = (stack.enter_context(Endpoint()) for _ in range(2))
-        platform.says(theirs.url, "theirs")
-        process.configure(endpoint=ours.url, interval=None)
+        configured, in_file = (stack.enter_context(Endpoint()) for _ in range(2))
+        platform.write(in_file.url, "file")
+        process.configure(endpoint=configured.url, interval=None)
         process.meters.root.counter("orders").inc()
         assert process.flush()
-        process.configure(token="ours", interval=None, force=True)
+        process.configure(token="argument", interval=None, force=True)
         process.meters.root.counter("orders").inc()
         assert process.shutdown()
-    assert [len(each.requests) for each in (ours, theirs)] == [1, 1]
-    assert theirs.requests[0].headers["authorization"] == "Api-Token ours"
+    assert [len(each.requests) for each in (configured, in_file)] == [1, 1]
+    assert in_file.requests[0].headers["authorization"] == "Api-Token argument"
 
 
 def test_spool_of_another_environment(
     platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was kept for one environment is given to no other that shares the disk."""
+    """Batches spooled for one environment are not sent to another that shares the disk."""
     directory = str(platform.path.parents[1])
-    monkeypatch.setattr("dtmetrics._config.config.directory_of", lambda _: directory)
+    monkeypatch.setattr(
+        "dtmetrics._config.environment.platform_directory", lambda _: directory
+    )
     down = answer(503)
     with ExitStack() as stack:
         one = stack.enter_context(Endpoint(otherwise=down))
         two = stack.enter_context(Endpoint())
         for url in (one.url, two.url, one.url):
-            platform.says(url, TOKEN)
+            platform.write(url, TOKEN)
             made = Process()
             made.configure(interval=None, spool=tmp_path / "spool")
             made.meters.root.counter("orders").inc()
@@ -262,26 +274,26 @@ def test_spool_of_another_environment(
         assert (one.total("orders"), two.total("orders")) == (2, 1)
 
 
-def test_moves_by_itself(
+def test_change_while_running(
     platform: Platform, process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that changes leads to another endpoint, which is told every meaning."""
-    for name in ("_LOOK_SECONDS", "_LOOK_AGAIN_SECONDS"):
+    """After a change of the file, the new endpoint gets the metadata of every key again."""
+    for name in ("_CHECK_SECONDS", "_RECHECK_SECONDS"):
         monkeypatch.setattr(f"dtmetrics._config.discovery.{name}", 0.0)
     orders = process.meters.root.counter("orders", unit="{order}")
     with ExitStack() as stack:
         one, two = (stack.enter_context(Endpoint()) for _ in range(2))
-        platform.says(one.url, "first")
+        platform.write(one.url, "first")
         process.configure(interval=None)
         for _ in range(2):
             orders.inc()
             assert process.flush()
-        platform.says(two.url, "second")
+        platform.write(two.url, "second")
         for _ in range(3):
             orders.inc()
             assert process.flush()
-    meaning = "#orders count dt.meta.unit=Count"
-    assert [one.lines.count(meaning), two.lines.count(meaning)] == [1, 1]
+    metadata = "#orders count dt.meta.unit=Count"
+    assert [one.lines.count(metadata), two.lines.count(metadata)] == [1, 1]
     assert one.total("orders") + two.total("orders") == 5
     sent = [[r.headers["authorization"] for r in each.requests] for each in (one, two)]
     assert [set(each) for each in sent] == [{"Api-Token first"}, {"Api-Token second"}]

@@ -75,10 +75,16 @@ def test_faults_of_configure() -> None:
     """Everything that ``configure()`` would raise is told, one by one."""
     texts = [text for _, text, _ in of(interval=0, level="LOUD")]
     assert len(texts) == 2
-    assert texts[0].startswith("DTMETRICS: interval is no positive number")
-    assert texts[1].startswith("DTMETRICS: level is no level")
+    assert texts[0].startswith(
+        "DTMETRICS: interval must be between 0 and 86400 seconds"
+    )
+    assert texts[1].startswith(
+        "DTMETRICS: level must be a logging level name or an int"
+    )
     [(_, text, hint)] = of(dimensions=str)
-    assert text == "DTMETRICS: dimensions is no mapping"
+    assert text == (
+        "DTMETRICS: dimensions must be a mapping of keys to values, got the class str"
+    )
     assert "'request_dimensions'" in hint
 
 
@@ -201,7 +207,7 @@ def test_faulty_settings_stop_nobody() -> None:
     """A process whose settings cannot work logs why, and goes on without metrics."""
     ended = run(SITE % "{'interval': 0, 'tokn': 's3cret'}" + STATE, "gunicorn")
     assert (ended.status, ended.out) == (0, "False 1\n")
-    assert "DTMETRICS: interval is no positive number" in ended.err
+    assert "DTMETRICS: interval must be between 0 and 86400 seconds" in ended.err
     assert "no setting 'tokn'" in ended.err
     assert "s3cret" not in ended.err
 

@@ -19,15 +19,15 @@ from dtmetrics.errors import (
     InvalidKeyError,
 )
 
-ROUNDS: list[Callable[[Any], Any]] = [copy.copy, copy.deepcopy]
+COPIES: list[Callable[[Any], Any]] = [copy.copy, copy.deepcopy]
 for _protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-    ROUNDS.append(lambda error, p=_protocol: pickle.loads(pickle.dumps(error, p)))
+    COPIES.append(lambda error, p=_protocol: pickle.loads(pickle.dumps(error, p)))
 
 sentences = st.lists(st.text(max_size=20), max_size=5)
 
 
 def test_tree() -> None:
-    """The tree that the module draws is the one that ``except`` sees."""
+    """The tree in the module's docstring is the tree of the classes."""
     drawn = {}
     above: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -45,50 +45,50 @@ def test_tree() -> None:
 @pytest.mark.parametrize(
     "kind", [ConfigError, DefinitionError, InvalidKeyError, ConflictError]
 )
-def test_caught_as_value_errors(kind: type[Exception]) -> None:
-    """What is wrong in a call is a ValueError too, as the standard library's are."""
+def test_value_errors(kind: type[Exception]) -> None:
+    """An error in the arguments of a call is a ValueError as well."""
     assert issubclass(kind, ValueError)
     assert issubclass(kind, DtmetricsError)
 
 
 @given(sentences)
-def test_config_error_tells_all(problems: list[str]) -> None:
-    """One error says every fault, in its text and one by one."""
+def test_config_error_lists_all(problems: list[str]) -> None:
+    """A ConfigError holds every problem, in its text and one by one."""
     error = ConfigError(problems)
     assert error.problems == tuple(problems)
     assert str(error) == "; ".join(problems)
 
 
-@given(sentences, st.sampled_from(ROUNDS))
-def test_config_error_travels(
-    problems: list[str], travel: Callable[[ConfigError], ConfigError]
+@given(sentences, st.sampled_from(COPIES))
+def test_config_error_is_copied(
+    problems: list[str], copy_it: Callable[[ConfigError], ConfigError]
 ) -> None:
-    """Copied or pickled, to another process perhaps, an error stays what it was."""
+    """A ConfigError that is copied or pickled keeps its type, problems and text."""
     error = ConfigError(problems)
-    there = travel(error)
-    assert type(there) is ConfigError
-    assert there.problems == error.problems
-    assert str(there) == str(error)
-    assert there.args == error.args
+    copied = copy_it(error)
+    assert type(copied) is ConfigError
+    assert copied.problems == error.problems
+    assert str(copied) == str(error)
+    assert copied.args == error.args
 
 
-def test_subclass_travels() -> None:
-    """A subclass of an application's own arrives as that."""
-    there = pickle.loads(pickle.dumps(OwnError(["a", "b"])))
-    assert type(there) is OwnError
-    assert there.problems == ("a", "b")
+def test_subclass_is_pickled() -> None:
+    """A pickled subclass of ConfigError keeps its type."""
+    copied = pickle.loads(pickle.dumps(SubclassError(["a", "b"])))
+    assert type(copied) is SubclassError
+    assert copied.problems == ("a", "b")
 
 
-class OwnError(ConfigError):
-    """An application's own."""
+class SubclassError(ConfigError):
+    """A subclass that an application defines."""
 
 
 @pytest.mark.parametrize("kind", [DefinitionError, InvalidKeyError, ConflictError])
-@pytest.mark.parametrize("travel", ROUNDS, ids=range(len(ROUNDS)))
-def test_definition_errors_travel(
-    kind: type[Exception], travel: Callable[[Exception], Exception]
+@pytest.mark.parametrize("copy_it", COPIES, ids=range(len(COPIES)))
+def test_definition_errors_are_copied(
+    kind: type[Exception], copy_it: Callable[[Exception], Exception]
 ) -> None:
-    """So do those of definitions, with their text."""
-    there = travel(kind("no valid metric key"))
-    assert type(there) is kind
-    assert str(there) == "no valid metric key"
+    """A DefinitionError that is copied or pickled keeps its type and text."""
+    copied = copy_it(kind("no valid metric key"))
+    assert type(copied) is kind
+    assert str(copied) == "no valid metric key"

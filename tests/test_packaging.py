@@ -13,26 +13,26 @@ import dtmetrics
 from tests.support.endpoint import Endpoint, answer, refusing_port
 from tests.support.script import expect
 
-# What importing and configuring may not do, noted while the rest of a script runs.
+# Records what importing and configuring must not do while the rest of a script runs.
 WATCH = """
 import os, sys, threading
 
 known = set(sys.modules)
-done = []
+events = []
 
 def watch(event, arguments):
     code = (".py", ".pyc", ".so", ".pyd")
     if event == "open" and not str(arguments[0]).endswith(code):
-        done.append(f"open {arguments[0]}")
+        events.append(f"open {arguments[0]}")
     elif event.startswith(("socket.", "subprocess.", "os.fork", "os.exec", "ctypes.")):
-        done.append(event)
+        events.append(event)
 
 class Environ(dict):
     def __missing__(self, key):
         raise KeyError(key)
     def __getitem__(self, key):
         if key.startswith("DT"):
-            done.append(f"environ {key}")
+            events.append(f"environ {key}")
         return dict.__getitem__(self, key)
     def get(self, key, default=None):
         return self[key] if key in self else default
@@ -43,7 +43,7 @@ sys.addaudithook(watch)
 
 
 def test_front_door() -> None:
-    """The front door lists what it offers, sorted, and offers nothing else."""
+    """The public names of the package are those in ``__all__``, sorted."""
     names = dtmetrics.__all__
     assert names == sorted(set(names))
     public = {
@@ -56,13 +56,13 @@ def test_front_door() -> None:
     assert public <= set(names)
     for name in names:
         assert getattr(dtmetrics, name) is getattr(dtmetrics, name)
-    taken: dict[str, object] = {}
-    exec("from dtmetrics import *", taken)
-    assert set(names) <= taken.keys()
+    imported: dict[str, object] = {}
+    exec("from dtmetrics import *", imported)
+    assert set(names) <= imported.keys()
 
 
-def test_everything_offered_is_explained() -> None:
-    """Whatever can be imported from the front door says what it is."""
+def test_public_names_have_docstrings() -> None:
+    """Every public name of the package has a docstring."""
     for name in dtmetrics.__all__:
         assert (getattr(dtmetrics, name).__doc__ or "").strip(), name
 
@@ -73,18 +73,18 @@ def test_version() -> None:
 
 
 def test_no_such_name() -> None:
-    """A name that is not offered is an AttributeError, as of any module."""
+    """A name that does not exist raises AttributeError, as of any module."""
     with pytest.raises(AttributeError, match="no attribute 'couter'"):
         dtmetrics.couter  # noqa: B018
 
 
 def test_typed() -> None:
-    """Type checkers are told that the package has types."""
+    """The package has the marker file that tells type checkers to read its types."""
     assert (Path(dtmetrics.__file__).parent / "py.typed").exists()
 
 
 def test_few_dependencies() -> None:
-    """Three libraries are all that it asks for, without an extra."""
+    """Without an extra the package depends on three libraries."""
     required = metadata("dtmetrics").get_all("Requires-Dist") or []
     core = [text for text in required if "extra ==" not in text]
     assert sorted(text.rstrip("<>=1234567890.,~! ") for text in core) == [
@@ -95,7 +95,7 @@ def test_few_dependencies() -> None:
 
 
 def test_errors_are_public() -> None:
-    """Each exception can be imported from ``dtmetrics.errors``, and is in its list."""
+    """The exceptions in ``dtmetrics.errors`` are those in its ``__all__``."""
     errors = importlib.import_module("dtmetrics.errors")
     kinds = {n for n, v in vars(errors).items() if isinstance(v, type)}
     assert {n for n in kinds if issubclass(getattr(errors, n), Exception)} == set(
@@ -104,31 +104,31 @@ def test_errors_are_public() -> None:
 
 
 def test_import_is_light() -> None:
-    """Importing starts nothing, opens nothing, reads no setting, loads nothing slow."""
+    """The import starts no thread, opens nothing, reads no setting, loads nothing slow."""
     source = """
     import dtmetrics
 
     slow = {"httpx", "ssl", "asyncio", "wrapt", "http", "django", "flask"}
     slow |= {"requests", "sqlalchemy"}
-    print(slow & (set(sys.modules) - known), threading.active_count(), done)
+    print(slow & (set(sys.modules) - known), threading.active_count(), events)
     """
     assert expect(WATCH + _dedent(source)) == "set() 1 []\n"
 
 
 @pytest.mark.parametrize("module", ["asgi", "wsgi"])
 def test_middlewares_are_light(module: str) -> None:
-    """So is importing a middleware, and it needs no framework."""
+    """The import of a middleware loads no framework and nothing slow."""
     source = f"""
     import dtmetrics.integrations.{module}
 
     slow = {{"httpx", "ssl", "asyncio", "wrapt", "http", "django", "flask", "starlette"}}
-    print(slow & (set(sys.modules) - known), threading.active_count(), done)
+    print(slow & (set(sys.modules) - known), threading.active_count(), events)
     """
     assert expect(WATCH + _dedent(source)) == "set() 1 []\n"
 
 
-def test_httpx_alone() -> None:
-    """Importing an integration loads its library, and no other one."""
+def test_integration_loads_one_library() -> None:
+    """The import of an integration loads its own library, and none of the others."""
     source = """
     import dtmetrics.integrations.httpx
 
@@ -139,12 +139,12 @@ def test_httpx_alone() -> None:
 
 
 def test_configure_starts_nothing() -> None:
-    """configure() starts no thread and opens no connection: a fork may follow."""
+    """configure() starts no thread and opens no connection, because a fork may follow."""
     source = """
     import dtmetrics
 
     dtmetrics.configure()
-    print(threading.active_count(), [what for what in done if "socket" in what])
+    print(threading.active_count(), [event for event in events if "socket" in event])
     """
     assert expect(WATCH + _dedent(source)) == "1 []\n"
 
@@ -153,9 +153,9 @@ def _dedent(source: str) -> str:
     return "\n".join(line.removeprefix("    ") for line in source.splitlines())
 
 
-# After configure() a process may fork at any moment. What its flusher imports just
-# then stays locked in the child for ever (reliability.md, F2), and so do the locks
-# that OpenSSL holds while a context is made.
+# After configure() a process may fork at any moment. A module that its flusher imports
+# at that moment stays locked in the child forever, and so do the locks that OpenSSL
+# holds while it makes a context.
 FIRST_POST = """
 import logging, os, ssl, sys
 import dtmetrics
@@ -165,13 +165,13 @@ dtmetrics.configure(interval=None)
 before = set(sys.modules)
 ssl.SSLContext = ssl.create_default_context = None
 dtmetrics.counter("orders").inc()
-done = dtmetrics.flush()
-print(done, sorted(set(sys.modules) - before), dtmetrics.stats().last_error)
+answered = dtmetrics.flush()
+print(answered, sorted(set(sys.modules) - before), dtmetrics.stats().last_error)
 """
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "said"),
+    ("status", "headers", "expected"),
     [
         (202, [], "True [] \n"),
         (429, ["Retry-After: 7"], "False [] status 429 at "),
@@ -183,18 +183,17 @@ print(done, sorted(set(sys.modules) - before), dtmetrics.stats().last_error)
         (302, ["Location: http://zürich.example/"], "False [] status 302 at "),
     ],
 )
-def test_first_post_imports_nothing(status: int, headers: list[str], said: str) -> None:
-    """After configure() the first request imports no module, whatever is answered.
-
-    Nor does it make an SSL context.
-    """
+def test_first_post_imports_nothing(
+    status: int, headers: list[str], expected: str
+) -> None:
+    """The first request imports no module and makes no SSL context."""
     with Endpoint(answer(status, '{"linesOk": 1}', headers)) as endpoint:
         printed = expect(FIRST_POST, DTMETRICS_ENDPOINT=endpoint.url)
-    assert printed.startswith(said)
+    assert printed.startswith(expected)
 
 
 def test_first_failure_imports_nothing() -> None:
-    """Nor does a first request that fails."""
+    """A first request that fails imports no module."""
     url = f"http://localhost:{refusing_port()}"
     printed = expect(FIRST_POST, DTMETRICS_ENDPOINT=url).split(" ")
     assert printed[:3] == ["False", "[]", "ConnectError"]
@@ -203,7 +202,7 @@ def test_first_failure_imports_nothing() -> None:
 def test_first_https_post_imports_nothing(
     tls: ssl.SSLContext, certificate: Path
 ) -> None:
-    """Nor does one over https, to an endpoint whose certificate is trusted."""
+    """A first request over https imports no module and makes no SSL context."""
     with Endpoint(tls=tls) as endpoint:
         environ = {"DTMETRICS_ENDPOINT": endpoint.url, "DTMETRICS_TOKEN": "abc"}
         for name in ("SSL_CERT_FILE", "DTMETRICS_CA_FILE"):
@@ -212,16 +211,16 @@ def test_first_https_post_imports_nothing(
     assert endpoint.total("orders") == 2
 
 
-#: What would run, read or load code that somebody else may have written.
+#: Modules and calls that run, read or load code.
 DANGEROUS = {"ctypes", "dill", "marshal", "pickle", "shelve", "subprocess", "yaml"}
 CALLS = {"eval", "exec", "compile", "__import__"}
 
 
-def test_runs_nothing_of_others() -> None:
-    """No code unpickles, evaluates, loads or starts what it was given from outside.
+def test_runs_no_foreign_code() -> None:
+    """No module unpickles, evaluates, loads or starts anything, with two exceptions.
 
-    Only the demo starts a program, the receiver; and only text of its own, with names
-    that are nothing but names, is compiled, for timed functions.
+    The demo starts the receiver, and ``codegen`` compiles its own source for timed
+    functions.
     """
     allowed = {"demo.py": {"subprocess"}, "codegen.py": {"exec", "compile"}}
     root = Path(dtmetrics.__file__).parent
@@ -238,7 +237,7 @@ def test_runs_nothing_of_others() -> None:
 
 
 def test_certificates_are_checked(tls: ssl.SSLContext) -> None:
-    """An endpoint whose certificate nobody vouches for gets neither token nor data."""
+    """An endpoint with an untrusted certificate gets neither token nor data."""
     with Endpoint(tls=tls) as endpoint:
         environ = {"DTMETRICS_ENDPOINT": endpoint.url, "DTMETRICS_TOKEN": "abc"}
         printed = expect(FIRST_POST, **environ)

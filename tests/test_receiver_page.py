@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics.receiver.page import STYLE_SOURCE, render
+from dtmetrics.receiver.page import CONTENT_SECURITY_POLICY, render
 from dtmetrics.receiver.store import SeriesView, Snapshot, StatsView
 from tests.support.receiver_client import post, served
 from tests.support.strategies import texts
@@ -28,15 +28,15 @@ HOSTILE = [
 
 STATS: StatsView = {
     "requests": 5,
-    "requests_refused": 1,
+    "requests_rejected": 1,
     "accepted": 3,
-    "invalid": 2,
+    "rejected": 2,
     "warnings": 4,
 }
 
 
-class Read(HTMLParser):
-    """What a browser would make of a page: its elements, and the text of each cell."""
+class ParsedPage(HTMLParser):
+    """A page as a browser parses it: its elements, and the text of each cell."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -68,8 +68,8 @@ class Read(HTMLParser):
         self.others.append(data)
 
 
-def page_of(key: str, dimension: str, value: str, unit: str, reason: str) -> Read:
-    """Render a page of one series and one refused line; read it."""
+def page_of(key: str, dimension: str, value: str, unit: str, reason: str) -> ParsedPage:
+    """Render and parse a page of one series and one rejected line."""
     series: SeriesView = {
         "key": key,
         "kind": "gauge",
@@ -84,10 +84,10 @@ def page_of(key: str, dimension: str, value: str, unit: str, reason: str) -> Rea
     }
     snapshot: Snapshot = {
         "series": [series],
-        "invalid": [{"at_ms": 0, "line": 7, "error": reason}],
+        "rejected": [{"at_ms": 0, "line": 7, "error": reason}],
         "warnings": [reason],
     }
-    return Read(render(snapshot, STATS))
+    return ParsedPage(render(snapshot, STATS))
 
 
 anything = texts | st.sampled_from(HOSTILE)
@@ -97,14 +97,14 @@ anything = texts | st.sampled_from(HOSTILE)
 def test_nothing_is_markup(
     key: str, dimension: str, value: str, unit: str, reason: str
 ) -> None:
-    """Whatever keys, values, units and reasons hold, a browser shows it as text."""
-    read = page_of(key, dimension, value, unit, reason)
+    """A browser shows any key, value, unit and reason as text."""
+    parsed = page_of(key, dimension, value, unit, reason)
     plain = page_of("a", "b", "c", "d", "e")
-    assert read.elements == plain.elements
-    assert read.others == []
+    assert parsed.elements == plain.elements
+    assert parsed.others == []
     shown = {} if dimension == "fixed" else {dimension: value}
     pairs = ", ".join(f"{k}={v}" for k, v in {**shown, "fixed": "x"}.items())
-    assert read.cells == [
+    assert parsed.cells == [
         key,
         "gauge",
         pairs,
@@ -117,34 +117,36 @@ def test_nothing_is_markup(
 
 
 def test_has_no_script() -> None:
-    """The page consists of text and tables: nothing in it is run, loaded or linked."""
-    read = page_of(*HOSTILE[:5])
-    names = {name.strip("/") for name, _ in read.elements}
+    """The page consists of text and tables: it runs, loads and links nothing."""
+    parsed = page_of(*HOSTILE[:5])
+    names = {name.strip("/") for name, _ in parsed.elements}
     assert names == {
         *("html", "head", "meta", "title", "style", "body", "h1", "h2", "p"),
         *("table", "thead", "tbody", "tr", "th", "td"),
     }
-    attributes = {name for _, pairs in read.elements for name, _ in pairs}
+    attributes = {name for _, pairs in parsed.elements for name, _ in pairs}
     assert attributes == {"lang", "charset", "name", "content", "class"}
 
 
-def test_style_is_the_one_that_is_allowed() -> None:
-    """The policy allows the page's own style by its hash, and so no other."""
-    page = render({"series": [], "invalid": [], "warnings": []}, STATS)
+def test_style_is_allowed() -> None:
+    """The policy allows the page's own style by its hash, and therefore no other."""
+    page = render({"series": [], "rejected": [], "warnings": []}, STATS)
     style = page.partition("<style>")[2].partition("</style>")[0]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert f"'sha256-{digest}'" == STYLE_SOURCE
+    assert f"style-src 'sha256-{digest}';" in CONTENT_SECURITY_POLICY
 
 
-def test_latest_refusal_first() -> None:
-    """Of refused lines the latest is on top."""
+def test_latest_rejection_first() -> None:
+    """The latest rejected line is at the top."""
     lines = [{"at_ms": n, "line": n, "error": f"reason {n}"} for n in range(3)]
-    read = Read(render({"series": [], "invalid": lines, "warnings": []}, STATS))  # type: ignore[typeddict-item]
-    assert read.cells[1::2] == ["reason 2", "reason 1", "reason 0"]
+    parsed = ParsedPage(
+        render({"series": [], "rejected": lines, "warnings": []}, STATS)
+    )  # type: ignore[typeddict-item]
+    assert parsed.cells[1::2] == ["reason 2", "reason 1", "reason 0"]
 
 
 def test_page_is_text() -> None:
-    """Nothing of what arrives becomes markup, in a good line or in a bad one."""
+    """No line adds markup to the page, whether accepted or rejected."""
     hostile = '<script>alert(1)</script><img src="x">'
     with served() as client:
         quoted = hostile.replace('"', '\\"')
@@ -158,7 +160,7 @@ def test_page_is_text() -> None:
 
 
 def test_page_is_bounded() -> None:
-    """The page shows the first 500 series, and says how many it leaves out."""
+    """The page shows the first 500 series and the number of the others."""
     with served() as client:
         post(client, b"".join(b"a%d 1\n" % number for number in range(600)))
         page = client.get("/").text
@@ -167,7 +169,7 @@ def test_page_is_bounded() -> None:
 
 
 def test_page_shows_any_number() -> None:
-    """Long fractions are cut on the page, and what no double holds is named so."""
+    """The page shows six digits, and "overflow" for a number beyond a double's range."""
     with served() as client:
         post(client, b"big 1e308\nbig 1e308\nhalf 0.123456789")
         page = client.get("/").text

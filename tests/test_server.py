@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._config.config import known_methods
+from dtmetrics._config.environment import known_http_methods
 from dtmetrics._instrument.semconv import METHODS
 from dtmetrics._instrument.server import Options, Request, Requests
 from dtmetrics._protocol.point import GaugeSummary, GaugeValue
@@ -158,7 +158,7 @@ def test_known_methods(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> N
         begin(by_argument, method).end(200)
     found = {d["http.request.method"] for d in dimensions(recorder)}
     assert found == {"BREW", "_OTHER"}
-    assert known_methods({}) == frozenset()
+    assert known_http_methods({}) == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from dtmetrics._config.config import Config
-from dtmetrics._config.discovery import FollowingExporter
-from dtmetrics._config.settings import INGEST_PATH, LOCAL_ENDPOINT
+from dtmetrics._config.discovery import EndpointFileExporter
+from dtmetrics._config.endpoint_url import INGEST_PATH, LOCAL_ENDPOINT
 from dtmetrics._core.secret import Secret
 from dtmetrics._export.http import HttpExporter
 from dtmetrics._runtime.runtime import Process, _given
@@ -177,7 +177,7 @@ def test_requests(
 ) -> None:
     """A request goes where those of the official clients go, with its own headers."""
     monkeypatch.setattr(
-        "dtmetrics._config.config.directory_of", lambda _: str(tmp_path)
+        "dtmetrics._config.environment.platform_directory", lambda _: str(tmp_path)
     )
     given = case["input"]
     facts: Case = {"refused": False}
@@ -228,7 +228,7 @@ def followed(path: Path, texts: list[str | None], seen: Seen) -> Iterator[Case]:
     now = 0.0
 
     def make(endpoint: Secret, token: Secret) -> Exporter:
-        config = Config().at(endpoint, token)
+        config = Config().with_destination(endpoint, token)
         return HttpExporter(config.endpoint, config.token, local=config.local)
 
     def write(text: str | None) -> None:
@@ -237,7 +237,7 @@ def followed(path: Path, texts: list[str | None], seen: Seen) -> Iterator[Case]:
 
     write(texts[0])
     fallback = HttpExporter(LOCAL_ENDPOINT, local=True)
-    exporter = FollowingExporter(str(path), make, fallback, int, lambda: now)
+    exporter = EndpointFileExporter(str(path), make, fallback, int, lambda: now)
     for text in texts:
         write(text)
         for seconds in (60.0, 1.0):  # it is looked at twice

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dtmetrics._config.enrichment import enrichment, first_line
+from dtmetrics._config.enrichment import first_line, read_enrichment
 from dtmetrics._protocol.metadata import Metadata, encode_metadata
 from dtmetrics._protocol.normalize import text_of
 from dtmetrics._record.options import RecordingOptions
@@ -271,14 +271,14 @@ def test_properties(case: Case, here: Path) -> None:
     """A properties file gives the pairs that the official libraries read from it."""
     text = "\n".join(line.removesuffix("\n") for line in case["input"])
     (here / "dt_metadata.properties").write_text(text, "utf-8")
-    agree(case, enrichment(str(here)), case["expected"])
+    agree(case, read_enrichment(str(here)), case["expected"])
 
 
 @vectors("metadata", "enrichment_map")
 def test_maps(case: Case, here: Path) -> None:
     """A JSON file gives the pairs that have a key and a value."""
     (here / "dt_metadata.json").write_text(json.dumps(case["input"]), "utf-8")
-    agree(case, enrichment(str(here)), case["expected"])
+    agree(case, read_enrichment(str(here)), case["expected"])
 
 
 @vectors("metadata", "indirection_file")
@@ -301,4 +301,4 @@ def test_files(case: Case, here: Path) -> None:
             path.mkdir()  # reading it raises
         elif text is not None:
             path.write_text(text, "utf-8")
-    agree(case, enrichment(str(here)), case["expected"])
+    agree(case, read_enrichment(str(here)), case["expected"])

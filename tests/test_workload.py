@@ -13,15 +13,15 @@ from tests.support import protocol_grammar
 
 
 @pytest.fixture(autouse=True)
-def _own_observers() -> Iterator[None]:
-    """Let what a shop has observed end with the test."""
+def _remove_observers() -> Iterator[None]:
+    """Remove the observers of a shop after its test."""
     before = default.registry.observers[:]
     yield
     default.registry.observers[:] = before
 
 
 def read(exporter: MemoryExporter) -> list[protocol_grammar.Line]:
-    """Return the lines of data that were sent, as the tests' own grammar reads them."""
+    """Return the data lines that were exported, parsed by the tests' own grammar."""
     return [
         protocol_grammar.read(line)
         for line in exporter.lines
@@ -30,26 +30,26 @@ def read(exporter: MemoryExporter) -> list[protocol_grammar.Line]:
 
 
 def totals(lines: list[protocol_grammar.Line]) -> Counter[str]:
-    """Return how often what each key counts or observes has happened."""
-    found: Counter[str] = Counter()
+    """Return the total count or number of observations of each key."""
+    total: Counter[str] = Counter()
     for line in lines:
         if line.kind == "count":
-            found[line.key] += int(line.numbers["delta"])
+            total[line.key] += int(line.numbers["delta"])
         elif line.kind == "summary":
-            found[line.key] += int(line.numbers["count"])
-    return found
+            total[line.key] += int(line.numbers["count"])
+    return total
 
 
-@pytest.mark.parametrize("interval", [None, 0.02], ids=["at the end", "all the time"])
+@pytest.mark.parametrize("interval", [None, 0.02], ids=["one flush", "many flushes"])
 def test_counts_as_the_library_does(interval: float | None) -> None:
-    """What the shop counts by itself is what was sent, in one flush or in many."""
+    """The exported totals are those that the shop counts itself, in any number of flushes."""
     exporter = MemoryExporter()
     dtmetrics.configure(exporter=exporter, interval=interval)
     shop = Shop(0.4)
     shop.run(lambda share: None)
     assert dtmetrics.shutdown()
-    assert totals(read(exporter)) == shop.done
-    assert set(shop.done) >= {
+    assert totals(read(exporter)) == shop.counts
+    assert set(shop.counts) >= {
         "shop.orders.placed",
         "shop.cart.value",
         "function.duration",
@@ -60,8 +60,8 @@ def test_counts_as_the_library_does(interval: float | None) -> None:
     assert stats.invalid == {}
 
 
-def test_leaves_nobody_inside() -> None:
-    """When the shop has closed no request is under way, in any region."""
+def test_ends_without_active_requests() -> None:
+    """After the shop has ended, no region has an active request."""
     exporter = MemoryExporter()
     dtmetrics.configure(exporter=exporter, interval=None)
     Shop(0.2).run(lambda share: None)
@@ -74,8 +74,8 @@ def test_leaves_nobody_inside() -> None:
     assert active == {"eu": 0, "us": 0, "apac": 0}
 
 
-def test_tells_its_progress() -> None:
-    """Progress goes from nothing to all, and never back."""
+def test_progress() -> None:
+    """The reported progress grows from 0 to 1."""
     shares: list[float] = []
     Shop(0.2).run(shares.append)
     assert shares == sorted(shares)
@@ -84,9 +84,9 @@ def test_tells_its_progress() -> None:
 
 
 def test_works_without_configure() -> None:
-    """A program that never configures does the same work, and nothing is kept."""
+    """Without configure() the program does the same work, and nothing is collected."""
     before = dtmetrics.stats()
     shop = Shop(0.1)
     shop.run(lambda share: None)
-    assert shop.done["function.duration"] > 0
+    assert shop.counts["function.duration"] > 0
     assert dtmetrics.stats().collected == before.collected

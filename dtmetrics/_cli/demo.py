@@ -1,4 +1,4 @@
-"""``dtmetrics demo``: a real program, a real endpoint, and what arrived there."""
+"""``dtmetrics demo``: a small program, a real endpoint, and what arrived there."""
 
 from __future__ import annotations
 
@@ -10,15 +10,25 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from tempfile import TemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dtmetrics
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
 __all__ = ["add_parser", "run"]
 
+# rich belongs to the extra `receiver` and is slow to load: each function that needs it
+# imports it.
 
-def add_parser(commands: Any) -> None:
-    """Add this command to the command line."""
+
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    """Add the command ``demo``."""
     parser = commands.add_parser(
         "demo",
         help="measure a small program and show what an endpoint accepted",
@@ -26,7 +36,7 @@ def add_parser(commands: Any) -> None:
         "seconds, and show what the receiver accepted.",
     )
     parser.add_argument(
-        "--seconds", type=float, default=5.0, help="how long to work (default 5)"
+        "--seconds", type=float, default=5.0, help="how long to record (default 5)"
     )
     parser.add_argument(
         "--keep", action="store_true", help="leave the receiver running"
@@ -35,23 +45,22 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo; 0 only if all that was recorded was accepted."""
+    """Run the demo; return 0 only if everything that was recorded was accepted."""
     try:
-        # Another part of dtmetrics[receiver], and slow to load.
         from rich.console import Console  # noqa: PLC0415
     except ImportError:
         print('The demo needs more: pip install "dtmetrics[receiver]"')  # noqa: T201
         return 1
     console = Console()
-    if not console.is_terminal:  # a log is as wide as its lines
+    if not console.is_terminal:  # in a file, lines need no wrapping
         console = Console(width=140)
     with _receiver(keep=args.keep) as (address, pid):
-        done = _work(console, address, args.seconds)
+        expected = _record(console, address, args.seconds)
         series = _accepted(address)
     stats = dtmetrics.stats()
     console.print(_table(series))
     console.print(str(stats), highlight=False)
-    problems = [*_wrong(series, done), *_lost(stats)]
+    problems = [*_differences(series, expected), *_not_accepted(stats)]
     for problem in problems:
         console.print(f"[bold red]{problem}")
     if not problems:
@@ -69,12 +78,12 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _receiver(*, keep: bool) -> Iterator[tuple[str, int]]:
-    """Run ``dtmetrics dev`` on a free port: give its address and process id."""
-    with TemporaryFile("w+") as said:
+    """Run ``dtmetrics dev`` on a free port; yield its address and process id."""
+    with TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "dtmetrics", "dev", "--port", "0"],
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=errors,
             text=True,
             start_new_session=keep,
         )
@@ -84,8 +93,8 @@ def _receiver(*, keep: bool) -> Iterator[tuple[str, int]]:
             address = process.stdout.readline().rpartition(" ")[2].strip()
             if not address:
                 process.wait()
-                said.seek(0)
-                raise SystemExit(f"the receiver did not start: {said.read().strip()}")
+                errors.seek(0)
+                raise SystemExit(f"the receiver did not start: {errors.read().strip()}")
             yield address, process.pid
             leave_running = keep
         finally:
@@ -94,7 +103,8 @@ def _receiver(*, keep: bool) -> Iterator[tuple[str, int]]:
                 process.wait()
 
 
-def _work(console: Any, address: str, seconds: float) -> Mapping[str, int]:
+def _record(console: Console, address: str, seconds: float) -> Mapping[str, int]:
+    """Run the workload; return what it counted itself, by metric key."""
     from rich.progress import Progress  # noqa: PLC0415
 
     from dtmetrics._cli.workload import Shop  # noqa: PLC0415
@@ -102,10 +112,10 @@ def _work(console: Any, address: str, seconds: float) -> Mapping[str, int]:
     dtmetrics.configure(endpoint=f"{address}/metrics/ingest", interval=1.0)
     shop = Shop(seconds)
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("RecordingOptions, sending every second", total=1.0)
+        task = progress.add_task("Recording, and sending every second", total=1.0)
         shop.run(lambda share: progress.update(task, completed=share))
     dtmetrics.shutdown()
-    return shop.done
+    return shop.counts
 
 
 def _accepted(address: str) -> Sequence[Mapping[str, Any]]:
@@ -114,7 +124,7 @@ def _accepted(address: str) -> Sequence[Mapping[str, Any]]:
     return series
 
 
-def _table(series: Sequence[Mapping[str, Any]]) -> Any:
+def _table(series: Sequence[Mapping[str, Any]]) -> Table:
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(title="What the endpoint accepted")
@@ -135,25 +145,25 @@ def _table(series: Sequence[Mapping[str, Any]]) -> Any:
     return table
 
 
-def _plain(text: str) -> Any:
-    """Return *text* as rich shows it, no part of it a command to it or the terminal."""
+def _plain(text: str) -> Text:
+    """Return *text* without markup of rich and without control characters."""
     from rich.text import Text  # noqa: PLC0415
 
     return Text("".join(c if c.isprintable() else "?" for c in text))
 
 
-def _wrong(
-    series: Sequence[Mapping[str, Any]], done: Mapping[str, int]
+def _differences(
+    series: Sequence[Mapping[str, Any]], expected: Mapping[str, int]
 ) -> Iterator[str]:
-    """Hold the endpoint's numbers against what the program counted itself."""
-    for key, truth in done.items():
+    """Compare the endpoint's numbers with those that the program counted itself."""
+    for key, count in expected.items():
         rows = [row for row in series if row["key"] == key]
         got = sum(row["sum" if row["kind"] == "count" else "count"] for row in rows)
-        if got != truth:
-            yield f"{key}: the program counted {truth}, the endpoint got {got}"
+        if got != count:
+            yield f"{key}: the program counted {count}, the endpoint got {got}"
 
 
-def _lost(stats: dtmetrics.Stats) -> Iterator[str]:
-    lost = stats.collected - stats.accepted
-    if lost or stats.invalid:
-        yield f"{lost} of {stats.collected} data points were not accepted: {stats}"
+def _not_accepted(stats: dtmetrics.Stats) -> Iterator[str]:
+    missing = stats.collected - stats.accepted
+    if missing or stats.invalid:
+        yield f"{missing} of {stats.collected} data points were not accepted: {stats}"

@@ -10,13 +10,13 @@ __all__ = ["add_parser", "run"]
 
 
 def add_parser(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
 ) -> None:
     """Add the command ``dev``."""
-    parser = subparsers.add_parser(
+    parser = commands.add_parser(
         "dev",
         help="run an ingest endpoint for development",
-        description="Run an ingest endpoint that judges every line as Dynatrace does "
+        description="Run an ingest endpoint that checks every line as Dynatrace does "
         "and shows what arrives. For development only.",
     )
     parser.add_argument(
@@ -26,20 +26,20 @@ def add_parser(
     )
     parser.add_argument(
         "--port",
-        type=int,
+        type=_port,
         default=14499,
         help="0 for a free one (default: %(default)s, where a OneAgent listens)",
     )
     parser.add_argument(
         "--token-file",
         type=Path,
-        help="ask for the token in this file",
+        help="accept only lines that come with the token in this file",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the receiver until it is stopped; return an exit status."""
+    """Run the receiver until a signal stops it; return an exit status."""
     try:
         from dtmetrics.receiver import serve  # noqa: PLC0415 -- an extra, and slow
     except ImportError as missing:
@@ -50,10 +50,21 @@ def run(args: argparse.Namespace) -> int:
             token = args.token_file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             return _fail(f"cannot read the token file: {error}")
-        # An empty file would otherwise switch the check off, unnoticed.
+        # With an empty token the endpoint would accept every line.
         if not token:
             return _fail(f"the token file is empty: {args.token_file}")
     return serve(host=args.host, port=args.port, token=token)
+
+
+def _port(text: str) -> int:
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
+    if not 0 <= port <= 65_535:
+        message = f"must be a number from 0 to 65535, got {text!r:.40}"
+        raise argparse.ArgumentTypeError(message)
+    return port
 
 
 def _fail(message: str) -> int:

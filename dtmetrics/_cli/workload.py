@@ -1,7 +1,7 @@
-"""A small shop that works for some seconds: what ``dtmetrics demo`` measures.
+"""The program that ``dtmetrics demo`` measures: a small shop, for some seconds.
 
-It uses the public API as an application would, and counts by itself what it did, so
-that the endpoint's numbers can be held against the truth.
+It uses the public API as an application would. It also counts by itself what it does,
+so that the endpoint's numbers can be compared with the truth.
 """
 
 from __future__ import annotations
@@ -18,54 +18,54 @@ from dtmetrics import context, counter, gauge, observe, summary, timed
 
 __all__ = ["Shop"]
 
-placed = counter("shop.orders.placed", unit="{order}", description="Orders taken")
-failed = counter("shop.orders.failed", unit="{order}", description="Orders refused")
-value = summary("shop.cart.value", unit="EUR", description="What carts are worth")
+placed = counter("shop.orders.placed", unit="{order}", description="Orders placed")
+failed = counter("shop.orders.failed", unit="{order}", description="Orders that failed")
+value = summary("shop.cart.value", unit="EUR", description="Value of a cart")
 stock = gauge("shop.stock.level", unit="{item}", description="Items in stock")
 active = gauge("shop.requests.active", unit="{request}")
 request_time = timed("http.server.request.duration", args=("method", "route"))
 
 
 class OutOfStockError(Exception):
-    """Nothing is left of what was ordered."""
+    """What was ordered is out of stock."""
 
 
 class Shop:
-    """Customers order, in threads and in tasks, until time is up."""
+    """Takes orders in threads and packs them in tasks, until time is up."""
 
     def __init__(self, seconds: float, seed: int = 7) -> None:
-        self.done: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
         self._seconds = seconds
         self._seed = seed
-        self._tally = threading.Lock()
+        self._counts_lock = threading.Lock()
         self._parcels: SimpleQueue[int] = SimpleQueue()
         observe("shop.parcels.waiting", unit="{parcel}")(self._parcels.qsize)
 
     def run(self, progress: Callable[[float], object]) -> None:
-        """Work; *progress* is told the share of the time that has passed."""
+        """Run for the time; call *progress* with the share of it that has passed."""
         start = monotonic()
         closing = threading.Event()
-        people = [
+        threads = [
             threading.Thread(target=self._serve, args=(region, n, closing))
             for n, region in enumerate(("eu", "us", "apac"))
         ]
-        people.append(threading.Thread(target=self._warehouse, args=(closing,)))
-        for person in people:
-            person.start()
+        threads.append(threading.Thread(target=self._warehouse, args=(closing,)))
+        for thread in threads:
+            thread.start()
         while (passed := monotonic() - start) < self._seconds:
             progress(passed / self._seconds)
             closing.wait(0.1)
         closing.set()
-        for person in people:
-            person.join()
+        for thread in threads:
+            thread.join()
         progress(1.0)
 
     def _count(self, what: str, amount: int = 1) -> None:
-        with self._tally:
-            self.done[what] += amount
+        with self._counts_lock:
+            self.counts[what] += amount
 
     def _serve(self, region: str, number: int, closing: threading.Event) -> None:
-        chance = random.Random(self._seed + number)  # noqa: S311 -- no secret
+        chance = random.Random(self._seed + number)  # noqa: S311 -- not for secrets
         with context(region=region):
             while not closing.is_set():
                 self._request("POST", "/orders/{id}", chance)

@@ -1,1 +1,1 @@
-"""Settings, checked together, and what the platform says of itself."""
+"""Settings from arguments, environment and platform files, checked together."""

@@ -1,42 +1,25 @@
-"""Settings: checked all at once, from arguments and the environment.
-
-The only module that reads the environment.
-"""
+"""All settings of one ``configure()``: resolved, checked and reported together."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from dtmetrics._config.enrichment import directory_of
-from dtmetrics._config.settings import LOCAL_ENDPOINT, READERS, Fault, is_loopback
+from dtmetrics._config import environment
+from dtmetrics._config.endpoint_url import LOCAL_ENDPOINT, is_loopback
+from dtmetrics._config.invalid_setting import InvalidSettingError, describe
+from dtmetrics._config.settings import SETTINGS
 from dtmetrics._core.log import INFO
 from dtmetrics._core.secret import Secret
 from dtmetrics.errors import ConfigError
 from dtmetrics.exporters import Exporter
 
-__all__ = ["Config", "known_methods"]
+__all__ = ["Config"]
 
-# The second names are those that the Kubernetes operator gives its file's entries.
-_ENVIRONMENT = {
-    "endpoint": ("DTMETRICS_ENDPOINT", "DT_METRICS_INGEST_URL"),
-    "token": ("DTMETRICS_TOKEN", "DT_METRICS_INGEST_API_TOKEN"),
-    "prefix": ("DTMETRICS_PREFIX",),
-    "dimensions": ("DTMETRICS_DIMENSIONS",),
-    "interval": ("DTMETRICS_INTERVAL",),
-    "level": ("DTMETRICS_LEVEL",),
-    "ca_file": ("DTMETRICS_CA_FILE",),
-    "delivery": ("DTMETRICS_DELIVERY",),
-    "spool": ("DTMETRICS_SPOOL",),
-    "enrich": ("DTMETRICS_ENRICH",),
-}
-
-# The part of a token that identifies it, and is no secret
+# The part of a token that identifies it, and may be shown
 # (https://docs.dynatrace.com/docs/discover-dynatrace/references/dynatrace-api/basics/dynatrace-api-authentication).
 _PUBLIC_PART = re.compile(r"(dt0[a-z][0-9]{2}\.[A-Z0-9]{1,64})\.")
 
@@ -46,7 +29,7 @@ class Config:
     """How to record and where to send. ``resolve()`` makes only valid ones."""
 
     endpoint: str = LOCAL_ENDPOINT
-    token: Secret = Secret("")  # noqa: RUF009 -- it never changes
+    token: Secret = Secret("")  # noqa: RUF009 -- a Secret is immutable
     exporter: Exporter | None = None
     prefix: str = ""
     dimensions: Mapping[str, Any] = field(default_factory=dict)
@@ -57,70 +40,89 @@ class Config:
     max_series: int = 50_000
     max_outbox_bytes: int = 32 << 20
     delivery: str = "at_least_once"
-    #: Where copies of what waits are kept on disk.
+    #: The directory of the spool.
     spool: str | None = None
     metadata: bool = True
     self_metrics: bool = True
     enrich: bool = True
-    #: Where the platform's files are.
-    directory: str = directory_of({})
-    #: Whether nobody said where to send, so that such a file may.
-    follow: bool = True
     allow_plain_http: bool = False
-    #: Certificates to trust in place of the system's.
+    #: Certificates to trust instead of the system's.
     ca_file: str | None = None
     strict: bool = False
+    #: Where OneAgent and the Kubernetes operator put their files.
+    platform_directory: str = environment.platform_directory({})
+    #: Whether neither endpoint nor exporter is set, and the operator's file decides.
+    endpoint_from_file: bool = True
 
     @classmethod
     def resolve(
         cls, arguments: Mapping[str, Any], environ: Mapping[str, str] | None = None
     ) -> Config:
-        """Return the settings: argument over environment over default.
+        """Return the settings: an argument wins over *environ*, that over the default.
 
-        Raises ConfigError with every fault; no text of it holds the token, and no
-        local variable shows it, as endpoint and token are given as secrets.
+        *arguments* holds endpoint and token as secrets, and *environ* is left out for
+        the real environment, so that a traceback with local variables shows neither.
+        Raises ConfigError with one sentence for each problem.
         """
-        # Not kept in a variable here: a traceback with locals would show the token.
-        given = _from_environment(os.environ if environ is None else environ)
+        sources = environment.settings_of(environ)
         if arguments.get("exporter") is not None:
-            # Where the environment would post is of no interest then.
-            given = {k: v for k, v in given.items() if k not in ("endpoint", "token")}
-        given |= {name: (name, value) for name, value in arguments.items()}
+            # The endpoint and token of the environment are for the default exporter.
+            sources.pop("endpoint", None)
+            sources.pop("token", None)
+        sources |= {name: (name, value) for name, value in arguments.items()}
+        return cls._checked(sources, environment.platform_directory(environ))
+
+    def with_destination(self, endpoint: Secret, token: Secret) -> Config:
+        """Return the settings with the *endpoint* and *token* of the operator's file.
+
+        A token that was set wins over the file's. Raises ConfigError if the endpoint
+        cannot be used.
+        """
+        sources: dict[str, tuple[str, object]] = {
+            "endpoint": ("DT_METRICS_INGEST_URL", endpoint),
+            "token": ("DT_METRICS_INGEST_API_TOKEN", token),
+            "allow_plain_http": ("allow_plain_http", self.allow_plain_http),
+        }
+        if self.token:
+            sources["token"] = "token", self.token
+        found = self._checked(sources, self.platform_directory)
+        return replace(
+            self, endpoint=found.endpoint, token=found.token, endpoint_from_file=False
+        )
+
+    @classmethod
+    def _checked(
+        cls, sources: Mapping[str, tuple[str, object]], platform_directory: str
+    ) -> Config:
+        valid: dict[str, Any] = {}
         problems: list[str] = []
-        clean: dict[str, Any] = {}
-        for name, (said, value) in given.items():
+        for name, (source, value) in sources.items():
             try:
-                clean[name] = READERS[name](value)
-            except Fault as fault:  # noqa: PERF203 -- every fault is wanted, once
-                problems.append(f"{said} {fault}")
-        problems += _disagreements(clean, given.keys() - clean.keys())
+                valid[name] = SETTINGS[name](value)
+            except InvalidSettingError as error:  # noqa: PERF203 -- each is reported
+                problems.append(error.sentence(source, _token_text(sources)))
+        names = {name: source for name, (source, _) in sources.items()}
+        problems += _conflicts(valid, names)
         if problems:
             raise ConfigError(problems)
-        follow = "endpoint" not in clean and clean.get("exporter") is None
-        if not follow and clean.get("endpoint", LOCAL_ENDPOINT) == LOCAL_ENDPOINT:
-            clean.pop("token", None)  # a OneAgent asks for none, so none is shown
-        clean["directory"] = directory_of(os.environ if environ is None else environ)
-        return cls(**clean, follow=follow)
-
-    def at(self, endpoint: Secret, token: Secret) -> Config:
-        """Return the settings to send to *endpoint*, with the token already given.
-
-        Raises ConfigError if that cannot work.
-        """
-        arguments = {
-            "endpoint": endpoint,
-            "token": self.token or token,
-            "allow_plain_http": self.allow_plain_http,
-        }
-        return self.resolve(arguments, {})
+        has_destination = "endpoint" in valid or valid.get("exporter") is not None
+        if has_destination and valid.get("endpoint", LOCAL_ENDPOINT) == LOCAL_ENDPOINT:
+            valid.pop("token", None)  # a OneAgent needs none, so it gets none
+        return cls(
+            **valid,
+            platform_directory=platform_directory,
+            endpoint_from_file=not has_destination,
+        )
 
     @property
     def tenant(self) -> str:
-        """What tells this endpoint apart from others; it shows nothing secret."""
+        """The identity of the destination, because a spool belongs to one.
+
+        It contains only the public part of the token.
+        """
         if self.exporter is not None:
-            return (
-                f"{type(self.exporter).__module__}.{type(self.exporter).__qualname__}"
-            )
+            kind = type(self.exporter)
+            return f"{kind.__module__}.{kind.__qualname__}"
         public = _PUBLIC_PART.match(self.token.reveal())
         return f"{self.endpoint} {public[1] if public else ''}"
 
@@ -130,43 +132,37 @@ class Config:
         return is_loopback(urlsplit(self.endpoint).hostname or "")
 
 
-def known_methods(environ: Mapping[str, str] | None = None) -> frozenset[str]:
-    """Return which HTTP methods the environment gives a name of their own.
+def _token_text(sources: Mapping[str, tuple[str, object]]) -> str:
+    """Return the token among *sources*, valid or not, to keep it out of messages."""
+    _, secret = sources.get("token", ("", None))
+    text = secret.reveal() if isinstance(secret, Secret) else ""
+    return text if isinstance(text, str) else ""
 
-    Read when a middleware is made; none: it says nothing. The variable is
-    OpenTelemetry's, and so is its form.
+
+def _conflicts(valid: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
+    """Return the problems between settings that are valid each by itself.
+
+    *names* holds the argument or variable of each setting, valid or not.
     """
-    given = os.environ if environ is None else environ
-    text = given.get("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", "")
-    return frozenset(filter(None, map(str.strip, text.split(","))))
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
-    """Return each setting that the environment has, with the variable's name."""
-    found: dict[str, tuple[str, Any]] = {}
-    for name, variables in _ENVIRONMENT.items():
-        for variable in variables:
-            text: Any = environ.get(variable, "").strip()
-            if text and name not in found:
-                secret = name in ("endpoint", "token")
-                found[name] = variable, Secret(text) if secret else text
-    return found
-
-
-def _disagreements(clean: Mapping[str, Any], faulty: AbstractSet[str]) -> list[str]:
-    """Return what is wrong between settings that are right each by itself."""
-    if clean.get("exporter") is not None:
-        both = "endpoint" in clean or "token" in clean
-        return ["exporter excludes endpoint and token"] if both else []
-    parts = urlsplit(clean.get("endpoint", LOCAL_ENDPOINT))
-    if is_loopback(parts.hostname or "") or "token" in faulty:
+    if valid.get("exporter") is not None:
+        others = " and ".join(name for name in ("endpoint", "token") if name in valid)
+        requirement = "exporter must be set without endpoint and token"
+        return [f"{requirement}, got one with {others}"] if others else []
+    url = valid.get("endpoint", LOCAL_ENDPOINT)
+    parts = urlsplit(url)
+    token_is_invalid = "token" in names and "token" not in valid
+    if is_loopback(parts.hostname or "") or token_is_invalid:
         return []
-    if not clean.get("token"):
-        return [f"token is needed by the endpoint at {parts.hostname}"]
-    if parts.scheme == "http" and not clean.get("allow_plain_http"):
-        problem = (
-            f"token would go to {parts.hostname} unencrypted: use https, or "
-            "allow_plain_http=True if the network between is yours"
+    token: Secret = valid.get("token", Secret(""))
+    host = describe(parts.hostname, token.reveal())
+    if not token:
+        return [f"token must be set for the endpoint at {host}, got none"]
+    if parts.scheme == "http" and not valid.get("allow_plain_http"):
+        error = InvalidSettingError(
+            f"begin with https:// to encrypt the token on its way to {host}, unless "
+            "allow_plain_http=True",
+            url,
+            hint=url.replace("http", "https", 1),
         )
-        return [problem]
+        return [error.sentence(names["endpoint"], token.reveal())]
     return []

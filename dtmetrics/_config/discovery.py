@@ -1,4 +1,4 @@
-"""Where to send, as the Kubernetes operator says it in a file that may change.
+"""The endpoint that the Kubernetes operator names in a file, which may change.
 
 https://docs.dynatrace.com/docs/ingest-from/extend-dynatrace/extend-metrics/ingestion-methods
 """
@@ -10,113 +10,112 @@ from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic
 
-from dtmetrics._config.enrichment import pairs_of, text_at
+from dtmetrics._config.enrichment import parse_properties, read_text
 from dtmetrics._core import log
 from dtmetrics._core.secret import Secret
 from dtmetrics.errors import ConfigError
 from dtmetrics.exporters import Batch, Exporter, ExportResult, Outcome
 
-__all__ = ["FollowingExporter", "path_in", "said_at"]
+__all__ = ["EndpointFileExporter", "endpoint_file", "read_destination"]
 
-URL_KEY = "DT_METRICS_INGEST_URL"
-TOKEN_KEY = "DT_METRICS_INGEST_API_TOKEN"  # noqa: S105 -- its name
+_URL_KEY = "DT_METRICS_INGEST_URL"
+_TOKEN_KEY = "DT_METRICS_INGEST_API_TOKEN"  # noqa: S105 -- the key, not a token
 
-# As often as dynatrace-metric-utils-java looks; a change may be half written, so it
-# has to look the same twice.
-_LOOK_SECONDS = 60.0
-_LOOK_AGAIN_SECONDS = 1.0
-
-#: Makes the exporter for an endpoint and a token; raises ConfigError if none can be.
-Make = Callable[[Secret, Secret], Exporter]
+# dynatrace-metric-utils-java checks as often. A change is applied once two checks in a
+# row have read the same text, because the first may have met a half-written file.
+_CHECK_SECONDS = 60.0
+_RECHECK_SECONDS = 1.0
 
 
-def path_in(directory: str) -> str:
-    """Return where in the enrichment *directory* the file is."""
-    return os.path.join(directory, "endpoint", "endpoint.properties")
+def endpoint_file(platform_directory: str) -> str:
+    """Return the path of the operator's file in the *platform_directory*."""
+    return os.path.join(platform_directory, "endpoint", "endpoint.properties")
 
 
-def said_at(path: str) -> tuple[Secret, Secret]:
-    """Return which endpoint and token the file at *path* names, if it does."""
-    pairs = pairs_of(text_at(path) or "")
-    return Secret(pairs.get(URL_KEY, "")), Secret(pairs.get(TOKEN_KEY, ""))
+def read_destination(path: str) -> tuple[Secret, Secret]:
+    """Return the endpoint and the token in the file at *path*; empty if absent."""
+    return _destination(Secret(read_text(path) or ""))
 
 
-class FollowingExporter:
-    """Exports to where the file at *path* says, or by *fallback* while it says nothing.
+class EndpointFileExporter:
+    """Exports to the endpoint that the file at *path* names.
 
-    The file may appear late, change, be half written or vanish: what was read last
-    and could be used holds until there is something better. *on_move* is called
-    after each change.
+    The file may appear late, change, be half-written or vanish. The last usable
+    content stays in use until a usable one replaces it; before the first, *fallback*
+    exports. *make_exporter* returns an exporter for an endpoint and a token, or raises
+    ConfigError. *on_change* is called after each change of the endpoint.
     """
 
     def __init__(
         self,
         path: str,
-        make: Make,
+        make_exporter: Callable[[Secret, Secret], Exporter],
         fallback: Exporter,
-        on_move: Callable[[], object],
+        on_change: Callable[[], object],
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._path = path
-        self._make = make
+        self._make_exporter = make_exporter
         self._exporter = fallback
-        self._on_move = on_move
+        self._on_change = on_change
         self._clock = clock
-        # Its text holds the token.
-        self._used = self._seen = self._read()
-        self._follow()
-        self._look_at = clock() + _LOOK_SECONDS
+        # Both are texts of the file, which holds a token.
+        self._applied = self._latest = self._read()
+        self._apply()
+        self._next_check = clock() + _CHECK_SECONDS
 
-    def export(self, body: Batch, timeout: float) -> ExportResult:
-        """Export *body* to where the file says now."""
-        if self._clock() >= self._look_at:
-            self._look()
+    def export(self, batch: Batch, timeout: float) -> ExportResult:
+        """Export *batch* to the endpoint that the file names now."""
+        if self._clock() >= self._next_check:
+            self._check()
         exporter = self._exporter
-        result = exporter.export(body, timeout)
+        result = exporter.export(batch, timeout)
         if result.outcome is not Outcome.MISCONFIGURED:
             return result
-        # A token that was rotated, perhaps: better seen now than in a minute.
-        self._look()
-        changed = self._seen.reveal() != self._used.reveal()
-        if exporter is self._exporter and not changed:
+        # The token may have been rotated: check now, not within the next minute.
+        self._check()
+        changing = self._latest.reveal() != self._applied.reveal()
+        if exporter is self._exporter and not changing:
             return result
-        return replace(result, outcome=Outcome.RETRY, retry_after=_LOOK_AGAIN_SECONDS)
+        return replace(result, outcome=Outcome.RETRY, retry_after=_RECHECK_SECONDS)
 
     def close(self) -> None:
-        """Let go of what the current exporter holds."""
+        """Close the current exporter."""
         self._exporter.close()
 
     def reset_after_fork(self) -> None:
-        """In a forked child: let go of the parent's connections."""
+        """In a forked child: drop the parent's connections."""
         self._exporter.reset_after_fork()
 
     def _read(self) -> Secret:
-        return Secret(text_at(self._path) or "")
+        return Secret(read_text(self._path) or "")
 
-    def _look(self) -> None:
-        now = self._read()
-        again = now.reveal() != self._seen.reveal()
-        self._seen = now
-        self._look_at = self._clock() + (
-            _LOOK_AGAIN_SECONDS if again else _LOOK_SECONDS
-        )
-        if not again and now.reveal() != self._used.reveal():
-            self._used = now
-            if self._follow():
-                self._on_move()
+    def _check(self) -> None:
+        text = self._read()
+        changed = text.reveal() != self._latest.reveal()
+        self._latest = text
+        pause = _RECHECK_SECONDS if changed else _CHECK_SECONDS
+        self._next_check = self._clock() + pause
+        if not changed and text.reveal() != self._applied.reveal():
+            self._applied = text
+            if self._apply():
+                self._on_change()
 
-    def _follow(self) -> bool:
-        """Export to where the file says from now on, if that can be."""
-        pairs = {
-            key: Secret(text) for key, text in pairs_of(self._used.reveal()).items()
-        }
-        if URL_KEY not in pairs:
+    def _apply(self) -> bool:
+        """Switch to the endpoint of the applied text; return whether that worked."""
+        endpoint, token = _destination(self._applied)
+        if not endpoint:
             return False
         try:
-            exporter = self._make(pairs[URL_KEY], pairs.get(TOKEN_KEY, Secret("")))
+            exporter = self._make_exporter(endpoint, token)
         except ConfigError as error:
-            log.warning("%s cannot be followed: %s", self._path, error)
+            log.warning("the endpoint in %s cannot be used: %s", self._path, error)
             return False
         self._exporter.close()
         self._exporter = exporter
         return True
+
+
+def _destination(text: Secret) -> tuple[Secret, Secret]:
+    pairs = {key: Secret(value) for key, value in parse_properties(text.reveal())}
+    return pairs.get(_URL_KEY, Secret("")), pairs.get(_TOKEN_KEY, Secret(""))

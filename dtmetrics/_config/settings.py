@@ -1,4 +1,4 @@
-"""What each setting may be: one function per kind reads a value or says its fault."""
+"""What each setting must be: one function per setting checks and converts a value."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
+from difflib import get_close_matches
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
+from dtmetrics._config.endpoint_url import check_endpoint
+from dtmetrics._config.invalid_setting import (
+    InvalidSettingError,
+    describe,
+    describe_type,
+)
+from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.secret import Secret
 from dtmetrics._protocol.normalize import (
     RESERVED_PREFIX,
@@ -19,215 +25,194 @@ from dtmetrics._protocol.normalize import (
 )
 from dtmetrics.exporters import Exporter
 
-__all__ = ["LOCAL_ENDPOINT", "READERS", "Fault", "is_loopback"]
+__all__ = ["SETTINGS"]
 
-#: The OneAgent of this host; no token is needed there.
-#: https://docs.dynatrace.com/docs/ingest-from/extend-dynatrace/extend-metrics/ingestion-methods/oneagent-metric-api
-LOCAL_ENDPOINT = "http://localhost:14499/metrics/ingest"
-INGEST_PATH = "/api/v2/metrics/ingest"
-
-# One label of a host name; the underscore is no host's, and common all the same.
-_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
-
-# Keys are cut at 250 characters, at their end, where they differ.
+# Keys are cut to 250 characters at their end, which is the part that tells them apart.
 _LONGEST_PREFIX = 100
-_LONGEST_INTERVAL = 24 * 60 * 60.0
-
-
-class Fault(Exception):  # noqa: N818 -- one sentence of a ConfigError
-    """Why a setting cannot work. Its text may quote a setting, but never the token."""
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether *host* is this host, by name or by address."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _endpoint(secret: Secret) -> str:
-    value = secret.reveal()
-    if not isinstance(value, str):
-        raise Fault("is no text")
-    text = value.strip()
-    if len(text) > 2_000 or any(not "!" <= character <= "~" for character in text):
-        raise Fault("holds characters that no URL has, or is too long")
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise Fault("is no URL") from None
-    if parts.scheme not in ("http", "https") or not host or port == 0:
-        raise Fault("is no http or https URL")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise Fault("holds credentials, a query or a fragment; give the token as token")
-    if not _is_host(host) or not _is_place(parts.netloc, host):
-        raise Fault("names no host")
-    return urlunsplit((parts.scheme, parts.netloc, _ingest_path(parts.path), "", ""))
-
-
-def _is_host(host: str) -> bool:
-    if ":" in host or host.replace(".", "").isdecimal():
-        try:
-            return bool(ip_address(host)) and "%" not in host
-        except ValueError:
-            return False
-    labels = host.removesuffix(".").split(".")
-    return len(host) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
-
-
-def _is_place(netloc: str, host: str) -> bool:
-    # urlsplit finds a host in `:][A` as well (CPython 3.10).
-    shown = f"[{host}]" if ":" in host else host
-    return (
-        re.fullmatch(re.escape(shown) + "(:[0-9]*)?", netloc, re.IGNORECASE) is not None
-    )
-
-
-def _ingest_path(path: str) -> str:
-    """Return *path* with what is missing of the ingest path.
-
-    A bare environment's URL is what people have at hand
-    (https://docs.dynatrace.com/docs/dynatrace-api/environment-api/metric-v2/post-ingest-metrics).
-    """
-    path = path.rstrip("/")
-    if path.endswith("/metrics/ingest"):
-        return path
-    if path.endswith("/api/v2"):
-        return path + "/metrics/ingest"
-    if path.endswith("/api"):
-        return path + "/v2/metrics/ingest"
-    first, _, rest = path.lstrip("/").partition("/")
-    if not path or (first == "e" and rest and "/" not in rest):
-        return path + INGEST_PATH
-    return path
+_LONGEST_TOKEN = 1024
+_LONGEST_INTERVAL = 24 * 60 * 60
+_LEVEL_NAMES = "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"
+_DELIVERIES = "at_least_once", "at_most_once"
+_EXPORTER_METHODS = "export", "close", "reset_after_fork"
+_FLAG_TEXTS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def _token(secret: Secret) -> Secret:
     value = secret.reveal()
     if not isinstance(value, str):
-        raise Fault("is no text")
+        raise InvalidSettingError("be a str", got=describe_type(value))
     token = value.strip()  # one from a mounted file ends in a line end
-    if len(token) > 1024 or any(not "!" <= character <= "~" for character in token):
-        raise Fault("has characters that no token has, or is too long")
+    invalid = next((i for i, c in enumerate(token) if not "!" <= c <= "~"), None)
+    if len(token) > _LONGEST_TOKEN or invalid is not None:
+        at = "" if invalid is None else f" with an invalid one at index {invalid}"
+        raise InvalidSettingError(
+            f"have at most {_LONGEST_TOKEN} characters, printable ASCII without spaces",
+            got=f"{len(token)} characters{at}",
+        )
     return Secret(token)
 
 
-def _exporter(value: Any) -> Exporter | None:
-    methods = ("export", "close", "reset_after_fork")
-    if value is not None and not all(
-        callable(getattr(value, m, None)) for m in methods
-    ):
-        raise Fault(f"has to have the methods {', '.join(methods)}")
-    return value  # type: ignore[no-any-return]
+def _exporter(value: object) -> Exporter | None:
+    if value is None:
+        return None
+    if isinstance(value, type):
+        hint = describe(value).removeprefix("the class ") + "()"
+        raise InvalidSettingError("be an instance", value, hint=hint)
+    missing = [
+        name
+        for name in _EXPORTER_METHODS
+        if not callable(call_safely(getattr, value, name, None, default=None))
+    ]
+    if missing:
+        hints = {"console": "ConsoleExporter()", "memory": "MemoryExporter()"}
+        raise InvalidSettingError(
+            f"have the methods {', '.join(_EXPORTER_METHODS)}",
+            value,
+            note=f" without {', '.join(missing)}",
+            hint=hints.get(value.lower(), "") if isinstance(value, str) else "",
+        )
+    return value  # type: ignore[return-value]  # it has the methods
 
 
-def _prefix(value: Any) -> str:
+def _prefix(value: object) -> str:
     if not isinstance(value, str):
-        raise Fault("is no text")
+        raise InvalidSettingError("be a str", value)
     prefix = value.strip(". ")
     if not prefix:
         return ""
     clean = clean_key(prefix)
-    if clean is None or f"{clean}.".startswith(RESERVED_PREFIX):
-        raise Fault(f"{value!r:.200} cannot start a metric key")
+    assert clean is not None  # only an empty first section has no clean form
+    if f"{clean}.".startswith(RESERVED_PREFIX):
+        requirement = f"not begin with {RESERVED_PREFIX!r}, which Dynatrace reserves"
+        raise InvalidSettingError(requirement, value)
     if len(clean) > _LONGEST_PREFIX:
-        raise Fault(f"has more than {_LONGEST_PREFIX} characters")
+        requirement = f"have at most {_LONGEST_PREFIX} characters"
+        raise InvalidSettingError(requirement, got=f"{len(clean)} characters")
     return clean
 
 
-def _dimensions(value: Any) -> Mapping[str, Any]:
+def _dimensions(value: object) -> Mapping[str, Any]:
     if value is None:
         return {}
-    if isinstance(value, str):  # from the environment: region=eu,tier=1
+    if isinstance(value, str):  # from the environment
         pairs = [pair.partition("=") for pair in value.split(",")]
         if not all(equals for _, equals, _ in pairs):
-            raise Fault("is not of the form key=value,key=value")
+            raise InvalidSettingError("have the form key=value,key=value", value)
         value = {key.strip(): text.strip() for key, _, text in pairs}
     if not isinstance(value, Mapping):
-        raise Fault("is no mapping")
+        raise InvalidSettingError("be a mapping of keys to values", value)
     for key in value:
         if not isinstance(key, str) or clean_dimension_key(key) is None:
-            raise Fault(f"has a key with nothing valid in it: {key!r}"[:200])
+            requirement = "have only str keys with a letter, digit or underscore"
+            raise InvalidSettingError(requirement, key)
     return dict(value)
 
 
-def _interval(value: Any) -> float | None:
+def _interval(value: object) -> float | None:
     if value is None:
         return None
-    number = isinstance(value, int | float | str) and not isinstance(value, bool)
-    try:
-        seconds = float(value) if number else math.nan
-    except (ValueError, OverflowError):
-        seconds = math.nan
+    seconds = math.nan
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            seconds = float(value)
+        except (ValueError, OverflowError):
+            seconds = math.nan
     if not 0 < seconds <= _LONGEST_INTERVAL:
-        raise Fault("is no positive number of seconds, at most a day's")
+        requirement = f"be between 0 and {_LONGEST_INTERVAL} seconds"
+        # An interval of 0 is how other libraries switch their thread off.
+        hint = "None" if seconds == 0 and not isinstance(value, str) else ""
+        raise InvalidSettingError(requirement, value, hint=hint)
     return seconds
 
 
-def _level(value: Any) -> int:
+def _level(value: object, key: str | None = None) -> int:
+    level = value
     if isinstance(value, str):
         text = value.strip().upper()
         digits = re.fullmatch("[0-9]{1,4}", text)
-        value = int(text) if digits else logging.getLevelName(text)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise Fault("is no level; DEBUG, INFO, WARNING and so on are, or a number")
-    return value
+        level = int(text) if digits else logging.getLevelName(text)
+    if isinstance(level, bool) or not isinstance(level, int):
+        raise InvalidSettingError(
+            "be a logging level name or an int",
+            value,
+            hint=_nearest(value, _LEVEL_NAMES),
+            key=key,
+        )
+    return level
 
 
-def _levels(value: Any) -> Mapping[str, int]:
-    if not isinstance(value, Mapping) or not all(isinstance(k, str) for k in value):
-        raise Fault("is no mapping of meter names to levels")
-    return {name: _level(level) for name, level in value.items()}
+def _levels(value: object) -> Mapping[str, int]:
+    if not isinstance(value, Mapping):
+        raise InvalidSettingError("be a mapping of meter names to levels", value)
+    for name in value:
+        if not isinstance(name, str):
+            raise InvalidSettingError("have only str keys", name)
+    return {name: _level(level, key=name) for name, level in value.items()}
 
 
-def _at_least_one(value: Any) -> int:
+def _at_least_one(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise Fault("is no whole number from 1 on")
+        raise InvalidSettingError("be an int of at least 1", value)
     return value
 
 
-def _flag(value: Any) -> bool:
+def _flag(value: object) -> bool:
+    flag = value
     if isinstance(value, str):  # from the environment
-        value = {"true": True, "1": True, "false": False, "0": False}.get(value.lower())
-    if not isinstance(value, bool):
-        raise Fault("is neither True nor False")
+        flag = _FLAG_TEXTS.get(value.lower())
+    if not isinstance(flag, bool):
+        hints = {"yes": "True", "on": "True", "no": "False", "off": "False"}
+        hint = hints.get(value.lower(), "") if isinstance(value, str) else ""
+        raise InvalidSettingError("be True or False", value, hint=hint)
+    return flag
+
+
+def _delivery(value: object) -> str:
+    if not isinstance(value, str) or value not in _DELIVERIES:
+        hint = _nearest(value, _DELIVERIES)
+        requirement = " or ".join(map(repr, _DELIVERIES))
+        raise InvalidSettingError(
+            f"be {requirement}", value, hint=repr(hint) if hint else ""
+        )
     return value
 
 
-def _delivery(value: Any) -> str:
-    if value not in ("at_least_once", "at_most_once"):
-        raise Fault("is neither 'at_least_once' nor 'at_most_once'")
-    return str(value)
-
-
-def _path(value: Any) -> str | None:
+def _path(value: object) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str | os.PathLike):
-        raise Fault("is no path")
-    path = os.fspath(value)
+    path = value
+    if isinstance(value, os.PathLike):
+        path = call_safely(os.fspath, value, default=None)
     if not isinstance(path, str) or not path.strip() or "\0" in path:
-        raise Fault("is no path")
+        raise InvalidSettingError("be a path", value)
     return path
 
 
-def _ca_file(value: Any) -> str | None:
-    # Slow to load; whoever configures has it by then.
-    import ssl  # noqa: PLC0415
+def _ca_file(value: object) -> str | None:
+    import ssl  # noqa: PLC0415 -- 10 ms, and loaded by configure() in any case
 
     path = _path(value)
     if path is not None:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-        except OSError:  # ssl's own errors are
-            raise Fault("holds no certificates that can be read") from None
+        except OSError:  # ssl's errors are OSErrors too
+            requirement = "name a readable file of PEM certificates"
+            raise InvalidSettingError(requirement, path) from None
     return path
 
 
-READERS: dict[str, Callable[[Any], Any]] = {
-    "endpoint": _endpoint,
+def _nearest(value: object, names: tuple[str, ...]) -> str:
+    """Return the one of *names* that *value* was most likely meant to be, or ''."""
+    if not isinstance(value, str):
+        return ""
+    by_lower = {name.lower(): name for name in names}
+    near = get_close_matches(value.strip().lower()[:40], by_lower, 1)
+    return by_lower[near[0]] if near else ""
+
+
+#: Each returns the value in its final form or raises InvalidSettingError.
+SETTINGS: dict[str, Callable[[Any], object]] = {
+    "endpoint": check_endpoint,
     "token": _token,
     "exporter": _exporter,
     "prefix": _prefix,

@@ -10,7 +10,7 @@ import builtins
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from dtmetrics._config.config import known_methods as methods_of_environment
+from dtmetrics._config.environment import known_http_methods
 from dtmetrics._core.safe_call import call_safely
 
 __all__ = [
@@ -137,7 +137,7 @@ def methods_of(known: Iterable[str] | None) -> frozenset[str]:
     """Return which methods have a name of their own, if *known* or nobody says so."""
     if isinstance(known, str) or not isinstance(known, Iterable | None):
         raise TypeError("known_methods is no list of methods")
-    return frozenset(known or methods_of_environment() or METHODS)
+    return frozenset(known or known_http_methods() or METHODS)
 
 
 def announced(length: Any) -> int | None:

@@ -166,7 +166,7 @@ class Process:
         return self.meters.get(name)
 
     def _start(self, config: Config, spool: Spool | None) -> None:
-        from dtmetrics._config.enrichment import enrichment  # noqa: PLC0415
+        from dtmetrics._config.enrichment import read_enrichment  # noqa: PLC0415
         from dtmetrics._deliver.flusher import Flusher  # noqa: PLC0415
         from dtmetrics._deliver.outbox import Outbox  # noqa: PLC0415
         from dtmetrics._deliver.self_metrics import SelfMetrics  # noqa: PLC0415
@@ -199,7 +199,9 @@ class Process:
         recording = RecordingOptions(
             prefix=config.prefix,
             dimensions={"dt.metrics.source": "dtmetrics", **config.dimensions},
-            enrichment=enrichment(config.directory) if config.enrich else {},
+            enrichment=(
+                read_enrichment(config.platform_directory) if config.enrich else {}
+            ),
             max_series_per_metric=config.max_series_per_metric,
             max_series=config.max_series,
             level=config.level,
@@ -266,14 +268,17 @@ def _spool(config: Config) -> Spool | None:
     root = config.spool
     if root is None:
         return None
-    from dtmetrics._config.discovery import path_in, said_at  # noqa: PLC0415
+    from dtmetrics._config.discovery import (  # noqa: PLC0415
+        endpoint_file,
+        read_destination,
+    )
     from dtmetrics._spool.spool import Spool  # noqa: PLC0415
 
-    if config.follow:
+    if config.endpoint_from_file:
         # What is meant for the environment that the operator's file names is not for
         # another's, whose pods may keep theirs in the same directory.
-        where = said_at(path_in(config.directory))
-        config = call_safely(config.at, *where, default=config)
+        destination = read_destination(endpoint_file(config.platform_directory))
+        config = call_safely(config.with_destination, *destination, default=config)
     return Spool(
         root,
         config.tenant,
@@ -285,7 +290,10 @@ def _spool(config: Config) -> Spool | None:
 def _exporter(
     config: Config, on_move: Callable[[], object], meanwhile: Callable[[], float]
 ) -> Exporter:
-    from dtmetrics._config.discovery import FollowingExporter, path_in  # noqa: PLC0415
+    from dtmetrics._config.discovery import (  # noqa: PLC0415
+        EndpointFileExporter,
+        endpoint_file,
+    )
     from dtmetrics._export.deadline import DeadlineExporter  # noqa: PLC0415
     from dtmetrics._export.http import HttpExporter, preload  # noqa: PLC0415
 
@@ -299,14 +307,16 @@ def _exporter(
         return DeadlineExporter(exporter, meanwhile)
 
     def make(endpoint: Secret, token: Secret) -> Exporter:
-        found = config.at(endpoint, token)
+        found = config.with_destination(endpoint, token)
         return http(found.endpoint, found.token, local=found.local)
 
     preload()
-    if not config.follow:
+    if not config.endpoint_from_file:
         return http(config.endpoint, config.token, local=config.local)
     fallback = http(config.endpoint, local=True)
-    return FollowingExporter(path_in(config.directory), make, fallback, on_move)
+    return EndpointFileExporter(
+        endpoint_file(config.platform_directory), make, fallback, on_move
+    )
 
 
 default = Process()

@@ -1,25 +1,25 @@
-"""What can be asked: to take lines in, and what arrived."""
+"""The addresses of the endpoint: to post lines, and to see what arrived."""
 
 from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from dtmetrics.receiver.body import read_body
-from dtmetrics.receiver.guard import LOOPBACK_NAMES, Guard
-from dtmetrics.receiver.judge import error_envelope, judge
-from dtmetrics.receiver.page import render
+from dtmetrics.receiver.page import CONTENT_SECURITY_POLICY, render
+from dtmetrics.receiver.request_body import read_body
 from dtmetrics.receiver.store import Store
+from dtmetrics.receiver.verdict import check_lines, error_envelope
 
-__all__ = ["ONEAGENT_PATH", "create_app"]
+__all__ = ["LOOPBACK_NAMES", "ONEAGENT_PATH", "create_app"]
 
 ONEAGENT_PATH = "/metrics/ingest"
 _ENVIRONMENT_PATHS = (
@@ -28,18 +28,23 @@ _ENVIRONMENT_PATHS = (
 )
 _ONEAGENT_LINES = 1000
 
+# "[" is what older versions of Starlette find in "[::1]:14499". Allowing it is safe: a
+# page can let a name of its own resolve to this computer, but not an address.
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1", "[::1]", "[")
+
 
 def create_app(
     *,
     token: str | None = None,
     clock: Callable[[], float] = time.time,
     store: Store | None = None,
-    hosts: Collection[str] | None = LOOPBACK_NAMES,
+    allowed_hosts: Sequence[str] = LOOPBACK_NAMES,
 ) -> Starlette:
     """Return the endpoint as an ASGI application.
 
-    With a *token*, lines are taken in only with the header that carries it. *hosts*
-    are the names it answers to, without a port; None stands for any name.
+    With a *token*, lines are accepted only with an ``Authorization`` header that
+    carries it. *allowed_hosts* are the names, without a port, that a ``Host`` header
+    may have; ``["*"]`` allows any.
     """
     endpoint = _Endpoint(token, clock, Store(clock=clock) if store is None else store)
     ingest_paths = (ONEAGENT_PATH, *_ENVIRONMENT_PATHS)
@@ -50,13 +55,21 @@ def create_app(
             Route("/api/series", endpoint.series),
             Route("/api/stats", endpoint.stats),
         ],
-        middleware=[Middleware(Guard, hosts=hosts)],
-        exception_handlers={HTTPException: _enveloped},
+        # Any page in the developer's browser can let its own name resolve to
+        # 127.0.0.1, and would then read what arrived as its own (DNS rebinding).
+        middleware=[
+            Middleware(
+                TrustedHostMiddleware,
+                allowed_hosts=list(allowed_hosts),
+                www_redirect=False,
+            )
+        ],
+        exception_handlers={HTTPException: _error_response},
     )
 
 
 class _Endpoint:
-    """The handlers. Authorization is compared, and goes no further."""
+    """The request handlers."""
 
     def __init__(
         self, token: str | None, clock: Callable[[], float], store: Store
@@ -67,21 +80,24 @@ class _Endpoint:
 
     async def ingest(self, request: Request) -> Response:
         try:
+            _reject_browsers(request)
             self._authorize(request)
             body = await read_body(request)
         except HTTPException:
-            self._store.refuse()
+            self._store.count_rejected_request()
             raise
         # Only a OneAgent limits the lines of a request.
         lines_limit = _ONEAGENT_LINES if request.url.path == ONEAGENT_PATH else None
         now_ms = int(self._clock() * 1000)
-        verdict = judge(body, now_ms=now_ms, lines_limit=lines_limit)
-        self._store.take(verdict)
+        verdict = check_lines(body, now_ms=now_ms, lines_limit=lines_limit)
+        self._store.add(verdict)
         return JSONResponse(verdict.answer, verdict.status)
 
     async def page(self, request: Request) -> Response:
         del request
-        return HTMLResponse(render(self._store.snapshot(), self._store.stats()))
+        content = render(self._store.snapshot(), self._store.stats())
+        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+        return HTMLResponse(content, headers=headers)
 
     async def series(self, request: Request) -> Response:
         del request
@@ -94,14 +110,24 @@ class _Endpoint:
     def _authorize(self, request: Request) -> None:
         if self._token is None:
             return
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        header = request.headers.get("authorization", "")
+        scheme, _, credentials = header.partition(" ")
         if scheme.lower() != "api-token" or not hmac.compare_digest(
-            given.encode("latin-1"), self._token
+            credentials.encode("latin-1"), self._token
         ):
             raise HTTPException(401, "Token Authentication failed")
 
 
-async def _enveloped(request: Request, error: Exception) -> Response:
+def _reject_browsers(request: Request) -> None:
+    """Reject a post by a web page, which sends ``Origin``; clients of the API do not.
+
+    A browser posts ``text/plain`` across origins without asking the server first.
+    """
+    if "origin" in request.headers:
+        raise HTTPException(403, "lines are not accepted from web pages")
+
+
+async def _error_response(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, HTTPException)
     envelope = error_envelope(error.status_code, error.detail)

@@ -1,4 +1,4 @@
-"""What arrived, as one page of HTML without a script."""
+"""What arrived, as one HTML page without a script."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html import escape
 
 from dtmetrics.receiver.store import SeriesView, Snapshot, StatsView
 
-__all__ = ["STYLE_SOURCE", "render"]
+__all__ = ["CONTENT_SECURITY_POLICY", "render"]
 
 _SHOWN = 500
 
@@ -26,17 +26,21 @@ td { border-bottom: 1px solid #eee; overflow-wrap: anywhere; }
 }
 """
 
-#: The page's own style, as a Content-Security-Policy names it.
-STYLE_SOURCE = (
-    f"'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'"
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+
+#: Allows the page's own style and nothing else: a second defence, after escaping,
+#: against text that arrives from anywhere on this computer.
+CONTENT_SECURITY_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 _NUMBERS = ("points", "count", "sum", "min", "max", "last")
 
 
 def render(snapshot: Snapshot, stats: StatsView) -> str:
-    """Return the page. Nothing of what arrived is markup in it."""
-    series, invalid = snapshot["series"], snapshot["invalid"]
+    """Return the page. Everything that arrived is escaped in it."""
+    series, rejected = snapshot["series"], snapshot["rejected"]
     warnings = snapshot["warnings"]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -44,13 +48,13 @@ def render(snapshot: Snapshot, stats: StatsView) -> str:
         f"<title>dtmetrics receiver</title>\n<style>{_STYLE}</style>\n"
         "</head>\n<body>\n<h1>dtmetrics receiver</h1>\n"
         f"<p>For development only. {stats['requests']} requests, "
-        f"{stats['accepted']} lines accepted, {stats['invalid']} refused, "
+        f"{stats['accepted']} lines accepted, {stats['rejected']} rejected, "
         f"{stats['warnings']} warnings since the start.</p>\n"
         f"<h2>{len(series)} series</h2>\n{_series_table(series)}"
-        f"<h2>{len(invalid)} refused lines</h2>\n"
+        f"<h2>{len(rejected)} rejected lines</h2>\n"
         + _table(
             ("line", "reason"),
-            ((_number(line["line"]), _text(line["error"])) for line in invalid[::-1]),
+            ((_number(line["line"]), _text(line["error"])) for line in rejected[::-1]),
         )
         + f"<h2>{len(warnings)} warnings</h2>\n"
         + _table(("warning",), ([_text(text)] for text in warnings))

@@ -1,4 +1,4 @@
-"""What arrived lately, in memory: bounded by time, by lines and by characters."""
+"""What arrived lately, in memory: limited by time, lines and characters."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import NamedTuple, TypedDict
 
 from dtmetrics._protocol.parse import ParsedMetadata, ParsedPoint
 from dtmetrics._protocol.point import CountDelta, Dimensions, GaugeSummary
-from dtmetrics.receiver.judge import LineNote, Verdict
+from dtmetrics.receiver.verdict import LineReport, Verdict
 
-__all__ = ["InvalidView", "SeriesView", "Snapshot", "StatsView", "Store"]
+__all__ = ["RejectedView", "SeriesView", "Snapshot", "StatsView", "Store"]
 
-_INVALID_KEPT = 100
-_METADATA_KEPT = 10_000
-_WARNINGS_KEPT = 1_000
-# What a series or a point weighs in characters beside its texts, about.
+_REJECTED_LIMIT = 100
+_METADATA_LIMIT = 10_000
+_WARNINGS_LIMIT = 1_000
+# The approximate size of a series or a point beside its texts, in characters.
 _OVERHEAD = 100
 
 
 class SeriesView(TypedDict):
-    """A series as its retained points add up. A number no double can hold is None.
+    """The sum of a series' stored points. A number beyond a double's range is None.
 
     ``kind`` is ``gauge``, ``count`` or, for the deprecated running totals, ``total``.
-    ``count`` is how many observations there were, ``points`` how many lines; ``last``
-    is the latest value, increase or, of a summary, mean.
+    ``count`` is the number of observations and ``points`` that of lines. ``last`` is
+    the latest value, increase or, for a summary, mean.
     """
 
     key: str
@@ -41,8 +41,8 @@ class SeriesView(TypedDict):
     metadata: dict[str, str]
 
 
-class InvalidView(TypedDict):
-    """A refused line: when, its number in its body, and why."""
+class RejectedView(TypedDict):
+    """A rejected line: when it came, its number from 1 on, and the reason."""
 
     at_ms: int
     line: int
@@ -50,25 +50,25 @@ class InvalidView(TypedDict):
 
 
 class Snapshot(TypedDict):
-    """Everything retained, ready for JSON."""
+    """Everything stored, ready for JSON."""
 
     series: list[SeriesView]
-    invalid: list[InvalidView]
+    rejected: list[RejectedView]
     warnings: list[str]
 
 
 class StatsView(TypedDict):
-    """What there was since the start, whether it is still retained or not."""
+    """Counts since the start, of requests and of lines."""
 
     requests: int
-    requests_refused: int
+    requests_rejected: int
     accepted: int
-    invalid: int
+    rejected: int
     warnings: int
 
 
 class _Series:
-    """One series and how many of its points are retained."""
+    """One series and the number of its stored points."""
 
     __slots__ = ("dimensions", "key", "kind", "points", "size")
 
@@ -89,79 +89,82 @@ class _Arrival(NamedTuple):
 
 
 class Store:
-    """Keeps the last *keep* seconds, and no more than *lines* and *characters*.
+    """Holds the last *seconds*, and at most so many *lines* and *characters*.
 
-    For one thread, such as that of an event loop. *clock* gives seconds.
+    It is not thread-safe: one event loop uses it. *clock* returns seconds.
     """
 
     def __init__(
         self,
         *,
         clock: Callable[[], float] = time.time,
-        keep: float = 600.0,
+        seconds: float = 600.0,
         lines: int = 100_000,
         characters: int = 20_000_000,
     ) -> None:
         self._clock = clock
-        self._keep = keep
+        self._seconds = seconds
         self._lines = lines
         self._characters = characters
         self._size = 0
         self._arrivals: deque[_Arrival] = deque()
         self._series: dict[tuple[str, str, Dimensions], _Series] = {}
         self._metadata: dict[str, dict[str, str]] = {}
-        self._invalid: deque[tuple[float, LineNote]] = deque(maxlen=_INVALID_KEPT)
-        # Each text once, in the order of coming: they come again with every flush.
+        self._rejected: deque[tuple[float, LineReport]] = deque(maxlen=_REJECTED_LIMIT)
+        # Each text once, in the order of arrival: every flush repeats them.
         self._warnings: dict[str, None] = {}
         self._stats = StatsView(
-            requests=0, requests_refused=0, accepted=0, invalid=0, warnings=0
+            requests=0, requests_rejected=0, accepted=0, rejected=0, warnings=0
         )
 
-    def take(self, verdict: Verdict) -> None:
-        """Keep what a body brought."""
+    def add(self, verdict: Verdict) -> None:
+        """Store the lines of a request."""
         now = self._clock()
         self._stats["requests"] += 1
         self._stats["accepted"] += len(verdict.accepted)
-        self._stats["invalid"] += len(verdict.invalid)
+        self._stats["rejected"] += len(verdict.rejected)
         self._stats["warnings"] += len(verdict.warnings)
         for parsed in verdict.accepted:
             if isinstance(parsed, ParsedPoint):
-                self._arrive(parsed, now)
+                self._add_point(parsed, now)
             else:
-                self._describe(parsed)
-        self._invalid.extend((now, note) for note in verdict.invalid[-_INVALID_KEPT:])
-        for note in verdict.warnings:
-            if len(self._warnings) < _WARNINGS_KEPT:
-                self._warnings.setdefault(note.text)
-        self._forget(now)
+                self._add_metadata(parsed)
+        latest = verdict.rejected[-_REJECTED_LIMIT:]
+        self._rejected.extend((now, report) for report in latest)
+        for report in verdict.warnings:
+            if len(self._warnings) < _WARNINGS_LIMIT:
+                self._warnings.setdefault(report.text)
+        self._expire(now)
 
-    def refuse(self) -> None:
-        """Count a request of which no line was looked at."""
+    def count_rejected_request(self) -> None:
+        """Count a request that was rejected before its lines were read."""
         self._stats["requests"] += 1
-        self._stats["requests_refused"] += 1
+        self._stats["requests_rejected"] += 1
 
     def stats(self) -> StatsView:
         """Return the counts since the start."""
         return self._stats.copy()
 
     def snapshot(self) -> Snapshot:
-        """Return what is retained, series by series, sorted by key and dimensions."""
-        self._forget(self._clock())
-        folded: dict[_Series, tuple[GaugeSummary, int | float]] = {}
+        """Return what is stored, series by series, sorted by key and dimensions."""
+        self._expire(self._clock())
+        totals: dict[_Series, tuple[GaugeSummary, int | float]] = {}
         for _, series, observed, last in self._arrivals:
-            so_far, _ = folded.get(series, (_NOTHING, 0))
-            folded[series] = _together(so_far, observed), last
-        views = [self._view(series, *folds) for series, folds in folded.items()]
+            so_far, _ = totals.get(series, (_EMPTY, 0))
+            totals[series] = _merge(so_far, observed), last
+        views = [self._view(series, *total) for series, total in totals.items()]
         return Snapshot(
-            series=sorted(views, key=_order),
-            invalid=[
-                InvalidView(at_ms=int(at * 1000), line=note.line, error=note.text)
-                for at, note in self._invalid
+            series=sorted(views, key=_sort_key),
+            rejected=[
+                RejectedView(
+                    at_ms=int(at * 1000), line=report.line_number, error=report.text
+                )
+                for at, report in self._rejected
             ],
             warnings=[*self._warnings],
         )
 
-    def _arrive(self, point: ParsedPoint, now: float) -> None:
+    def _add_point(self, point: ParsedPoint, now: float) -> None:
         identity = point.key, _kind(point), tuple(sorted(point.dimensions.items()))
         series = self._series.get(identity)
         if series is None:
@@ -170,13 +173,13 @@ class Store:
         series.points += 1
         self._size += _OVERHEAD
         self._arrivals.append(_Arrival(now, series, *_observed(point)))
-        self._forget(now)
+        self._expire(now)
 
-    def _forget(self, now: float) -> None:
-        """Drop from the old end what is too old or too much."""
+    def _expire(self, now: float) -> None:
+        """Drop the oldest points while they are too old or too many."""
         arrivals = self._arrivals
         while arrivals and (
-            arrivals[0].at <= now - self._keep
+            arrivals[0].at <= now - self._seconds
             or len(arrivals) > self._lines
             or self._size > self._characters
         ):
@@ -186,32 +189,32 @@ class Store:
             if not series.points:
                 del self._series[series.key, series.kind, series.dimensions]
                 self._size -= series.size
-        while self._invalid and self._invalid[0][0] <= now - self._keep:
-            self._invalid.popleft()
+        while self._rejected and self._rejected[0][0] <= now - self._seconds:
+            self._rejected.popleft()
 
-    def _describe(self, metadata: ParsedMetadata) -> None:
-        # What is known of a key already stands, as at the endpoint.
-        if len(self._metadata) < _METADATA_KEPT:
+    def _add_metadata(self, metadata: ParsedMetadata) -> None:
+        # The first metadata of a key stays, as at Dynatrace.
+        if len(self._metadata) < _METADATA_LIMIT:
             self._metadata.setdefault(metadata.key, metadata.properties)
 
     def _view(
-        self, series: _Series, folded: GaugeSummary, last: int | float
+        self, series: _Series, total: GaugeSummary, last: int | float
     ) -> SeriesView:
         return SeriesView(
             key=series.key,
             kind=series.kind,
             dimensions=dict(series.dimensions),
             points=series.points,
-            count=folded.count,
-            sum=_finite(folded.sum),
-            min=_finite(folded.min),
-            max=_finite(folded.max),
+            count=total.count,
+            sum=_finite(total.sum),
+            min=_finite(total.min),
+            max=_finite(total.max),
             last=_finite(last),
             metadata=self._metadata.get(series.key, {}),
         )
 
 
-def _order(view: SeriesView) -> tuple[str, str, list[tuple[str, str]]]:
+def _sort_key(view: SeriesView) -> tuple[str, str, list[tuple[str, str]]]:
     return view["key"], view["kind"], list(view["dimensions"].items())
 
 
@@ -222,7 +225,7 @@ def _kind(point: ParsedPoint) -> str:
 
 
 def _observed(point: ParsedPoint) -> tuple[GaugeSummary, int | float]:
-    """Return what *point* adds to its series, and its latest value."""
+    """Return the observations in *point*, and the latest value."""
     payload = point.payload
     if isinstance(payload, GaugeSummary):
         return payload, payload.sum / payload.count if payload.count else 0
@@ -230,29 +233,29 @@ def _observed(point: ParsedPoint) -> tuple[GaugeSummary, int | float]:
     return GaugeSummary(value, value, value, 1), value
 
 
-_NOTHING = GaugeSummary(0, 0, 0, 0)
+_EMPTY = GaugeSummary(0, 0, 0, 0)
 
 
-def _together(one: GaugeSummary, other: GaugeSummary) -> GaugeSummary:
-    # The zeros of an empty summary are no observations.
+def _merge(one: GaugeSummary, other: GaugeSummary) -> GaugeSummary:
+    # An empty summary has zeros that nothing observed.
     if not one.count:
         return other
     if not other.count:
         return one
     try:
-        total = one.sum + other.sum
+        added = one.sum + other.sum
     except OverflowError:
-        total = math.inf
+        added = math.inf
     return GaugeSummary(
         min(one.min, other.min),
         max(one.max, other.max),
-        total,
+        added,
         one.count + other.count,
     )
 
 
 def _finite(number: int | float) -> int | float | None:
-    """Return *number* unless it outgrew what a double, and so JSON, can hold."""
+    """Return *number*, or None if it is beyond a double's range, and so JSON's."""
     try:
         return number if math.isfinite(number) else None
     except OverflowError:

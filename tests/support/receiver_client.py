@@ -28,8 +28,8 @@ def post(client: httpx.Client, content: Any, **headers: str) -> httpx.Response:
     return client.post(PATHS[1], content=content, headers={**TEXT, **headers})
 
 
-def fault(response: httpx.Response) -> tuple[int, str]:
-    """Return what an ErrorEnvelope says, which has the status inside as well."""
+def error_of(response: httpx.Response) -> tuple[int, str]:
+    """Return status and message of an error envelope, which repeats the status."""
     error = response.json()["error"]
     assert error["code"] == response.status_code
     return error["code"], error["message"]

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from dtmetrics._config.config import Config
-from dtmetrics._config.settings import READERS
+from dtmetrics._config.settings import SETTINGS
 from dtmetrics._core.secret import Secret
 from dtmetrics._instrument.server import Options, Requests
 from dtmetrics._record.meter import Meter
@@ -29,7 +29,7 @@ __all__ = [
 # `dimensions` is taken: a mapping, for all that is recorded.
 _DIMENSIONS = "request_dimensions"
 _OF_REQUESTS = Options.__annotations__.keys() - {"dimensions"}
-_KNOWN = {*READERS, *_OF_REQUESTS, _DIMENSIONS, "cache", "commands", "database"}
+_KNOWN = {*SETTINGS, *_OF_REQUESTS, _DIMENSIONS, "cache", "commands", "database"}
 _FLAGS = "active_requests", "body_sizes", "cache", "database"
 
 
@@ -49,7 +49,7 @@ def given() -> Mapping[str, Any] | None:
 
 def of_configure(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of *options* ``configure()`` takes."""
-    return {name: value for name, value in options.items() if name in READERS}
+    return {name: value for name, value in options.items() if name in SETTINGS}
 
 
 def of_requests(options: Mapping[str, Any]) -> dict[str, Any]:

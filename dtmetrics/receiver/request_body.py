@@ -1,30 +1,30 @@
-"""The body of a request, read no further than allowed."""
+"""Reading the body of a request within limits."""
 
 from __future__ import annotations
 
 import zlib
 
-from anyio import fail_after
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from dtmetrics.receiver.judge import BODY_LIMIT
+from dtmetrics.receiver.verdict import BODY_LIMIT
 
 __all__ = ["INFLATED_LIMIT", "read_body"]
 
-# More than a body may have, so that the answer can name the size of most that are
-# too large; and far less than what a megabyte of gzip can grow to.
+# More than BODY_LIMIT, so that most rejections can name the size, and far less than
+# the gigabyte that a megabyte of gzip can inflate to.
 INFLATED_LIMIT = 4_000_000
 
-# From one computer to itself.
-_BODY_SECONDS = 10.0
-
-# Accept a gzip header, and none of zlib's own.
+# zlib's flag for a gzip header, and none of its own formats.
 _GZIP = zlib.MAX_WBITS | 16
 
 
 async def read_body(request: Request) -> bytes:
-    """Return the body of *request*, inflated; refuse what is no text or too long."""
+    """Return the body of *request*, inflated.
+
+    Raises HTTPException 415 if it is not plain text, 413 if it is too large, and 400
+    if it ends early or is not valid gzip.
+    """
     media_type = request.headers.get("content-type", "").partition(";")[0]
     if media_type.strip().lower() != "text/plain":
         raise HTTPException(415, "Content-Type must be text/plain; charset=utf-8")
@@ -41,15 +41,12 @@ async def _read(request: Request) -> bytes:
         raise _too_large(f"{declared} > {BODY_LIMIT} bytes")
     body = bytearray()
     try:
-        with fail_after(_BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > BODY_LIMIT:
-                    raise _too_large(f"more than {BODY_LIMIT} bytes")
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_LIMIT:
+                raise _too_large(f"more than {BODY_LIMIT} bytes")
     except ClientDisconnect:
         raise HTTPException(400, "request ended early") from None
-    except TimeoutError:
-        raise HTTPException(408, "request came too slowly") from None
     return bytes(body)
 
 
@@ -67,6 +64,6 @@ def _inflate(raw: bytes) -> bytes:
 
 
 def _too_large(size: str) -> HTTPException:
-    # No `Connection: close`: uvicorn then reads what is still on its way and drops it,
-    # where closing at once would reset the connection before the answer is read.
+    # Without `Connection: close`, uvicorn reads the rest of the body and drops it.
+    # Closing at once would reset the connection before the client reads the answer.
     return HTTPException(413, f"request body too large: {size}")

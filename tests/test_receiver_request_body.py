@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from dtmetrics.receiver.body import INFLATED_LIMIT, read_body
-from dtmetrics.receiver.judge import BODY_LIMIT
-from tests.support.receiver_client import fault, post, served
+from dtmetrics.receiver.request_body import INFLATED_LIMIT, read_body
+from dtmetrics.receiver.verdict import BODY_LIMIT
+from tests.support.receiver_client import error_of, post, served
 
 
-class Coming:
-    """A request whose body comes in pieces, and how many of them were asked for."""
+class Upload:
+    """A request whose body arrives in pieces; it counts those that were read."""
 
     def __init__(
-        self, pieces: Sequence[bytes], ends: bool = True, **headers: str
+        self, pieces: Sequence[bytes], *, ends: bool = True, **headers: str
     ) -> None:
-        self.asked = 0
+        self.pieces_read = 0
         self._pieces = list(pieces)
         self._ends = ends
         fields = {"content-type": "text/plain", **headers}
@@ -39,19 +39,19 @@ class Coming:
         }
 
     async def _receive(self) -> dict[str, Any]:
-        if self.asked == len(self._pieces) and not self._ends:
+        if self.pieces_read == len(self._pieces) and not self._ends:
             return {"type": "http.disconnect"}
-        piece = self._pieces[self.asked] if self._pieces else b""
-        self.asked += 1
-        more = self.asked < len(self._pieces) or not self._ends
+        piece = self._pieces[self.pieces_read] if self._pieces else b""
+        self.pieces_read += 1
+        more = self.pieces_read < len(self._pieces) or not self._ends
         return {"type": "http.request", "body": piece, "more_body": more}
 
     def read(self) -> bytes:
         """Read the body."""
         return asyncio.run(read_body(Request(self._scope, self._receive)))
 
-    def refused(self) -> tuple[int, str]:
-        """Return why the body is refused."""
+    def rejection(self) -> tuple[int, str]:
+        """Return why the body is rejected."""
         with pytest.raises(HTTPException) as caught:
             self.read()
         return caught.value.status_code, caught.value.detail
@@ -62,71 +62,71 @@ pieces = st.lists(st.binary(max_size=50), max_size=8)
 
 @given(pieces)
 def test_arrives_whole(pieces: list[bytes]) -> None:
-    """However a body is cut into pieces, it is read as it was."""
-    assert Coming(pieces).read() == b"".join(pieces)
+    """A body is read whole, however it is split into pieces."""
+    assert Upload(pieces).read() == b"".join(pieces)
 
 
 @given(st.binary(max_size=2_000), st.integers(1, 100), st.integers(0, 9))
 def test_arrives_inflated(body: bytes, size: int, level: int) -> None:
-    """So is one that comes compressed, wherever the compressed bytes are cut."""
+    """A compressed body is inflated, wherever its bytes are split."""
     packed = gzip.compress(body, level, mtime=0)
-    cut = [packed[at : at + size] for at in range(0, len(packed), size)]
-    assert Coming(cut, content_encoding=" GZIP ").read() == body
+    pieces = [packed[at : at + size] for at in range(0, len(packed), size)]
+    assert Upload(pieces, content_encoding=" GZIP ").read() == body
 
 
 @given(st.binary(max_size=300), st.data())
 def test_damaged(body: bytes, data: st.DataObject) -> None:
-    """What was cut short, or does not end with its end, is refused as a whole."""
+    """Gzip that is cut short, or that bytes follow, is rejected as a whole."""
     packed = gzip.compress(body, mtime=0)
     short = packed[: data.draw(st.integers(0, len(packed) - 1))]
     longer = packed + data.draw(st.binary(min_size=1, max_size=20))
     for damaged in (short, longer):
-        coming = Coming([damaged], content_encoding="gzip")
-        assert coming.refused() == (400, "invalid gzip")
+        upload = Upload([damaged], content_encoding="gzip")
+        assert upload.rejection() == (400, "invalid gzip")
 
 
 @pytest.mark.parametrize("declared", [True, False])
 def test_limit(declared: bool) -> None:
-    """A body of exactly the limit is read, and not one byte more."""
+    """A body of exactly the limit is read; one with a byte more is rejected."""
     for size in (BODY_LIMIT, BODY_LIMIT + 1):
         headers = {"content_length": str(size)} if declared else {}
-        coming = Coming(
+        upload = Upload(
             [b"x" * 1_000] * (size // 1_000) + [b"x" * (size % 1_000)], **headers
         )
         if size == BODY_LIMIT:
-            assert len(coming.read()) == size
+            assert len(upload.read()) == size
         else:
-            assert coming.refused()[0] == 413
-            assert coming.asked == (0 if declared else 1_001)
+            assert upload.rejection()[0] == 413
+            assert upload.pieces_read == (0 if declared else 1_001)
 
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_inflated_limit(more: int) -> None:
-    """A body is inflated up to its limit; beyond it, it is refused by its size."""
-    packed = gzip.compress(bytes(INFLATED_LIMIT + more))
-    coming = Coming([packed], content_encoding="gzip")
+    """A body is inflated up to the limit; one that inflates further is rejected."""
+    packed = gzip.compress(bytes(INFLATED_LIMIT + more), mtime=0)
+    upload = Upload([packed], content_encoding="gzip")
     if more:
         size = f"more than {INFLATED_LIMIT} bytes when inflated"
-        assert coming.refused() == (413, f"request body too large: {size}")
+        assert upload.rejection() == (413, f"request body too large: {size}")
     else:
-        assert len(coming.read()) == INFLATED_LIMIT
+        assert len(upload.read()) == INFLATED_LIMIT
 
 
 @pytest.mark.parametrize(
     "length", ["-1", "x", "", "9" * 30, "\u0663".encode().decode("latin-1")]
 )
 def test_odd_lengths(length: str) -> None:
-    """A declared length that is none decides nothing; one beyond all bounds does."""
-    coming = Coming([b"a 1"], content_length=length)
+    """A Content-Length that is not a number is ignored; one beyond the limit is not."""
+    upload = Upload([b"a 1"], content_length=length)
     if length.isdigit():
-        assert coming.refused()[0] == 413
+        assert upload.rejection()[0] == 413
     else:
-        assert coming.read() == b"a 1"
+        assert upload.read() == b"a 1"
 
 
 def test_ends_early() -> None:
-    """A client that leaves in the middle of a body is refused, not waited for."""
-    assert Coming([b"a 1"], ends=False).refused() == (400, "request ended early")
+    """A body that ends early, because its client left, is rejected."""
+    assert Upload([b"a 1"], ends=False).rejection() == (400, "request ended early")
 
 
 @pytest.fixture(name="client", scope="module")
@@ -140,59 +140,66 @@ def _client() -> Iterator[httpx.Client]:
     ["application/json", "application/x-www-form-urlencoded", "", "text"],
 )
 def test_wrong_type(client: httpx.Client, content_type: str) -> None:
-    """Only plain text is read."""
+    """Only the media type text/plain is accepted."""
     answer = post(client, b"a 1", **{"Content-Type": content_type})
-    assert fault(answer)[0] == 415
+    assert error_of(answer)[0] == 415
 
 
 def test_type_without_charset(client: httpx.Client) -> None:
-    """The bare media type, which some clients send, is good enough."""
+    """The media type is accepted without a charset, as some clients send it."""
     assert post(client, b"a 1", **{"Content-Type": "Text/Plain"}).status_code == 202
 
 
 def test_gzip(client: httpx.Client) -> None:
-    """A body may come compressed, and in no other coding than gzip."""
+    """A body may be compressed with gzip, and with nothing else."""
     packed = gzip.compress(b"a 1\nb 2", mtime=0)
     assert post(client, packed, **{"Content-Encoding": "gzip"}).json()["linesOk"] == 2
-    assert fault(post(client, packed, **{"Content-Encoding": "br"}))[0] == 415
+    assert error_of(post(client, packed, **{"Content-Encoding": "br"}))[0] == 415
 
 
 @pytest.mark.parametrize(
     "packed",
-    [b"", b"a 1", gzip.compress(b"a 1", mtime=0)[:-4], gzip.compress(b"a 1") + b"more"],
+    [
+        b"",
+        b"a 1",
+        gzip.compress(b"a 1", mtime=0)[:-4],
+        gzip.compress(b"a 1", mtime=0) + b"more",
+    ],
 )
 def test_broken_gzip(client: httpx.Client, packed: bytes) -> None:
-    """What does not unpack is refused as such."""
+    """A body that is not valid gzip is rejected as such."""
     answer = post(client, packed, **{"Content-Encoding": "gzip"})
-    assert fault(answer) == (400, "invalid gzip")
+    assert error_of(answer) == (400, "invalid gzip")
 
 
-def test_bombs(client: httpx.Client) -> None:
-    """Compressed or not, a body is inflated and judged within bounds."""
+def test_gzip_bomb(client: httpx.Client) -> None:
+    """A small body that inflates beyond the limits is rejected by its size."""
     gzipped = {"Content-Encoding": "gzip"}
-    bomb = gzip.compress(bytes(50_000_000))
+    bomb = gzip.compress(bytes(50_000_000), mtime=0)
     assert len(bomb) < 100_000
-    answer = fault(post(client, bomb, **gzipped))
+    answer = error_of(post(client, bomb, **gzipped))
     assert answer == (
         413,
         "request body too large: more than 4000000 bytes when inflated",
     )
-    answer = fault(post(client, gzip.compress(b"a 1\n" * 300_000, mtime=0), **gzipped))
+    answer = error_of(
+        post(client, gzip.compress(b"a 1\n" * 300_000, mtime=0), **gzipped)
+    )
     assert answer == (413, "request body too large: 1200000 > 1000000 bytes")
 
 
 def test_too_large(client: httpx.Client) -> None:
-    """A body that is too large is answered, and the connection can be used again."""
-    answer = fault(post(client, bytes(20_000_000)))
+    """A body that is too large is answered, and its connection stays usable."""
+    answer = error_of(post(client, bytes(20_000_000)))
     assert answer == (413, "request body too large: 20000000 > 1000000 bytes")
     chunks = (bytes(100_000) for _ in range(100))
-    answer = fault(post(client, chunks))
+    answer = error_of(post(client, chunks))
     assert answer == (413, "request body too large: more than 1000000 bytes")
     assert post(client, b"a 1").status_code == 202
 
 
-def raw(client: httpx.Client, request: bytes) -> bytes:
-    """Return the first bytes answered to *request*, which may be half a request."""
+def answer_to(client: httpx.Client, request: bytes) -> bytes:
+    """Return the first bytes of the answer to *request*, which may be half a request."""
     address = urlsplit(str(client.base_url))
     assert address.port
     with socket.create_connection(("127.0.0.1", address.port), timeout=10) as sock:
@@ -201,18 +208,18 @@ def raw(client: httpx.Client, request: bytes) -> bytes:
 
 
 def test_stops_reading_early(client: httpx.Client) -> None:
-    """A body that is too large is refused before all of it was sent."""
+    """A body that is too large is rejected before all of it has arrived."""
     head = (
         b"POST /metrics/ingest HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain"
     )
     declared = head + b"\r\nContent-Length: 2000000\r\n\r\n"
-    assert raw(client, declared).startswith(b"HTTP/1.1 413 ")
+    assert answer_to(client, declared).startswith(b"HTTP/1.1 413 ")
     chunk = b"\r\nTransfer-Encoding: chunked\r\n\r\nf4241\r\n" + bytes(1_000_001)
-    assert raw(client, head + chunk).startswith(b"HTTP/1.1 413 ")
+    assert answer_to(client, head + chunk).startswith(b"HTTP/1.1 413 ")
 
 
-def test_survives_a_client_that_leaves() -> None:
-    """A request that ends early is counted as refused, and nothing else happens."""
+def test_client_leaves_early() -> None:
+    """A request that ends early counts as rejected, and has no other effect."""
     with served() as client:
         port = urlsplit(str(client.base_url)).port
         with socket.create_connection(("127.0.0.1", port or 0), timeout=10) as sock:
@@ -220,10 +227,10 @@ def test_survives_a_client_that_leaves() -> None:
                 b"POST /metrics/ingest HTTP/1.1\r\nHost: localhost\r\n"
                 b"Content-Type: text/plain\r\nContent-Length: 100\r\n\r\na 1\n"
             )
-        # The server sees the end of the other connection at its next look at it.
+        # The server notices the end of that connection at its next read from it.
         for _ in range(1000):
             stats = client.get("/api/stats").json()
-            if stats["requests_refused"]:
+            if stats["requests_rejected"]:
                 break
-        assert stats["requests_refused"] == 1
+        assert stats["requests_rejected"] == 1
         assert stats["accepted"] == 0

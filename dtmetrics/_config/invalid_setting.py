@@ -1,0 +1,107 @@
+"""The one form of every settings error, and how a value is shown in it.
+
+::
+
+    SETTING must REQUIREMENT, got VALUE
+    SETTING must REQUIREMENT, got VALUE (did you mean HINT?)
+
+SETTING is the argument or the environment variable, with the key in brackets where the
+value is an entry of a mapping: ``levels['shop.db']``.
+"""
+
+from __future__ import annotations
+
+import re
+
+from dtmetrics._core.secret import Secret
+
+__all__ = ["InvalidSettingError", "describe", "describe_type"]
+
+_HIDDEN = "***"
+_SHOWN_CHARACTERS = 60
+_SHOWN_AS_THEY_ARE = bool, float, int, str, type(None)
+
+# Every Dynatrace token begins this way, also one that was given as another setting
+# (https://docs.dynatrace.com/docs/discover-dynatrace/references/dynatrace-api/basics/dynatrace-api-authentication).
+_TOKEN_START = re.compile(r"dt0[a-z][0-9]{2}\.", re.IGNORECASE)
+
+
+class InvalidSettingError(Exception):
+    """One setting that cannot work; ``sentence()`` words it for a ConfigError.
+
+    *got* replaces the value where showing it would not help or not be safe; *note*
+    follows it. *key* is the key of an entry in a mapping.
+    """
+
+    def __init__(
+        self,
+        requirement: str,
+        value: object = None,
+        *,
+        got: str = "",
+        note: str = "",
+        hint: str = "",
+        key: str | None = None,
+    ) -> None:
+        super().__init__(requirement)
+        self._requirement = requirement
+        self._value = value
+        self._got = got
+        self._note = note
+        self._hint = hint
+        self._key = key
+
+    def sentence(self, source: str, token: str = "") -> str:
+        """Return the error as one sentence about *source*, without the *token*."""
+        key = "" if self._key is None else f"[{describe(self._key, token)}]"
+        got = self._got or describe(self._value, token)
+        hint = f" (did you mean {self._hint}?)"
+        if not self._hint or _holds_token(self._hint, token):
+            hint = ""
+        return f"{source}{key} must {self._requirement}, got {got}{self._note}{hint}"
+
+
+def describe(value: object, token: str = "") -> str:
+    """Return a short text that shows *value*, or its type where that is safer.
+
+    Only values of plain types are shown: the ``repr`` of another may be long, hold
+    secrets or raise. A text that contains a token is hidden as a whole.
+
+    >>> describe("x" * 100)
+    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'..."
+    >>> describe([1, 2])
+    'an object of type list'
+    """
+    if isinstance(value, Secret):
+        return _HIDDEN
+    if isinstance(value, type):
+        return f"the class {_type_name(value)}"
+    if type(value) not in _SHOWN_AS_THEY_ARE:
+        return describe_type(value)
+    if isinstance(value, str):
+        if _holds_token(value, token):
+            return _HIDDEN
+        cut = "..." if len(value) > _SHOWN_CHARACTERS else ""
+        return repr(value[:_SHOWN_CHARACTERS]) + cut
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"an int of {value.bit_length()} bits"  # repr() raises beyond a size
+    return repr(value)
+
+
+def describe_type(value: object) -> str:
+    """Return a text that shows the type of *value* only."""
+    return f"an object of type {_type_name(type(value))}"
+
+
+def _holds_token(text: str, token: str) -> bool:
+    # A token that is invalid for one character may stand elsewhere without it, and a
+    # host name is lower-cased.
+    parts = {token.strip(), *re.findall("[!-~]{8,}", token)} - {""}
+    known = any(part.lower() in text.lower() for part in parts)
+    return known or _TOKEN_START.search(text) is not None
+
+
+def _type_name(kind: type) -> str:
+    # A class may have any text as its name.
+    name = "".join(c if c.isprintable() else "?" for c in kind.__name__)
+    return name[:_SHOWN_CHARACTERS] or "nameless"
