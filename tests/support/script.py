@@ -1,4 +1,4 @@
-"""A Python program of its own: run, and looked at from outside."""
+"""Runs a Python program in a process of its own and returns how it ended."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Ended(NamedTuple):
 def run(
     source: str, *arguments: object, under: Sequence[str] = (), **environ: str
 ) -> Ended:
-    """Run *source* in a fresh interpreter, and wait for its end.
+    """Run *source* in a new interpreter and wait for its end.
 
-    *under* is a command that runs it, as ``strace`` does. *environ* is added to the
+    *under* is a command that runs it, for example ``strace``. *environ* is added to the
     environment.
     """
     python = [sys.executable, "-c", textwrap.dedent(source)]
@@ -48,7 +48,7 @@ def run(
 def expect(
     source: str, *arguments: object, under: Sequence[str] = (), **environ: str
 ) -> str:
-    """Run *source*, which must end well; return what it printed."""
+    """Run *source*, assert that it succeeds silently, and return what it printed."""
     ended = run(source, *arguments, under=under, **environ)
     assert (ended.status, ended.err) == (0, ""), ended.err
     return ended.out

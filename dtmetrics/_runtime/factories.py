@@ -1,0 +1,77 @@
+"""Makes the exporter and the spool that a configuration describes.
+
+``configure()`` imports this module, and with it the whole send path, in the thread that
+calls it. ``import dtmetrics`` does not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from dtmetrics._config.config import Config
+from dtmetrics._config.discovery import FollowingExporter, path_in, said_at
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics._core.secret import Secret
+from dtmetrics._spool.spool import Spool
+from dtmetrics.exporters import Exporter
+
+__all__ = ["make_exporter", "open_spool"]
+
+
+def make_exporter(
+    config: Config,
+    *,
+    on_move: Callable[[], object],
+    while_waiting: Callable[[], float],
+) -> Exporter:
+    """Return the exporter that posts to the endpoint of *config*.
+
+    Without one it follows the file in which the Kubernetes operator names an endpoint,
+    and calls *on_move* after each change. *while_waiting* is called during an export;
+    it returns in how many seconds to call it again.
+    """
+    # httpx takes 0.1 s, which an exporter of the user's own does not need.
+    from dtmetrics._export.deadline import DeadlineExporter  # noqa: PLC0415
+    from dtmetrics._export.http import HttpExporter, preload  # noqa: PLC0415
+
+    # An exporter of the user has no deadline: a thread that was abandoned would still
+    # run during the next call, and exporters are called by one thread at a time.
+    def post_to(target: Config) -> Exporter:
+        exporter = HttpExporter(
+            target.endpoint,
+            target.token,
+            local=target.local,
+            resend=config.delivery == "at_least_once",
+            ca_file=config.ca_file,
+        )
+        return DeadlineExporter(exporter, while_waiting)
+
+    def follow(endpoint: Secret, token: Secret) -> Exporter:
+        return post_to(config.at(endpoint, token))
+
+    preload()
+    if not config.follow:
+        return post_to(config)
+    # While there is no file: the OneAgent on this host, which needs no token.
+    fallback = post_to(replace(config, token=Secret("")))
+    return FollowingExporter(path_in(config.directory), follow, fallback, on_move)
+
+
+def open_spool(config: Config) -> Spool | None:
+    """Return the spool of *config*, or None if it has none."""
+    root = config.spool
+    if root is None:
+        return None
+    if config.follow:
+        # Batches for the environment that the operator's file names must not be sent to
+        # another one, whose pods may share the directory.
+        endpoint, token = said_at(path_in(config.directory))
+        config = call_safely(config.at, endpoint, token, default=config)
+    return Spool(
+        root,
+        config.tenant,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+        clock=time.monotonic,
+    )
