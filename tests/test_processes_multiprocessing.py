@@ -7,13 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.child_processes import KINDS, METHODS, ORDERS, RECORDED, work
+from tests.support.child_processes import (
+    KINDS,
+    METHODS,
+    ORDERS,
+    RECORDED,
+    SECONDS,
+    work,
+)
 from tests.support.endpoint import Endpoint
 
 if sys.platform == "win32":
     pytest.skip("Windows has one of the three start methods", allow_module_level=True)
 
 
+@pytest.mark.timeout(SECONDS + 30)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("order", ORDERS)
