@@ -12,13 +12,7 @@ from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.errors import ConfigError, ConflictError
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.endpoint import PATIENCE
-from tests.support.runtime_calls import Down, inc, keys
-
-
-def flusher_threads() -> list[str]:
-    """Return the names of the flusher threads that run."""
-    names = (thread.name for thread in threading.enumerate())
-    return [name for name in names if name == "dtmetrics-flusher"]
+from tests.support.runtime_calls import Down, flusher_threads, inc, keys
 
 
 def test_before_configure(runtime: Runtime) -> None:

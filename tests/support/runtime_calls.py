@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from dtmetrics import MemoryExporter
 from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import Batch, ExportResult, Outcome
@@ -22,3 +24,9 @@ def inc(runtime: Runtime, key: str = "orders") -> None:
 def keys(exporter: MemoryExporter) -> list[str]:
     """Return the metric key of each line that was sent."""
     return [line.partition(",")[0] for line in exporter.lines]
+
+
+def flusher_threads() -> list[str]:
+    """Return the names of the flusher threads that run."""
+    names = (thread.name for thread in threading.enumerate())
+    return [name for name in names if name == "dtmetrics-flusher"]
