@@ -10,9 +10,12 @@ from dtmetrics._export.deadline import DeadlineExporter
 from dtmetrics._export.http import HttpExporter
 from dtmetrics.exporters import Batch, Exporter, ExportResult, Outcome
 from tests.support.deadline_exports import deadline_exporter, export_threads, within
-from tests.support.delivery_rig import ANSWERED, KEEP, UNKNOWN
 from tests.support.endpoint import PATIENCE, Endpoint, accept, never
 from tests.support.exporter_contract import ExporterContract, a_body
+
+ANSWERED = ExportResult(Outcome.ANSWERED)
+RETRY = ExportResult(Outcome.RETRY, reason="status 503")
+INDETERMINATE = ExportResult(Outcome.INDETERMINATE, reason="ReadTimeout")
 
 
 class TestDeadline(ExporterContract):
@@ -44,7 +47,7 @@ class Unabortable:
 
     def abort(self) -> ExportResult:
         self.aborted += 1
-        return UNKNOWN
+        return INDETERMINATE
 
     def close(self) -> None:
         pass
@@ -55,16 +58,16 @@ class Unabortable:
 
 def test_late_result() -> None:
     """The late result of an abandoned thread does not replace a newer one."""
-    go, results = threading.Event(), [ANSWERED, KEEP]
+    go, results = threading.Event(), [ANSWERED, RETRY]
 
     def hang() -> ExportResult:
-        if results[-1] is KEEP:
+        if results[-1] is RETRY:
             results.pop()
             assert go.wait(PATIENCE)
         return results[-1]
 
     exporter = DeadlineExporter(Unabortable(hang))
-    assert exporter.export(a_body(), 0.0) is UNKNOWN
+    assert exporter.export(a_body(), 0.0) is INDETERMINATE
     (late,) = export_threads()
     assert exporter.export(a_body(), 5.0) is ANSWERED
     go.set()
@@ -82,7 +85,7 @@ def test_max_seconds() -> None:
     inner = Unabortable(hang)
     inner.max_seconds = 0.0
     with within(0.5):
-        assert DeadlineExporter(inner).export(a_body(), 600.0) is UNKNOWN
+        assert DeadlineExporter(inner).export(a_body(), 600.0) is INDETERMINATE
     go.set()
     assert HttpExporter("http://x.example", local=True).max_seconds == 5.0
     assert HttpExporter("http://x.example").max_seconds == 15.0
@@ -109,7 +112,7 @@ def test_late_error() -> None:
         raise SystemError
 
     inner = Unabortable(fail)
-    assert DeadlineExporter(inner).export(a_body(), 0.0) is UNKNOWN
+    assert DeadlineExporter(inner).export(a_body(), 0.0) is INDETERMINATE
     assert inner.aborted == 1
     go.set()
 

@@ -147,7 +147,7 @@ def test_endpoint_hangs(interval: str) -> None:
 
 def test_endpoint_dribbles() -> None:
     """A response that arrives byte by byte delays the end by its timeout at most."""
-    slow = dribble("HTTP/1.1 202 OK\nX-Slow: ", pause=0.1, taken=False)
+    slow = dribble("HTTP/1.1 202 OK\nX-Slow: ", pause=0.1, accepted=False)
     with Endpoint(otherwise=slow) as endpoint:
         ended = run(TIMED + "sys.exit(3)", DTMETRICS_ENDPOINT=endpoint.url)
     assert_ended_in_time(ended, 3, "cannot deliver")

@@ -92,7 +92,7 @@ def test_slow_response(source: str, status: int, message: str) -> None:
 
 @pytest.mark.parametrize(
     "verdict",
-    [never(), dribble("HTTP/1.1 202 OK\nX-Slow: ", taken=False)],
+    [never(), dribble("HTTP/1.1 202 OK\nX-Slow: ", accepted=False)],
     ids=["hung", "dribbling"],
 )
 def test_no_response(verdict: Verdict) -> None:

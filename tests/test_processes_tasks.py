@@ -40,7 +40,7 @@ def accept_after(seconds: float) -> Verdict:
         endpoint.closing.wait(seconds)
         return at_once.act(connection, endpoint)
 
-    return Verdict(act, taken=True)
+    return Verdict(act, accepted=True)
 
 
 @pytest.mark.parametrize("which", GREEN_KINDS)

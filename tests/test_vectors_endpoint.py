@@ -42,48 +42,48 @@ differ(
     Difference(
         "a URL of an environment is completed",
         "ep-008",
-        lambda given: {"url": given["uri"] + INGEST_PATH, "token": "secret"},
+        lambda inputs: {"url": inputs["uri"] + INGEST_PATH, "token": "secret"},
     ),
     Difference(
         "the default endpoint is the OneAgent's, which needs no token",
         "ep-009 ep-015",
-        lambda given: {"url": LOCAL_ENDPOINT, "valid": True, "error": False},
+        lambda inputs: {"url": LOCAL_ENDPOINT, "valid": True, "error": False},
     ),
     Difference(
         "every loopback name means this host",
         "ep-013",
-        lambda given: {"url": given["url"], "error": False},
+        lambda inputs: {"url": inputs["url"], "error": False},
     ),
     Difference(
         "an endpoint that is not this host needs a token",
         "ep-017",
-        lambda given: {"refused": True},
+        lambda inputs: {"refused": True},
     ),
     Difference(
         "our User-Agent, and no Accept header",
         "ep-016 ep-018 ep-019",
-        lambda given: {
-            "url": given.get("endpoint_url", LOCAL_ENDPOINT),
-            "headers": ours(given["api_token"] if "endpoint_url" in given else ""),
+        lambda inputs: {
+            "url": inputs.get("endpoint_url", LOCAL_ENDPOINT),
+            "headers": ours(inputs["api_token"] if "endpoint_url" in inputs else ""),
         },
     ),
     Difference(
         "our User-Agent, and the charset of the text",
         "ep-021",
-        lambda given: {"headers": ours("apiToken")},
+        lambda inputs: {"headers": ours("apiToken")},
     ),
     Difference(
         "no compression: it is not documented that a OneAgent reads it",
         "ep-022",
-        lambda given: {
-            "url": given["base_url"] + INGEST_PATH[1:],
+        lambda inputs: {
+            "url": inputs["base_url"] + INGEST_PATH[1:],
             "headers": ours("dt-api-key"),
         },
     ),
     Difference(
         "an invalid URL is not followed",
         "ep-004",
-        lambda given: [{"url": LOCAL_ENDPOINT, "token": ""}] * 2,
+        lambda inputs: [{"url": LOCAL_ENDPOINT, "token": ""}] * 2,
     ),
     Difference(
         "our User-Agent, and the charset of the text, from the file too",
@@ -137,9 +137,9 @@ def redirected(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedirectedRequests]:
 @vectors("endpoint", "config")
 def test_settings(case: Case) -> None:
     """Settings of the official clients have the same meaning and defaults here."""
-    given, theirs = case["input"], dict(case["expected"])
+    inputs, theirs = case["input"], dict(case["expected"])
     try:
-        config = settings_of(given)
+        config = settings_of(inputs)
     except ConfigError:
         facts = {"valid": False, "error": True}
     else:
@@ -158,13 +158,13 @@ def test_settings(case: Case) -> None:
     agree_in_part(case, facts, theirs)
 
 
-def settings_of(given: Case) -> Config:
+def settings_of(inputs: Case) -> Config:
     """Return the settings; those that the other client reads from a file, as variables."""
-    if "apiVersion" in given:
-        arguments = {"endpoint": given.get("uri"), "token": given.get("apiToken")}
+    if "apiVersion" in inputs:
+        arguments = {"endpoint": inputs.get("uri"), "token": inputs.get("apiToken")}
         return Config.resolve(_passed_settings(arguments), {})
     names = {"url": "DTMETRICS_ENDPOINT", "api_token": "DTMETRICS_TOKEN"}
-    return Config.resolve({}, {names[name]: text for name, text in given.items()})
+    return Config.resolve({}, {names[name]: text for name, text in inputs.items()})
 
 
 @vectors("endpoint", "request")
@@ -179,19 +179,19 @@ def test_requests(
     monkeypatch.setattr(
         "dtmetrics._config.config.directory_of", lambda _: str(tmp_path)
     )
-    given = case["input"]
+    inputs = case["input"]
     facts: Case = {"refused": False}
     try:
         runtime.configure(
-            endpoint=first_of(given, "endpoint_url", "uri", "base_url"),
-            token=first_of(given, "api_token", "token"),
+            endpoint=first_of(inputs, "endpoint_url", "uri", "base_url"),
+            token=first_of(inputs, "api_token", "token"),
             interval=None,
             enrich=False,
         )
     except ConfigError:
         facts["refused"] = True
     else:
-        if given.get("lines") != 0:
+        if inputs.get("lines") != 0:
             runtime.meters.root.counter("a").inc()
         assert runtime.shutdown()
         facts["requests"] = len(redirected.requests)
@@ -200,9 +200,9 @@ def test_requests(
     agree_in_part(case, facts, case["expected"])
 
 
-def first_of(given: Case, *names: str) -> Any:
+def first_of(inputs: Case, *names: str) -> Any:
     """Return the value of the first of *names* that is present."""
-    return next((given[name] for name in names if name in given), None)
+    return next((inputs[name] for name in names if name in inputs), None)
 
 
 @vectors("endpoint", "url_form")

@@ -28,7 +28,7 @@ class Secret:
         return self._value
 
     def __bool__(self) -> bool:
-        """Return whether the value is true: an empty token is no token."""
+        """Return whether the value is true, and not an empty token for example."""
         return bool(self._value)
 
     def __repr__(self) -> str:

@@ -33,7 +33,7 @@ class Request:
     headers: dict[str, str]
     body: bytes
     connection: int
-    taken: bool = False
+    accepted: bool = False
 
     @property
     def lines(self) -> list[str]:
@@ -45,12 +45,12 @@ class Request:
 class Verdict:
     """How to treat one request.
 
-    *act* responds, and returns whether the connection stays open. *taken*: the lines of
+    *act* responds, and returns whether the connection stays open. *accepted*: the lines of
     the request count as accepted. *until* delays the response.
     """
 
     act: Callable[[socket.socket, Endpoint], bool]
-    taken: bool = False
+    accepted: bool = False
     before_reading: bool = False
     until: threading.Event | None = field(default=None)
 
@@ -60,7 +60,7 @@ def answer(
     body: bytes | str | dict[str, object] = b"",
     headers: Sequence[str] = (),
     *,
-    taken: bool | None = None,
+    accepted: bool | None = None,
     until: threading.Event | None = None,
 ) -> Verdict:
     """Respond with *status*, once *until* is set."""
@@ -74,7 +74,7 @@ def answer(
         connection.sendall(raw)
         return True
 
-    return Verdict(act, status == 202 if taken is None else taken, until=until)
+    return Verdict(act, status == 202 if accepted is None else accepted, until=until)
 
 
 def accept(until: threading.Event | None = None) -> Verdict:
@@ -136,7 +136,7 @@ def dribble(
     *,
     pause: float = 0.02,
     drip: bytes = b" ",
-    taken: bool = True,
+    accepted: bool = True,
     before_reading: bool = False,
 ) -> Verdict:
     """Send *head*, and then *drip* repeatedly until the client disconnects."""
@@ -147,7 +147,7 @@ def dribble(
             connection.sendall(drip)
         return False
 
-    return Verdict(act, taken, before_reading)
+    return Verdict(act, accepted, before_reading)
 
 
 def flood(status: int, size: int) -> Verdict:
@@ -249,7 +249,7 @@ class Endpoint:
     @property
     def lines(self) -> list[str]:
         """Every line of every accepted request."""
-        return [line for r in list(self.requests) if r.taken for line in r.lines]
+        return [line for r in list(self.requests) if r.accepted for line in r.lines]
 
     def total(self, key: str) -> float:
         """Return the sum of counter *key* over all accepted requests."""
@@ -299,7 +299,7 @@ class Endpoint:
             return False
         with self._received:
             verdict = self._script.pop(0) if self._script else self._otherwise
-            request.taken = verdict.taken
+            request.accepted = verdict.accepted
             self.requests.append(request)
             self._received.notify_all()
         if verdict.until is not None:
