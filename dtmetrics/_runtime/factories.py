@@ -1,4 +1,4 @@
-"""Makes the exporter and the spool that a configuration describes.
+"""Makes what a configuration describes: an exporter, a spool, recording options.
 
 ``configure()`` imports this module, and with it the whole send path, in the thread that
 calls it. ``import dtmetrics`` does not.
@@ -12,12 +12,14 @@ from dataclasses import replace
 
 from dtmetrics._config.config import Config
 from dtmetrics._config.discovery import FollowingExporter, path_in, said_at
+from dtmetrics._config.enrichment import enrichment
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.secret import Secret
+from dtmetrics._record.options import RecordingOptions
 from dtmetrics._spool.spool import Spool
 from dtmetrics.exporters import Exporter
 
-__all__ = ["make_exporter", "open_spool"]
+__all__ = ["make_exporter", "open_spool", "recording_options"]
 
 
 def make_exporter(
@@ -74,4 +76,18 @@ def open_spool(config: Config) -> Spool | None:
         config.tenant,
         now_ms=lambda: time.time_ns() // 1_000_000,
         clock=time.monotonic,
+    )
+
+
+def recording_options(config: Config) -> RecordingOptions:
+    """Return how to record, with the dimensions that the platform's files name."""
+    return RecordingOptions(
+        prefix=config.prefix,
+        dimensions={"dt.metrics.source": "dtmetrics", **config.dimensions},
+        enrichment=enrichment(config.directory) if config.enrich else {},
+        max_series_per_metric=config.max_series_per_metric,
+        max_series=config.max_series,
+        level=config.level,
+        levels=config.levels,
+        strict=config.strict,
     )

@@ -17,7 +17,6 @@ from dtmetrics._core import log
 from dtmetrics._core.secret import Secret
 from dtmetrics._core.try_lock import TryLock
 from dtmetrics._record.meter import Meter, Meters
-from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.registry import Registry
 from dtmetrics._runtime.process_hooks import ProcessHooks, outside_uwsgi_master
 from dtmetrics._runtime.signals import install_handlers
@@ -174,11 +173,13 @@ class Runtime:
         return self.meters.get(name)
 
     def _start(self, config: Config, spool: Spool | None) -> None:
-        from dtmetrics._config.enrichment import enrichment  # noqa: PLC0415
         from dtmetrics._deliver.flusher import Flusher  # noqa: PLC0415
         from dtmetrics._deliver.outbox import Outbox  # noqa: PLC0415
         from dtmetrics._deliver.self_metrics import SelfMetrics  # noqa: PLC0415
-        from dtmetrics._runtime.factories import make_exporter  # noqa: PLC0415
+        from dtmetrics._runtime.factories import (  # noqa: PLC0415
+            make_exporter,
+            recording_options,
+        )
 
         def collect_while_waiting() -> float:
             # Collections stay on time while a response is awaited. Observers are called
@@ -207,17 +208,8 @@ class Runtime:
             losses=losses if config.self_metrics else None,
             spool=spool,
         )
-        recording = RecordingOptions(
-            prefix=config.prefix,
-            dimensions={"dt.metrics.source": "dtmetrics", **config.dimensions},
-            enrichment=enrichment(config.directory) if config.enrich else {},
-            max_series_per_metric=config.max_series_per_metric,
-            max_series=config.max_series,
-            level=config.level,
-            levels=config.levels,
-            strict=config.strict,
-        )
-        self.registry.start(recording, outside_uwsgi_master(flusher.start))
+        options = recording_options(config)
+        self.registry.start(options, outside_uwsgi_master(flusher.start))
         self._flusher = flusher
         self._running = True
         self._hooks.install()
