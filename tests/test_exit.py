@@ -169,7 +169,7 @@ counter("jobs.run").inc()
 
 
 def test_exporter_hangs() -> None:
-    """An exporter that hangs for ever is abandoned at exit."""
+    """An exporter that hangs forever is abandoned at exit."""
     source = TIMER + HANGING_EXPORTER + START_TIMER + "sys.exit(3)"
     assert_ended_in_time(run(source), 3, "")
 

@@ -1,7 +1,7 @@
 """Log records of the logger ``dtmetrics``, each of which begins with ``dtmetrics: ``.
 
 On CPython 3.10 to 3.13, a fork while another thread writes to a log file leaves the
-buffer of that file locked in the child for ever, and the child's next record hangs. A
+buffer of that file locked in the child forever, and the child's next record hangs. A
 fork therefore waits until a record of dtmetrics has been written.
 """
 
@@ -59,7 +59,7 @@ def _release_in_parent() -> None:
 
 
 def _reset_in_child() -> None:
-    global _writing  # noqa: PLW0603 -- another thread may hold the lock for ever
+    global _writing  # noqa: PLW0603 -- another thread may hold the lock forever
     _writing = RLock()
     _acquired.clear()
 

@@ -47,14 +47,14 @@ class TryLock:
         if thread in holders:
             yield False
             return
-        # A negative timeout would wait for ever, and a longer one would raise.
+        # A negative timeout would wait forever, and a longer one would raise.
         seconds = min(max(0.0, timeout), threading.TIMEOUT_MAX)
         taken: list[bool] = []
         try:
             # Before the lock: a signal handler may run as soon as it is acquired.
             holders.add(thread)
             # The result is stored in the same C call that acquires. A handler that
-            # raised between the two would leave the lock held for ever.
+            # raised between the two would leave the lock held forever.
             taken.extend(map(lock.acquire, (True,), (seconds,)))
             yield taken[0]
         finally:

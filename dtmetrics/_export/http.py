@@ -301,7 +301,7 @@ def preload() -> None:
 
     httpx imports the modules of its transport with the first request. If the process
     forks while the flusher does that, the child inherits a locked import lock and hangs
-    for ever: 42 of 4,800 forks, and none of 4,000 with everything imported before. The
+    forever: 42 of 4,800 forks, and none of 4,000 with everything imported before. The
     same is true of OpenSSL, which holds locks of its own while it makes a context: 1 of
     1,500 forks, and none of 1,200 with a context made before.
     """

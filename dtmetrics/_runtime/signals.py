@@ -58,7 +58,7 @@ def restore_handlers() -> None:
 
     ``Pool.terminate()`` sends each child one SIGTERM and waits for its end. If the
     signal arrives just before the child waits for its next task, Python calls the
-    handler only after that task, and both wait for ever: 1 of 16 pools in a program
+    handler only after that task, and both wait forever: 1 of 16 pools in a program
     that did nothing else.
     """
     for signum in _SIGNALS:
