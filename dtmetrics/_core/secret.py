@@ -35,4 +35,4 @@ class Secret:
         return "***"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Secret cannot be pickled or copied")
+        raise TypeError("a Secret is not pickled or copied: use reveal()")
