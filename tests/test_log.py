@@ -60,17 +60,17 @@ class File(logging.Handler):
         with written:  # like the lock of a file's buffer, which a fork does not reset
             if record.getMessage() == "dtmetrics: first":
                 inside.set()
-                go.wait(10)
+                go.wait(40)
 
 go = threading.Event()
 logging.getLogger("dtmetrics").addHandler(File())
 thread = threading.Thread(target=log.warning, args=("first",))
 thread.start()
-inside.wait(10)
+inside.wait(40)
 threading.Timer(0.05, go.set).start()
 pid = os.fork()
 if not pid:
-    signal.alarm(10)
+    signal.alarm(40)
     log.warning("second")
     os._exit(0)
 print(os.waitpid(pid, 0)[1], go.is_set())

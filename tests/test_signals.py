@@ -33,6 +33,12 @@ counter("jobs.run").inc(3)
 def ready():
     print("ready", flush=True)
 
+def ready_and_wait():
+    # Until SIGTERM has been handled: our handler first restores the earlier one.
+    ready()
+    while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        time.sleep(0.001)
+
 def stay():
     ready()
     while True:
@@ -169,8 +175,7 @@ IN_A_FLUSH = {
     def size():
         if threading.current_thread() is threading.main_thread():
             counter("late").inc()
-            ready()
-            time.sleep(0.3)
+            ready_and_wait()
         return 1
     """,
     "sending": """
@@ -182,8 +187,7 @@ IN_A_FLUSH = {
         calls.append(threading.current_thread())
         if calls == [threading.main_thread()]:
             counter("late").inc()
-            ready()
-            time.sleep(0.3)
+            ready_and_wait()
         return post(*args)
 
     sending._exporter.export = export
@@ -221,8 +225,7 @@ def test_with_a_lock_held(held: str) -> None:
     source = f"""
 install_signal_handlers()
 {held}
-    ready()
-    time.sleep(0.3)
+    ready_and_wait()
 while True:
     signal.pause()
 """
@@ -395,7 +398,8 @@ def test_forked_child() -> None:
     if not pid:
         counter("children").inc(5)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(10)
+        while True:
+            signal.pause()
     os.waitpid(pid, 0)
     ready()
     """
