@@ -1,4 +1,4 @@
-"""The command: measure everything, print it, and write it down."""
+"""The command: measure everything, print the tables, and write them to files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from benchmarks.report import Run, between_marks
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 1: a part failed, or a cost grows faster than it may."""
-    given = _parse(arguments)
+    """Run the command; return 1 if a part failed or a cost grows faster than it may."""
+    options = _parse(arguments)
     results = []
-    for name in given.only or part.PARTS:
+    for name in options.only or part.PARTS:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
-        results.append(part.run(name, quick=given.quick))
-    run = Run.of(results, quick=given.quick)
+        results.append(part.run(name, quick=options.quick))
+    run = Run.of(results, quick=options.quick)
     print(run.as_text())
-    _write(run, part.ROOT / "benchmarks" if given.readme else given.out)
-    if given.readme:
+    _write(run, part.ROOT / "benchmarks" if options.readme else options.out)
+    if options.readme:
         readme = part.ROOT / "README.md"
         page = readme.read_text(encoding="utf-8")
         readme.write_text(between_marks(page, run.as_readme()), encoding="utf-8")
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="What dtmetrics costs beside its peers, in one run of 3 minutes.",
+        description="Measure dtmetrics beside its peers, in one run of 3 minutes.",
     )
     parser.add_argument(
         "--only", action="append", choices=part.PARTS, help="measure this part alone"
@@ -40,21 +40,21 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="only see that it works",
+        help="check that it runs; the figures mean nothing",
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path(".benchmarks"),
-        help="where to write the results",
+        help="directory of the results (default: .benchmarks)",
     )
     parser.add_argument(
         "--readme", action="store_true", help="put the results into the README"
     )
-    given = parser.parse_args(arguments)
-    if given.readme and (given.quick or given.only):
-        parser.error("the README shows a whole run")
-    return given
+    options = parser.parse_args(arguments)
+    if options.readme and (options.quick or options.only):
+        parser.error("--readme requires a whole run")
+    return options
 
 
 def _write(run: Run, folder: Path) -> None:

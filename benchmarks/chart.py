@@ -1,7 +1,7 @@
-"""A picture of the operations: bars on a logarithmic scale, one panel for each.
+"""A chart of the operations: bars on a logarithmic scale, one panel for each.
 
-It is plain SVG with a ground of its own, so that it can be read on light and on dark
-pages, and follows what the reader's system prefers.
+It is plain SVG with a background of its own, and follows the reader's preference for
+light or dark pages.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HEAD = 84
 _OPEN = """\
 <svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"
  viewBox="0 0 {width} {height}" role="img">
-<title>What one call costs in each library</title>"""
+<title>The cost of one call in each library</title>"""
 
 _STYLE = """
   .ground { fill: #ffffff; stroke: #d0d7de }
@@ -61,25 +61,25 @@ _STYLE = """
 
 
 class _Scale(NamedTuple):
-    """From nanoseconds to pixels, from a whole decade on."""
+    """A logarithmic scale from nanoseconds to pixels; it starts at a whole decade."""
 
     low: int
     high: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> _Scale:
-        """Return a scale with room for all of *values*."""
+        """Return a scale that covers all *values*."""
         least, most = max(min(values), 0.1), max(values)
         return cls(math.floor(math.log10(least)), math.log10(most))
 
     def at(self, value: float) -> float:
-        """Return how far right *value* is; what is too small is at the left end."""
+        """Return the pixels from the left end, 0 for values below the scale."""
         decades = math.log10(max(value, 10.0**self.low)) - self.low
         return _BARS * decades / (self.high - self.low)
 
 
 def chart(table: Table, footer: Sequence[str]) -> str:
-    """Return the rows of *table* as a picture; *footer* says where and with what."""
+    """Return the rows of *table* as a chart, with machine and versions as *footer*."""
     scale = _Scale.of([value for row in table.rows.values() for value in row.values()])
     panels = list(table.rows.items())
     parts: list[str] = []
@@ -89,7 +89,7 @@ def chart(table: Table, footer: Sequence[str]) -> str:
         for place, (name, row) in enumerate(pair):
             parts += _panel(name, row, scale, _MARGIN + place * (_PANEL + _GAP), top)
         top += max(_height(row) for _, row in pair)
-    # A name and its version stay together.
+    # Lines break between libraries, not between a name and its version.
     versions = ", ".join(each.replace(" ", "\N{NO-BREAK SPACE}") for each in footer[1:])
     lines = [footer[0], *wrap(versions, 160, break_on_hyphens=False)]
     for line in lines:
@@ -99,17 +99,17 @@ def chart(table: Table, footer: Sequence[str]) -> str:
 
 
 def _whole(height: float, unit: str, parts: Sequence[str]) -> str:
-    says = (
-        f"In {unit}, on a logarithmic scale; less is better. In brackets: how many "
-        "times what dtmetrics costs. Dashed: the least that is possible."
+    legend = (
+        f"In {unit}, on a logarithmic scale; less is better. In brackets: the multiple "
+        "of the cost of dtmetrics. Dashed: the least possible cost."
     )
     return "\n".join(
         [
             _OPEN.format(width=_WIDTH, height=f"{height:.0f}"),
             f"<style>{_STYLE}</style>",
             _rect("ground", 0.5, 0.5, _WIDTH - 1, height - 1),
-            _text(_MARGIN, 40, "What one call costs", "title"),
-            _text(_MARGIN, 60, says),
+            _text(_MARGIN, 40, "The cost of one call", "title"),
+            _text(_MARGIN, 60, legend),
             *parts,
             "</svg>\n",
         ]
@@ -117,7 +117,7 @@ def _whole(height: float, unit: str, parts: Sequence[str]) -> str:
 
 
 def _libraries(row: dict[str, float]) -> list[tuple[str, float]]:
-    """Return what is a bar, the cheapest first."""
+    """Return the bars of a row, the cheapest first."""
     bars = [(name, value) for name, value in row.items() if name != FLOOR]
     return sorted(bars, key=lambda bar: bar[1])
 
@@ -152,28 +152,28 @@ def _panel(
 def _bar(
     library: str, value: float, ours: float | None, scale: _Scale, x: float, y: float
 ) -> list[str]:
-    own = library == OURS
+    is_ours = library == OURS
     length = max(1.0, scale.at(value))
-    said = f"{figure(value)} ns"
-    if not own and ours:
-        said += f" ({ratio(value, ours)})"
+    label = f"{figure(value)} ns"
+    if not is_ours and ours:
+        label += f" ({ratio(value, ours)})"
     base = y + (_STEP + _THICK) / 2 - 2
     return [
-        _text(x - 6, base, library, "end ours" if own else "end"),
+        _text(x - 6, base, library, "end ours" if is_ours else "end"),
         _rect(
-            "ours-bar" if own else "peer-bar",
+            "ours-bar" if is_ours else "peer-bar",
             x,
             y + (_STEP - _THICK) / 2,
             length,
             _THICK,
         ),
-        _text(x + length + 5, base, said, "value ours" if own else "value small"),
+        _text(x + length + 5, base, label, "value ours" if is_ours else "value small"),
     ]
 
 
-def _text(x: float, y: float, said: str, kind: str = "") -> str:
+def _text(x: float, y: float, content: str, kind: str = "") -> str:
     css = f' class="{kind}"' if kind else ""
-    return f'<text{css} x="{x:.1f}" y="{y:.1f}">{escape(said)}</text>'
+    return f'<text{css} x="{x:.1f}" y="{y:.1f}">{escape(content)}</text>'
 
 
 def _rect(kind: str, x: float, y: float, width: float, height: float) -> str:

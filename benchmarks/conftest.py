@@ -7,5 +7,5 @@ from tests.support.recorder import Recorder
 
 @pytest.fixture
 def recorder() -> Recorder:
-    """Return a registry of its own that records, without delivery."""
+    """Return a separate registry that records, without delivery."""
     return Recorder()

@@ -1,4 +1,4 @@
-"""From series in memory to bytes that can be sent: all of them, warm."""
+"""Collecting and encoding: from series in memory to bytes, warm."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ NOTE = (
 
 
 def measure(size: Size) -> Result:
-    """Return the milliseconds of encoding all series, in turns, and our peak memory."""
+    """Return the milliseconds of encoding all series, and the peak of a flush in MB."""
     title = f"{size.series:,} series to bytes"
     summaries = {n: make for n, make in SUMMARIES.items() if n != "prometheus_client"}
     summaries["prometheus_client"] = summaries.pop("prometheus_client, Summary")
     left_out: dict[str, str] = {}
-    # Counters are promised, so they get one turn more.
+    # Counters have a goal, and get one more turn for accuracy.
     rows = {
         "counters": _encoded(COUNTERS, size.series, size.turns, left_out),
         "counters, by three": _encoded(
@@ -62,15 +62,17 @@ def measure(size: Size) -> Result:
 def _encoded(
     makers: Makers, count: int, turns: int, left_out: dict[str, str]
 ) -> dict[str, float]:
-    given = pairs(count)
-    made = {name: _made(name, make, given, left_out) for name, make in makers.items()}
+    dimensions = pairs(count)
+    made = {
+        name: _made(name, make, dimensions, left_out) for name, make in makers.items()
+    }
     manys = {library: many for library, many in made.items() if many is not None}
     least = dict.fromkeys(manys, float("inf"))
-    manys[OURS].encode()  # the first time it writes what stays of each line
+    manys[OURS].encode()  # the first flush writes the part of each line that stays
     for _ in range(max(1, turns)):
         for library, many in manys.items():
             if library == OURS:
-                many.touch()  # only what has changed is sent
+                many.touch()  # only changed counters are sent
             with quiet():
                 start = process_time()
                 many.encode()
@@ -79,14 +81,17 @@ def _encoded(
 
 
 def _made(
-    library: str, make: Callable[[Pairs], Many], given: Pairs, left_out: dict[str, str]
+    library: str,
+    make: Callable[[Pairs], Many],
+    dimensions: Pairs,
+    left_out: dict[str, str],
 ) -> Many | None:
-    """Return the series of a library, once touched; None if it does not work here."""
+    """Return a library's series, each recorded once; None if it does not work here."""
     try:
-        few = make(given[:10])
+        few = make(dimensions[:10])
         few.touch()
-        few.encode()  # what is imported late
-        many = make(given)
+        few.encode()  # late imports
+        many = make(dimensions)
         many.touch()
     except Exception as error:  # noqa: BLE001 -- a library too old for this Python
         left_out[f"{library}, encoding"] = f"{type(error).__name__}: {error}"
@@ -95,7 +100,7 @@ def _made(
 
 
 def _peak(many: Many) -> float:
-    """Return by how many MB a flush goes above what was there before."""
+    """Return the memory that a flush needs at its peak, in MB."""
     for _ in range(2):
         many.touch()
         many.encode()

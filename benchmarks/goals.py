@@ -1,4 +1,4 @@
-"""What is promised, as ratios within one run on CPython 3.11, and what was got."""
+"""Goals: promised ratios within one run on CPython 3.11, and the measured ones."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from benchmarks.stall import CALM, FLUSHED
 from benchmarks.table import FLOOR, Table
 from benchmarks.threads import row
 
-__all__ = ["GOALS", "Cell", "Goal", "Verdict", "cells", "judge"]
+__all__ = ["GOALS", "Cell", "Goal", "Verdict", "cells", "evaluate"]
 
 PROMETHEUS, OTEL = "prometheus_client", "opentelemetry-sdk"
 
 
 class Cell(NamedTuple):
-    """Where a figure is."""
+    """The place of a figure."""
 
     table: str
     row: str
@@ -26,7 +26,7 @@ class Cell(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """A figure, or how many times another it is, has to reach a bound or stay below."""
+    """A bound for a figure, or for its ratio to another figure, the *unit*."""
 
     what: str
     against: str
@@ -42,29 +42,30 @@ class Goal(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What became of a goal: ``got`` is None where a library was missing."""
+    """A goal and the measured value, which is None where a library was missing."""
 
     goal: Goal
-    got: float | None
+    measured: float | None
 
     @property
     def result(self) -> str:
-        """Say whether it is met."""
-        if self.got is None:
+        """Return "met", "missed" or "not measured"."""
+        if self.measured is None:
             return "not measured"
-        goal = self.goal
-        met = self.got >= goal.bound if goal.at_least else self.got <= goal.bound
+        bound = self.goal.bound
+        reached = self.measured >= bound
+        met = reached if self.goal.at_least else self.measured <= bound
         return "met" if met else "missed"
 
 
 def _beats(table: str, row: str, peer: str, times: float, what: str = "") -> Goal:
-    """Promise that *peer* costs at least so many times what we do."""
+    """Promise that *peer* costs at least *times* what dtmetrics costs."""
     ours, theirs = Cell(table, row, OURS), Cell(table, row, peer)
     return Goal(what or row, peer, theirs, ours, times, at_least=True)
 
 
 def _within(table: str, row: str, times: float, of: str = FLOOR) -> Goal:
-    """Promise that we cost at most so many times the floor."""
+    """Promise that dtmetrics costs at most *times* the floor."""
     ours, floor = Cell(table, row, OURS), Cell(table, row, of)
     return Goal(row, of, ours, floor, times, at_least=False)
 
@@ -97,7 +98,7 @@ def _calm(row: str) -> Goal:
 
 
 def _middleware(key: str, best: str) -> list[Goal]:
-    """Promise at most half of what the best peer adds to a request, and 15 us."""
+    """Promise at most half of the best peer's overhead of a request, and 15 us."""
     row = web.NAMES[key]
     ours = Cell("web", row, OURS)
     what = f"request, {row}"
@@ -109,7 +110,7 @@ def _middleware(key: str, best: str) -> list[Goal]:
 
 _EIGHT = "8 threads on one counter"
 _MEMORY = "memory of a series: counter, dimensions in the call"
-_KEPT = "memory of a series: counter, handles kept"
+_BOUND = "memory of a series: counter, bound handles"
 _IMPORT = Cell("imports", "import", OURS)
 
 GOALS = [
@@ -131,8 +132,8 @@ GOALS = [
         at_least=False,
     ),
     *_both("memory", "counter, dimensions in the call", 1.5, 3.5, _MEMORY),
-    # OpenTelemetry has no handles to keep.
-    _beats("memory", "counter, handles kept", PROMETHEUS, 1.5, _KEPT),
+    # OpenTelemetry has no bound handles.
+    _beats("memory", "counter, bound handles", PROMETHEUS, 1.5, _BOUND),
     *_both("encoding", "counters", 30, 25, "100,000 counters collected and encoded"),
     _beats("imports", "import", PROMETHEUS, 2),
     Goal("import", "a bare Python", _IMPORT, None, 25, at_least=False, suffix=" ms"),
@@ -151,18 +152,18 @@ GOALS = [
 ]
 
 
-def judge(tables: Iterable[Table], goals: Iterable[Goal] = GOALS) -> list[Verdict]:
-    """Return what became of each goal."""
+def evaluate(tables: Iterable[Table], goals: Iterable[Goal] = GOALS) -> list[Verdict]:
+    """Return the verdict on each goal."""
     figures = {
         Cell(table.key, row, column): value
         for table in tables
         for row, columns in table.rows.items()
         for column, value in columns.items()
     }
-    return [Verdict(goal, _got(goal, figures)) for goal in goals]
+    return [Verdict(goal, _measured(goal, figures)) for goal in goals]
 
 
-def _got(goal: Goal, figures: dict[Cell, float]) -> float | None:
+def _measured(goal: Goal, figures: dict[Cell, float]) -> float | None:
     value = figures.get(goal.figure)
     if goal.unit is None or value is None:
         return value
@@ -172,12 +173,11 @@ def _got(goal: Goal, figures: dict[Cell, float]) -> float | None:
 
 def cells(verdicts: Iterable[Verdict]) -> list[list[str]]:
     """Return a heading and a row for each goal."""
-    rows = [["goal", "against", "wanted", "got", "result"]]
+    rows = [["goal", "against", "bound", "measured", "result"]]
     for verdict in verdicts:
-        goal, got = verdict
-        wanted = (
-            f"{'at least' if goal.at_least else 'at most'} {goal.write(goal.bound)}"
-        )
-        reached = "-" if got is None else goal.write(got)
-        rows.append([goal.what, goal.against, wanted, reached, verdict.result])
+        goal, measured = verdict
+        kind = "at least" if goal.at_least else "at most"
+        bound = f"{kind} {goal.write(goal.bound)}"
+        value = "-" if measured is None else goal.write(measured)
+        rows.append([goal.what, goal.against, bound, value, verdict.result])
     return rows

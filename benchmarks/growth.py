@@ -1,12 +1,14 @@
-"""Whether a cost grows faster than it may: with series, dimensions and threads.
+"""Whether a cost grows too fast: with series, dimensions, threads, rejected keys.
 
-The bounds are wide, so that what breaks one is a change of kind (a scan where there
-was a look-up, a lock that all wait for), no slow moment of the machine.
+The limits are wide: only a change of kind breaks one (a scan instead of a look-up, a
+lock that every thread waits for), not a slow moment of the machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from time import process_time, thread_time
 from typing import NamedTuple
@@ -22,23 +24,26 @@ from benchmarks.measure import (
 )
 from benchmarks.part import Result
 from benchmarks.table import Table
+from dtmetrics.exporters import Batch, ExportResult, Outcome
 
 __all__ = ["LIMITS", "Limit", "measure", "too_fast"]
 
 THREADS = [1, 2, 4, 8, 16]
-#: Of the endpoint's 50 one is ours, dt.metrics.source.
+#: Numbers of keys whose lines the endpoint rejects.
+REJECTED = [100, 1_000]
+#: The endpoint allows 50; one of them, dt.metrics.source, is added by dtmetrics.
 DIMENSIONS = [0, 1, 2, 5, 10, 25, 49]
-INC, GIVEN = "inc, bound handles", "inc, a dimension in the call"
+INC, IN_CALL = "inc, bound handles", "inc, a dimension in the call"
 COUNTED = "flush, a line of a counter"
 _SECONDS = 0.05
-#: Calls of one slice, however few series there are.
+#: Calls in one slice, for any number of series.
 _CALLS = 2_000
 
 Calls = Sequence[Callable[[float], object]]
 
 
 class Limit(NamedTuple):
-    """What a row may cost at most, as a multiple of what it costs in a column."""
+    """The most that a row may cost in column *to*, as a multiple of column *of*."""
 
     table: str
     row: str
@@ -48,44 +53,51 @@ class Limit(NamedTuple):
 
 
 LIMITS = [
-    # Every series has to come into the processor's cache, but no more than that.
+    # Each series has to be loaded into the processor's cache, and nothing else.
     Limit("growth series", INC, "1,000", "100,000", 6),
     Limit("growth series", "record, bound handles", "1,000", "100,000", 6),
-    Limit("growth series", GIVEN, "1", "1,000", 3),
-    # Past 1,024 sets of dimensions a handle cleans and looks up each anew.
-    Limit("growth series", GIVEN, "10", "100,000", 30),
+    Limit("growth series", IN_CALL, "1", "1,000", 3),
+    # Beyond 1,024 sets of dimensions a handle normalizes each set again.
+    Limit("growth series", IN_CALL, "10", "100,000", 30),
     Limit("growth series", COUNTED, "1,000", "100,000", 3),
     Limit("growth series", "flush, a line of a summary", "1,000", "100,000", 3),
-    # Ten times the dimensions, ten times the cost of each and a constant.
+    # Ten times the dimensions, each at the same cost, plus a constant.
     Limit("growth dimensions", "inc, in the call", "5", "49", 10),
     Limit("growth dimensions", "inc, bound handle", "0", "49", 2),
     Limit("growth dimensions", COUNTED, "5", "49", 10),
     Limit("growth threads", "inc, bound handle", "1", "16", 3),
     Limit("growth threads", "inc, 2 dimensions in the call", "1", "16", 3),
     Limit("growth threads", "record, bound handle", "1", "16", 3),
+    # A rejected key is quarantined once; that must not depend on the other keys.
+    Limit("growth rejected", "flush, a rejected key", "100", "1,000", 3),
+    Limit("growth rejected", "flush, a rejected key with a prefix", "100", "1,000", 3),
 ]
 
 
 def too_fast(tables: Iterable[Table]) -> list[tuple[Limit, float, bool]]:
-    """Return each limit with the growth that was measured, and whether it broke it."""
+    """Return each limit with the measured growth, and whether that breaks it."""
     rows = {table.key: table.rows for table in tables}
-    judged = []
+    checked = []
     for limit in LIMITS:
         row = rows.get(limit.table, {}).get(limit.row, {})
         if limit.of in row and limit.to in row:
             grew = row[limit.to] / row[limit.of]
-            judged.append((limit, grew, grew > limit.factor))
-    return judged
+            checked.append((limit, grew, grew > limit.factor))
+    return checked
 
 
 def measure(size: Size) -> Result:
-    """Return nanoseconds of CPU by number of series, of dimensions and of threads."""
+    """Return nanoseconds of CPU by number of series, dimensions, threads and keys."""
     counts = [count for count in (1, 10, 1_000, 100_000) if count <= size.series]
+    keys = [count for count in REJECTED if count <= size.series]
     return Result(
         [
             _table("series", {count: _with_series(count, size) for count in counts}),
             _table("dimensions", {n: _with_dimensions(n, size) for n in DIMENSIONS}),
             _table("threads", _with_threads(size)),
+            _table(
+                "rejected", {count: _with_rejected_keys(count, size) for count in keys}
+            ),
         ]
     )
 
@@ -103,13 +115,13 @@ def _with_series(count: int, size: Size) -> dict[str, float]:
     configure()
     numbers = range(count)
     requests, sizes = dtmetrics.counter("requests"), dtmetrics.summary("sizes")
-    given = dtmetrics.counter("given").inc
+    inc = dtmetrics.counter("in_call").inc
     incs = [requests.bind(shard=n).inc for n in numbers]
     records = [sizes.bind(shard=n).record for n in numbers]
     calls: dict[str, Calls] = {
         INC: incs,
         "record, bound handles": records,
-        GIVEN: [partial(given, shard=n) for n in numbers],
+        IN_CALL: [partial(inc, shard=n) for n in numbers],
     }
     return {
         **{name: _called(each, size) for name, each in calls.items()},
@@ -119,7 +131,7 @@ def _with_series(count: int, size: Size) -> dict[str, float]:
 
 
 def _called(calls: Calls, size: Size) -> float:
-    """Return what one call costs, in the fastest of several passes."""
+    """Return the cost of one call, in the fastest of several passes."""
     calls = [*calls] * max(1, _CALLS // len(calls))
 
     def once() -> float:
@@ -133,7 +145,7 @@ def _called(calls: Calls, size: Size) -> float:
 
 
 def _flushed(calls: Calls, value: float, size: Size) -> float:
-    """Return what each line of a flush costs, its share of the flush included."""
+    """Return the cost of a flush, divided by its lines."""
     dtmetrics.flush()
 
     def once() -> float:
@@ -149,23 +161,24 @@ def _flushed(calls: Calls, value: float, size: Size) -> float:
 
 def _with_dimensions(count: int, size: Size) -> dict[str, float]:
     configure()
-    given = {f"dimension_{n}": f"value {n}" for n in range(count)}
+    dimensions = {f"dimension_{n}": f"value {n}" for n in range(count)}
     requests = dtmetrics.counter("requests")
     costs = least_of_statements(
         {
             "inc, bound handle": Statement(
-                "handle.inc()", {"handle": requests.bind(**given)}
+                "handle.inc()", {"handle": requests.bind(**dimensions)}
             ),
             "inc, in the call": Statement(
-                "handle.inc(1, **given)", {"handle": requests, "given": given}
+                "handle.inc(1, **dimensions)",
+                {"handle": requests, "dimensions": dimensions},
             ),
         },
         size.rounds // 2 + 1,
     )
     if count:
-        given.popitem()  # for the one that tells the series apart
+        dimensions.popitem()  # makes room for the one that distinguishes the series
         several = dtmetrics.counter("several")
-        incs = [several.bind(shard=n, **given).inc for n in range(1_000)]
+        incs = [several.bind(shard=n, **dimensions).inc for n in range(1_000)]
         costs[COUNTED] = _flushed(incs, 3, size)
     return costs
 
@@ -188,3 +201,62 @@ def _with_threads(size: Size) -> dict[int, dict[str, float]]:
                 cost, _waited = cost_in_threads(statement, count, _SECONDS)
                 column[name] = min(cost, column.get(name, cost))
     return costs
+
+
+class _RejectAll:
+    """An exporter whose endpoint rejects every line."""
+
+    def export(self, batch: Batch, timeout: float) -> ExportResult:
+        """Reject all points of *batch*."""
+        return ExportResult(
+            Outcome.ANSWERED, rejected=batch.points, reason="rejected by the benchmark"
+        )
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to close."""
+
+    def reset_after_fork(self) -> None:
+        """Do nothing: no lock or connection is shared."""
+
+
+def _with_rejected_keys(count: int, size: Size) -> dict[str, float]:
+    """Return the cost of the flushes that quarantine *count* keys, divided by them."""
+    names = {"flush, a rejected key": "", "flush, a rejected key with a prefix": "shop"}
+    costs = dict.fromkeys(names, float("inf"))
+    with _no_log():
+        for _ in range(size.turns):
+            for name, prefix in names.items():
+                costs[name] = min(costs[name], _quarantined(count, prefix))
+    return {name: 1e9 * cost / count for name, cost in costs.items()}
+
+
+def _quarantined(count: int, prefix: str) -> float:
+    """Return the CPU time of all flushes until each of *count* keys is quarantined."""
+    dtmetrics.configure(
+        exporter=_RejectAll(),
+        interval=None,
+        prefix=prefix,
+        self_metrics=False,
+        enrich=False,
+        force=True,
+    )
+    counters = [dtmetrics.counter(f"orders.number{n}") for n in range(count)]
+    took = 0.0
+    while len(dtmetrics.stats().quarantined) < count:
+        for counter in counters:
+            counter.inc()
+        with quiet():
+            start = process_time()
+            dtmetrics.flush(60.0)
+            took += process_time() - start
+    return took
+
+
+@contextmanager
+def _no_log() -> Iterator[None]:
+    """Disable logging: each quarantined key is logged."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,4 +1,4 @@
-"""What importing a library costs, over a Python that imports nothing."""
+"""The CPU time of importing a library."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def measure(size: Size) -> Result:
 
 def _works(library: str, statement: str, left_out: dict[str, str]) -> bool:
     try:
-        _seconds(statement)  # compiles, and finds the files
+        _seconds(statement)  # writes bytecode, and fills the disk cache
     except RuntimeError as error:
         left_out[f"{library}, import"] = str(error)
         return False

@@ -1,8 +1,9 @@
-"""How many files and functions a reader meets on each journey through the package.
+"""The number of files and functions that one operation passes through.
 
-``python -m benchmarks.journeys`` runs each journey in a process of its own and prints
-one row for it: files, functions, and crossings (the next function of the package that
-is called lies in another file). ``--list`` names what is called, in order.
+``python -m benchmarks.journeys [NAME] [--list]`` runs each journey in a process of its
+own, and prints a row for it: files, functions, and crossings. A crossing is a call of a
+function of the package in another file than that of the call before. ``--list`` prints
+the calls in order.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ PACKAGE = str(Path(dtmetrics.__file__).parent)
 
 
 class Trip:
-    """The functions of the package that are called, in every thread."""
+    """The calls of the package's functions, in every thread."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
 
     def note(self, frame: FrameType, event: str, _: object) -> None:
-        """Note a call, if the package has it. Lambdas and comprehensions count."""
+        """Note a call of a function of the package, lambdas and comprehensions too."""
         code = frame.f_code
         if event == "call" and code.co_filename.startswith((PACKAGE, "<dtmetrics")):
-            # Python that dtmetrics compiled itself belongs to the file that compiles.
+            # Code that dtmetrics compiles at run time counts as a file of its own.
             name = code.co_filename.removeprefix(PACKAGE + "/")
             if code.co_name != "<module>":
                 self.calls.append((name, code.co_qualname if _QUALNAMES else ""))
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
-        """Note all that is called inside."""
+        """Note the calls inside the block."""
         threading.setprofile(self.note)
         sys.setprofile(self.note)
         try:
@@ -59,9 +60,11 @@ class Trip:
 _QUALNAMES = sys.version_info >= (3, 11)
 
 
-class _Taker(BaseHTTPRequestHandler):
+class _Endpoint(BaseHTTPRequestHandler):
+    """An endpoint that accepts every line."""
+
     def do_POST(self) -> None:
-        """Accept what is posted."""
+        """Answer as Dynatrace does when it accepts one line."""
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(202)
         self.end_headers()
@@ -79,20 +82,20 @@ def _configured(**settings: Any) -> None:
 
 
 def inc_first(trip: Trip) -> None:
-    """Record: counter.inc(region=...), first."""
+    """Record counter.inc(region=...), first."""
     _configured()
-    made = dtmetrics.counter("a.b")
+    orders = dtmetrics.counter("a.b")
     with trip.recorded():
-        made.inc(region="eu")
+        orders.inc(region="eu")
 
 
 def inc_warm(trip: Trip) -> None:
-    """Record: counter.inc(region=...), warm."""
+    """Record counter.inc(region=...), warm."""
     _configured()
-    made = dtmetrics.counter("a.b")
-    made.inc(region="eu")
+    orders = dtmetrics.counter("a.b")
+    orders.inc(region="eu")
     with trip.recorded():
-        made.inc(region="eu")
+        orders.inc(region="eu")
 
 
 def _coroutine() -> Any:
@@ -110,7 +113,7 @@ def _run(coroutine: Any) -> None:
 
 
 def timed_decorate(trip: Trip) -> None:
-    """Record: @timed on a coroutine: decorate."""
+    """Record @timed on a coroutine: decorate."""
     _configured()
     work = _coroutine()
     with trip.recorded():
@@ -118,7 +121,7 @@ def timed_decorate(trip: Trip) -> None:
 
 
 def timed_first(trip: Trip) -> None:
-    """Record: @timed on a coroutine: first call."""
+    """Record @timed on a coroutine: first call."""
     _configured()
     work = dtmetrics.timed("a.b")(_coroutine())
     with trip.recorded():
@@ -126,7 +129,7 @@ def timed_first(trip: Trip) -> None:
 
 
 def timed_warm(trip: Trip) -> None:
-    """Record: @timed on a coroutine: warm call."""
+    """Record @timed on a coroutine: warm call."""
     _configured()
     work = dtmetrics.timed("a.b")(_coroutine())
     _run(work())
@@ -135,20 +138,19 @@ def timed_warm(trip: Trip) -> None:
 
 
 def flush_http(trip: Trip) -> None:
-    """Record: flush() over HTTP."""
-    with HTTPServer(("127.0.0.1", 0), _Taker) as server:
+    """Record flush() over HTTP."""
+    with HTTPServer(("127.0.0.1", 0), _Endpoint) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         port = server.server_port
         _configured(endpoint=f"http://127.0.0.1:{port}/metrics/ingest")
-        made = dtmetrics.counter("a.b")
-        made.inc()
+        dtmetrics.counter("a.b").inc()
         with trip.recorded():
             assert dtmetrics.flush()
         server.shutdown()
 
 
 def flush_memory(trip: Trip) -> None:
-    """Record: flush() to a MemoryExporter."""
+    """Record flush() to a MemoryExporter."""
     _configured()
     dtmetrics.counter("a.b").inc()
     with trip.recorded():
@@ -167,7 +169,7 @@ def _asgi(trip: Trip, requests: int) -> None:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Any) -> None:
-        """Take the answer."""
+        """Ignore the response."""
 
     async def application(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -177,9 +179,6 @@ def _asgi(trip: Trip, requests: int) -> None:
         "type": "http",
         "method": "GET",
         "path": "/",
-        "scheme": "http",
-    }
-    scope |= {
         "scheme": "http",
         "http_version": "1.1",
         "headers": [],
@@ -194,12 +193,12 @@ def _asgi(trip: Trip, requests: int) -> None:
 
 
 def asgi_first(trip: Trip) -> None:
-    """Record: one ASGI request: first."""
+    """Record one ASGI request: first."""
     _asgi(trip, 1)
 
 
 def asgi_warm(trip: Trip) -> None:
-    """Record: one ASGI request: warm."""
+    """Record one ASGI request: warm."""
     _asgi(trip, 3)
 
 
@@ -217,21 +216,23 @@ JOURNEYS: list[Callable[[Trip], None]] = [
 
 
 def main(arguments: list[str]) -> None:
-    """Print a row for each journey, or for the one that is named."""
+    """Print a row for each journey, or for the named one."""
     lists = "--list" in arguments
     names = [each for each in arguments if not each.startswith("-")]
     if names:
-        (journey,) = (each for each in JOURNEYS if each.__name__ == names[0])
-        trip = Trip()
+        known = {journey.__name__: journey for journey in JOURNEYS}
+        if names[0] not in known:
+            raise SystemExit(f"NAME must be one of {', '.join(known)}, got {names[0]}")
+        journey, trip = known[names[0]], Trip()
         journey(trip)
-        title = str(journey.__doc__).removeprefix("Record: ").rstrip(".")
+        title = str(journey.__doc__).removeprefix("Record ").rstrip(".")
         print(f"{title:38} {'{:6}{:11}{:11}'.format(*trip.figures())}")
         if lists:
             print(*(f"  {file}: {name}" for file, name in trip.calls), sep="\n")
         return
     print(f"{'journey':38}  files  functions  crossings")
     for journey in JOURNEYS:
-        # In a process of its own: what one has warmed another must not find.
+        # In a process of its own: caches that one journey fills would shorten the next.
         command = [sys.executable, "-m", "benchmarks.journeys", journey.__name__]
         subprocess.run([*command, *["--list"][:lists]], check=True)  # noqa: S603
 

@@ -1,4 +1,4 @@
-"""Where it ran: a figure means nothing without its machine and its versions."""
+"""The machine and the interpreter, without which a figure means nothing."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def python() -> str:
 
 
 def gil() -> bool:
-    """Say whether there is a GIL now: an imported library may have brought it back."""
+    """Return whether the GIL is enabled: importing a library may have enabled it."""
     is_on = getattr(sys, "_is_gil_enabled", None)
     return is_on is None or bool(is_on())

@@ -1,7 +1,7 @@
-"""Many series of one metric, in each library: for what they weigh and cost to encode.
+"""Many series of one metric in each library, to measure memory and encoding.
 
-Each function is told the dimensions and returns what touches every series once, and
-what encodes all of them and says how many bytes that makes.
+Each function takes the dimensions of all series, and returns a function that records
+into each series once, and one that encodes all of them and returns the bytes.
 """
 
 from __future__ import annotations
@@ -31,38 +31,38 @@ ENOUGH = 1_000_000
 
 
 class Many(NamedTuple):
-    """All series of a metric."""
+    """Operations on all series of a metric."""
 
     touch: Callable[[], object]
     encode: Callable[[], int]
 
 
 def pairs(count: int) -> Pairs:
-    """Return values of two dimensions for so many series; the first has 50."""
+    """Return values of two dimensions for *count* series; the first has 50 values."""
     return [(f"m{n % 50}", f"s{n // 50}") for n in range(count)]
 
 
 class Counting:
-    """An exporter that takes everything, and counts."""
+    """An exporter that accepts everything, and counts points and bytes."""
 
     def __init__(self) -> None:
         self.points = self.bytes = 0
 
-    def export(self, body: Batch, timeout: float) -> ExportResult:
-        """Count what *body* holds."""
-        self.points += body.points
-        self.bytes += len(body.text)
+    def export(self, batch: Batch, timeout: float) -> ExportResult:
+        """Count the points and bytes of *batch*."""
+        self.points += batch.points
+        self.bytes += len(batch.text)
         return ExportResult(Outcome.ANSWERED)
 
     def close(self) -> None:
-        """Keep the counts."""
+        """Do nothing: there is nothing to close."""
 
     def reset_after_fork(self) -> None:
-        """Hold nothing that a fork could hurt."""
+        """Do nothing: no lock or connection is shared."""
 
 
 def configure(interval: float | None = None) -> Counting:
-    """Configure dtmetrics for any number of series; return what counts them."""
+    """Configure dtmetrics for any number of series; return its counting exporter."""
     import dtmetrics
 
     exporter = Counting()
@@ -91,46 +91,46 @@ def _ours(touch: Callable[[], object]) -> Many:
     return Many(touch, encode)
 
 
-def _our_counters(amount: int, given: Pairs) -> Many:
+def _our_counters(amount: int, dimensions: Pairs) -> Many:
     from dtmetrics import counter
 
     inc = counter("requests").inc
-    return _ours(lambda: [inc(amount, method=a, status=b) for a, b in given])
+    return _ours(lambda: [inc(amount, method=a, status=b) for a, b in dimensions])
 
 
-def _our_bound_counters(given: Pairs) -> Many:
+def _our_bound_counters(dimensions: Pairs) -> Many:
     from dtmetrics import counter
 
     requests = counter("requests")
-    kept: list[Any] = [None] * len(given)
+    handles: list[Any] = [None] * len(dimensions)
 
     def touch() -> None:
-        for n, (a, b) in enumerate(given):
-            kept[n] = kept[n] or requests.bind(method=a, status=b)
-            kept[n].inc()
+        for n, (a, b) in enumerate(dimensions):
+            handles[n] = handles[n] or requests.bind(method=a, status=b)
+            handles[n].inc()
 
     return _ours(touch)
 
 
-def _our_summaries(given: Pairs) -> Many:
+def _our_summaries(dimensions: Pairs) -> Many:
     from dtmetrics import summary
 
     record = summary("sizes").record
-    return _ours(lambda: [record(0.1234567, method=a, status=b) for a, b in given])
+    return _ours(lambda: [record(0.1234567, method=a, status=b) for a, b in dimensions])
 
 
-def _prometheus(kind: str, verb: str, value: float, given: Pairs) -> Many:
+def _prometheus(kind: str, verb: str, value: float, dimensions: Pairs) -> Many:
     import prometheus_client as p
 
     registry = p.CollectorRegistry()
     made = getattr(p, kind)("requests", "-", ["method", "status"], registry=registry)
     return Many(
-        lambda: [getattr(made.labels(a, b), verb)(value) for a, b in given],
+        lambda: [getattr(made.labels(a, b), verb)(value) for a, b in dimensions],
         lambda: len(p.generate_latest(registry)),
     )
 
 
-def _opentelemetry(kind: str, verb: str, value: float, given: Pairs) -> Many:
+def _opentelemetry(kind: str, verb: str, value: float, dimensions: Pairs) -> Many:
     from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
@@ -148,11 +148,12 @@ def _opentelemetry(kind: str, verb: str, value: float, given: Pairs) -> Many:
         return len(otlp.encode_metrics(collected).SerializeToString())
 
     return Many(
-        lambda: [record(value, {"method": a, "status": b}) for a, b in given], encode
+        lambda: [record(value, {"method": a, "status": b}) for a, b in dimensions],
+        encode,
     )
 
 
-def _metric_utils(kind: str, values: tuple[float, ...], given: Pairs) -> Many:
+def _metric_utils(kind: str, values: tuple[float, ...], dimensions: Pairs) -> Many:
     from dynatrace.metric.utils import (
         DynatraceMetricsFactory,
         DynatraceMetricsSerializer,
@@ -162,10 +163,12 @@ def _metric_utils(kind: str, values: tuple[float, ...], given: Pairs) -> Many:
     line = DynatraceMetricsSerializer(enrich_with_dynatrace_metadata=False).serialize
 
     def encode() -> int:
-        made = (make("requests", *values, {"method": a, "status": b}) for a, b in given)
+        made = (
+            make("requests", *values, {"method": a, "status": b}) for a, b in dimensions
+        )
         return len("\n".join(map(line, made)).encode())
 
-    return Many(lambda: None, encode)  # it keeps nothing
+    return Many(lambda: None, encode)  # it has no series
 
 
 Makers = dict[str, Callable[[Pairs], Many]]
@@ -183,7 +186,7 @@ def _counters(amount: int) -> Makers:
 
 
 COUNTERS = _counters(1)
-#: Ours keeps ones in another way than other amounts.
+#: dtmetrics stores increments of one differently from other amounts.
 COUNTERS_OF_THREE = _counters(3)
 #: In prometheus_client a bound handle is the series itself.
 BOUND: Makers = {

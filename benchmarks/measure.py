@@ -1,9 +1,9 @@
-"""How it is measured: everything in turns, in slices of the thread's own CPU time.
+"""Timing: all cases in turns, in short slices of the thread's own CPU time.
 
-A machine that is shared has slow moments. In turns they hit all cases alike, by CPU
-time a neighbour that takes the core away does not count, and the least of some hundred
-short slices is one that nothing disturbed. So ratios within a run mean something, and
-figures of two runs little.
+A shared machine has slow moments. Taking turns spreads them over all cases, CPU time
+excludes the time of other processes, and the least of about a hundred short slices is
+one that nothing disturbed. Ratios within one run are therefore reliable; figures of two
+runs are hardly comparable.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
     "take_turns",
 ]
 
-#: Seconds of one slice: long enough for the clock, too short for a time slice's end.
+#: Seconds of one slice: long enough for the clock, shorter than the scheduler's slice.
 _SLICE = 0.0006
 _UNROLLED = 10
 
@@ -38,21 +38,21 @@ _EMPTY = "nothing"
 
 
 class Size(NamedTuple):
-    """How much is measured."""
+    """The extent of a measurement."""
 
     rounds: int  # of short slices
-    turns: int  # of what takes long
+    turns: int  # of long measurements
     series: int
-    seconds: float  # of what is watched
+    seconds: float  # of each observed period
 
 
 FULL = Size(rounds=100, turns=3, series=100_000, seconds=1.2)
-#: To see that the command works; its figures mean nothing.
+#: Checks that the command works; its figures mean nothing.
 QUICK = Size(rounds=3, turns=1, series=500, seconds=0.05)
 
 
 class Statement(NamedTuple):
-    """Source text to be timed, and what its names mean (local variables there)."""
+    """Source text to time, and the values of its names, which are local variables."""
 
     text: str
     names: Mapping[str, Any] = {}
@@ -60,7 +60,7 @@ class Statement(NamedTuple):
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the garbage collector out of what is measured."""
+    """Switch the garbage collector off while something is measured."""
     gc.collect()
     was_on = gc.isenabled()
     gc.disable()
@@ -74,7 +74,7 @@ def quiet() -> Iterator[None]:
 def least_of_statements(
     cases: Mapping[str, Statement], rounds: int
 ) -> dict[str, float]:
-    """Return for each case its least nanoseconds, without those of the loop."""
+    """Return the least nanoseconds of each case, without those of the loop."""
     timers = {_EMPTY: _timer(Statement("pass"))}
     timers |= {name: _timer(statement) for name, statement in cases.items()}
     with quiet():
@@ -89,7 +89,7 @@ def least_of_statements(
 def least_of_awaited(
     cases: Mapping[str, Callable[[], Awaitable[object]]], rounds: int, times: int = 200
 ) -> dict[str, float]:
-    """Return for each case the least nanoseconds of awaiting it, with its loop."""
+    """Return the least nanoseconds of awaiting each case, including the loop."""
 
     async def awaited(call: Callable[[], Awaitable[object]]) -> float:
         start = thread_time()
@@ -111,7 +111,7 @@ def least_of_awaited(
 def take_turns(
     measures: Mapping[str, Callable[[], float]], rounds: int
 ) -> dict[str, float]:
-    """Return the least of each, taken in turns, each round beginning with another."""
+    """Return the least of each, in rounds that begin with a different one each."""
     names = list(measures)
     least = dict.fromkeys(names, float("inf"))
     for start in range(rounds):
@@ -124,9 +124,9 @@ def take_turns(
 def cost_in_threads(
     statement: Statement, threads: int, seconds: float
 ) -> tuple[float, float]:
-    """Return nanoseconds of CPU and of waiting for one, with *threads* at it at once.
+    """Return nanoseconds of CPU and of wall-clock time for one, in *threads* at once.
 
-    Waiting is by the wall's clock, divided by all that was done meanwhile.
+    Wall-clock time is divided by the number of all statements run meanwhile.
     """
     alone = _timer(statement)
     times = max(1, int(_loops(alone) * seconds / _SLICE / threads))
@@ -158,9 +158,9 @@ def _slice(timer: Timer, loops: int) -> float:
 
 def _timer(statement: Statement) -> Timer:
     text = "\n".join([statement.text] * _UNROLLED)
-    setup = "\n".join(f"{name} = _given[{name!r}]" for name in statement.names)
+    setup = "\n".join(f"{name} = _names[{name!r}]" for name in statement.names)
     return Timer(
-        text, setup or "pass", thread_time, globals={"_given": statement.names}
+        text, setup or "pass", thread_time, globals={"_names": statement.names}
     )
 
 

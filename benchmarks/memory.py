@@ -1,4 +1,4 @@
-"""What a series weighs: bytes that are still held after all of them were touched."""
+"""Memory of a series: bytes still allocated after each series was recorded once."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from benchmarks.table import Table
 __all__ = ["measure"]
 
 NOTE = (
-    "By tracemalloc, each in a fresh process, so that every figure comes out the same "
-    "again; the dimensions' text is made beforehand and not counted."
+    "By tracemalloc, each in a fresh process, so that figures are reproducible; the "
+    "text of the dimensions exists beforehand and is not counted."
 )
 _AFTER = ", after a flush"
 _KINDS: dict[str, Makers] = {
     "counter, dimensions in the call": COUNTERS,
     "counter, threes in the call": COUNTERS_OF_THREE,
-    "counter, handles kept": BOUND,
+    "counter, bound handles": BOUND,
     "summary, dimensions in the call": SUMMARIES,
 }
-#: It writes lines and keeps no series.
-_KEEPS_NONE = "dynatrace-metric-utils"
+#: Writes lines, and has no series.
+_STATELESS = "dynatrace-metric-utils"
 
 
 def measure(size: Size) -> Result:
-    """Return bytes for each series, touched once, and for counters flushed once."""
+    """Return the bytes of a series after one record, and of a counter after a flush."""
     count = str(size.series // 5)
     rows: dict[str, dict[str, float]] = {}
     left_out = {}
@@ -44,7 +44,7 @@ def measure(size: Size) -> Result:
         for after in ("", _AFTER) if makers is COUNTERS else ("",):
             row = rows.setdefault(kind + after, {})
             for library in makers:
-                if library == _KEEPS_NONE:
+                if library == _STATELESS:
                     continue
                 try:
                     printed = child("-m", __name__, kind, library, count, after)
@@ -57,11 +57,11 @@ def measure(size: Size) -> Result:
 
 
 def weigh(kind: str, library: str, count: int, *, after: bool) -> float:
-    """Return the bytes that each of so many series holds."""
+    """Return the bytes of each of *count* series."""
     make = _KINDS[kind][library]
     first = make(pairs(1))
     first.touch()
-    first.encode()  # what is imported late and made once is no part of a series
+    first.encode()  # late imports and caches are not part of a series
     many = make(pairs(count))
     gc.collect()
     tracemalloc.start()

@@ -15,7 +15,7 @@ __all__ = ["NAMES", "measure"]
 
 AWAITED, OFF = "timed awaited", "off"
 
-#: How an operation is called in `peers`, and in tables.
+#: The keys of operations in `peers`, and their names in tables.
 NAMES = {
     "inc": "counter inc, bound handle",
     "inc dimensions": "counter inc, 2 dimensions in the call",
@@ -23,13 +23,13 @@ NAMES = {
     "record": "summary record",
     "timed": "@timed function, overhead",
     AWAITED: "@timed coroutine function, overhead",
-    "block": "with timed(...), kept handle",
-    OFF: "@timed function, nobody configured",
+    "block": "with timed(...), reused handle",
+    OFF: "@timed function, before configure()",
 }
 
 NOTE = (
-    "The floor is an empty method call; of what times, two reads of the clock; "
-    "where nobody configured, a whole call through functools.wraps."
+    "The floor is an empty method call; for timers, two reads of the clock; before "
+    "configure(), a whole call through functools.wraps."
 )
 
 
@@ -62,12 +62,12 @@ def measure(size: Size) -> Result:
     peers = {name: operations for name, _, operations in found}
     rows: dict[str, dict[str, float]] = {name: {} for name in NAMES.values()}
     rows[NAMES[OFF]] = off
-    # Now and then one case is a third slower for a whole second, while the others are
-    # not; so each is measured again later.
+    # Now and then one case alone is a third slower for a whole second: each is
+    # therefore measured again later.
     for _ in range(size.turns):
         for key, name in NAMES.items():
             if key == AWAITED:
-                # The floor was measured for its twin that is not awaited.
+                # Its floor is that of the plain function.
                 floor = rows[NAMES["timed"]][FLOOR]
                 _note(rows[name], {FLOOR: floor, **_awaited(peers, size)})
             elif key != OFF:
@@ -82,7 +82,7 @@ def _note(least: dict[str, float], found: dict[str, float]) -> None:
 
 
 def _called(key: str, peers: dict[str, Operations], size: Size) -> dict[str, float]:
-    """Return what one call costs, without that of the function which is timed."""
+    """Return the cost of one call, without the cost of the timed function itself."""
     cases = {name: each[key] for name, each in peers.items() if key in each}
     cases[FLOOR] = _FLOORS[key]
     if key != "timed":
@@ -106,7 +106,7 @@ def _awaited(peers: dict[str, Operations], size: Size) -> dict[str, float]:
 
 
 def _off(rounds: int) -> dict[str, float]:
-    """CallHook a library that nobody configured: in a process where nobody has yet."""
+    """Measure a timed function before `configure()` was ever called in this process."""
     from dtmetrics import get_meter
 
     @functools.wraps(nothing)

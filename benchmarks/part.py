@@ -1,8 +1,8 @@
 """A part of the benchmark, measured in a process of its own.
 
-``python -m benchmarks.part growth`` prints what the part ``growth`` found as JSON. What
-one part leaves behind (a configured library, a heap of 100,000 series, threads) cannot
-touch another, and one that fails takes no other with it.
+``python -m benchmarks.part growth`` prints the result of the part ``growth`` as JSON.
+The leftovers of a part (a configured library, 100,000 series, threads) do not affect
+another one, and neither does its failure.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PARTS = [
 
 
 class Result(NamedTuple):
-    """What a part found, with which versions, and who was left out and why."""
+    """The tables of a part, the versions measured, and what was left out and why."""
 
     tables: list[Table]
     versions: Mapping[str, str] = MappingProxyType({})
@@ -46,8 +46,8 @@ class Result(NamedTuple):
 
 
 def child(*arguments: str) -> str:
-    """Return what a fresh Python prints; raise RuntimeError with its last words."""
-    # Compiled files are kept, or an import would be measured with compiling.
+    """Return the output of a fresh Python; raise RuntimeError with its last words."""
+    # Bytecode files are written: an import must not be measured with its compilation.
     environ = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(  # noqa: S603 -- our own modules
         [sys.executable, *arguments],
@@ -64,7 +64,7 @@ def child(*arguments: str) -> str:
 
 
 def run(part: str, *, quick: bool) -> Result:
-    """CallHook *part* in a process of its own."""
+    """Measure *part* in a process of its own."""
     try:
         printed = child("-m", "benchmarks.part", part, *(["--quick"] if quick else []))
     except RuntimeError as error:
@@ -78,7 +78,7 @@ def run(part: str, *, quick: bool) -> Result:
 
 
 def main(part: str, *flags: str) -> None:
-    """CallHook *part* here, and print what it found as the last line."""
+    """Measure *part* in this process, and print its result as the last line."""
     module = importlib.import_module(f"benchmarks.{part}")
     found: Result = module.measure(QUICK if "--quick" in flags else FULL)
     print(

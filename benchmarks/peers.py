@@ -1,7 +1,7 @@
-"""The libraries side by side: how the users of each write an operation.
+"""The libraries side by side: each operation as the users of a library write it.
 
-Each function makes what it needs and returns the statements; one whose library does
-not work here is left out. What is sent goes to a socket of this host that nobody reads.
+Each function sets its library up and returns the statements. A library that does not
+work here is left out. Datagrams go to a socket of this host that is never read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Operations = dict[str, Statement]
 
 
 class Peer(NamedTuple):
-    """A library: the package that it is, and what its users write."""
+    """A library: its package, and a function that returns its operations."""
 
     package: str
     make: Callable[[], Operations]
@@ -48,9 +48,9 @@ def present(
 ) -> Iterator[tuple[str, str, Operations]]:
     """Yield name, version and operations of each library that works here.
 
-    Of the others *left_out* is told why.
+    The reasons for the others are added to *left_out*.
     """
-    logging.disable(logging.WARNING)  # a full queue is no news here
+    logging.disable(logging.WARNING)  # full queues are expected here
     for name, peer in PEERS.items():
         found = version_of(peer.package)
         try:
@@ -71,11 +71,11 @@ def version_of(package: str) -> str:
 
 
 def nothing(_: object = None) -> None:
-    """Do nothing: this is what is timed."""
+    """Do nothing: the function that is timed."""
 
 
 async def nothing_awaited(_: object = None) -> None:
-    """Do nothing: this is what is timed and awaited."""
+    """Do nothing: the coroutine function that is timed."""
 
 
 @functools.cache
@@ -87,11 +87,10 @@ def _unread_port() -> tuple[socket.socket, int]:
 
 @_peer(OURS, "dtmetrics")
 def dtmetrics() -> Operations:
-    """Return what a user of dtmetrics writes, recording as in production."""
+    """Return the operations of dtmetrics, which records as in production."""
     import dtmetrics as d
 
-    # Nothing is collected while it is measured, so that every buffer fills and is
-    # folded as often as it ever is.
+    # Without collections, so that buffers fill up and are folded as often as possible.
     d.configure(exporter=d.MemoryExporter(), interval=None, enrich=False)
     timer = d.timed("block.duration")
     return {
@@ -113,7 +112,7 @@ def dtmetrics() -> Operations:
 
 @_peer("prometheus_client", "prometheus_client")
 def prometheus_client() -> Operations:
-    """Return what a user of prometheus_client writes, timing by a histogram."""
+    """Return the operations of prometheus_client, with a histogram as timer."""
     import prometheus_client as p
 
     registry = p.CollectorRegistry()
@@ -136,7 +135,7 @@ def prometheus_client() -> Operations:
 
 @_peer("prometheus_client, Summary", "prometheus_client")
 def prometheus_summary() -> Operations:
-    """Return the same by its summary, which keeps a sum and a count only."""
+    """Return the operations of its Summary, which has only a sum and a count."""
     import prometheus_client as p
 
     summary = p.Summary("seconds", "-", registry=p.CollectorRegistry())
@@ -149,7 +148,7 @@ def prometheus_summary() -> Operations:
 
 @_peer("prometheus-async", "prometheus-async")
 def prometheus_async() -> Operations:
-    """Return how coroutines are timed for prometheus_client."""
+    """Return the operation that times coroutines for prometheus_client."""
     import prometheus_client as p
     from prometheus_async.aio import time
 
@@ -159,14 +158,8 @@ def prometheus_async() -> Operations:
     }
 
 
-@_peer("opentelemetry-sdk", "opentelemetry-sdk")
-def opentelemetry() -> Operations:
-    """Return what a user of OpenTelemetry writes; timing is left to its users."""
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-
-    meter = MeterProvider([InMemoryMetricReader()]).get_meter("benchmarks")
-    counter, histogram = meter.create_counter("r"), meter.create_histogram("s")
+def _opentelemetry_timers(histogram: Any) -> tuple[Any, Any, Any]:
+    """Return a timed function, a timed coroutine function and a class of blocks."""
 
     @functools.wraps(nothing)
     def timed(*args: Any, **kwargs: Any) -> Any:
@@ -191,10 +184,23 @@ def opentelemetry() -> Operations:
         def __exit__(self, *_: object) -> None:
             histogram.record(perf_counter() - self.start)
 
+    return timed, timed_awaited, Block
+
+
+@_peer("opentelemetry-sdk", "opentelemetry-sdk")
+def opentelemetry() -> Operations:
+    """Return the operations of OpenTelemetry; its users write timers themselves."""
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+    meter = MeterProvider([InMemoryMetricReader()]).get_meter("benchmarks")
+    counter, histogram = meter.create_counter("r"), meter.create_histogram("s")
+
+    timed, timed_awaited, block = _opentelemetry_timers(histogram)
     return {
         "inc": Statement(
-            "handle.add(1, given)",
-            {"handle": counter, "given": {"method": GET, "status": OK}},
+            "handle.add(1, attributes)",
+            {"handle": counter, "attributes": {"method": GET, "status": OK}},
         ),
         "inc dimensions": Statement(
             "handle.add(1, {'method': a, 'status': b})",
@@ -204,7 +210,7 @@ def opentelemetry() -> Operations:
         "record": Statement("handle.record(0.5)", {"handle": histogram}),
         "timed": Statement("call(1)", {"call": timed}),
         "timed awaited": Statement("", {"call": timed_awaited}),
-        "block": Statement("with Block(): pass", {"Block": Block}),
+        "block": Statement("with Block(): pass", {"Block": block}),
     }
 
 
@@ -235,19 +241,19 @@ def _datadog(**settings: Any) -> Operations:
 
 @_peer("datadog", "datadog")
 def datadog() -> Operations:
-    """Return what a user of datadog writes: a datagram for each call."""
+    """Return the operations of datadog, which sends a datagram for each call."""
     return _datadog()
 
 
 @_peer("datadog, aggregating", "datadog")
 def datadog_aggregating() -> Operations:
-    """Return the same with its own aggregation and buffer, off by default."""
+    """Return the operations of datadog with aggregation, which is off by default."""
     return _datadog(disable_aggregation=False, disable_buffering=False)
 
 
 @_peer("statsd", "statsd")
 def statsd() -> Operations:
-    """Return what a user of statsd writes; it has no dimensions, so names hold them."""
+    """Return the operations of statsd, whose names stand in for dimensions."""
     from statsd import StatsClient
 
     client = StatsClient("127.0.0.1", _unread_port()[1])
@@ -264,7 +270,7 @@ def statsd() -> Operations:
 
 @_peer("dynatrace-metric-utils", "dynatrace-metric-utils")
 def dynatrace_metric_utils() -> Operations:
-    """Return what a user of the official package writes: a line for each call."""
+    """Return the operations of the official package, which writes a line per call."""
     from dynatrace.metric.utils import (
         DynatraceMetricsFactory,
         DynatraceMetricsSerializer,
@@ -278,12 +284,12 @@ def dynatrace_metric_utils() -> Operations:
         "count": factory.create_int_counter_delta,
         "gauge": factory.create_float_gauge,
         "summary": factory.create_float_summary,
-        "given": {"method": GET, "status": OK},
+        "dimensions": {"method": GET, "status": OK},
         "a": GET,
         "b": OK,
     }
     return {
-        "inc": Statement("line(count('r', 1, given))", names),
+        "inc": Statement("line(count('r', 1, dimensions))", names),
         "inc dimensions": Statement(
             "line(count('r', 1, {'method': a, 'status': b}))", names
         ),

@@ -15,14 +15,14 @@ from benchmarks.threads import row as threads
 __all__ = ["BEGIN", "END", "Run", "between_marks"]
 
 BEGIN, END = "<!-- python -m benchmarks --readme -->", "<!-- end -->"
-QUICK_NOTE = "A quick run, to see that the command works: its figures mean nothing."
-_READS = "What dtmetrics costs, and how many times as much the others do:"
+QUICK_NOTE = "A quick run, to check that the command works: its figures mean nothing."
+_READS = "The cost of dtmetrics, and the peers' cost as a multiple of it:"
 _GOALS = (
     "{met} of the {all} goals set for CPython 3.11 are met; "
     "[all figures](benchmarks/results.md) say which are not."
 )
 
-#: What the README shows beside the operations: table, row, how it is called there.
+#: The rows that the README shows beside the operations: table, row, label.
 _CHOSEN = [
     ("threads", threads(8), "8 threads on one counter, an inc"),
     ("memory", "counter, dimensions in the call", "memory of a counter's series"),
@@ -32,7 +32,7 @@ _CHOSEN = [
 
 
 class Run(NamedTuple):
-    """All parts that were measured, where and when."""
+    """The results of all measured parts, with the machine and the date."""
 
     results: Sequence[Result]
     where: str
@@ -40,7 +40,7 @@ class Run(NamedTuple):
 
     @classmethod
     def of(cls, results: Sequence[Result], *, quick: bool) -> Run:
-        """Note today, this machine and this Python beside *results*."""
+        """Add the date, this machine and this Python to *results*."""
         return cls(results, f"{date()}, {machine()}, {python()}", quick)
 
     @property
@@ -56,18 +56,18 @@ class Run(NamedTuple):
 
     @property
     def left_out(self) -> list[str]:
-        """Who was left out, and why."""
+        """What was left out, and why."""
         found = [pair for result in self.results for pair in result.left_out.items()]
-        return [f"{who}: {why}" for who, why in found]
+        return [f"{name}: {reason}" for name, reason in found]
 
     @property
     def failed(self) -> bool:
-        """Whether a part came to nothing, or a cost broke its limit.
+        """Whether a part returned no table, or a cost broke its limit.
 
-        A quick run is not judged: its figures mean nothing.
+        The limits do not apply to a quick run, whose figures mean nothing.
         """
-        judged = [] if self.quick else growth.too_fast(self.tables)
-        broken = any(too_fast for *_, too_fast in judged)
+        checked = [] if self.quick else growth.too_fast(self.tables)
+        broken = any(too_fast for *_, too_fast in checked)
         return broken or not all(result.tables for result in self.results)
 
     def as_text(self) -> str:
@@ -76,12 +76,12 @@ class Run(NamedTuple):
 
     def as_markdown(self) -> str:
         """Return everything as a page."""
-        parts = ["# What dtmetrics costs", *self._head(), *self._all(markdown)]
+        parts = ["# The cost of dtmetrics", *self._head(), *self._all(markdown)]
         return "\n\n".join(parts) + "\n"
 
     def as_readme(self) -> str:
-        """Return what the README shows: a picture, a table, and what is missed."""
-        verdicts = goals.judge(self.tables)
+        """Return the README's part: a picture, a table, and how many goals are met."""
+        verdicts = goals.evaluate(self.tables)
         met = sum(verdict.result == "met" for verdict in verdicts)
         parts = [
             "![What one call costs in each library](benchmarks/results.svg)",
@@ -95,7 +95,7 @@ class Run(NamedTuple):
         lines = [f"Measured on {self.where}.", f"Versions: {', '.join(self.versions)}."]
         if self.left_out:
             lines.append(
-                "\n".join(["Left out:\n", *(f"- {who}" for who in self.left_out)])
+                "\n".join(["Left out:\n", *(f"- {each}" for each in self.left_out)])
             )
         return [*lines, QUICK_NOTE] if self.quick else lines
 
@@ -108,21 +108,22 @@ class Run(NamedTuple):
         return [*tables, *ends]
 
     def _goals(self) -> list[list[str]]:
-        return goals.cells(goals.judge(self.tables))
+        return goals.cells(goals.evaluate(self.tables))
 
     def _growth(self) -> list[list[str]]:
-        """Return how much each cost grew and may grow; nothing if not measured."""
+        """Return each growth with its limit; an empty list if none was measured."""
         rows = [
             [
                 f"{limit.row}, {limit.table.split()[-1]}",
                 f"{limit.of} to {limit.to}",
                 f"at most {limit.factor:.0f}x",
                 f"{grew:.1f}x",
-                "too fast" if broken else "fine",
+                "too fast" if broken else "ok",
             ]
             for limit, grew, broken in growth.too_fast(self.tables)
         ]
-        return [["growth", "from", "wanted", "got", "result"], *rows] if rows else []
+        heading = ["growth", "from", "limit", "measured", "result"]
+        return [heading, *rows] if rows else []
 
     def _chosen(self) -> list[list[str]]:
         tables = {table.key: table for table in self.tables}
@@ -141,7 +142,7 @@ class Run(NamedTuple):
 
 
 def _merged(columns: dict[str, float]) -> dict[str, float]:
-    """Put prometheus-async, which times coroutines only, where prometheus_client is."""
+    """Show prometheus-async, which only times coroutines, as prometheus_client."""
     if "prometheus-async" not in columns:
         return columns
     return {**columns, "prometheus_client": columns["prometheus-async"]}
@@ -156,9 +157,9 @@ def _shown(columns: dict[str, float], name: str, unit: str) -> str:
 
 
 def between_marks(page: str, shown: str) -> str:
-    """Return *page* with what stands between the two marks replaced."""
+    """Return *page* with the text between the two marks replaced by *shown*."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"no {BEGIN} and {END} in the page")
+        raise ValueError(f"the page must contain {BEGIN} and {END}")
     return f"{before}{begin}\n\n{shown}\n\n{end}{after}"

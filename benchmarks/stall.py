@@ -1,7 +1,7 @@
-"""Whether a flush stalls the program: how long requests take while one runs.
+"""Whether a flush stalls the program: the duration of requests while one runs.
 
-A request records a few things around some work. One thread serves requests; meanwhile
-the flusher's own thread does nothing, or flushes many series again and again.
+A request does some work and records a few values. One thread serves requests; meanwhile
+the flusher's thread is idle, or flushes many series again and again.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from benchmarks.table import Table
 
 __all__ = ["CALM", "FLUSHED", "measure"]
 
-CALM, FLUSHED = "no flush", "flushed without end"
+CALM, FLUSHED = "no flush", "continuous flushes"
 _SELDOM, _ALWAYS = 3600.0, 0.001
 _PERCENTILES = {"p50": 499, "p99": 989, "p99.9": 998}
-#: How often a request goes around a loop, beside what it records.
+#: Iterations of the loop that stands for a request's work.
 _LOOPS = {"short": 1_000, "long": 10_000}
 
 Percentiles = dict[str, float]
@@ -50,9 +50,9 @@ def measure(size: Size) -> Result:
 
 
 def _turn(size: Size, interval: float) -> tuple[Percentiles, float]:
-    """Return percentiles of requests, and the lines that were flushed each second."""
+    """Return percentiles of requests, and the lines flushed per second."""
     exporter = configure(interval)
-    depth = dtmetrics.gauge("depth")  # sent in every flush, changed or not
+    depth = dtmetrics.gauge("depth")  # a gauge is sent in every flush, changed or not
     for n in range(size.series):
         depth.set(n, shard=n)
     sleep(size.seconds / 5)

@@ -1,4 +1,4 @@
-"""What every part returns: a table of figures, and how it reads as text."""
+"""The table of figures that every part returns, and its text and Markdown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Table(NamedTuple):
 
     @property
     def columns(self) -> list[str]:
-        """Name the columns, as they first appear: the floor, ours, the peers."""
+        """Return the names of the columns: the floor, dtmetrics, then the peers."""
         first = [FLOOR, OURS]
         names = dict.fromkeys(name for row in self.rows.values() for name in row)
         return [
@@ -34,7 +34,7 @@ class Table(NamedTuple):
         ]
 
     def cells(self) -> list[list[str]]:
-        """Return a heading and all rows, with what each column is times ours."""
+        """Return a heading and all rows; peers show their multiple of dtmetrics."""
         columns = self.columns
         heading = [f"{self.title}, {self.unit}", *columns]
         return [
@@ -55,14 +55,14 @@ def _cells(row: dict[str, float], columns: Sequence[str]) -> Iterable[str]:
 
 
 def figure(value: float) -> str:
-    """Write a figure with the digits that mean something."""
+    """Write a figure with its significant digits."""
     if abs(value) >= 1_000:
         return f"{value:,.0f}"
     return f"{value:.0f}" if abs(value) >= 20 else f"{value:.1f}"
 
 
 def ratio(value: float, to: float) -> str:
-    """Write how many times *to* it is; one that is too small to be measured is 0."""
+    """Write *value* as a multiple of *to*; "infx" if *to* was too small to measure."""
     times = value / to if to > 0 else float("inf")
     return (
         f"{times:.0f}x"

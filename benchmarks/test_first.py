@@ -1,4 +1,4 @@
-"""What the first record of each series costs, and its first line."""
+"""The cost of the first record of a series, and of its first line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a flush costs: warm series drained, encoded and packed."""
+"""The cost of a flush: warm series are drained, encoded and packed into batches."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_flush(benchmark: BenchmarkFixture, kind: str, times: int) -> None:
                 (handle.inc if kind == "counter" else handle.record)(value)
 
     def flush() -> int:
-        bodies = pack(recorder.registry.collect(MOMENT), MOMENT)
-        return sum(body.points for body in bodies)
+        batches = pack(recorder.registry.collect(MOMENT), MOMENT)
+        return sum(batch.points for batch in batches)
 
     points = benchmark.pedantic(flush, setup=record, rounds=5)
-    assert points == SERIES - (kind == "counter")  # a count of nothing is not sent
+    assert points == SERIES - (kind == "counter")  # a count of 0 is not sent

@@ -1,4 +1,4 @@
-"""What reading a megabyte of hostile text costs: work has to grow with its length."""
+"""The cost of parsing a megabyte of hostile text: it must grow with length only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEGABYTE = 1_000_000
     ],
 )
 def test_parse(benchmark: BenchmarkFixture, start: str, hostile: str) -> None:
-    """Judge a megabyte in lines of the longest kind that are read at all."""
+    """Parse a megabyte of lines of the greatest length that is parsed."""
     line = (start + hostile * LINE_LIMIT)[:LINE_LIMIT]
 
     def read() -> None:

@@ -1,4 +1,4 @@
-"""What recording costs the program that records: one operation each.
+"""The cost of recording: one operation each.
 
 Every benchmark runs once as a test; ``pytest benchmarks --benchmark-enable`` measures.
 """
@@ -20,7 +20,7 @@ N = 1_000
 
 
 def _times(call: Callable[[], Any]) -> Callable[[], None]:
-    """Return *call*, done N times: one alone is too short to be measured."""
+    """Return a function that repeats *call* N times: one is too short to measure."""
 
     def many() -> None:
         for _ in range(N):
@@ -42,7 +42,7 @@ def test_floor_of_a_method_call(benchmark: BenchmarkFixture) -> None:
 
 
 def test_counter_inc(benchmark: BenchmarkFixture, recorder: Recorder) -> None:
-    """Count through a kept handle."""
+    """Count through a bound handle."""
     handle = recorder.meter.counter("c").bind(a="x", b="y")
     benchmark(_times(handle.inc))
     assert recorder.points()
@@ -115,15 +115,15 @@ def test_timed_coroutine(benchmark: BenchmarkFixture, recorder: Recorder) -> Non
     assert recorder.points()
 
 
-@pytest.mark.parametrize("kept", [True, False], ids=["kept", "made each time"])
+@pytest.mark.parametrize("reused", [True, False], ids=["reused", "created each time"])
 def test_timed_block(
-    benchmark: BenchmarkFixture, recorder: Recorder, *, kept: bool
+    benchmark: BenchmarkFixture, recorder: Recorder, *, reused: bool
 ) -> None:
     """Time a block that does nothing."""
     timer = recorder.meter.timed("block")
 
     def block() -> None:
-        with timer if kept else recorder.meter.timed("block"):
+        with timer if reused else recorder.meter.timed("block"):
             pass
 
     benchmark(_times(block))
@@ -144,7 +144,7 @@ def test_floor_of_a_decorated_call(benchmark: BenchmarkFixture) -> None:
 
 
 def test_timed_while_off(benchmark: BenchmarkFixture, recorder: Recorder) -> None:
-    """Call a timed function of a library that nobody configured."""
+    """Call a timed function while recording is off."""
 
     @recorder.meter.timed
     def nothing() -> None:

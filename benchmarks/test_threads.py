@@ -1,4 +1,4 @@
-"""What recording costs when many threads record into one counter."""
+"""The cost of recording when many threads record into one counter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ N = 20_000
 def test_threads_on_one_counter(
     benchmark: BenchmarkFixture, recorder: Recorder, threads: int
 ) -> None:
-    """Count as often in sum, from more and more threads at once."""
+    """Count to the same sum from a growing number of threads."""
     handle = recorder.meter.counter("c").bind(a="x", b="y")
 
     def work(times: int) -> None:

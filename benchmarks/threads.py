@@ -1,4 +1,4 @@
-"""Many threads on one counter: what an inc costs, and how long it holds them up."""
+"""Many threads on one counter: CPU time and wall-clock time of each inc."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from benchmarks.table import Table
 __all__ = ["measure", "row"]
 
 COUNTS = [1, 4, 8]
-#: Many times the 5 ms after which a thread has to hand over the GIL.
+#: Many times the switch interval of 5 ms, after which a thread gives up the GIL.
 _SECONDS = 0.05
 
 
 def row(threads: int) -> str:
-    """Name the row of so many threads."""
+    """Return the name of the row for *threads* threads."""
     return f"{threads} threads" if threads > 1 else "1 thread"
 
 
 def measure(size: Size) -> Result:
-    """Return the cost of an inc through a bound handle that all threads share."""
+    """Return the cost of an inc through one bound handle that all threads share."""
     left_out: dict[str, str] = {}
     found = list(present(left_out))
     cpu: dict[str, dict[str, float]] = {row(count): {} for count in COUNTS}
@@ -35,6 +35,6 @@ def measure(size: Size) -> Result:
                         table[row(count)][name] = min(cost, before)
     tables = [
         Table("threads", "one counter, CPU time for each inc", "ns", cpu),
-        Table("threads waiting", "the same, by the clock on the wall", "ns", wall),
+        Table("threads waiting", "the same, wall-clock time", "ns", wall),
     ]
     return Result(tables, {}, left_out)

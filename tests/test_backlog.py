@@ -60,7 +60,7 @@ def test_whose_lines_they_are() -> None:
     sending.now_ms = MINUTE + 60_000
     fold(sending.outbox, sending.now_ms)
     body = sending.waiting[0]
-    assert [each.head for each in body.identities] == ["orders", "sales"]
+    assert [each.line_prefix for each in body.identities] == ["orders", "sales"]
 
 
 def test_what_a_dead_process_left() -> None:

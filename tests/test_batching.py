@@ -40,7 +40,7 @@ def test_conserves(chunks: list[DataPoints]) -> None:
         own = body.text.split(b"\n")
         assert len(own) == body.points <= LINES_LIMIT
         assert len(body.text) <= BYTES_LIMIT
-        heads = (identity.head.encode() for identity in body.identities)
+        heads = (identity.line_prefix.encode() for identity in body.identities)
         assert all(map(bytes.startswith, own, heads))
         assert body.created_ms == MOMENT
 

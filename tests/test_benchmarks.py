@@ -1,3 +1,5 @@
+"""The commands of the benchmarks, and what they make of measured figures."""
+
 from __future__ import annotations
 
 import os
@@ -8,8 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks import compare, journeys
 from benchmarks.chart import chart
-from benchmarks.goals import Cell, Goal, Verdict, cells, judge
+from benchmarks.goals import Cell, Goal, Verdict, cells, evaluate
 from benchmarks.growth import LIMITS, too_fast
 from benchmarks.operations import NAMES
 from benchmarks.part import ROOT, Result
@@ -21,7 +24,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_command(tmp_path: Path) -> None:
-    """The command runs to its end with whatever is installed, and leaves both files."""
+    """The command runs with any set of installed peers, and writes both files."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--quick", "--out", str(tmp_path)],
         cwd=ROOT,
@@ -42,8 +45,8 @@ def test_command(tmp_path: Path) -> None:
     assert "its figures mean nothing" in page
 
 
-def test_command_refuses_half_a_readme() -> None:
-    """The README is only ever written from a whole run."""
+def test_readme_requires_a_whole_run() -> None:
+    """The command rejects --readme together with --quick or --only."""
     for half in (["--quick"], ["--only", "threads"]):
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks", "--readme", *half],
@@ -53,7 +56,7 @@ def test_command_refuses_half_a_readme() -> None:
             check=False,
         )
         assert done.returncode == 2
-        assert "whole run" in done.stderr
+        assert "--readme requires a whole run" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -66,41 +69,41 @@ def test_command_refuses_half_a_readme() -> None:
     ],
 )
 def test_goals(bound: float, *, at_least: bool, result: str) -> None:
-    """A goal is met up to its bound and missed beyond it, in both directions."""
+    """A goal is met at its bound and missed beyond it, for both kinds of bounds."""
     table = Table("t", "", "ns", {"inc": {OURS: 10.0, "peer": 40.0}})
     goal = Goal("inc", "peer", *_cells("peer", OURS), bound, at_least)
-    [verdict] = judge([table], [goal])
+    [verdict] = evaluate([table], [goal])
     assert verdict == Verdict(goal, 4.0)
     assert verdict.result == result
     assert cells([verdict])[1][3:] == ["4x", result]
 
 
-def test_goals_not_measured() -> None:
-    """A goal against a library that is missing is neither met nor missed."""
+def test_goal_without_a_figure() -> None:
+    """A goal against a library that is not installed is neither met nor missed."""
     table = Table("t", "", "ns", {"inc": {OURS: 10.0}})
     goal = Goal("inc", "peer", *_cells("peer", OURS), 1.0, at_least=True)
-    [verdict] = judge([table], [goal])
-    assert (verdict.got, verdict.result) == (None, "not measured")
+    [verdict] = evaluate([table], [goal])
+    assert (verdict.measured, verdict.result) == (None, "not measured")
 
 
 def test_growth() -> None:
-    """A cost that grows beyond its limit is found, one that stays below is not."""
+    """A cost that grows beyond its limit is reported, and one at the limit is not."""
     limit = LIMITS[0]
 
     def broken(factor: float) -> bool:
         row = {limit.of: 10.0, limit.to: 10.0 * factor}
-        [(judged, _, broke)] = too_fast(
+        [(checked, _, broke)] = too_fast(
             [Table(limit.table, "", "ns", {limit.row: row})]
         )
-        assert judged == limit
+        assert checked == limit
         return broke
 
     assert not broken(limit.factor)
     assert broken(limit.factor * 1.01)
 
 
-def test_a_run_that_fails() -> None:
-    """A run fails when a part comes to nothing or a cost grows too fast, if it counts."""
+def test_failed_run() -> None:
+    """A run fails if a part has no table, or if a cost grows too fast in a full run."""
     limit = LIMITS[0]
     row = {limit.of: 1.0, limit.to: 2 * limit.factor}
     grown = Result([Table(limit.table, "", "ns", {limit.row: row})])
@@ -112,7 +115,7 @@ def test_a_run_that_fails() -> None:
 
 
 def test_tables() -> None:
-    """The floor and ours come first; what is missing is a dash, the rest has a ratio."""
+    """Floor and dtmetrics come first, peers have a ratio, a missing figure is a dash."""
     rows = {"inc": {"peer": 40.0, OURS: 10.0}, "set": {OURS: 1234.0, FLOOR: 617.0}}
     shown = Table("t", "call", "ns", rows).cells()
     assert shown == [
@@ -130,17 +133,17 @@ def test_tables() -> None:
     [(3.14, "3.1"), (31.4, "31"), (3141.6, "3,142"), (-1.0, "-1.0")],
 )
 def test_figures(value: float, written: str) -> None:
-    """A figure is written with the digits that mean something."""
+    """A figure is written with its significant digits."""
     assert figure(value) == written
 
 
-def test_ratio_to_nothing() -> None:
-    """What is too small to be measured breaks no table."""
+def test_ratio_to_zero() -> None:
+    """A ratio to a cost that is too small to measure is infinite, not an error."""
     assert ratio(1.0, 0.0) == "infx"
 
 
-def test_chart_of_anything() -> None:
-    """Names are escaped, and a figure of zero or below is drawn at the left end."""
+def test_chart_of_odd_names_and_figures() -> None:
+    """A chart escapes names, and draws a figure of zero or less at the left end."""
     rows = {"a < b & c": {OURS: -1.0, FLOOR: 0.0, "peer": 1e6}}
     picture = ElementTree.fromstring(chart(Table("t", "", "ns", rows), ["here", "x 1"]))
     assert "a < b & c" in [element.text for element in picture.iter(f"{SVG}text")]
@@ -151,14 +154,71 @@ def test_chart_of_anything() -> None:
 
 
 def test_readme() -> None:
-    """The README has the marks, and only what stands between them is replaced."""
+    """The README has both marks, and only the text between them is replaced."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     before, after = readme.partition(BEGIN)[0], readme.partition(END)[2]
     page = between_marks(readme, "new")
     assert page == f"{before}{BEGIN}\n\nnew\n\n{END}{after}"
     assert between_marks(page, "new") == page
-    with pytest.raises(ValueError, match="in the page"):
+    with pytest.raises(ValueError, match="the page must contain"):
         between_marks("no marks", "new")
+
+
+def test_compare_with_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """The comparison measures every section in both checkouts, and prints the forms."""
+    compare.main([str(ROOT), "--quick", "--rounds", "1", "--only", "decorate"])
+    heading, _, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split()[:2] == ["form,", "ns"]
+    assert [row.partition("  ")[0] for row in rows] == [
+        "@timed, decorate a function",
+        "@timed, decorate a coroutine function",
+        "@timed, decorate a function and call it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "costs", "mark"),
+    [
+        ("record", [10.4, 10.4, 10.4], ""),
+        ("record", [10.6, 10.6, 10.6], "SLOWER"),
+        ("record", [10.0, 10.6, 10.6], ""),  # the least shows no change
+        ("record", [10.6, 10.0, 10.0], ""),  # the median shows no change
+        ("web", [10.0, 10.6, 10.6], "SLOWER"),  # the least of differences means nothing
+        ("web", [-3.0, 10.0, 12.0], ""),
+    ],
+)
+def test_compare_marks(section: str, costs: list[float], mark: str) -> None:
+    """A form is marked if its least and median, or the median of differences, grew 5 %."""
+    before = {(section, "form"): [10.0, 10.0, 10.0]}
+    [_, row] = compare.table(before, {(section, "form"): costs})
+    assert row[0] == "form"
+    assert row[-1] == mark
+
+
+def test_compare_skips_what_one_checkout_lacks() -> None:
+    """A form that only one of the checkouts has is left out."""
+    table = compare.table({("record", "old"): [1.0]}, {("record", "new"): [1.0]})
+    assert len(table) == 1
+
+
+def test_journeys(capfd: pytest.CaptureFixture[str]) -> None:
+    """Each journey has a row, and a warm one passes through fewer files than a cold one."""
+    journeys.main([])
+    heading, *rows = capfd.readouterr().out.splitlines()
+    assert heading.split() == ["journey", "files", "functions", "crossings"]
+    files = {row[:38].strip(): int(row.split()[-3]) for row in rows}
+    assert len(files) == len(journeys.JOURNEYS)
+    assert files["counter.inc(region=...), warm"] > 0
+    assert (
+        files["counter.inc(region=...), warm"] < files["counter.inc(region=...), first"]
+    )
+    assert files["one ASGI request: warm"] < files["one ASGI request: first"]
+
+
+def test_unknown_journey() -> None:
+    """The name of an unknown journey is an error that lists the known ones."""
+    with pytest.raises(SystemExit, match="must be one of inc_first, .*, got teleport"):
+        journeys.main(["teleport"])
 
 
 def _cells(*columns: str) -> list[Cell]:

@@ -1,4 +1,4 @@
-"""Nothing is lost and nothing doubled: forks, while locks are held."""
+"""Exact counts across forks: under load, with locks held, in the middle of a fold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.thread_load import Collector
 
 pytestmark = [
     pytest.mark.usefixtures("switch_often"),
-    # Forking beside threads is what is tested here; CPython 3.12 and later say so.
+    # CPython 3.12 and later warn of a fork beside threads, which is tested here.
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX"),
 ]
@@ -31,7 +31,7 @@ def in_child(work: Callable[[], Any], timeout: float = 20) -> Any:
     child = os.fork()
     if child == 0:
         try:
-            # A child that hangs or fails says where.
+            # A child that hangs or fails prints where.
             faulthandler.register(signal.SIGUSR2, file=2, chain=True)
             os.write(theirs, json.dumps(work()).encode())
         except BaseException:
@@ -50,8 +50,8 @@ def in_child(work: Callable[[], Any], timeout: float = 20) -> Any:
     return json.loads(answer)
 
 
-def child_of(recorder: Recorder) -> Callable[[], list[str]]:
-    """Return what a child does: it records a little of everything."""
+def make_child(recorder: Recorder) -> Callable[[], list[str]]:
+    """Return a function for a child, which records with every kind of instrument."""
     counter, gauge = recorder.meter.counter("c"), recorder.meter.gauge("g")
     summary = recorder.meter.summary("s")
 
@@ -69,6 +69,10 @@ def child_of(recorder: Recorder) -> Callable[[], list[str]]:
     return work
 
 
+#: The types of locks that a registry may hold.
+LOCKS = type(threading.Lock()), type(threading.RLock())
+
+#: What a child records, as lines, and the invalid values.
 CHILD = [
     "c count,delta=1000",
     "c,a=1 count,delta=1000",
@@ -80,7 +84,7 @@ CHILD = [
 
 @pytest.mark.parametrize("forks", [5, pytest.param(100, marks=pytest.mark.slow)])
 def test_fork_under_load(recorder: Recorder, forks: int) -> None:
-    """A child counts what it recorded itself, and its parent all the rest."""
+    """A child collects its own records only, and its parent loses none of the others."""
     counter = recorder.meter.counter("c")
     stop = threading.Event()
     recorded = [0] * 4
@@ -92,7 +96,7 @@ def test_fork_under_load(recorder: Recorder, forks: int) -> None:
             counter.inc(-1)
             recorded[thread] += 1
 
-    child = child_of(recorder)
+    child = make_child(recorder)
     with Collector(recorder) as collector:
         threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
         for thread in threads:
@@ -112,20 +116,20 @@ def test_fork_under_load(recorder: Recorder, forks: int) -> None:
 
 @contextmanager
 def holding(*locks: Any) -> Iterator[None]:
-    """Let another thread hold these locks."""
-    held, release = threading.Event(), threading.Event()
+    """Hold *locks* in another thread."""
+    acquired, release = threading.Event(), threading.Event()
 
     def hold() -> None:
         for lock in locks:
             lock.acquire()
-        held.set()
+        acquired.set()
         release.wait(60)
         for lock in locks:
             lock.release()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait(60)
+    acquired.wait(60)
     try:
         yield
     finally:
@@ -133,22 +137,39 @@ def holding(*locks: Any) -> Iterator[None]:
         thread.join()
 
 
+def locks_of(owner: object, seen: set[int] | None = None) -> Iterator[Any]:
+    """Yield every lock that *owner* reaches through attributes, lists and dicts."""
+    seen = set() if seen is None else seen
+    if id(owner) in seen:
+        return
+    seen.add(id(owner))
+    if isinstance(owner, LOCKS):
+        yield owner
+    elif isinstance(owner, dict):
+        for part in list(owner.values()):
+            yield from locks_of(part, seen)
+    elif isinstance(owner, (list, tuple)):
+        for part in owner:
+            yield from locks_of(part, seen)
+    elif type(owner).__module__.startswith("dtmetrics"):
+        names = [*getattr(owner, "__dict__", ())]
+        for kind in type(owner).__mro__:
+            slots = getattr(kind, "__slots__", ())
+            names += [slots] if isinstance(slots, str) else slots
+        for name in names:
+            yield from locks_of(getattr(owner, name, None), seen)
+
+
 def test_fork_while_locks_are_held(recorder: Recorder) -> None:
-    """A child can record and collect whatever its parent was in the middle of."""
-    child = child_of(recorder)
-    registry = recorder.registry
+    """A child can record and collect, whichever locks its parent's threads hold."""
+    child = make_child(recorder)
     recorder.meter.counter("c").inc(5)
     recorder.meter.gauge("g").set("x")  # type: ignore[arg-type]
     recorder.meter.gauge("g").inc(5)
     recorder.meter.summary("s").record(5)
-    families = registry.catalog
-    with holding(
-        registry._lock,
-        families._lock,
-        families._key._free,
-        registry._dimension_key._free,
-        *(family.lock for family in families.all()),
-    ):
+    locks = [*locks_of(recorder.registry)]
+    assert len(locks) > 3
+    with holding(*locks):
         assert in_child(child) == CHILD
     assert recorder.lines() == [
         "c count,delta=5",
@@ -158,7 +179,7 @@ def test_fork_while_locks_are_held(recorder: Recorder) -> None:
 
 
 def test_fork_inside_a_fold(recorder: Recorder) -> None:
-    """A child that is forked in the middle of a fold finishes it, in vain."""
+    """A fork in the middle of folding leaves parent and child with their own sums."""
     counter = recorder.meter.counter("c")
     ours, theirs = os.pipe()
     children = []

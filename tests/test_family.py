@@ -17,7 +17,7 @@ def family_of(kind: str = "counter") -> tuple[Family, CounterSeries]:
     family = Family(Definition("name", kind), "name", lambda reason: None)
     series = CounterSeries("name", "name", family.lock, family.refuse, 8)
     series.wire()
-    family.series[series.head] = series
+    family.series[series.line_prefix] = series
     return family, series
 
 

@@ -1,4 +1,4 @@
-"""Real forks of real programs, which post to a real endpoint."""
+"""Forks of real programs that send to a real endpoint."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.support.script import run
 if not hasattr(os, "fork"):
     pytest.skip("no fork here", allow_module_level=True)
 
-# What hangs says where, and ends. Not by faulthandler's own timer: in a child it would
-# wait for the parent's thread (CPython 3.11).
+# A process that hangs prints where, and ends. faulthandler's own timer does not do: in a
+# child it waits for the parent's thread (CPython 3.11).
 BEGIN = """
 import faulthandler, os, signal, sys, threading
 import dtmetrics
@@ -23,16 +23,16 @@ from dtmetrics import configure, counter, flush, observe, shutdown, stats
 
 faulthandler.register(signal.SIGALRM, chain=True)
 
-def watched():
+def limit_time():
     signal.alarm(10)
 
 def flushers():
     return sum(t.name == "dtmetrics-flusher" for t in threading.enumerate())
 
-def ended_well(pid):
+def succeeded(pid):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
-watched()
+limit_time()
 """
 
 UNDER_LOAD = """
@@ -53,7 +53,7 @@ pids = []
 for number in range(forks):
     pid = os.fork()
     if not pid:
-        watched()
+        limit_time()
         alone = threading.active_count() == 1
         children.inc(7)
         alone = alone and flushers() == 1
@@ -61,32 +61,32 @@ for number in range(forks):
             sys.exit(not alone)
         while not flush(5.0):
             pass
-        told = stats()
-        os._exit(not (alone and told.collected == told.accepted == 1))
-    watched()
+        account = stats()
+        os._exit(not (alone and account.collected == account.accepted == 1))
+    limit_time()
     pids.append(pid)
     if len(pids) == 4:
-        good = [ended_well(pid) for pid in pids]
+        good = [succeeded(pid) for pid in pids]
         pids.clear()
         assert all(good), good
-assert all([ended_well(pid) for pid in pids])
+assert all([succeeded(pid) for pid in pids])
 stop.set()
 for thread in threads:
     thread.join()
 while not flush(5.0):
     pass
 assert shutdown()
-told = stats()
-assert told.collected == told.accepted, told
+account = stats()
+assert account.collected == account.accepted, account
 print(sum(counts))
 """
 
 
 def forks_under_load(how: str, forks: int) -> None:
-    """Fork so often while threads record; nothing may be lost, doubled or stuck."""
-    # Of those who flush until all is delivered, each fifth request is put off.
-    bad = [answer(503) if n % 5 == 4 else accept() for n in range(forks * 5)]
-    with Endpoint(*(bad if how == "flush" else [])) as endpoint:
+    """Fork while threads record; nothing may be lost or doubled, and no child may hang."""
+    # With how="flush" every fifth request gets a 503, and flush() is called again.
+    answers = [answer(503) if n % 5 == 4 else accept() for n in range(forks * 5)]
+    with Endpoint(*(answers if how == "flush" else [])) as endpoint:
         ended = run(BEGIN + UNDER_LOAD, how, forks, DTMETRICS_ENDPOINT=endpoint.url)
     assert ended.status == 0, ended.err
     assert endpoint.total("parents") == int(ended.out)
@@ -95,10 +95,9 @@ def forks_under_load(how: str, forks: int) -> None:
 
 @pytest.mark.parametrize("how", ["flush", "exit"])
 def test_under_load(how: str) -> None:
-    """Forked while threads record and the flusher posts, both sides deliver exactly.
+    """After a fork while threads record, parent and child deliver their own counts.
 
-    No count is lost, none comes twice, no child hangs; each child's thread is started
-    by its first record, and what a child recorded last is sent when it exits.
+    A child's first record starts its flusher, and its last record is sent when it exits.
     """
     forks_under_load(how, 20)
 
@@ -107,49 +106,49 @@ def test_under_load(how: str) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("how", ["flush", "exit"])
 def test_under_load_often(how: str) -> None:
-    """So it is in a thousand forks."""
+    """A thousand forks while threads record lose and double nothing."""
     for _ in range(20):
         forks_under_load(how, 50)
 
 
-IN_THE_MIDDLE = """
+MID_FLUSH = """
+import httpx
 where = sys.argv[1]
-inside, go, parent = threading.Event(), threading.Event(), os.getpid()
+waiting, go, parent = threading.Event(), threading.Event(), os.getpid()
 
-def hang(here):
+def wait(here):
     if here == where and os.getpid() == parent and not go.is_set():
-        inside.set()
+        waiting.set()
         assert go.wait(10)
 
 @observe("pool.size")
 def size():
-    hang("collecting")
+    wait("collecting")
     return 1
 
+send = httpx.HTTPTransport.handle_request
+httpx.HTTPTransport.handle_request = lambda *args: (wait("sending"), send(*args))[1]
 configure(interval=0.003)
-sending = dtmetrics._runtime.runtime.default._flusher._sender
-post = sending._exporter.export
-sending._exporter.export = lambda *given: (hang("sending"), post(*given))[1]
 
 counter("parents").inc()
-assert inside.wait(10)
+assert waiting.wait(10)
 counter("parents").inc()
 pid = os.fork()
 if not pid:
-    watched()
+    limit_time()
     counter("children").inc()
     os._exit(not (flushers() == 1 and flush(5.0) and shutdown()))
-assert ended_well(pid)
+assert succeeded(pid)
 go.set()
 assert shutdown()
 """
 
 
 @pytest.mark.parametrize("where", ["collecting", "sending"])
-def test_in_the_middle(where: str) -> None:
-    """Forked while the flusher holds its turn, in a callback or an export, none hangs."""
+def test_fork_in_the_middle_of_a_flush(where: str) -> None:
+    """A fork while the flusher is in a callback or a request makes no process hang."""
     with Endpoint() as endpoint:
-        ended = run(BEGIN + IN_THE_MIDDLE, where, DTMETRICS_ENDPOINT=endpoint.url)
+        ended = run(BEGIN + MID_FLUSH, where, DTMETRICS_ENDPOINT=endpoint.url)
     assert ended.status == 0, ended.err
     assert (endpoint.total("parents"), endpoint.total("children")) == (2, 1)
 
@@ -162,19 +161,19 @@ flush()
 counter("parents").inc()
 pid = os.fork()
 if not pid:
-    watched()
+    limit_time()
     counter("children").inc()
     done = flush(5.0)
     gc.collect()
     os._exit(not (done and stats().collected == 1))
-assert ended_well(pid)
+assert succeeded(pid)
 assert flush()
 print(stats().collected)
 """
 
 
-def test_what_waits_is_the_parents() -> None:
-    """What waited at the fork is sent by the parent, once, and by no child."""
+def test_waiting_batches_stay_with_the_parent() -> None:
+    """A batch that waits at a fork is sent once, by the parent."""
     with Endpoint(answer(503)) as endpoint:
         ended = run(BEGIN + FLUSHED_BY_THE_MAIN_THREAD, DTMETRICS_ENDPOINT=endpoint.url)
     assert (ended.status, ended.out) == (0, "2\n"), ended.err
@@ -182,9 +181,9 @@ def test_what_waits_is_the_parents() -> None:
 
 
 def test_connections_are_not_shared() -> None:
-    """A child opens a connection of its own, and leaves the parent's undisturbed.
+    """A child opens a connection of its own, and leaves the parent's open.
 
-    Nor does it say that it leaves it open, to whoever wants to be told of such things.
+    It does so without a ResourceWarning, which -W error would turn into noise.
     """
     with Endpoint() as endpoint:
         ended = run(
@@ -201,16 +200,16 @@ configure(interval=0.01)
 counter("parents").inc()
 pid = os.fork()
 if not pid:
-    watched()
+    limit_time()
     counter("children").inc()
     sys.stdin.readline()
     os._exit(0)
-assert ended_well(pid)
+assert succeeded(pid)
 """
 
 
 def test_child_flushes_by_itself() -> None:
-    """A child that only records is flushed by its own thread, interval by interval."""
+    """A child that only records has its own flusher, which sends at each interval."""
     with Endpoint() as endpoint:
         program = subprocess.Popen(
             [sys.executable, "-c", BEGIN + BY_ITSELF],
@@ -220,8 +219,8 @@ def test_child_flushes_by_itself() -> None:
             text=True,
         )
         endpoint.wait_for_total("children", 1)
-        _, said = program.communicate("go on\n", timeout=PATIENCE)
-    assert program.returncode == 0, said
+        _, errors = program.communicate("go on\n", timeout=PATIENCE)
+    assert program.returncode == 0, errors
     assert (endpoint.total("parents"), endpoint.total("children")) == (1, 1)
 
 
@@ -230,16 +229,16 @@ handle = counter("children")
 handle.inc()
 pid = os.fork()
 if not pid:
-    watched()
+    limit_time()
     configure()
     handle.inc()
     sys.exit(0)
-assert ended_well(pid)
+assert succeeded(pid)
 """
 
 
 def test_configured_by_the_child() -> None:
-    """A child may configure for itself: pre-fork servers do so in each worker."""
+    """A child may call configure() itself, as workers of pre-fork servers do."""
     with Endpoint() as endpoint:
         ended = run(BEGIN + CONFIGURED_BY_THE_CHILD, DTMETRICS_ENDPOINT=endpoint.url)
     assert ended.status == 0, ended.err
@@ -252,44 +251,44 @@ observe("pool.size")(lambda: 1)
 counter("parents").inc()
 pid = os.fork()
 if not pid:
-    watched()
+    limit_time()
     sys.exit(0)
-assert ended_well(pid)
+assert succeeded(pid)
 """
 
 
 def test_child_that_records_nothing() -> None:
-    """What the parent observes is not told by each child that ends."""
+    """A child that records nothing does not send the parent's observations at exit."""
     with Endpoint() as endpoint:
         ended = run(BEGIN + OBSERVED, DTMETRICS_ENDPOINT=endpoint.url)
     assert ended.status == 0, ended.err
     assert [line.partition(",")[0] for line in endpoint.lines].count("pool.size") == 1
 
 
-EXPLAINED = """
+DESCRIBED = """
 configure(interval=None)
 orders = counter("orders", unit="{order}")
 orders.inc()
 assert flush()
 pid = os.fork()
 if not pid:
-    watched()
+    limit_time()
     for _ in range(2):
         orders.inc()
         assert flush()
     os._exit(0)
-assert ended_well(pid)
+assert succeeded(pid)
 orders.inc()
 assert flush()
 """
 
 
-def test_child_explains_its_keys() -> None:
-    """Each process says once what a key means, after its first data."""
+def test_child_sends_its_own_metadata() -> None:
+    """Each process sends the metadata of a key once, after its first data."""
     with Endpoint() as endpoint:
-        ended = run(BEGIN + EXPLAINED, DTMETRICS_ENDPOINT=endpoint.url)
+        ended = run(BEGIN + DESCRIBED, DTMETRICS_ENDPOINT=endpoint.url)
     assert ended.status == 0, ended.err
-    meaning = "#orders count dt.meta.unit=Count"
-    bodies = [request.body.decode() == meaning for request in endpoint.requests]
-    assert bodies == [False, True, False, True, False, False]
+    metadata = "#orders count dt.meta.unit=Count"
+    is_metadata = [request.body.decode() == metadata for request in endpoint.requests]
+    assert is_metadata == [False, True, False, True, False, False]
     assert endpoint.total("orders") == 4

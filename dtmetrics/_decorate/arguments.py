@@ -1,77 +1,93 @@
-"""What was called: its name, and the values it was given, as dimensions."""
+"""The name of a callable, and getters for the arguments of its calls."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dtmetrics._core.safe_call import call_safely
+from dtmetrics._decorate.hooks import Args, Call, Kwargs
 
-__all__ = ["Convert", "Fetch", "fetches", "name_of"]
+if TYPE_CHECKING:
+    from inspect import Parameter
 
+__all__ = ["Convert", "Getter", "argument_getters", "name_of"]
+
+#: Makes the value of a dimension from an argument.
 Convert = Callable[[Any], Any]
-Fetch = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+#: Returns an argument of one call.
+Getter = Callable[[Args, Kwargs], Any]
+
+_ABSENT: Any = object()
 
 
-def name_of(target: Any) -> str:
-    """Return module and qualified name of *target*.
+def name_of(target: object) -> str:
+    """Return the module and the qualified name of *target*.
+
+    An instance or a partial is named by its class or its function.
 
     >>> name_of(print)
     'builtins.print'
     """
     while isinstance(target, functools.partial):
         target = target.func
-    named = target if hasattr(target, "__qualname__") else target.__class__
-    # A method of a C type knows the type, and only that its module.
+    named: Any = target if hasattr(target, "__qualname__") else target.__class__
+    # A method of a type written in C has no module, but its type has one.
     module = getattr(named, "__module__", None) or getattr(
         getattr(named, "__objclass__", None), "__module__", None
     )
     return f"{module}.{named.__qualname__}" if module else str(named.__qualname__)
 
 
-def fetches(
-    wanted: Mapping[str, Convert | None], target: Callable[..., Any]
-) -> dict[str, Fetch]:
-    """Return, for each wanted argument that *target* has, how to get at it."""
-    import inspect  # noqa: PLC0415 -- 19 ms, and wrapt is about to load it anyway
+def argument_getters(
+    wanted: Mapping[str, Convert | None], target: Call
+) -> dict[str, Getter]:
+    """Return a getter for each *wanted* argument that *target* accepts.
+
+    A getter takes the positional and keyword arguments of a call. It returns the value
+    that the function sees, converted if *wanted* maps the name to a converter, or None
+    if the call has no such argument.
+    """
+    import inspect  # noqa: PLC0415 -- 19 ms; a decorator is about to import it as well
 
     signature = call_safely(inspect.signature, target, default=None)
-    if signature is None:  # some that are written in C have none
+    if signature is None:  # some callables that are written in C have none
         return {}
-    places = {name: place for place, name in enumerate(signature.parameters)}
-    takes_any = any(
-        each.kind is each.VAR_KEYWORD for each in signature.parameters.values()
-    )
+    parameters = signature.parameters
+    positions = {name: position for position, name in enumerate(parameters)}
+    accepts_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     return {
-        name: _fetch(name, convert, signature.parameters.get(name), places.get(name))
+        name: _getter(name, convert, parameters.get(name), positions.get(name))
         for name, convert in wanted.items()
-        if takes_any or name in places
+        if accepts_any or name in positions
     }
 
 
-def _fetch(
-    name: str, convert: Convert | None, parameter: Any, place: int | None
-) -> Fetch:
-    absent = object()
-    default: Any = absent
-    several = False
+def _getter(
+    name: str,
+    convert: Convert | None,
+    parameter: Parameter | None,
+    position: int | None,
+) -> Getter:
+    default = _ABSENT
+    variadic = False
     if parameter is not None:
         if parameter.default is not parameter.empty:
             default = parameter.default
-        several = parameter.kind is parameter.VAR_POSITIONAL
+        variadic = parameter.kind is parameter.VAR_POSITIONAL
         if parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD):
-            place = None
+            position = None
 
-    def fetch(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if several:
-            value: Any = args[place:]
-        elif place is not None and place < len(args):
-            value = args[place]
+    def get(args: Args, kwargs: Kwargs) -> object:
+        if variadic:
+            value: object = args[position:]
+        elif position is not None and position < len(args):
+            value = args[position]
         else:
             value = kwargs.get(name, default)
-        if value is absent:
+        if value is _ABSENT:
             return None
         return value if convert is None else convert(value)
 
-    return fetch
+    return get

@@ -1,35 +1,41 @@
-"""A block or a decorator: something done around a call, for every kind of callable."""
+"""The entry to decorating, cheap to import."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-from dtmetrics._decorate.hooks import Call, CallHook, Switch
+from dtmetrics._decorate.hooks import CallHook, Switch
 
 __all__ = ["Ready", "decorate"]
 
+T = TypeVar("T")
 V = TypeVar("V")
 
 
 def decorate(
-    target: Any,
-    measure_for: Callable[[Call], CallHook],
+    target: T,
+    hook_for: Callable[[Callable[..., Any]], CallHook],
     switch: Switch,
     *,
     clock: Callable[[], float] | None = None,
-) -> Any:
-    """Return *target* with a measure around each call.
+) -> T:
+    """Return *target* with a hook around each call.
 
-    A class keeps its identity: the public methods that it defines are decorated.
-    With a *clock*, time that a generator spends outside of itself is added to its
-    token, which must then be a time of that clock.
+    *hook_for* makes the hook of a callable; while *switch* is off, hooks do not run.
+    The result has the type, signature and behaviour of *target*. A class is returned
+    itself, after each public method that it defines has been decorated.
+
+    With a *clock*, the seconds that a generator spends suspended are added to its
+    token, which must then be a reading of that clock.
+
+    Raises TypeError if *target* is not callable.
     """
-    # wrapt brings asyncio, inspect and importlib.metadata: 0.1 s that programs
-    # without a decorated function need not wait for.
-    from dtmetrics._decorate.decorator import Decorator  # noqa: PLC0415
+    # wrapt imports asyncio, inspect and importlib.metadata. They take 0.1 s, which a
+    # program without decorated functions does not pay.
+    from dtmetrics._decorate.proxy import Decorator  # noqa: PLC0415
 
-    return Decorator(measure_for, switch, clock)(target)
+    return cast("T", Decorator(hook_for, switch, clock)(target))
 
 
 class Ready(Generic[V]):

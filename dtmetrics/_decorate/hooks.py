@@ -1,7 +1,7 @@
-"""What is done around one call.
+"""The hook that runs around each call of a decorated callable.
 
-State belongs to the call: ``begin`` returns a token that ``end`` or ``fail`` gets back,
-so recursion, threads and interleaved tasks are right.
+State belongs to the call: ``end`` or ``fail`` gets the token that ``begin`` returned.
+So recursive calls, threads and interleaved tasks cannot mix up their state.
 """
 
 from __future__ import annotations
@@ -9,39 +9,46 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["Call", "CallHook", "Switch", "error_type"]
+__all__ = ["Args", "Call", "CallHook", "Kwargs", "Switch", "Token", "error_type"]
 
 Call = Callable[..., Any]
+#: What ``begin`` returned; only the hook knows its type.
+Token = Any
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
 
 
 class Switch(Protocol):
-    """Whether hooks run at all; read before each call."""
+    """Turns hooks on and off; read before each call."""
 
     @property
     def recording(self) -> bool:
-        """Whether a call is recorded now."""
+        """Whether hooks run now."""
 
 
 class CallHook(Protocol):
-    """What to do around one call.
+    """Runs around each call of one target.
 
-    It may say as ``into`` where it records: a decorated class leaves those of its
-    methods alone that already record there. And as ``wrap`` a function that makes the
-    call itself, where a faster one is known than the three steps.
+    A hook may have two more attributes. ``into`` is compared with that of other hooks:
+    a decorated class skips the methods whose hook has an equal one. ``wrap``, unless
+    None, is called with a function or a coroutine function and ``awaited``; it returns
+    a wrapper that is faster than the three steps below.
     """
 
-    def begin(self) -> Any:
+    def begin(self) -> Token:
         """Return what ``end`` or ``fail`` will need."""
 
-    def end(self, token: Any, result: Any, args: Any, kwargs: Any) -> None:
-        """Take note that the call returned *result*."""
+    def end(self, token: Token, result: object, args: Args, kwargs: Kwargs) -> None:
+        """Handle a call that returned *result*."""
 
-    def fail(self, token: Any, error: BaseException, args: Any, kwargs: Any) -> None:
-        """Take note that the call raised *error*."""
+    def fail(
+        self, token: Token, error: BaseException, args: Args, kwargs: Kwargs
+    ) -> None:
+        """Handle a call that raised *error*."""
 
 
 def error_type(error: BaseException) -> str:
-    """Return the class of *error* with its module; builtins without.
+    """Return the name of the class of *error*, with its module unless it is a builtin.
 
     >>> error_type(KeyError("x"))
     'KeyError'

@@ -1,6 +1,6 @@
-"""What a decorated callable is: a wrapt proxy that is called like a plain function.
+"""How a target is wrapped, and what a decorated callable looks like.
 
-The only module that imports wrapt, and imported by the first decoration.
+The only module that imports wrapt. The first decoration imports it.
 """
 
 from __future__ import annotations
@@ -9,50 +9,119 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import asynccontextmanager, contextmanager
 from types import FunctionType, GetSetDescriptorType, MethodType
-from typing import Any
+from typing import Any, SupportsIndex
 
 import wrapt
 
-__all__ = [
-    "Decorated",
-    "is_async_generator",
-    "is_awaitable_generator",
-    "is_coroutine",
-    "is_generator",
-    "plain",
-]
+from dtmetrics._decorate.hooks import Call, CallHook, Switch
+from dtmetrics._decorate.wrappers import (
+    Clock,
+    wrap_async_generator,
+    wrap_coroutine,
+    wrap_function,
+    wrap_generator,
+)
 
-Call = Callable[..., Any]
+__all__ = ["Decorated", "Decorator"]
+
+#: A callable or an attribute of a class; which attributes it has is not known.
+Target = Any
+
+
+class Decorator:
+    """Puts a hook around each call of a target: see ``decorate()``."""
+
+    def __init__(
+        self,
+        hook_for: Callable[[Call], CallHook],
+        switch: Switch,
+        clock: Clock | None,
+    ) -> None:
+        self._hook_for = hook_for
+        self._switch = switch
+        self._clock = clock
+
+    def __call__(self, target: object) -> object:
+        """Return *target*, decorated."""
+        if isinstance(target, type):
+            self._decorate_methods(target)
+            return target
+        if isinstance(target, classmethod | staticmethod):
+            return type(target)(_as_function(self(target.__func__)))
+        if type(target) is FunctionType and target.__code__ in _CONTEXT_MANAGERS:
+            return self._decorate_context_manager(target)
+        if not callable(target):
+            raise TypeError(f"cannot decorate {target!r}: it is not callable")
+        hook = self._hook_for(target)
+        call: Any = self._wrap(target, hook)
+        functools.update_wrapper(call, _named_function(target), updated=())
+        call.__dict__.update(__wrapped__=target, _dtmetrics_into=_into(hook))
+        return Decorated(target, call, self)
+
+    def _wrap(self, target: Call, hook: CallHook) -> Call:
+        """Return the wrapper for the kind of callable that *target* is."""
+        switch = self._switch
+        awaited = _calls_a(target, inspect.iscoroutinefunction)
+        if not awaited and _calls_a(target, inspect.isasyncgenfunction):
+            return wrap_async_generator(target, hook, switch, self._clock)
+        if not awaited and _calls_a(target, inspect.isgeneratorfunction):
+            awaitable = _calls_a(target, _is_generator_based_coroutine)
+            return wrap_generator(
+                target, hook, switch, self._clock, awaitable=awaitable
+            )
+        faster: Callable[..., Call] | None = getattr(hook, "wrap", None)
+        if faster is not None:
+            return faster(target, awaited=awaited)
+        wrap = wrap_coroutine if awaited else wrap_function
+        return wrap(target, hook, switch)
+
+    def _decorate_methods(self, owner: type) -> None:
+        for name, member in list(vars(owner).items()):
+            if name.startswith("_") or not _is_method(member):
+                continue
+            function = getattr(member, "__func__", member)
+            if not _records_into(function, _into(self._hook_for(function))):
+                # Not setattr(): a metaclass may forbid it.
+                type.__setattr__(owner, name, _as_function(self(member)))
+
+    def _decorate_context_manager(self, target: Target) -> Target:
+        make = _CONTEXT_MANAGERS[target.__code__]
+        decorated = make(self(target.__wrapped__))
+        decorated.__dict__ = {**target.__dict__, **decorated.__dict__}
+        return decorated
 
 
 class Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]
-    """A callable that looks like the one it wraps in every way but one.
+    """A callable with the attributes, the type and the hash of the one that it wraps.
 
-    ``__call__`` is a slot: a call goes straight to the function kept there. The
-    generic path of wrapt costs 1050 ns a call on CPython 3.11, this one 270 ns. A
-    function in a class body is replaced by its wrapper altogether, so that methods
-    are bound by the interpreter (205 ns instead of 990 ns): see `plain`.
+    ``__call__`` is a slot: calling the proxy calls the function stored there. That
+    takes 270 ns on CPython 3.11, where wrapt's generic path takes 1050 ns. In a class
+    body the function itself replaces its proxy, so that the interpreter binds methods
+    (205 ns instead of 990 ns): see `_as_function`.
     """
 
-    __slots__ = ("__call__", "_self_again")
+    __slots__ = ("__call__", "_self_decorator")
 
-    def __init__(self, wrapped: Call, call: Call, again: Callable[[Any], Any]) -> None:
-        super().__init__(wrapped, _never_called)
+    def __init__(self, wrapped: Call, call: Call, decorator: Decorator) -> None:
+        super().__init__(wrapped, _unreachable)
         _CALL.__set__(self, call)
-        _AGAIN.__set__(self, again)
+        _DECORATOR.__set__(self, decorator)
 
     def __set_name__(self, owner: type, name: str) -> None:
-        # Another library's wrapper may stand in the class, and pass this call on.
-        function = plain(self) if vars(owner).get(name) is self else self
+        # The class may hold another library's wrapper, which passes this call on.
+        function = _as_function(self) if vars(owner).get(name) is self else self
         if function is not self:
             implied = _IMPLIED.get(name)
-            # Not by the metaclass, which may have its own idea of attributes.
+            # Not setattr(): a metaclass may forbid it.
             type.__setattr__(owner, name, implied(function) if implied else function)
         elif hasattr(type(self.__wrapped__), "__set_name__"):
             self.__wrapped__.__set_name__(owner, name)  # type: ignore[attr-defined]
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+    def __get__(  # type: ignore[override]
+        self, instance: object, owner: type | None = None
+    ) -> object:
         wrapped: Any = self.__wrapped__
         if type(wrapped) is FunctionType:
             return self if instance is None else MethodType(self, instance)
@@ -63,34 +132,36 @@ class Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]
             return self if bound is wrapped else bound
         if type(bound) is MethodType and bound.__func__ is wrapped:
             return MethodType(self, bound.__self__)
-        return _AGAIN.__get__(self)(bound)
+        return _DECORATOR.__get__(self)(bound)
 
-    # Functions are pickled by name, and a copy of one is itself. Other callables
-    # have no name to find the decorated one by; they arrive without decoration.
+    # A function is pickled by its name, and a copy of it is the function itself. Other
+    # callables have no name under which the decorated one is found: unpickling gives
+    # the undecorated one.
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         if isinstance(self.__wrapped__, FunctionType):
             return str(self.__qualname__)
         return _itself, (self.__wrapped__,)
 
-    def __copy__(self) -> Any:
-        return self._of_copy(copy.copy(self.__wrapped__))
+    def __copy__(self) -> object:
+        return self._decorated_copy(copy.copy(self.__wrapped__))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return self._of_copy(copy.deepcopy(self.__wrapped__, memo))
+    def __deepcopy__(self, memo: dict[int, Any]) -> object:
+        return self._decorated_copy(copy.deepcopy(self.__wrapped__, memo))
 
-    def _of_copy(self, copied: Any) -> Any:
-        return self if copied is self.__wrapped__ else _AGAIN.__get__(self)(copied)
+    def _decorated_copy(self, copied: object) -> object:
+        return self if copied is self.__wrapped__ else _DECORATOR.__get__(self)(copied)
 
 
-# Whoever asks a class for its annotations makes CPython put an empty dict there. It
-# would hide those of every function that is wrapped, where wrapt's extension has them
-# in a descriptor of a base; so that is put there first.
+# Reading the __annotations__ of a class makes CPython store an empty dict in it. Here
+# it would hide those of each wrapped function, which wrapt's C extension returns from
+# a descriptor in a base class. So the descriptor is stored here first.
 for _base in Decorated.__mro__:
     if isinstance(vars(_base).get("__annotations__"), GetSetDescriptorType):
         Decorated.__annotations__ = vars(_base)["__annotations__"]
 
-# What `type` makes of functions by these names; it saw none when it made the class.
+# `type` turns functions of these names into static and class methods when it makes a
+# class. It does not recognise a proxy.
 _IMPLIED: dict[str, Callable[[Any], Any]] = {
     "__new__": staticmethod,
     "__init_subclass__": classmethod,
@@ -98,78 +169,92 @@ _IMPLIED: dict[str, Callable[[Any], Any]] = {
 }
 
 _CALL: Any = Decorated.__dict__["__call__"]
-_AGAIN: Any = Decorated.__dict__["_self_again"]
+_DECORATOR: Any = Decorated.__dict__["_self_decorator"]
 
 
-def plain(target: Any) -> Any:
-    """Return the function that calling *target* calls, if it can stand for it.
+def _as_function(target: Target) -> Target:
+    """Return the function behind a `Decorated`, made to look like the one it wraps.
 
-    It can for a function, made to look like the one it wraps. It cannot for what is
-    no function, for another library's wrapper, which wants to know how it was bound,
-    or for a generator function, since its wrapper is none.
+    Return *target* itself where that function cannot replace it: if the wrapped
+    callable is not a function, if it is another library's wrapper, which needs to know
+    what it was bound to, or if it is a generator function and the wrapper is not.
     """
     if type(target) is not Decorated:
         return target
     wrapped, call = target.__wrapped__, _CALL.__get__(target)
-    if type(plain(wrapped)) is not FunctionType or not _same_kind(wrapped, call):
+    if type(_as_function(wrapped)) is not FunctionType:
         return target
-    own = vars(call).copy()
+    for test in (inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+        if test(wrapped) != test(call):
+            return target
+    set_before = vars(call).copy()
     functools.update_wrapper(call, wrapped)
-    vars(call).update(own)
-    # For those who ask. The interpreter does not if it takes *args, and finds what is
-    # there already if it takes what the function takes.
-    call.__defaults__, call.__kwdefaults__ = (
-        wrapped.__defaults__,
-        wrapped.__kwdefaults__,
-    )
+    vars(call).update(set_before)
+    # For inspect. Calls do not use them: a wrapper takes *args and **kwargs, or has the
+    # parameters of the function and with them these defaults already.
+    call.__defaults__ = wrapped.__defaults__
+    call.__kwdefaults__ = wrapped.__kwdefaults__
     return call
 
 
-def is_coroutine(target: Any) -> bool:
-    """Say whether calling *target* gives a coroutine."""
-    return _says(inspect.iscoroutinefunction, target)
-
-
-def is_generator(target: Any) -> bool:
-    """Say whether calling *target* gives a generator."""
-    return _says(inspect.isgeneratorfunction, target)
-
-
-def is_async_generator(target: Any) -> bool:
-    """Say whether calling *target* gives an asynchronous generator."""
-    return _says(inspect.isasyncgenfunction, target)
-
-
-def is_awaitable_generator(target: Any) -> bool:
-    """Say whether calling *target* gives a generator of ``types.coroutine``."""
-    return _says(_makes_awaitable_generators, target)
-
-
-def _makes_awaitable_generators(function: Any) -> bool:
-    is_it = inspect.isgeneratorfunction(function)
-    return is_it and bool(function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE)
-
-
-def _says(question: Callable[[Any], bool], target: Any) -> bool:
+def _calls_a(target: Target, test: Callable[[Any], bool]) -> bool:
+    """Whether *test* holds for the function that calling *target* runs."""
     while isinstance(target, functools.partial):
         target = target.func
-    if question(target):
+    if test(target):
         return True
-    # An object is called through its class, which a proxy only has by name.
-    called = getattr(target.__class__, "__call__", None)  # noqa: B004 -- asked about
-    return not inspect.isroutine(target) and question(called)
+    # The interpreter calls an object by a method of its class. A proxy passes on
+    # `__class__`, but not its type.
+    method = getattr(target.__class__, "__call__", None)  # noqa: B004 -- not to call it
+    return not inspect.isroutine(target) and test(method)
 
 
-def _same_kind(wrapped: Any, call: Call) -> bool:
-    return all(
-        question(wrapped) == question(call)
-        for question in (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+def _is_generator_based_coroutine(function: Target) -> bool:
+    """Whether *function* is a generator function that ``types.coroutine`` made."""
+    is_generator = inspect.isgeneratorfunction(function)
+    return is_generator and bool(
+        function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE
     )
 
 
-def _itself(target: Any) -> Any:
+def _is_method(member: Target) -> bool:
+    """Whether *member* is a method written in Python, wrapped or not."""
+    # functools.lru_cache() returns an object that is not a function, but is bound.
+    member = getattr(member, "__func__", member)
+    bindable = callable(member) and hasattr(type(member), "__get__")
+    return bindable and isinstance(inspect.unwrap(member), FunctionType)
+
+
+def _into(hook: CallHook) -> object:
+    """Return what *hook* is compared by: its ``into``, or the hook itself."""
+    return getattr(hook, "into", hook)
+
+
+def _records_into(function: object, into: object) -> bool:
+    """Whether a decorator of *function* already records *into* this."""
+    while function is not None:
+        if getattr(_as_function(function), "_dtmetrics_into", None) == into:
+            return True
+        function = getattr(function, "__wrapped__", None)
+    return False
+
+
+def _named_function(target: Target) -> Target:
+    """Return what names *target*: CPython's warnings name a coroutine by it."""
+    while isinstance(target, functools.partial):
+        target = target.func
+    return target if hasattr(target, "__qualname__") else target.__class__.__call__
+
+
+def _itself(target: object) -> object:
     return target
 
 
-def _never_called(*_: Any) -> Any:
-    raise AssertionError("the slot __call__ is not used")
+def _unreachable(*_: object) -> object:
+    raise AssertionError("calls of a Decorated go to its __call__ slot")
+
+
+# Functions that contextlib makes share its code object. They return at once; the hook
+# belongs around the generator that they wrap.
+_MAKERS: tuple[Callable[[Any], Any], ...] = (contextmanager, asynccontextmanager)
+_CONTEXT_MANAGERS = {make(_itself).__code__: make for make in _MAKERS}

@@ -1,28 +1,34 @@
-"""What is called instead of a decorated callable: a function for each kind of it."""
+"""The wrapper functions that run a hook around a call, one for each kind of callable.
+
+A wrapper is called in place of its target. While the switch is off it passes the call
+on and does nothing else.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from types import FunctionType, coroutine
 from typing import Any
 
-from dtmetrics._decorate.hooks import Call, CallHook, Switch
-from dtmetrics._decorate.proxy import is_awaitable_generator
+from dtmetrics._decorate.hooks import Args, Call, CallHook, Kwargs, Switch
 
 __all__ = [
-    "around_async_generator",
-    "around_coroutine",
-    "around_function",
-    "around_generator",
+    "Clock",
+    "wrap_async_generator",
+    "wrap_coroutine",
+    "wrap_function",
+    "wrap_generator",
 ]
 
+Clock = Callable[[], float]
 
-def around_function(func: Call, measure: CallHook, switch: Switch) -> Call:
-    """CallHook calls that return their result."""
-    begin, end, fail = measure.begin, measure.end, measure.fail
 
-    def call(*args: Any, **kwargs: Any) -> Any:
+def wrap_function(func: Call, hook: CallHook, switch: Switch) -> Call:
+    """Run *hook* around calls that return their result."""
+    begin, end, fail = hook.begin, hook.end, hook.fail
+
+    def call(*args: object, **kwargs: object) -> object:
         if not switch.recording:
             return func(*args, **kwargs)
         token = begin()
@@ -37,11 +43,11 @@ def around_function(func: Call, measure: CallHook, switch: Switch) -> Call:
     return call
 
 
-def around_coroutine(func: Call, measure: CallHook, switch: Switch) -> Call:
-    """CallHook calls whose result is awaited, from the first step to the last."""
-    begin, end, fail = measure.begin, measure.end, measure.fail
+def wrap_coroutine(func: Call, hook: CallHook, switch: Switch) -> Call:
+    """Run *hook* around coroutines, from the first step to the last."""
+    begin, end, fail = hook.begin, hook.end, hook.fail
 
-    async def call(*args: Any, **kwargs: Any) -> Any:
+    async def call(*args: object, **kwargs: object) -> object:
         if not switch.recording:
             return await func(*args, **kwargs)
         token = begin()
@@ -56,105 +62,125 @@ def around_coroutine(func: Call, measure: CallHook, switch: Switch) -> Call:
     return call
 
 
-def around_generator(
-    func: Call, measure: CallHook, switch: Switch, clock: Any | None
+def wrap_generator(
+    func: Call,
+    hook: CallHook,
+    switch: Switch,
+    clock: Clock | None,
+    *,
+    awaitable: bool,
 ) -> Call:
-    """CallHook generators, from the first step to the last."""
-    drive: Any = _drive
-    if is_awaitable_generator(func):
+    """Run *hook* around generators, from the first step to the last.
+
+    If *func* is a ``types.coroutine`` function, its generators are *awaitable*; those
+    of the wrapper are, too.
+    """
+    drive: Call = _drive
+    if awaitable:
         drive = coroutine(FunctionType(_drive.__code__, globals()))
 
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: object, **kwargs: object) -> object:
         generator = func(*args, **kwargs)
         if not switch.recording:
             return generator
-        driven = drive(clock, generator, measure, args, kwargs)
-        driven.__name__ = generator.__name__
-        driven.__qualname__ = generator.__qualname__
-        return driven
+        driver = drive(clock, generator, hook, args, kwargs)
+        driver.__name__ = generator.__name__
+        driver.__qualname__ = generator.__qualname__
+        return driver
 
     return call
 
 
 def _drive(
-    clock: Any | None, generator: Any, measure: CallHook, args: Any, kwargs: Any
+    clock: Clock | None,
+    generator: Generator[Any, Any, Any],
+    hook: CallHook,
+    args: Args,
+    kwargs: Kwargs,
 ) -> Generator[Any, Any, Any]:
-    # By hand: `yield from` would make a close() of a GeneratorExit that is thrown in,
-    # and would keep to itself what the generator returns to a close().
-    token = measure.begin()
-    resume, value = generator.send, None
+    """Pass on all that goes in and out of *generator*."""
+    # Not `yield from`: it turns a GeneratorExit that is thrown in into a close(), and
+    # does not pass on what the generator returns to a close().
+    token = hook.begin()
+    resume: Callable[[Any], Any] = generator.send
+    value: Any = None
     try:
         while True:
             yielded = resume(value)
-            left = clock() if clock else 0.0
+            suspended_at = clock() if clock else 0.0
             try:
                 value = yield yielded
                 resume = generator.send
             except BaseException as error:  # noqa: BLE001 -- passed on, by throw()
                 resume, value = generator.throw, error
             if clock:
-                token += clock() - left
+                token += clock() - suspended_at
     except StopIteration as stop:
-        measure.end(token, stop.value, args, kwargs)
+        hook.end(token, stop.value, args, kwargs)
         return stop.value
-    except GeneratorExit:  # whoever iterates has had enough: no failure
-        measure.end(token, None, args, kwargs)
+    except GeneratorExit:  # the consumer stopped early: not a failure
+        hook.end(token, None, args, kwargs)
         raise
     except BaseException as error:
-        measure.fail(token, error, args, kwargs)
+        hook.fail(token, error, args, kwargs)
         raise
     finally:
-        value = None  # an error that holds this frame must not be held by it
+        value = None  # breaks the cycle between an error and this frame
 
 
-def around_async_generator(
-    func: Call, measure: CallHook, switch: Switch, clock: Any | None
+def wrap_async_generator(
+    func: Call, hook: CallHook, switch: Switch, clock: Clock | None
 ) -> Call:
-    """CallHook asynchronous generators, from the first step to the last."""
+    """Run *hook* around asynchronous generators, from the first step to the last."""
 
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: object, **kwargs: object) -> object:
         generator = func(*args, **kwargs)
         if not switch.recording:
             return generator
-        driven: Any = _drive_async(clock, generator, measure, args, kwargs)
-        driven.__name__ = generator.__name__
-        driven.__qualname__ = generator.__qualname__
-        return driven
+        driver: Any = _drive_async(clock, generator, hook, args, kwargs)
+        driver.__name__ = generator.__name__
+        driver.__qualname__ = generator.__qualname__
+        return driver
 
     return call
 
 
 async def _drive_async(
-    clock: Any | None, generator: Any, measure: CallHook, args: Any, kwargs: Any
+    clock: Clock | None,
+    generator: AsyncGenerator[Any, Any],
+    hook: CallHook,
+    args: Args,
+    kwargs: Kwargs,
 ) -> AsyncGenerator[Any, Any]:
-    token = measure.begin()
-    waiting = _first_step(generator)
+    token = hook.begin()
+    step: Any = _first_step(generator)
     try:
         while True:
-            yielded = await waiting
-            left = clock() if clock else 0.0
+            yielded = await step
+            suspended_at = clock() if clock else 0.0
             try:
-                waiting = generator.asend((yield yielded))
+                step = generator.asend((yield yielded))
             except BaseException as error:  # noqa: BLE001 -- passed on, by athrow()
-                waiting = generator.athrow(error)
+                step = generator.athrow(error)
             if clock:
-                token += clock() - left
+                token += clock() - suspended_at
     except StopAsyncIteration:
-        measure.end(token, None, args, kwargs)
-    except GeneratorExit:
-        measure.end(token, None, args, kwargs)
+        hook.end(token, None, args, kwargs)
+    except GeneratorExit:  # the consumer stopped early: not a failure
+        hook.end(token, None, args, kwargs)
         raise
     except BaseException as error:
-        measure.fail(token, error, args, kwargs)
+        hook.fail(token, error, args, kwargs)
         raise
     finally:
-        waiting = None
+        step = None  # breaks the cycle between an error and this frame
 
 
-def _first_step(generator: Any) -> Any:
-    # The event loop notes each generator that takes its first step, to close it at
-    # the end. It is to close the one that drives, which closes this one: both at
-    # once would be an error ("already running").
+def _first_step(generator: AsyncGenerator[Any, Any]) -> object:
+    # An event loop registers each generator that takes its first step, and closes it
+    # when the loop ends. Only the driver may be registered: it closes this generator,
+    # and closing both at once raises "aclose(): asynchronous generator is already
+    # running".
     hooks = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(None, None)
     try:

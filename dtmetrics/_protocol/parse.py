@@ -1,13 +1,17 @@
-r"""One line as the endpoint reads it: a point, metadata, or why it is refused.
+r"""One line as the endpoint reads it: a data point, metadata, or a rejection.
 
-What the protocol page promises is accepted; so are the backslashes outside quotes
-which the official libraries write. What neither promises (a second blank, fields of
-a summary in another order, ``+1``, ``.5``) is refused, because nobody knows that it
-arrives. InvalidValues are worded as the endpoint's own, where its words are known
-(micrometer-metrics/micrometer#2295, #3007, #5037).
+Accepted is what the protocol page documents, and the backslashes outside quotes that
+the official libraries write. Rejected is what neither of them has, such as a second
+blank, the fields of a summary in another order, ``+1`` or ``.5``.
+https://docs.dynatrace.com/docs/ingest-from/extend-dynatrace/extend-metrics/reference/metric-ingestion-protocol
 
-No pattern here can match a text in two ways, and the reader only ever moves
-forward: the work grows with the length of the line, whatever stands in it.
+Where messages of the endpoint are known, rejections have the same wording:
+https://github.com/micrometer-metrics/micrometer/issues/2295
+https://github.com/micrometer-metrics/micrometer/issues/3007
+https://github.com/micrometer-metrics/micrometer/issues/5037
+
+Each pattern matches a text in one way only, and the reader only moves forward. So the
+time grows with the length of the line, whatever it contains.
 """
 
 from __future__ import annotations
@@ -22,26 +26,28 @@ from dtmetrics._protocol.normalize import (
     RESERVED_PREFIX,
 )
 from dtmetrics._protocol.point import CountDelta, GaugeSummary, GaugeValue, Payload
-from dtmetrics._protocol.reader import Reader, Refusal, RefusedError
+from dtmetrics._protocol.reader import Reader, RejectedLineError, Rejection
 
-__all__ = ["LINE_LIMIT", "ParsedMetadata", "ParsedPoint", "Refusal", "parse"]
+__all__ = ["LINE_LIMIT", "ParsedMetadata", "ParsedPoint", "Rejection", "parse"]
 
+#: Characters of a line.
+#: https://docs.dynatrace.com/docs/ingest-from/extend-dynatrace/extend-metrics
 LINE_LIMIT = 50_000
 
-# Reading takes the higher one of the two published limits, writing the lower one.
+# Two limits are published, 250 and 255. Reading allows the higher, writing the lower.
 _KEY_LIMIT = 255
 _VALUE_LIMIT = 255
-# Enough for every double; int() refuses texts of some thousand digits with an error.
+# Enough for each double. int() raises for texts of some thousand digits.
 _NUMBER_LIMIT = 400
 _TIMESTAMP_LIMIT = 15
-# How far the endpoint lets a mean lie outside of min and max.
+# How far the mean of a summary may be outside of min and max, in absolute terms.
 _TOLERANCE = 1e-6
 
 _KEY = re.compile(r"[A-Za-z0-9_.-]*")
-_KEY_FAULT = re.compile(r"^[0-9.-]|(?<=\.)[.-]|(?<=\.)$")
+_BAD_IN_KEY = re.compile(r"^[0-9.-]|(?<=\.)[.-]|(?<=\.)$")
 _DIMENSION_KEY = re.compile(r"[a-z0-9_:.-]*")
-_DIMENSION_KEY_FAULT = re.compile(r"^[0-9:.-]|(?<=\.)[0-9:.-]|(?<=\.)$")
-# The part before the group is there for speed: most values hold no backslash.
+_BAD_IN_DIMENSION_KEY = re.compile(r"^[0-9:.-]|(?<=\.)[0-9:.-]|(?<=\.)$")
+# The part before the group is for speed: most values have no backslash.
 _BARE_CHARACTER = r'[^ ",=\\\x00-\x1f\ud800-\udfff]'
 _BARE = re.compile(rf'{_BARE_CHARACTER}*(?:{_BARE_CHARACTER}|\\[ ",=\\])*')
 _CHARACTER = r'[^"\\\x00-\x1f\ud800-\udfff]'
@@ -51,7 +57,7 @@ _ESCAPE = re.compile(r"\\(.)")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _DIGITS = re.compile(r"[0-9]+")
 
-# Both spellings of the first are in use, by the page's table and by its example.
+# The protocol page spells displayName in its table and displayname in its example.
 _PROPERTIES = {
     "dt.meta.displayname": "dt.meta.displayName",
     "dt.meta.displayName": "dt.meta.displayName",
@@ -62,10 +68,10 @@ _PROPERTY = re.compile(r"[A-Za-z.]*")
 
 
 class ParsedPoint(NamedTuple):
-    """A line that is a data point; its dimension values are without escapes.
+    """A line that is a data point. Its dimension values are without escapes.
 
-    ``absolute`` marks the deprecated form ``count,42``: the payload holds the
-    running total then, not an increase.
+    ``absolute`` marks the deprecated form ``count,42``, whose payload is a running
+    total and not an increase.
     """
 
     key: str
@@ -76,15 +82,15 @@ class ParsedPoint(NamedTuple):
 
 
 class ParsedMetadata(NamedTuple):
-    """A line that says what a metric key means."""
+    """A line that is the metadata of a metric key."""
 
     key: str
     kind: Literal["gauge", "count"]
     properties: dict[str, str]
 
 
-def parse(line: str) -> ParsedPoint | ParsedMetadata | Refusal:
-    """Return what *line* says, or why the endpoint would refuse it. Never raises.
+def parse(line: str) -> ParsedPoint | ParsedMetadata | Rejection:
+    """Return what *line* is, or why the endpoint would reject it. Never raises.
 
     >>> parse("orders,region=eu count,delta=3").payload
     CountDelta(delta=3)
@@ -92,12 +98,13 @@ def parse(line: str) -> ParsedPoint | ParsedMetadata | Refusal:
     "failed to parse metric key of message 'load.-1 3'; error at '-'  (index 5)"
     """
     if len(line) > LINE_LIMIT:
-        return Refusal(f"line length exceeded: {len(line)} > {LINE_LIMIT}", LINE_LIMIT)
+        message = f"line length exceeded: {len(line)} > {LINE_LIMIT}"
+        return Rejection(message, LINE_LIMIT)
     reader = Reader(line)
     try:
         return _metadata(reader) if reader.skip("#") else _point(reader)
-    except RefusedError as refused:
-        return refused.refusal
+    except RejectedLineError as error:
+        return error.rejection
 
 
 def _point(reader: Reader) -> ParsedPoint:
@@ -109,19 +116,19 @@ def _point(reader: Reader) -> ParsedPoint:
 
 
 def _metric_key(reader: Reader) -> str:
-    fault = "failed to parse metric key of"
-    start = reader.at
+    problem = "failed to parse metric key of"
+    start = reader.position
     key = reader.take(_KEY)
-    if not key or not (reader.done() or reader.next_is(", ")):
-        reader.refuse(fault)
-    if found := _KEY_FAULT.search(key):
-        reader.refuse(fault, start + found.start())
+    if not key or not (reader.at_end() or reader.next_is(", ")):
+        reader.reject(problem)
+    if bad := _BAD_IN_KEY.search(key):
+        reader.reject(problem, start + bad.start())
     if len(key) > _KEY_LIMIT:
         message = f"metric key length exceeded: {len(key)} > {_KEY_LIMIT}"
-        raise RefusedError(message, start + _KEY_LIMIT)
+        raise RejectedLineError(message, start + _KEY_LIMIT)
     if key.startswith(RESERVED_PREFIX):
         message = f"invalid metric key '{key}': the prefix 'dt.' is reserved"
-        raise RefusedError(message, start)
+        raise RejectedLineError(message, start)
     return key
 
 
@@ -132,94 +139,92 @@ def _dimensions(reader: Reader) -> dict[str, str]:
         count += 1
         if count > DIMENSIONS_LIMIT:
             message = f"dimension count exceeded: {count} > {DIMENSIONS_LIMIT}"
-            raise RefusedError(message, reader.at)
+            raise RejectedLineError(message, reader.position)
         key = _dimension_key(reader)
         value = _value(reader)
-        # A key given twice is legal. Which value is kept is said for OTLP only.
+        # A key may occur twice. That the first counts is documented for OTLP only.
         dimensions.setdefault(key, value)
     return dimensions
 
 
 def _dimension_key(reader: Reader) -> str:
-    fault = "invalid dimension key in"
-    start = reader.at
+    problem = "invalid dimension key in"
+    start = reader.position
     key = reader.take(_DIMENSION_KEY)
     if not (key and reader.skip("=")):
-        reader.refuse(fault)
-    if found := _DIMENSION_KEY_FAULT.search(key):
-        reader.refuse(fault, start + found.start())
+        reader.reject(problem)
+    if bad := _BAD_IN_DIMENSION_KEY.search(key):
+        reader.reject(problem, start + bad.start())
     if len(key) > DIMENSION_KEY_LIMIT:
         message = f"dimension key length exceeded: {len(key)} > {DIMENSION_KEY_LIMIT}"
-        raise RefusedError(message, start + DIMENSION_KEY_LIMIT)
+        raise RejectedLineError(message, start + DIMENSION_KEY_LIMIT)
     return key
 
 
 def _value(reader: Reader) -> str:
-    fault = "invalid dimension value in"
-    start = reader.at
-    value = _text(reader, _QUOTED, fault)
-    if not (reader.done() or reader.next_is(", ")):
-        reader.refuse(fault)
+    problem = "invalid dimension value in"
+    start = reader.position
+    value = _text(reader, _QUOTED, problem)
+    if not (reader.at_end() or reader.next_is(", ")):
+        reader.reject(problem)
     if not value:
-        reader.refuse(fault, start)
+        reader.reject(problem, start)
     if len(value) > _VALUE_LIMIT:
         message = f"dimension value length exceeded: {len(value)} > {_VALUE_LIMIT}"
-        raise RefusedError(message, start)
+        raise RejectedLineError(message, start)
     return value
 
 
-def _text(reader: Reader, quoted: re.Pattern[str], fault: str) -> str:
-    """Read a text, in quotes or bare, and resolve its escapes."""
+def _text(reader: Reader, quoted: re.Pattern[str], problem: str) -> str:
+    """Read a text, in quotes or bare, and return it without escapes."""
     in_quotes = reader.skip('"')
     text = reader.take(quoted if in_quotes else _BARE)
     if reader.skip("\\"):
-        reader.refuse(fault)
+        reader.reject(problem)
     if in_quotes:
-        reader.expect('"', fault)
-    return _ESCAPE.sub(_meaning, text) if "\\" in text else text
+        reader.expect('"', problem)
+    return _ESCAPE.sub(_unescaped, text) if "\\" in text else text
 
 
-def _meaning(escape: re.Match[str]) -> str:
+def _unescaped(escape: re.Match[str]) -> str:
     return "\n" if escape[1] == "n" else escape[1]
 
 
 def _payload(reader: Reader) -> tuple[Payload, bool]:
-    """Read a payload, and whether it is the deprecated running total."""
+    """Return the payload, and whether it is a running total, which is deprecated."""
     if reader.skip("gauge,"):
-        return (_summary(reader) if reader.skip("min=") else _gauge(reader)), False
+        return _gauge(reader), False
     if reader.skip("count,"):
         absolute = not reader.skip("delta=")
         return CountDelta(_last_number(reader)), absolute
     if not reader.next_is("-0123456789"):
-        reader.refuse("invalid metric type in")
-    return _gauge(reader), False
+        reader.reject("invalid metric type in")
+    return GaugeValue(_last_number(reader)), False
 
 
-def _gauge(reader: Reader) -> GaugeValue:
-    return GaugeValue(_last_number(reader))
-
-
-def _summary(reader: Reader) -> GaugeSummary:
-    fault = "invalid gauge fields in"
+def _gauge(reader: Reader) -> GaugeValue | GaugeSummary:
+    if not reader.skip("min="):
+        return GaugeValue(_last_number(reader))
+    problem = "invalid gauge fields in"
     low = _number(reader)
-    reader.expect(",max=", fault)
+    reader.expect(",max=", problem)
     high = _number(reader)
-    reader.expect(",sum=", fault)
+    reader.expect(",sum=", problem)
     total = _number(reader)
-    reader.expect(",count=", fault)
-    start = reader.at
+    reader.expect(",count=", problem)
+    start = reader.position
     count = _last_number(reader)
     if not isinstance(count, int):
-        reader.refuse(fault, start)
+        reader.reject(problem, start)
     summary = GaugeSummary(low, high, total, count)
-    if complaint := _inconsistency(summary):
-        raise RefusedError(f"inconsistent gauge fields: {complaint}", start)
+    if inconsistency := _inconsistency(summary):
+        raise RejectedLineError(f"inconsistent gauge fields: {inconsistency}", start)
     return summary
 
 
 def _inconsistency(summary: GaugeSummary) -> str | None:
-    """Say which of the endpoint's rules for summaries *summary* breaks."""
-    # The endpoint reads doubles, and to a double 2**53 + 1 is 2**53.
+    """Return the rule that *summary* breaks, in the words of the endpoint."""
+    # The endpoint reads doubles: as a double 2**53 + 1 is 2**53.
     low, high, total = map(float, summary[:3])
     count = summary.count
     fields = f"min: {low:f}, max: {high:f}, sum: {total:f}, count: {count}"
@@ -240,34 +245,33 @@ def _inconsistency(summary: GaugeSummary) -> str | None:
 
 def _last_number(reader: Reader) -> int | float:
     number = _number(reader)
-    if not (reader.done() or reader.next_is(" ")):
-        reader.refuse("invalid number in")
+    if not (reader.at_end() or reader.next_is(" ")):
+        reader.reject("invalid number in")
     return number
 
 
 def _number(reader: Reader) -> int | float:
-    start = reader.at
+    start = reader.position
     text = reader.take(_NUMBER)
     if not text:
-        reader.refuse("invalid number in")
-    # What no double can hold has no average either, and ends in an OverflowError
-    # wherever it meets a float.
+        reader.reject("invalid number in")
+    # An integer too large for a double raises OverflowError in arithmetic with floats.
     if len(text) > _NUMBER_LIMIT or not math.isfinite(number := float(text)):
-        reader.refuse("number out of range in", start)
+        reader.reject("number out of range in", start)
     return number if _DIGITS.fullmatch(text.lstrip("-")) is None else int(text)
 
 
 def _timestamp(reader: Reader) -> int | None:
-    if reader.done():
+    if reader.at_end():
         return None
-    fault = "invalid timestamp in"
-    reader.expect(" ", fault)
-    start = reader.at
+    problem = "invalid timestamp in"
+    reader.expect(" ", problem)
+    start = reader.position
     text = reader.take(_DIGITS)
-    if not (text and reader.done()):
-        reader.refuse(fault)
+    if not (text and reader.at_end()):
+        reader.reject(problem)
     if len(text) > _TIMESTAMP_LIMIT:
-        reader.refuse(fault, start)
+        reader.reject(problem, start)
     return int(text)
 
 
@@ -282,20 +286,20 @@ def _metadata(reader: Reader) -> ParsedMetadata:
     while True:
         name, text = _property(reader)
         properties.setdefault(name, text)
-        if reader.done():
+        if reader.at_end():
             return ParsedMetadata(key, kind, properties)
         reader.expect(",", "invalid metadata in")
 
 
 def _property(reader: Reader) -> tuple[str, str]:
-    fault = "invalid metadata in"
-    start = reader.at
+    problem = "invalid metadata in"
+    start = reader.position
     name = _PROPERTIES.get(reader.take(_PROPERTY))
     if name is None:
-        reader.refuse(fault, start)
-    reader.expect("=", fault)
-    start = reader.at
-    text = _text(reader, _QUOTED_METADATA, fault)
+        reader.reject(problem, start)
+    reader.expect("=", problem)
+    start = reader.position
+    text = _text(reader, _QUOTED_METADATA, problem)
     if not text:
-        reader.refuse(fault, start)
+        reader.reject(problem, start)
     return name, text

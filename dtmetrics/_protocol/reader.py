@@ -1,74 +1,85 @@
-"""A line and how far it has been read: what ``parse`` spells its grammar with."""
+"""A line and the position up to which it has been read; the parser's only tool."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple, NoReturn
 
-__all__ = ["Reader", "Refusal", "RefusedError"]
+__all__ = ["Reader", "RejectedLineError", "Rejection"]
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-class Refusal(NamedTuple):
-    """Why a line is refused, and at which of its characters reading stopped."""
+class Rejection(NamedTuple):
+    """Why a line is rejected, and the index of the character where reading stopped."""
 
     message: str
-    index: int  # type: ignore[assignment]  # nobody looks tuple.index() up here
+    index: int  # type: ignore[assignment]  # hides tuple.index() on purpose
 
 
-class RefusedError(Exception):
-    """Carries a refusal out of the grammar; ``parse`` returns it."""
+class RejectedLineError(Exception):
+    """Carries a rejection out of the grammar; ``parse()`` returns the rejection."""
 
     def __init__(self, message: str, index: int) -> None:
         super().__init__(message)
-        self.refusal = Refusal(message, index)
+        self.rejection = Rejection(message, index)
 
 
 class Reader:
-    """A line and how far it has been read."""
+    """A line and the position up to which it has been read.
 
-    __slots__ = ("at", "line")
+    The position only grows, and each step costs what it reads: reading a line takes
+    time in proportion to its length, whatever it contains.
+    """
+
+    __slots__ = ("line", "position")
 
     def __init__(self, line: str) -> None:
         self.line = line
-        self.at = 0
+        self.position = 0
 
     def next_is(self, characters: str) -> bool:
         """Whether one of *characters* comes next."""
-        # Slicing, because at the end of a line there is no next character.
-        return self.line[self.at : self.at + 1] in tuple(characters)
+        # A slice, because there is no next character at the end of a line.
+        return self.line[self.position : self.position + 1] in tuple(characters)
 
-    def done(self) -> bool:
+    def at_end(self) -> bool:
         """Whether the line has been read to its end."""
-        return self.at == len(self.line)
+        return self.position == len(self.line)
 
     def skip(self, text: str) -> bool:
-        """Step over *text* if it comes next."""
-        if self.line.startswith(text, self.at):
-            self.at += len(text)
+        """Step over *text* if it comes next; return whether it did."""
+        if self.line.startswith(text, self.position):
+            self.position += len(text)
             return True
         return False
 
-    def expect(self, text: str, fault: str) -> None:
-        """Step over *text*, which has to come next."""
+    def expect(self, text: str, problem: str) -> None:
+        """Step over *text*; reject the line for *problem* if it does not come next."""
         if not self.skip(text):
-            self.refuse(fault)
+            self.reject(problem)
 
     def take(self, pattern: re.Pattern[str]) -> str:
-        """Step over what *pattern* matches here, which may be nothing."""
-        if (match := pattern.match(self.line, self.at)) is None:
+        """Step over what *pattern* matches here and return it; it may be empty."""
+        if (match := pattern.match(self.line, self.position)) is None:
             return ""
-        self.at = match.end()
+        self.position = match.end()
         return match.group()
 
-    def refuse(self, fault: str, at: int | None = None) -> NoReturn:
-        """Refuse the line for *fault*, seen at the character *at*."""
-        at = self.at if at is None else at
-        if at >= len(self.line):
-            raise RefusedError("unexpected end of input", len(self.line))
+    def reject(self, problem: str, index: int | None = None) -> NoReturn:
+        """Reject the line for *problem*, found at the character *index*.
+
+        Without an index it was found where reading stopped. The message has the form
+        that the endpoint's messages have:
+        https://github.com/micrometer-metrics/micrometer/issues/2295
+        """
+        index = self.position if index is None else index
+        if index >= len(self.line):
+            raise RejectedLineError("unexpected end of input", len(self.line))
         line = self.line
-        quoted = line if len(line) <= 200 else line[max(0, at - 150) : at + 50]
-        message = f"{fault} message '{quoted}'; error at '{line[at]}'  (index {at})"
-        # These texts are printed and logged, so no control character passes.
-        raise RefusedError(_UNPRINTABLE.sub("?", message), at)
+        excerpt = line if len(line) <= 200 else line[max(0, index - 150) : index + 50]
+        message = (
+            f"{problem} message '{excerpt}'; error at '{line[index]}'  (index {index})"
+        )
+        # The message is printed and logged. Control characters must not reach there.
+        raise RejectedLineError(_UNPRINTABLE.sub("?", message), index)

@@ -7,7 +7,7 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._decorate.arguments import Convert, fetches
+from dtmetrics._decorate.arguments import Convert, argument_getters
 from dtmetrics._decorate.hooks import Call, error_type
 from dtmetrics._record.codegen import timed_call
 from dtmetrics._record.instruments import Summary
@@ -43,7 +43,7 @@ class Timed:
         self._is_function = type(target) is FunctionType
         self.into = (summary._origin.family, summary._origin.dimensions, summary._own)
         self._clock = self.begin = clock
-        self._fetches = fetches(options.args, target) if options.args else {}
+        self._fetches = argument_getters(options.args, target) if options.args else {}
         notes = bool(self._fetches) or options.result is not None
         self.wrap = None if notes else self._wrap
 

@@ -10,7 +10,7 @@ from threading import RLock
 
 from dtmetrics._core import log
 from dtmetrics._protocol.metadata import Metadata
-from dtmetrics._protocol.normalize import Remembered, clean_key
+from dtmetrics._protocol.normalize import clean_key
 from dtmetrics._record.family import Definition, Family, fault_of
 from dtmetrics._record.invalid_values import InvalidValues, ignore
 from dtmetrics._record.options import RecordingOptions
@@ -31,8 +31,7 @@ class Catalog:
 
     def _renew(self) -> None:
         """Make what a fork must not share with its parent."""
-        # In a free-threaded build another thread may have held the old ones' locks.
-        self._key = Remembered(clean_key)
+        # In a free-threaded build another thread may have held the old one's lock.
         # Re-entrant: a signal handler may define while its own thread does.
         self._lock = RLock()
 
@@ -47,7 +46,7 @@ class Catalog:
         is said once, and the family belongs to no collection.
         """
         name: object = definition.name  # whatever the types say
-        key = self._key(name) if isinstance(name, str) else None
+        key = clean_key(name) if isinstance(name, str) else None
         family = Family(definition, key or "", partial(self._refusals.add, definition))
         with self._lock:
             found = self._families.get(family.key)

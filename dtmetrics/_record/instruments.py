@@ -59,10 +59,8 @@ class Counter(Instrument):
             series.fold_if_free()
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
-        measure = _Counted(self)
-        return cast(
-            "Callable[P, R]", decorate(func, lambda _: measure, self._origin.registry)
-        )
+        hook = _Counted(self)
+        return decorate(func, lambda _: hook, self._origin.registry)
 
     def __enter__(self) -> Self:
         return self
@@ -144,10 +142,8 @@ class Gauge(Instrument):
             series.fold_if_free()
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
-        measure = Inside(self)
-        return cast(
-            "Callable[P, R]", decorate(func, lambda _: measure, self._origin.registry)
-        )
+        hook = Inside(self)
+        return decorate(func, lambda _: hook, self._origin.registry)
 
     def __enter__(self) -> Self:
         self.inc()

@@ -12,8 +12,7 @@ from threading import RLock
 from typing import Any, Protocol
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._protocol.line import head_of
-from dtmetrics._protocol.normalize import Remembered, clean_dimension_key
+from dtmetrics._protocol.normalize import clean_dimension_key, line_prefix
 from dtmetrics._protocol.point import DataPoints, Dimensions
 from dtmetrics._record.catalog import Catalog
 from dtmetrics._record.context import ambient
@@ -69,9 +68,7 @@ class Registry:
         """Make what a fork must not share with its parent."""
         self.epoch = object()
         self._awake = self.recorded = False
-        # In a free-threaded build another thread may have held the old one's lock.
         self._levels: dict[str, int] = {}
-        self._dimension_key = Remembered(clean_dimension_key)
         self.invalid_values.clear()
         # Re-entrant: a signal handler may record while its own thread is making a
         # series. Held for a few microseconds, and never for foreign code.
@@ -115,7 +112,7 @@ class Registry:
         while True:
             settings = self.settings
             dimensions = self.merged(layers, family.refuse)
-            head = head_of(self.catalog.key_of(family), dimensions)
+            head = line_prefix(self.catalog.key_of(family), dimensions)
             found = family.series.get(head) or self._make(family, head)
             if settings is self.settings:  # or else its default dimensions may be old
                 return found
@@ -126,7 +123,7 @@ class Registry:
         """Return these layers of dimensions, between the settings' own, as one set."""
         defaults = tuple(self.settings.dimensions.items())
         platform = tuple(self.settings.enrichment.items())
-        return merge((defaults, *layers, platform), self._dimension_key, refuse)
+        return merge((defaults, *layers, platform), clean_dimension_key, refuse)
 
     def wire(self, series: Series) -> None:
         """Let handles record into *series* without asking, if nothing forbids it."""
@@ -161,7 +158,7 @@ class Registry:
 
     def remove(self, family: Family, layers: Sequence[Pairs]) -> None:
         """Let the series for these layers go, if there is one, with what it holds."""
-        head = head_of(self.catalog.key_of(family), self.merged(layers, ignore))
+        head = line_prefix(self.catalog.key_of(family), self.merged(layers, ignore))
         with self._lock:
             series = family.series.pop(head, None)
             if series is not None:
@@ -219,7 +216,7 @@ class Registry:
 
     def _make(self, family: Family, head: str) -> Series:
         key = self.catalog.key_of(family)
-        overflow = head_of(key, self._overflow)
+        overflow = line_prefix(key, self._overflow)
         with self._lock:
             if head not in family.series and not self._has_room(family, overflow):
                 head = overflow

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from dtmetrics._protocol.parse import ParsedMetadata, ParsedPoint, parse
 from dtmetrics._protocol.point import CountDelta
-from dtmetrics._protocol.reader import Refusal
+from dtmetrics._protocol.reader import Rejection
 
 __all__ = ["BODY_LIMIT", "LineNote", "Verdict", "error_envelope", "judge"]
 
@@ -62,7 +62,7 @@ def judge(body: bytes, *, now_ms: int, lines_limit: int | None = None) -> Verdic
     warnings: list[LineNote] = []
     for number, line in enumerate(lines, 1):
         parsed = _judge_line(line, now_ms)
-        if isinstance(parsed, Refusal):
+        if isinstance(parsed, Rejection):
             invalid.append(LineNote(number, parsed.message))
             continue
         accepted.append(parsed)
@@ -79,16 +79,16 @@ def _refused(status: int, message: str) -> Verdict:
     return Verdict(status, error_envelope(status, message))
 
 
-def _judge_line(line: bytes, now_ms: int) -> ParsedPoint | ParsedMetadata | Refusal:
+def _judge_line(line: bytes, now_ms: int) -> ParsedPoint | ParsedMetadata | Rejection:
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
-        return Refusal(f"invalid UTF-8 at byte {error.start}", error.start)
+        return Rejection(f"invalid UTF-8 at byte {error.start}", error.start)
     parsed = parse(text)
     if isinstance(parsed, ParsedPoint) and parsed.timestamp_ms is not None:
         late = now_ms - parsed.timestamp_ms
         if not -_NEWEST_MS <= late <= _OLDEST_MS:
-            return Refusal(
+            return Rejection(
                 f"timestamp out of range: {parsed.timestamp_ms} is not between "
                 "1 hour ago and 10 minutes ahead",
                 len(text) - len(str(parsed.timestamp_ms)),

@@ -1,9 +1,14 @@
 """The fault campaign: real programs against an endpoint that misbehaves by a script.
 
-Reading order: ``clock`` (a faster one, for outages of an hour), ``lines`` (the truth of
-what arrived), ``verdicts`` and ``endpoint`` (a process of its own; neither imports
-dtmetrics), ``inside`` (what an application's program finds), ``rig`` (servers and
-programs from outside), ``campaign`` (scenarios and their rows), then the scenarios by
-theme. ``python -m tests.faults`` runs them all and prints a table; those that are quick
-run under pytest as well.
+``python -m tests.faults`` runs every scenario and prints a table. The fast scenarios
+run under pytest as well. Reading order:
+
+``accelerated_clock``   shortens an outage of an hour to minutes
+``lines``               parses and adds up the lines that arrived
+``actions`` ``endpoint``
+                        a scripted endpoint, in a process without dtmetrics
+``application``         what a program of the campaign imports
+``rig``                 starts, commands and ends endpoints and programs
+``campaign``            scenarios and their rows
+``scenarios``           the list of all scenarios, by subject
 """

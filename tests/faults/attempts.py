@@ -1,4 +1,4 @@
-"""One attempt: how long it may take, and how much memory, whatever the other side does."""
+"""One export attempt: its duration and its memory, whatever the endpoint does."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Program, Server
 
-#: Seconds that an attempt at an endpoint of this host may take, and at any other.
-LOCAL_SECONDS, REMOTE_SECONDS = 5.0, 15.0
+#: Seconds after which an attempt at an endpoint of this host ends.
+LOCAL_SECONDS = 5.0
 
-#: What a machine that others use as well may add.
+#: Seconds that a busy machine may add to a measured duration.
 ROOM = 1.0
 
-#: What `dtmetrics.shutdown()` waits at the end of a program.
+#: The default timeout of `dtmetrics.shutdown()` at the end of a program.
 EXIT_SECONDS = 5.0
 
 HELD = """
@@ -29,8 +29,8 @@ for n in range(lines):
     tally[0] += 1
 begin = time.monotonic()
 flush(20.0)
-tell(took=time.monotonic() - begin)
-hear()
+report(took=time.monotonic() - begin)
+next_command()
 finish(delivered=deliver())
 """
 
@@ -46,12 +46,12 @@ for number in range(4):
 finish(delivered=deliver())
 """
 
-NOWHERE = """
+UNRESOLVED = """
 import socket
 silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 silent.bind(("127.0.0.77", 53))
 configure(interval=1.0, token="dt0c01.A.canary", allow_plain_http=True)
-cuts, before = [], 0
+collections, before = [], 0
 end = time.monotonic() + float(sys.argv[1])
 while (now := time.monotonic()) < end:
     counter("orders").inc()
@@ -59,90 +59,90 @@ while (now := time.monotonic()) < end:
     flushes = dtmetrics.stats().flushes
     if flushes != before:
         before = flushes
-        cuts.append(now)
+        collections.append(now)
     time.sleep(0.02)
-tell(gaps=[b - a for a, b in zip(cuts, cuts[1:] + [now])])
-if hear():
+report(gaps=[b - a for a, b in zip(collections, collections[1:] + [now])])
+if next_command():
     finish(delivered=deliver())
 else:
-    tell(leaving=True)
+    report(leaving=True)
 """
 
 
 @scenario()
 def head_dribbles(run: Run) -> Row:
-    """An answer that comes a header at a time ends the attempt at its deadline."""
-    return _held(run, {"verdict": "dribble", "where": "head"})
+    """An answer that arrives one header at a time ends the attempt at its deadline."""
+    return _held(run, {"action": "dribble", "where": "head"})
 
 
 @scenario()
 def body_dribbles(run: Run) -> Row:
-    """An answer that comes a byte at a time ends the attempt at its deadline."""
-    return _held(run, {"verdict": "dribble", "where": "body"})
+    """An answer that arrives one byte at a time ends the attempt at its deadline."""
+    return _held(run, {"action": "dribble", "where": "body"})
 
 
 @scenario()
 def never_answers(run: Run) -> Row:
-    """An answer that never comes ends the attempt at its deadline."""
-    return _held(run, {"verdict": "silent"})
+    """A missing answer ends the attempt at its deadline."""
+    return _held(run, {"action": "silent"})
 
 
 @scenario()
 def never_reads(run: Run) -> Row:
-    """Who reads nothing of a body of 0.9 MB ends the attempt at its deadline."""
-    return _held(run, {"verdict": "deaf"}, lines=900)
+    """An endpoint that does not read a batch of 0.9 MB ends the attempt at its deadline."""
+    return _held(run, {"action": "deaf"}, lines=900)
 
 
 @scenario(fast=True)
 def answer_inflates(run: Run) -> Row:
-    """An answer of 300 KB that inflate to 300 MB costs less than 5 MB."""
+    """An answer of 300 KB that inflates to 300 MB costs less than 5 MB of memory."""
     return _flooded(run, "bomb")
 
 
 @scenario(fast=True)
 def answer_of_100_mb(run: Run) -> Row:
-    """An answer of 100 MB costs less than 5 MB."""
+    """An answer of 100 MB costs less than 5 MB of memory."""
     return _flooded(run, "plain")
 
 
 @scenario(fast=True)
 def million_headers(run: Run) -> Row:
-    """An answer with a million headers costs less than 5 MB."""
+    """An answer with a million headers costs less than 5 MB of memory."""
     return _flooded(run, "headers")
 
 
 @scenario(needs=("root", "unshare", "nsenter", "ip", "mount"))
 def name_server_hangs(run: Run) -> Row:
-    """While no name is resolved the rhythm of collecting is kept; nothing is lost."""
+    """A name server that hangs delays no collection, and nothing is lost."""
     row = Row()
-    with _Nowhere(run, 12 if run.quick else 120) as (server, program, hosts):
-        gaps = program.hear("gaps", 150).get("gaps", [])
-        row.require(gaps, f"nothing was collected: {program.said}")
+    with _SilentNameServer(run, 12 if run.quick else 120) as (server, program, hosts):
+        gaps = program.receive("gaps", 150).get("gaps", [])
+        row.require(gaps, f"nothing was collected: {program.last_error}")
         if gaps:
             row.require(max(gaps) < 2, f"{max(gaps):.1f} s between two collections")
             row.note(f"{len(gaps)} collections, at most {max(gaps):.1f} s apart")
         with hosts.open("a") as file:
             file.write("127.0.0.1 metrics.faults.test\n")
-        program.say("go on")
-        facts = program.hear("stats", 90)
-        if row.told(program, facts):
-            truth = server.truth()
-            row.delivered(program, truth, facts)
+        program.send("go on")
+        facts = program.receive("stats", 90)
+        if row.check_account(program, facts):
+            received = server.received()
+            row.require_delivered(program, received, facts)
     return row
 
 
 @scenario(needs=("root", "unshare", "nsenter", "ip", "mount"))
 def exit_while_name_server_hangs(run: Run) -> Row:
-    """A program ends in time while no name is resolved, and with its own status."""
+    """A name server that hangs does not delay a program's exit or change its status."""
     row = Row()
-    with _Nowhere(run, 2) as (_, program, _hosts):
-        program.hear("gaps")
-        program.say()
-        left = program.hear("leaving")
+    with _SilentNameServer(run, 2) as (_, program, _hosts):
+        program.receive("gaps")
+        program.send()
+        left = program.receive("leaving")
         begin = time.monotonic()
         status = program.wait(30)
         took = time.monotonic() - begin
-        row.require(left, f"ended early: {program.said}")
+        row.require(left, f"ended early: {program.last_error}")
         row.hung = int(status is None)
         row.require(status == 0, f"ended with {status}")
         row.require(took < EXIT_SECONDS + ROOM, f"took {took:.1f} s to end")
@@ -150,8 +150,8 @@ def exit_while_name_server_hangs(run: Run) -> Row:
     return row
 
 
-class _Nowhere(ExitStack):
-    """A server and a program where the only name server says nothing."""
+class _SilentNameServer(ExitStack):
+    """An endpoint and a program on a network whose only name server never answers."""
 
     def __init__(self, run: Run, seconds: float) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class _Nowhere(ExitStack):
         server = self.enter_context(Server(prefix=alone))
         program = self.enter_context(
             self._run.program(
-                NOWHERE,
+                UNRESOLVED,
                 server,
                 self._seconds,
                 prefix=("nsenter", "-t", str(server.process.pid), "-n", "-m"),
@@ -185,23 +185,27 @@ def _held(run: Run, verdict: dict[str, Any], lines: int = 1) -> Row:
     row = Row()
     with Server() as server, run.program(HELD, server, lines) as program:
         server.script({**verdict, "times": 1})
-        # From inside: an endpoint that reads nothing never sees the other side leave.
-        took = program.hear("took", 40).get("took", 40.0)
+        # Measured by the program: an endpoint that does not read never sees the close.
+        took = program.receive("took", 40).get("took", 40.0)
         row.note(f"the attempt took {took:.2f} s")
         most = LOCAL_SECONDS + 0.5 + ROOM
         if not row.require(took <= most, f"the attempt took {took:.1f} s"):
             return row
-        tried = server.truth().requests_with(verdict["verdict"])[0]
-        if verdict["verdict"] != "deaf":
+        tried = server.received().requests_with(verdict["action"])[0]
+        if verdict["action"] != "deaf":
             row.require(tried.get("held", 40) <= most, f"was held: {tried}")
-        program.say("go on")
-        facts = program.hear("stats")
-        if row.told(program, facts):
-            truth = server.truth()
-            row.truth, row.got = program.tally()[0], truth.total("orders")
-            again = truth.again_of("orders")
-            row.require(row.got - again == row.truth, f"lost {row.truth - row.got}")
-            row.require(again <= lines, f"{again} came twice, of one body of {lines}")
+        program.send("go on")
+        facts = program.receive("stats")
+        if row.check_account(program, facts):
+            received = server.received()
+            row.expected, row.actual = program.tally()[0], received.total("orders")
+            again = received.repeated_total("orders")
+            row.require(
+                row.actual - again == row.expected, f"lost {row.expected - row.actual}"
+            )
+            row.require(
+                again <= lines, f"{again} of one batch of {lines} arrived twice"
+            )
     return row
 
 
@@ -209,15 +213,17 @@ def _flooded(run: Run, of: str) -> Row:
     row = Row()
     with Server() as server, run.program(FLOODED, server) as program:
         server.script(
-            {"verdict": "accept", "times": 2},  # of data and of metadata
-            {"verdict": "flood", "of": of, "times": 6},
+            {"action": "accept", "times": 2},  # one for data, one for metadata
+            {"action": "flood", "of": of, "times": 6},
         )
-        facts = program.hear("stats")
-        if row.told(program, facts):
-            truth = server.truth()
-            row.truth, row.got = program.tally()[0], truth.total("orders")
-            again = truth.again_of("orders")
-            row.require(row.got - again == row.truth, f"lost {row.truth - row.got}")
-            row.require(truth.requests_with("flood"), "no flood was seen")
+        facts = program.receive("stats")
+        if row.check_account(program, facts):
+            received = server.received()
+            row.expected, row.actual = program.tally()[0], received.total("orders")
+            again = received.repeated_total("orders")
+            row.require(
+                row.actual - again == row.expected, f"lost {row.expected - row.actual}"
+            )
+            row.require(received.requests_with("flood"), "no flood was sent")
             row.require(row.memory is not None and row.memory < 5, "memory")
     return row

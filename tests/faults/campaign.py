@@ -1,4 +1,4 @@
-"""Scenarios: a claim, what makes it fail, and the row of figures that comes of it."""
+"""Scenarios: a claim, the faults that might break it, and the row of figures it makes."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
-from tests.faults.rig import Program, Server, Truth
+from tests.faults.rig import Program, Received, Server
 
-#: Every scenario, by name, in the order of their definition.
+#: Every scenario, by name, in the order of definition.
 SCENARIOS: dict[str, Scenario] = {}
 
 
 @dataclass
 class Run:
-    """How much of it is wanted."""
+    """How long a run of the campaign may take, and its random seed."""
 
     quick: bool = False
     seconds: float = 60.0
     seed: int = 0
-    #: Breaks the library, to see that the scenario sees it: "drop" or "double".
-    sabotage: str = ""
+    #: Breaks the library, to show that a scenario notices: "drop" or "double".
+    broken: str = ""
 
     def program(
         self, source: str, server: Server, *arguments: object, **more: Any
     ) -> Program:
-        """Start an application, broken if that was asked for."""
-        return Program(source, server, *arguments, sabotage=self.sabotage, **more)
+        """Start an application, with a broken library if the run asks for one."""
+        return Program(source, server, *arguments, broken=self.broken, **more)
 
 
 @dataclass
 class Row:
-    """What came of a scenario. It has passed if nothing breaches its claim."""
+    """The result of a scenario. It has passed if it lists no breach of the claim."""
 
     name: str = ""
-    truth: Any = None
-    got: Any = None
+    expected: Any = None
+    actual: Any = None
     hung: int = 0
     memory: float | None = None
     seconds: float = 0.0
@@ -49,70 +49,74 @@ class Row:
 
     @property
     def difference(self) -> Any:
-        """Return by how much what arrived differs from the truth."""
-        if self.truth is None or self.got is None:
+        """Return actual minus expected, or None if either is unknown."""
+        if self.expected is None or self.actual is None:
             return None
-        return self.got - self.truth
+        return self.actual - self.expected
 
     @property
     def verdict(self) -> str:
         """Return the verdict in words."""
         if self.missing:
-            return f"not run: no {self.missing}"
+            return f"not run: {self.missing} is missing"
         return "BREACH: " + "; ".join(self.breaches) if self.breaches else "passed"
 
     def require(self, good: object, otherwise: str) -> bool:
-        """Enter a breach unless *good*."""
+        """Add a breach, with the text *otherwise*, unless *good*."""
         if not good:
             self.breaches.append(otherwise)
         return bool(good)
 
-    def delivered(self, program: Program, truth: Truth, facts: dict[str, Any]) -> None:
-        """Require that all orders are there, and that the library has said so."""
-        self.truth, self.got = program.tally()[0], truth.total("orders")
-        self.exact()
+    def require_delivered(
+        self, program: Program, received: Received, facts: dict[str, Any]
+    ) -> None:
+        """Require that every order arrived, and that the last flush returned True."""
+        self.expected, self.actual = program.tally()[0], received.total("orders")
+        self.require_exact()
         self.require(facts["delivered"], "not delivered")
 
-    def exact(self) -> None:
-        """Require that what arrived is the truth."""
+    def require_exact(self) -> None:
+        """Require that exactly what was recorded arrived."""
         self.require(self.difference == 0, f"differs by {self.difference}")
 
     def note(self, text: str) -> None:
-        """Add a figure that is worth reading and judges nothing."""
+        """Add a figure that is worth reading and does not affect the verdict."""
         self.notes.append(text)
 
-    def balanced(
-        self, truth: Truth, stats: dict[str, Any], *, folded: bool = False
+    def require_balance(
+        self, received: Received, stats: dict[str, Any], *, folded: bool = False
     ) -> None:
-        """Require that what the library counts as accepted is what arrived.
+        """Require that the endpoint got as many points as the library calls accepted.
 
-        Point by point: how much a point that was dropped held, nobody can tell. Where
-        points may have been *folded*, into one a minute, more are accepted than came.
+        Points are compared, not values: the value of a dropped point is unknown here.
+        Where points may have been *folded* into one a minute, fewer arrive than are
+        accepted.
         """
         accepted = stats["accepted"]
         unknown = stats["dropped"].get("outcome unknown", 0)
         self.require(
-            truth.points <= accepted + unknown and (folded or accepted <= truth.points),
-            f"{truth.points} points arrived, {accepted} are accepted, {unknown} unknown",
+            received.points <= accepted + unknown
+            and (folded or accepted <= received.points),
+            f"{received.points} points arrived, {accepted} accepted, {unknown} unknown",
         )
 
-    def counted(self, truth: Truth, stats: dict[str, Any]) -> None:
-        """Require that the loss is what was counted as dropped, where a point is 1."""
-        own = stats["collected"] - self.truth - truth.own_points
-        lost = sum(stats["dropped"].values()) - own
+    def require_counted_losses(self, received: Received, stats: dict[str, Any]) -> None:
+        """Require that each missing value is a dropped point; each point has value 1."""
+        own = stats["collected"] - self.expected - received.self_metric_points
+        dropped = sum(stats["dropped"].values()) - own
         self.require(
-            -self.difference == lost,
+            -self.difference == dropped,
             f"{-self.difference} are missing, dropped {stats['dropped']}, {own} our own",
         )
 
-    def told(self, program: Program, facts: dict[str, Any]) -> bool:
-        """Enter what a program told at its end; False if it told nothing."""
+    def check_account(self, program: Program, facts: dict[str, Any]) -> bool:
+        """Require that a program's final account adds up; False if it sent none."""
         if "stats" not in facts:
             status = program.wait(5)
             if status is None:
                 self.hung += 1
-                return self.require(False, f"hung; {program.said}")
-            return self.require(False, f"ended with {status}: {program.said}")
+                return self.require(False, f"hung; {program.last_error}")
+            return self.require(False, f"ended with {status}: {program.last_error}")
         stats = facts["stats"]
         done = stats["accepted"] + stats["rejected"] + sum(stats["dropped"].values())
         self.require(
@@ -126,7 +130,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A function that makes a row, and what it needs."""
+    """A function that returns a row, and the tools and packages that it needs."""
 
     act: Callable[[Run], Row]
     needs: tuple[str, ...]
@@ -135,17 +139,17 @@ class Scenario:
 
     @property
     def name(self) -> str:
-        """Return its name."""
+        """Return the name of the function."""
         return self.act.__name__
 
     @property
     def claim(self) -> str:
-        """Return what it claims."""
+        """Return the claim: the first line of the function's docstring."""
         return (self.act.__doc__ or "").partition("\n")[0]
 
     def run(self, run: Run) -> Row:
-        """Run it. An error of its own is a breach as well."""
-        missing = [tool for tool in self.needs if not _has(tool)]
+        """Run the scenario. An exception that it raises is a breach as well."""
+        missing = [tool for tool in self.needs if not _is_available(tool)]
         missing += [name for name in self.packages if not _is_installed(name)]
         begin = time.monotonic()
         if missing:
@@ -166,20 +170,21 @@ def scenario(
     packages: tuple[str, ...] = (),
     fast: bool = False,
 ) -> Callable[[Callable[[Run], Row]], Callable[[Run], Row]]:
-    """Enter a function as a scenario; a *fast* one is run by pytest as well.
+    """Register a function as a scenario; pytest runs the *fast* ones as well.
 
-    It *needs* tools, by their commands, and *packages*, by their names on PyPI.
+    *needs* names commands, or "root" for the rights of root; *packages* names
+    distributions on PyPI. A scenario that lacks one of them is reported as not run.
     """
 
-    def enter(act: Callable[[Run], Row]) -> Callable[[Run], Row]:
+    def register(act: Callable[[Run], Row]) -> Callable[[Run], Row]:
         SCENARIOS[act.__name__] = Scenario(act, needs, fast, packages)
         return act
 
-    return enter
+    return register
 
 
-def _has(tool: str) -> bool:
-    """Whether there is a command of that name, or the rights of root."""
+def _is_available(tool: str) -> bool:
+    """Return whether *tool* is an installed command, or "root" and we are root."""
     if tool == "root":
         return os.geteuid() == 0
     return shutil.which(tool) is not None

@@ -1,4 +1,4 @@
-"""Children of multiprocessing, by each start method and each kind of parent."""
+"""Children of multiprocessing, by start method and by the way they end."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tests.support.child_processes import KINDS, METHODS, ORDERS, RECORDED, work
 
 @scenario()
 def multiprocessing_children(run: Run) -> Row:
-    """Forked, spawned or served, in processes or pools: each flushes once, and exactly."""
+    """Processes and pools of each start method flush once each, and lose nothing."""
     return _children(run, KINDS, posts=1)
 
 
 @scenario()
 def terminated_pool(run: Run) -> Row:
-    """Workers that end by SIGTERM lose nothing if their tasks flush, as documented."""
+    """Pool workers that end by SIGTERM lose nothing if their tasks call flush()."""
     return _children(run, ["terminated_pool"], posts=8)
 
 
 def _children(run: Run, kinds: list[str], posts: int) -> Row:
-    """Let all kinds of children record; a process may post so often."""
-    row, orders = Row(truth=0, got=0), ORDERS[:1] if run.quick else ORDERS
+    """Let children of all *kinds* record, with at most *posts* requests per process."""
+    row, orders = Row(expected=0, actual=0), ORDERS[:1] if run.quick else ORDERS
     for method, kind, order in [
         (method, kind, order)
         for method in METHODS
@@ -35,12 +35,13 @@ def _children(run: Run, kinds: list[str], posts: int) -> Row:
         what = f"{method}, {kind}, {order}"
         with tempfile.TemporaryDirectory(prefix="faults-") as place, Server() as server:
             collected = work(Path(place), server.url, method, kind, order)
-            truth = server.truth()
-        got = truth.total("jobs.run") + truth.total("parents")
-        row.truth, row.got = row.truth + RECORDED + 1, row.got + got
-        row.require(got == RECORDED + 1, f"{what}: {got - RECORDED - 1}")
+            received = server.received()
+        actual = received.total("jobs.run") + received.total("parents")
+        row.expected, row.actual = row.expected + RECORDED + 1, row.actual + actual
+        row.require(actual == RECORDED + 1, f"{what}: {actual - RECORDED - 1}")
         row.require(collected == 0, f"{what}: the parent was flushed early")
-        # A process has a connection of its own, and keeps it.
-        made = Counter(each["connection"] for each in truth.journal)
-        row.require(max(made.values()) <= posts, f"{what}: posts {[*made.values()]}")
+        # Each process has one connection of its own.
+        requests = Counter(each["connection"] for each in received.journal)
+        most = max(requests.values())
+        row.require(most <= posts, f"{what}: {most} requests of one process")
     return row

@@ -34,8 +34,8 @@ for number in range(12):
         durations.append(time.perf_counter() - begin)
         tally[0] += 1
     flush(1.0)
-tell(over=True)
-hear()
+report(over=True)
+next_command()
 durations.sort()
 finish(delivered=deliver(), p99=durations[len(durations) * 99 // 100])
 """
@@ -44,7 +44,7 @@ finish(delivered=deliver(), p99=durations[len(durations) * 99 // 100])
 @scenario()
 def damaged_files(run: Run) -> Row:
     """Of files with a flipped byte, cut, or random nothing is sent; the start is quick."""
-    row, chance = Row(truth=0, got=0), random.Random(run.seed)
+    row, chance = Row(expected=0, actual=0), random.Random(run.seed)
     with Place() as (place, tally), Server() as server:
         if not keep(row, run, server, place, tally, seconds=1.0):
             return row
@@ -64,14 +64,14 @@ def damaged_files(run: Run) -> Row:
                 strange.write_bytes(chance.randbytes(chance.randrange(500)))
         row.require(damaged > 10, f"only {damaged} files were there")
         with run.program(COLLECTING, server, place, 3.0) as program:
-            facts = program.hear("stats")
-            if row.told(program, facts):
-                truth = server.truth()
-                row.got = truth.total("orders")
-                row.exact()
-                row.require(truth.total("still.there"), "it sent nothing of its own")
+            facts = program.receive("stats")
+            if row.check_account(program, facts):
+                received = server.received()
+                row.actual = received.total("orders")
+                row.require_exact()
+                row.require(received.total("still.there"), "it sent nothing of its own")
                 row.require(facts["took"] < 1, f"took {facts['took']:.1f} s to start")
-                row.require("Traceback" not in "".join(program.err), program.said)
+                row.require("Traceback" not in "".join(program.err), program.last_error)
                 told = facts["stats"]["spool"]
                 row.require(told.get("corrupt", 0) >= damaged, f"counted: {told}")
                 row.note(f"{damaged} damaged files, and {4 * damaged} strange ones")
@@ -103,16 +103,16 @@ def _ailing(run: Run, how: str) -> Row:
     with tempfile.TemporaryDirectory(prefix="faults-") as place, Server() as server:
         apart: dict[str, Any] = {"prefix": ("unshare", "-m", "sh", "-c", shell, place)}
         with run.program(FULL, server, place, how, **apart) as program:
-            server.ask("down")
-            if not program.hear("over"):
-                row.told(program, {})
+            server.command("down")
+            if not program.receive("over"):
+                row.check_account(program, {})
                 return row
-            server.ask("up")
-            program.say("go on")
-            facts = program.hear("stats", 90)
-            if row.told(program, facts):
-                row.delivered(program, server.truth(), facts)
-                row.require("Traceback" not in "".join(program.err), program.said)
+            server.command("up")
+            program.send("go on")
+            facts = program.receive("stats", 90)
+            if row.check_account(program, facts):
+                row.require_delivered(program, server.received(), facts)
+                row.require("Traceback" not in "".join(program.err), program.last_error)
                 told = facts["stats"]["spool"]
                 row.require(any("failed" in what for what in told), f"counted: {told}")
                 row.note(f"counted: {told}")

@@ -1,11 +1,11 @@
-"""The scripted endpoint: a process of its own, on loopback, with its own truth.
+"""The scripted endpoint: a process on loopback that keeps count of what it accepts.
 
-It is told what to do by lines of JSON on its standard input, and answers each by one
-line on its standard output; at the end of its input it ends. A script is a list of
-steps, each ``{"verdict": name, **options}`` for so many requests (``"times"``), for so
-long (``"seconds"``, of the application's clock) or from then on; a step with
-``"chance"`` holds for that part of its requests, and the others are taken; a step
-``"random"`` picks one of ``"of"`` for each request.
+Commands arrive as lines of JSON on standard input; each is answered by one line on
+standard output. The process ends with its input. A script is a list of steps, each
+``{"action": name, **options}``. A step applies to ``"times"`` requests, for
+``"seconds"`` of the application's clock, or without end. A step with ``"chance"``
+applies to that fraction of its requests, and the others are accepted. The action
+``"random"`` picks one of the steps in ``"of"`` for each request.
 """
 
 from __future__ import annotations
@@ -23,62 +23,64 @@ from collections import Counter
 from contextlib import suppress
 from typing import Any
 
-from tests.faults.clock import Clock, Origin
-from tests.faults.lines import Taken, is_data
-from tests.faults.verdicts import VERDICTS, Options, before_reading
+from tests.faults.accelerated_clock import Clock, Origin
+from tests.faults.actions import ACTIONS, Options, before_reading
+from tests.faults.lines import Ingested, is_data
 
-TAKE_ALL: Options = {"verdict": "accept"}
+ACCEPT: Options = {"action": "accept"}
 _JOURNAL_LIMIT = 100_000
 _HEAD_LIMIT = 1 << 20
 
 
 class Endpoint:
-    """What listens, what it was told, and what it saw."""
+    """The listening socket, the script that it follows, and what it has received."""
 
     def __init__(self, origin: Origin, seed: int) -> None:
         self.clock = Clock(origin)
         self.lock = threading.Lock()
-        self.taken = Taken()
+        self.ingested = Ingested()
         self.journal: list[dict[str, Any]] = []
         self.requests = self.connections = 0
         self.headers: Counter[str] = Counter()
         self.tokens: Counter[str] = Counter()
         self._random = random.Random(seed)
         self._steps: list[dict[str, Any]] = []
-        #: When the step that holds now began, and so the one after it.
+        #: When the current step began.
         self._since = 0.0
         self._open: set[socket.socket] = set()
-        # Not from the range of outgoing connections: a program that tries a closed
-        # port of that range often enough connects to itself.
-        self._bound = _bind(range(20_000, 32_000), self._random)
-        self.port = self._bound.getsockname()[1]
+        # Not a port for outgoing connections: a program that tries such a port often
+        # enough while it is closed connects to itself.
+        self._listener = _bind(range(20_000, 32_000), self._random)
+        self.port = self._listener.getsockname()[1]
         self.up()
 
-    # -- what it is told -----------------------------------------------------------
+    # -- commands ------------------------------------------------------------------
 
     def up(self) -> None:
         """Listen."""
-        self._bound.listen(512)
-        threading.Thread(target=self._listen, args=(self._bound,), daemon=True).start()
+        self._listener.listen(512)
+        threading.Thread(
+            target=self._listen, args=(self._listener,), daemon=True
+        ).start()
 
     def down(self) -> None:
-        """Refuse connections, and end those there are; the port stays ours."""
-        # Shut down first: a thread that waits in accept() is not woken by close().
-        self._bound.shutdown(socket.SHUT_RDWR)
-        self._bound.close()
-        self._bound = _bind([self.port], self._random)
+        """Refuse connections, and end the open ones; the port stays bound."""
+        # shutdown() wakes a thread that waits in accept(), close() alone does not.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._listener = _bind([self.port], self._random)
         with self.lock:
             for connection in self._open:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
     def script(self, steps: list[dict[str, Any]]) -> None:
-        """Go by these *steps* from now on."""
+        """Follow these *steps* from now on."""
         with self.lock:
             self._steps, self._since = list(steps), self.clock.monotonic()
 
-    def truth(self) -> dict[str, Any]:
-        """Return all that was seen."""
+    def received(self) -> dict[str, Any]:
+        """Return everything that was received, as JSON can hold it."""
         with self.lock:
             return {
                 "requests": self.requests,
@@ -86,13 +88,13 @@ class Endpoint:
                 "headers": self.headers,
                 "tokens": self.tokens,
                 "journal": self.journal,
-                **self.taken.report(),
+                **self.ingested.report(),
             }
 
-    # -- what it does --------------------------------------------------------------
+    # -- requests ------------------------------------------------------------------
 
     def step(self) -> dict[str, Any] | Options:
-        """Return the step that holds now, and count this request for it."""
+        """Return the step that applies now, and count this request for it."""
         with self.lock:
             while self._steps:
                 step, now = self._steps[0], self.clock.monotonic()
@@ -104,13 +106,13 @@ class Endpoint:
                 if "times" in step:
                     step["times"] -= 1
                 if self._random.random() >= step.get("chance", 1):
-                    return TAKE_ALL
+                    return ACCEPT
                 return (
                     self._random.choice(step["of"])
-                    if step["verdict"] == "random"
+                    if step["action"] == "random"
                     else step
                 )
-            return TAKE_ALL
+            return ACCEPT
 
     def _listen(self, listener: socket.socket) -> None:
         while True:
@@ -131,7 +133,7 @@ class Endpoint:
             while Exchange(self, connection, number).run():
                 pass
         except OSError:
-            pass  # whoever posts may hang up at any moment
+            pass  # a client may close its connection at any moment
         finally:
             with self.lock:
                 self._open.discard(connection)
@@ -139,7 +141,7 @@ class Endpoint:
 
 
 class Exchange:
-    """One request and what becomes of it."""
+    """One request, and the action that answers it."""
 
     def __init__(
         self, endpoint: Endpoint, connection: socket.socket, number: int
@@ -148,17 +150,17 @@ class Exchange:
         self.connection = connection
         self.body = b""
         self.token = ""
-        self._entry: dict[str, Any] = {"connection": number, "lines": 0, "again": 0}
+        self._entry: dict[str, Any] = {"connection": number, "lines": 0, "repeated": 0}
 
     def run(self) -> bool:
-        """Read the request, or not; treat it; say whether more may come."""
-        # Once something came there is a request, and the step counts it.
+        """Perform the current step on a request; return whether to keep the connection."""
+        # The first byte makes a request: only then the step counts it.
         if not self.connection.recv(1, socket.MSG_PEEK):
             return False
         step = self.endpoint.step()
         entry, clock = self._entry, self.endpoint.clock
         entry["at"] = begin = clock.monotonic()
-        entry["verdict"] = str(step.get("status", step["verdict"]))
+        entry["action"] = str(step.get("status", step["action"]))
         if not before_reading(step) and not self._read():
             return False
         with self.endpoint.lock:
@@ -166,35 +168,36 @@ class Exchange:
             if len(self.endpoint.journal) < _JOURNAL_LIMIT:
                 self.endpoint.journal.append(entry)
         try:
-            return VERDICTS[step["verdict"]](self, step)
+            return ACTIONS[step["action"]](self, step)
         finally:
             entry["held"] = clock.monotonic() - begin
 
-    def take(self, text: str) -> None:
-        """Enter *text* into the truth."""
-        taken, entry = self.endpoint.taken, self._entry
+    def ingest(self, text: str) -> None:
+        """Count the lines of *text* as accepted."""
+        ingested, entry = self.endpoint.ingested, self._entry
         if not text:
             return
         with self.endpoint.lock:
-            before = sum(lines for lines, _ in taken.again.values())
-            taken.take(text, self.endpoint.clock.time())
-            again = sum(lines for lines, _ in taken.again.values()) - before
-        entry["lines"], entry["again"] = sum(map(is_data, text.split("\n"))), again
-        entry["stamp"] = max(map(_stamp, text.split("\n")))
+            before = sum(lines for lines, _ in ingested.repeated.values())
+            ingested.ingest(text, self.endpoint.clock.time())
+            after = sum(lines for lines, _ in ingested.repeated.values())
+        entry["lines"] = sum(map(is_data, text.split("\n")))
+        entry["repeated"] = after - before
+        entry["stamp"] = max(map(_timestamp, text.split("\n")))
 
-    def note(self, verdict: str) -> None:
-        """Write in the journal what was made of the request."""
-        self._entry["verdict"] = verdict
+    def note(self, action: str) -> None:
+        """Write into the journal how the request was answered."""
+        self._entry["action"] = action
 
     def linger(self, seconds: float) -> bool:
-        """Wait, and say whether the other side is still there; nothing is read."""
+        """Wait without reading; return whether the client is still connected."""
         watch = select.poll()
-        # Of who has hung up; that it said something before does not matter.
+        # Unread data does not end the wait, the client's close does.
         watch.register(self.connection, select.POLLRDHUP)
         return not watch.poll(seconds * 1000)
 
     def now(self) -> float:
-        """Return the time, as the application's clock has it."""
+        """Return the time of the application's clock."""
         return self.endpoint.clock.time()
 
     def _read(self) -> bool:
@@ -228,37 +231,37 @@ class Exchange:
 
 
 def digest(token: str) -> str:
-    """Return what tells tokens apart and shows none."""
+    """Return a digest of a token, which may be printed."""
     return hashlib.sha256(token.removeprefix("Api-Token ").encode()).hexdigest()[:12]
 
 
-def _stamp(line: str) -> int:
+def _timestamp(line: str) -> int:
     last = line.rpartition(" ")[2]
     return int(last) if last.isdigit() else 0
 
 
 def _bind(ports: Any, chance: random.Random) -> socket.socket:
     for port in chance.sample(ports, len(ports)):
-        made = socket.socket()
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound = socket.socket()
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            made.bind(("127.0.0.1", port))
+            bound.bind(("127.0.0.1", port))
         except OSError:
-            made.close()
+            bound.close()
         else:
-            return made
-    raise OSError("no port is free")
+            return bound
+    raise OSError("all ports are in use")
 
 
 def main() -> None:
-    """Serve until the input ends."""
-    asked = json.loads(sys.argv[1])
-    endpoint = Endpoint(Origin(*asked["origin"]), os.getpid())
+    """Serve until standard input ends."""
+    options = json.loads(sys.argv[1])
+    endpoint = Endpoint(Origin(*options["origin"]), os.getpid())
     reply(endpoint.port)
     for line in sys.stdin:
         command = json.loads(line)
-        said: Any = None
-        match command["do"]:
+        answer: Any = None
+        match command["command"]:
             case "script":
                 endpoint.script(command["steps"])
             case "up":
@@ -269,15 +272,15 @@ def main() -> None:
                 endpoint.clock.pace(command["speed"], command["at"])
             case "freeze":
                 endpoint.clock.freeze(command["seconds"])
-            case "truth":
-                said = endpoint.truth()
-        reply(said)
+            case "received":
+                answer = endpoint.received()
+        reply(answer)
     os._exit(0)
 
 
-def reply(said: Any) -> None:
-    """Answer a command."""
-    sys.stdout.write(json.dumps(said) + "\n")
+def reply(answer: Any) -> None:
+    """Answer a command by a line of JSON."""
+    sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 
 

@@ -1,27 +1,34 @@
-"""The flusher is hurt: by callbacks, and by errors from outside."""
+"""Faults inside the flusher: callbacks that raise or block, errors in its thread."""
 
 from __future__ import annotations
 
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Server
 
-#: What hits the flusher: a callback that raises, or blocks, or an error that is thrown
-#: into its thread where it waits. (What is thrown between a drain and the outbox is
-#: lost: nobody can tell how far it came.)
-HURT = """
+#: A callback that raises, a callback that blocks, or an error that is thrown into the
+#: flusher's thread while it waits. (An error between draining a series and filling the
+#: outbox loses values: how far the flusher got is then unknown.)
+FAULTY = """
 import ctypes
 how = sys.argv[1]
-asked = 0
+calls = 0
+
+def starts(frame):
+    # Whether it starts a thread. CPython then throws the error into the new thread, which
+    # dies before it has begun, and Thread.start() never returns.
+    while frame is not None and frame.f_code.co_name != "start":
+        frame = frame.f_back
+    return frame is not None
 
 @observe("pool.size")
 def size():
-    global asked
-    asked += 1
+    global calls
+    calls += 1
     if threading.current_thread() is threading.main_thread():
-        return 1  # it would be told of what its own callback raises
-    if how == "raises" and asked % 3 == 1:
-        raise (MemoryError, SystemExit, KeyboardInterrupt)[asked % 9 // 3]
-    if how == "blocks" and asked == 2:
+        return 1  # flush() lets the errors of callbacks pass to its caller
+    if how == "raises" and calls % 3 == 1:
+        raise (MemoryError, SystemExit, KeyboardInterrupt)[calls % 9 // 3]
+    if how == "blocks" and calls == 2:
         time.sleep(10.0)
     return 1
 
@@ -38,51 +45,48 @@ while (now := time.monotonic()) < end:
     gap = max(gap, now - since)
     if how == "thrown" and hits < 10 * (now - end + float(sys.argv[2])):
         for thread in threading.enumerate():
-            if not thread.name.startswith("dtmetrics"):
+            if thread.name != "dtmetrics-flusher":
                 continue
             frame = sys._current_frames().get(thread.ident)
-            if frame is not None and frame.f_code.co_name == "wait":
+            if frame is not None and frame.f_code.co_name == "wait" and not starts(frame):
                 hits += 1
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(thread.ident), ctypes.py_object(MemoryError)
                 )
     time.sleep(0.001)
-tell(gap=gap, hits=hits)
+report(gap=gap, hits=hits)
 finish(delivered=deliver())
 """
 
 
 @scenario(fast=True)
 def callback_raises(run: Run) -> Row:
-    """A callback that raises, even SystemExit, costs its own values and no other."""
-    return _hurt(run, "raises")
+    """A callback that raises, even SystemExit, loses its own values and no others."""
+    return _disturb(run, "raises")
 
 
 @scenario()
 def callback_blocks(run: Run) -> Row:
-    """A callback that blocks for 10 s costs nothing that is recorded meanwhile."""
-    return _hurt(run, "blocks", seconds=14, most=12)
+    """A callback that blocks for 10 s loses nothing that is recorded meanwhile."""
+    return _disturb(run, "blocks", seconds=14, most=12)
 
 
 @scenario()
-def flusher_is_hit(run: Run) -> Row:
-    """MemoryErrors where the flusher waits: it is back in some intervals, all arrives."""
-    return _hurt(run, "thrown")
+def errors_thrown_into_the_flusher(run: Run) -> Row:
+    """MemoryErrors in the waiting flusher lose nothing: it restarts within a second."""
+    return _disturb(run, "thrown")
 
 
-def _hurt(run: Run, how: str, seconds: float = 0, most: float = 1.0) -> Row:
-    """Hurt the flusher for some *seconds*, between whose collections *most* may pass."""
+def _disturb(run: Run, how: str, seconds: float = 0, most: float = 1.0) -> Row:
+    """Disturb the flusher, and require collections at most *most* seconds apart."""
     row = Row()
     seconds = seconds or (1.0 if run.quick else 10)
-    with Server() as server, run.program(HURT, server, how, seconds) as program:
-        facts = program.hear("gap")
-        told = program.hear("stats", 90)
-        if row.told(program, told):
-            row.delivered(program, server.truth(), told)
-            row.require(
-                facts["gap"] < most, f"nothing collected for {facts['gap']:.1f} s"
-            )
-            row.note(
-                f"at most {facts['gap']:.2f} s between collections, {facts['hits']} hits"
-            )
+    with Server() as server, run.program(FAULTY, server, how, seconds) as program:
+        facts = program.receive("gap")
+        final = program.receive("stats", 90)
+        if row.check_account(program, final):
+            row.require_delivered(program, server.received(), final)
+            gap = facts["gap"]
+            row.require(gap < most, f"{gap:.1f} s between two collections")
+            row.note(f"{gap:.2f} s between two collections, {facts['hits']} hits")
     return row

@@ -1,4 +1,4 @@
-"""Forks: what is whose, and nobody hangs."""
+"""Forks under load: parent and child deliver their own values, and neither hangs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.faults.rig import Server
 
 WATCHED = """
 import faulthandler
-faulthandler.register(signal.SIGALRM, chain=True)  # says where it hung, and ends it
+faulthandler.register(signal.SIGALRM, chain=True)  # prints where it hung, and ends it
 signal.alarm(40)
 
 def ended(pid):
@@ -82,18 +82,18 @@ finish(new=sorted(set(sys.modules) - before))
 
 CROSSED = """
 configure(interval=None)
-counter("orders").inc(who="parent")
-assert flush(5.0)  # the connection is warm now, and the children inherit it
+counter("orders").inc(process="parent")
+assert flush(5.0)  # the connection is open now, and the children inherit it
 rounds, pids = int(sys.argv[1]), []
 
-def hammer(who, refused):
+def hammer(process, rejected):
     before = dtmetrics.stats().rejected
     for _ in range(rounds):
-        counter("orders").inc(who=who)
-        counter("orders").inc(who=f"all of {who.strip('<>')}")
+        counter("orders").inc(process=process)
+        counter("orders").inc(process=f"all of {process.strip('<>')}")
         if not flush(5.0):
             return False
-    return dtmetrics.stats().rejected - before == (rounds if refused else 0)
+    return dtmetrics.stats().rejected - before == (rounds if rejected else 0)
 
 for number in range(8):
     pid = os.fork()
@@ -109,22 +109,22 @@ finish(good=good, bad=bad)
 
 @scenario()
 def forks_under_load(run: Run) -> Row:
-    """200 forks while 3 threads record and 20 % of requests meet a 503: exact."""
+    """200 forks lose nothing while 3 threads record and 20 % of requests get a 503."""
     forks = 40 if run.quick else 200
     return _forks(
-        run, UNDER_LOAD, forks, {"verdict": "status", "status": 503, "chance": 0.2}
+        run, UNDER_LOAD, forks, {"action": "status", "status": 503, "chance": 0.2}
     )
 
 
 @scenario(fast=True)
 def forks_from_the_start(run: Run) -> Row:
-    """A fork each millisecond from the first moment on: none hangs, none loses."""
+    """Forks each millisecond right after configure() neither hang nor lose anything."""
     row = Row()
     rounds, forks = (1, 100) if run.quick else (20, 200)
     for _ in range(rounds):
         one = _forks(run, AT_ONCE, forks)
-        row.truth = (row.truth or 0) + (one.truth or 0)
-        row.got = (row.got or 0) + (one.got or 0)
+        row.expected = (row.expected or 0) + (one.expected or 0)
+        row.actual = (row.actual or 0) + (one.actual or 0)
         row.hung += one.hung
         row.breaches += one.breaches
     return row
@@ -132,34 +132,34 @@ def forks_from_the_start(run: Run) -> Row:
 
 @scenario(fast=True)
 def first_post_imports_nothing(run: Run) -> Row:
-    """A fork during the first post finds no module half imported: it imports none."""
+    """The first request imports nothing, so that no fork meets a half-imported module."""
     row = Row()
     with Server() as server, run.program(FIRST_POST, server) as program:
-        facts = program.hear("stats")
-        if row.told(program, facts):
-            row.truth, row.got = 0, len(facts["new"])
+        facts = program.receive("stats")
+        if row.check_account(program, facts):
+            row.expected, row.actual = 0, len(facts["new"])
             row.require(not facts["new"], f"imported {facts['new'][:5]}")
     return row
 
 
 @scenario(fast=True)
 def connection_is_not_shared(run: Run) -> Row:
-    """A parent and 8 children post at once, and each gets the answers that are its own."""
+    """A parent and 8 children that send at once each get the answers to their requests."""
     row = Row()
     rounds = 20 if run.quick else 100
     with Server() as server, run.program(WATCHED + CROSSED, server, rounds) as program:
-        # Whose answer it is shows: the lines of every other child are refused.
-        server.script({"verdict": "partly", "marker": "<"})
-        facts = program.hear("stats")
-        if row.told(program, facts):
-            truth = server.truth()
-            row.truth, row.got = 1 + 14 * rounds, truth.total("orders")
-            row.exact()
+        # Answers can be told apart: the lines of every other child are rejected.
+        server.script({"action": "partly", "marker": "<"})
+        facts = program.receive("stats")
+        if row.check_account(program, facts):
+            received = server.received()
+            row.expected, row.actual = 1 + 14 * rounds, received.total("orders")
+            row.require_exact()
             row.hung = facts["bad"].count(-signal.SIGALRM)
             row.require(not facts["bad"], f"children ended with {facts['bad']}")
-            row.require(facts["good"], "the parent was given others' answers")
-            warm = truth.journal[0]["connection"]
-            used = [e for e in truth.journal if e["connection"] == warm]
+            row.require(facts["good"], "the parent got the answer to a child's request")
+            first = received.journal[0]["connection"]
+            used = [e for e in received.journal if e["connection"] == first]
             row.require(
                 len(used) == 1 + rounds, "the parent's connection was disturbed"
             )
@@ -170,15 +170,15 @@ def _forks(run: Run, source: str, forks: int, *script: dict[str, Any]) -> Row:
     row = Row()
     with Server() as server, run.program(WATCHED + source, server, forks) as program:
         server.script(*script)
-        facts = program.hear("stats", 120)
-        if row.told(program, facts):
-            truth, tally = server.truth(), program.tally()
-            row.truth = sum(tally)
-            row.got = truth.total("orders") + truth.total("jobs")
-            row.exact()
+        facts = program.receive("stats", 120)
+        if row.check_account(program, facts):
+            received, tally = server.received(), program.tally()
+            row.expected = sum(tally)
+            row.actual = received.total("orders") + received.total("jobs")
+            row.require_exact()
             row.require(
-                truth.total("jobs") == sum(tally[100:]),
-                f"children: {truth.total('jobs')} of {sum(tally[100:])}",
+                received.total("jobs") == sum(tally[100:]),
+                f"children: {received.total('jobs')} of {sum(tally[100:])}",
             )
             row.hung = facts["bad"].count(-signal.SIGALRM)
             row.require(not facts["bad"], f"children ended with {facts['bad'][:5]}")

@@ -1,4 +1,4 @@
-"""What runs out: file descriptors, and room for series."""
+"""Resources that run out: file descriptors, and the limit on series."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Server
 
-#: Has no descriptor left for a second, in which the application's own stay open.
+#: Uses up all file descriptors for a second, and checks its own files afterwards.
 SCARCE = """
 import resource, tempfile
 configure(interval=0.05, spool=sys.argv[1])
@@ -35,8 +35,8 @@ try:
         files.append((open(file, "w"), name))
 except OSError:
     pass
-tell(scarce=True)
-hear()
+report(scarce=True)
+next_command()
 work(1.0)
 begin = time.perf_counter()
 flushed = flush(1.0)
@@ -46,8 +46,8 @@ for file, name in files:
     file.close()
     assert os.path.getsize(name) == 1  # it is still that file
     os.unlink(name)
-tell(flushed=flushed, took=took)
-hear()
+report(flushed=flushed, took=took)
+next_command()
 delivered = deliver()
 time.sleep(0.2)
 finish(delivered=delivered, leaked=descriptors() - before)
@@ -76,49 +76,47 @@ finish(delivered=deliver(), ids=number, p99=taken[len(taken) * 99 // 100] / 1000
 
 
 @scenario(fast=True)
-def no_descriptor_is_left(run: Run) -> Row:
-    """Where no file can be opened the application keeps its own, and loses nothing."""
+def out_of_descriptors(run: Run) -> Row:
+    """Without a free file descriptor nothing is lost, and the program's files stay open."""
     row = Row()
     with (
         tempfile.TemporaryDirectory(prefix="faults-") as place,
         Server() as server,
         run.program(SCARCE, server, place) as program,
     ):
-        program.hear("scarce")
-        # Ends the connection: another cannot be made.
-        server.ask("down")
-        server.ask("up")
-        program.say("go on")
-        during = program.hear("flushed")
-        row.require(during, f"the application failed: {program.said}")
+        program.receive("scarce")
+        # Closes the connection, and the program cannot open another one.
+        server.command("down")
+        server.command("up")
+        program.send("go on")
+        during = program.receive("flushed")
+        row.require(during, f"the application failed: {program.last_error}")
         row.require(during.get("took", 9) < 2, "a flush took over 2 s")
-        program.say("go on")
-        facts = program.hear("stats", 90)
-        if row.told(program, facts):
-            row.delivered(program, server.truth(), facts)
+        program.send("go on")
+        facts = program.receive("stats", 90)
+        if row.check_account(program, facts):
+            row.require_delivered(program, server.received(), facts)
             row.require(not during["flushed"], "there were descriptors left")
             row.require(facts["leaked"] <= 2, f"{facts['leaked']} files more")
-            row.require("Traceback" not in "".join(program.err), program.said)
+            row.require("Traceback" not in "".join(program.err), program.last_error)
             row.note(f"counted: {facts['stats']['spool']}")
     return row
 
 
 @scenario()
 def ten_million_users(run: Run) -> Row:
-    """10 million ids as dimensions, or 60 s of them: all counted, and < 60 MB more."""
+    """Ten million ids as dimensions are all counted, and take less than 60 MB."""
     row = Row()
     seconds = 3.0 if run.quick else 60.0
     with Server() as server, run.program(IDS, server, 10_000_000, seconds) as program:
-        facts = program.hear("stats", 150)
-        if row.told(program, facts):
-            truth = server.truth()
-            row.delivered(program, truth, facts)
+        facts = program.receive("stats", 150)
+        if row.check_account(program, facts):
+            received = server.received()
+            row.require_delivered(program, received, facts)
             row.require(row.memory is not None and row.memory < 60, "memory")
             row.require(facts["p99"] < 200, f"p99 of a record {facts['p99']:.1f} us")
-            kept = len(truth.series["orders"])
-            row.require(kept <= 2001, f"{kept} series")
+            series = len(received.series["orders"])
+            row.require(series <= 2001, f"{series} series")
             row.note(f"{facts['ids']:,} ids, p99 of a record {facts['p99']:.1f} us")
-            row.note(
-                "known: what was not there before takes more than the planned 10 us"
-            )
+            row.note("known: a record with new dimensions takes more than 10 us")
     return row

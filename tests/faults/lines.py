@@ -1,11 +1,11 @@
-"""The truth of what arrived: every line that was taken, by a parser of its own."""
+"""The lines that arrived, read by a parser that shares nothing with the library."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-#: Asks whether anybody is there; no point of anybody's.
+#: The key of a probe line, which asks whether the endpoint answers and carries no data.
 PROBE = "dtmetrics.client.probe"
 
 _LINE = re.compile(
@@ -17,30 +17,30 @@ _SUMMARY = re.compile(r"min=[^,]+,max=[^,]+,sum=[^,]+,count=([0-9]+)")
 
 
 def is_data(line: str) -> bool:
-    """Say whether *line* is a point of somebody's."""
+    """Return whether *line* is a data point: neither metadata nor a probe."""
     return not line.startswith(("#", PROBE))
 
 
-class Taken:
-    """Adds up what was taken: counters by their deltas, summaries by their counts."""
+class Ingested:
+    """The sums of all accepted lines: counters by deltas, summaries by counts."""
 
     def __init__(self) -> None:
         self.lines = 0
         self.metadata = 0
         self.unreadable: list[str] = []
-        #: Per key, per dimensions: lines, total.
+        #: By key and dimensions: the number of lines, and their total.
         self.series: dict[str, dict[str, list[Any]]] = {}
-        #: Per key: what was in lines that had been taken before, to the letter.
-        self.again: dict[str, list[Any]] = {}
-        #: Lines of one series and one moment that say different things.
+        #: By key: the same for lines whose exact text had arrived before.
+        self.repeated: dict[str, list[Any]] = {}
+        #: Lines of the same series and timestamp with different values.
         self.collisions = 0
-        #: How old the lines were, in seconds; less than zero is in the future.
+        #: The age of the lines in seconds; a negative age lies in the future.
         self.oldest, self.newest = float("-inf"), float("inf")
         self._seen: set[int] = set()
         self._moments: set[int] = set()
 
-    def take(self, text: str, now: float) -> None:
-        """Take the lines of one body, at the time *now*."""
+    def ingest(self, text: str, now: float) -> None:
+        """Add the lines of one batch, which arrives at the time *now*."""
         for line in text.split("\n"):
             if line.startswith("#"):
                 self.metadata += 1
@@ -61,7 +61,7 @@ class Taken:
         moment = hash((key, dimensions, kind, stamp))
         whole = hash(line)
         if whole in self._seen:
-            again = self.again.setdefault(key, [0, 0])
+            again = self.repeated.setdefault(key, [0, 0])
             again[0] += 1
             again[1] += total
         elif moment in self._moments:
@@ -73,12 +73,12 @@ class Taken:
             self.oldest, self.newest = max(self.oldest, age), min(self.newest, age)
 
     def report(self) -> dict[str, Any]:
-        """Return all of it, as JSON can hold it."""
+        """Return everything, as JSON can hold it."""
         return {
             "lines": self.lines,
             "metadata": self.metadata,
             "unreadable": self.unreadable[:10],
-            "again": self.again,
+            "repeated": self.repeated,
             "collisions": self.collisions,
             "oldest": self.oldest if self.lines else 0,
             "newest": self.newest if self.lines else 0,

@@ -1,4 +1,4 @@
-"""Many processes, many faults, and what recording costs meanwhile."""
+"""Load: a fleet after an outage, a soak of random faults, the cost of recording."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
 
+from tests.faults.accelerated_clock import Origin
 from tests.faults.campaign import Row, Run, scenario
-from tests.faults.clock import Origin
-from tests.faults.rig import Server
+from tests.faults.rig import Received, Server
 
 FLEET = """
 configure(interval=60.0)
@@ -19,13 +19,13 @@ stop = threading.Event()
 
 def work():
     while not stop.wait(1.0):
-        counter("orders").inc(who=os.getpid())
+        counter("orders").inc(process=os.getpid())
         tally[0] += 1
 
 thread = threading.Thread(target=work)
 thread.start()
-tell(ready=True)
-hear()
+report(ready=True)
+next_command()
 stop.set()
 thread.join()
 finish(delivered=deliver())
@@ -46,20 +46,20 @@ threads = [threading.Thread(target=request, args=(n,)) for n in range(4)]
 for thread in threads:
     thread.start()
 
-def held():
+def resources():
     return len(os.listdir("/proc/self/fd")), threading.active_count()
 
 time.sleep(5.0)
 mark()
-begin = held()
-tell(ready=True)
-hear()
-tell(held=[begin, held()])
+begin = resources()
+report(ready=True)
+next_command()
+report(resources=[begin, resources()])
 stop.set()
 for thread in threads:
     thread.join()
-tell(over=True)
-hear()
+report(over=True)
+next_command()
 finish(delivered=deliver())
 """
 
@@ -84,130 +84,146 @@ def cost(seconds):
     return taken[len(taken) // 2], taken[len(taken) * 99 // 100]
 
 cost(0.5)
-while what := hear():
-    tell(cost=cost(float(what)))
+while seconds := next_command():
+    report(cost=cost(float(seconds)))
 finish()
 """
 
-#: What an endpoint may do in a soak; none of it proves that nothing was taken and lies.
+#: Processes of the fleet.
+PROCESSES = 20
+
+#: The endpoint's actions in a soak. None accepts lines and then denies it.
 FAULTS: list[dict[str, Any]] = [
-    {"verdict": "accept"},
-    {"verdict": "accept", "wait": 0.5},
-    {"verdict": "accept", "idle": 0.01},
-    {"verdict": "status", "status": 503},
-    {"verdict": "status", "status": 429, "headers": ["Retry-After: 1"]},
-    {"verdict": "status", "status": 500},
-    {"verdict": "hang_up"},
-    {"verdict": "hang_up", "reset": True},
-    {"verdict": "hang_up", "reset": True, "unread": True},
-    {"verdict": "hang_up", "taken": True},
-    {"verdict": "flood", "of": "headers"},
-    {"verdict": "flood", "of": "bomb"},
-    {"verdict": "partly", "invalid": 0},
+    {"action": "accept"},
+    {"action": "accept", "wait": 0.5},
+    {"action": "accept", "idle": 0.01},
+    {"action": "status", "status": 503},
+    {"action": "status", "status": 429, "headers": ["Retry-After: 1"]},
+    {"action": "status", "status": 500},
+    {"action": "hang_up"},
+    {"action": "hang_up", "reset": True},
+    {"action": "hang_up", "reset": True, "unread": True},
+    {"action": "hang_up", "taken": True},
+    {"action": "flood", "of": "headers"},
+    {"action": "flood", "of": "bomb"},
+    {"action": "partly", "invalid": 0},
 ]
 
 
 @scenario()
 def fleet_comes_back(run: Run) -> Row:
-    """20 processes come back after an outage one by one: never 8 in the same second."""
+    """After an outage a fleet of 20 returns spread out: never 8 in the same second."""
     row = Row()
-    speed, fleet = 20, 20
+    row.expected = row.actual = 0
+    speed = 20
     with ExitStack() as stack:
         server = stack.enter_context(Server(Origin.now(speed)))
         programs = [
-            stack.enter_context(run.program(FLEET, server)) for _ in range(fleet)
+            stack.enter_context(run.program(FLEET, server)) for _ in range(PROCESSES)
         ]
         for program in programs:
-            row.require(program.hear("ready"), f"did not start: {program.said}")
+            row.require(
+                program.receive("ready"), f"did not start: {program.last_error}"
+            )
         time.sleep(60 / speed)
-        server.ask("down")
+        server.command("down")
         time.sleep(240 / speed)
-        server.ask("up")
+        server.command("up")
         time.sleep(120 / speed)
-        back = server.truth()
+        after = server.received()
         server.pace(1, *programs)
-        row.truth = row.got = 0
         for program in programs:
-            program.say("stop")
+            program.send("stop")
         for program in programs:
-            if row.told(program, program.hear("stats", 90)):
-                row.truth += program.tally()[0]
-        truth = server.truth()
-        row.got = truth.total("orders")
-        row.exact()
+            if row.check_account(program, program.receive("stats", 90)):
+                row.expected += program.tally()[0]
+        row.actual = server.received().total("orders")
+        row.require_exact()
+    _check_returns(row, after.journal)
+    return row
+
+
+def _check_returns(row: Row, journal: list[dict[str, Any]]) -> None:
+    """Require that the first requests after the outage are spread out."""
     firsts: dict[int, float] = {}
-    since = _return(back.journal)
-    for each in back.journal:
-        if each["at"] >= since:
-            firsts.setdefault(each["connection"], each["at"] - since)
+    end = _end_of_outage(journal)
+    for each in journal:
+        if each["at"] >= end:
+            firsts.setdefault(each["connection"], each["at"] - end)
     seconds = Counter(int(at) for at in firsts.values())
     most = max(seconds.values(), default=0)
-    row.require(len(firsts) >= fleet * 0.8, f"only {len(firsts)} came back in 2 min")
-    row.require(most < 8, f"{most} of {fleet} came in the same second")
+    row.require(len(firsts) >= PROCESSES * 0.8, f"only {len(firsts)} returned in 2 min")
+    row.require(most < 8, f"{most} of {PROCESSES} returned in the same second")
     spread = max(firsts.values(), default=0.0) + 1
     even = len(firsts) / spread
     chi2 = sum((seconds[n] - even) ** 2 / even for n in range(int(spread) + 1))
     row.note(
         f"{len(firsts)} connections over {spread:.0f} s, {most} in one, chi2 {chi2:.0f}"
     )
-    return row
 
 
 @scenario()
 def soak(run: Run) -> Row:
-    """Random faults: what did not arrive is counted, and nothing grows."""
+    """A minute of random faults loses nothing uncounted, and nothing grows."""
     row = Row()
-    chance = random.Random(run.seed)
     with Server() as server, run.program(SOAK, server) as program:
-        if not program.hear("ready"):
-            row.told(program, {})
+        if not program.receive("ready"):
+            row.check_account(program, {})
             return row
-        end = time.monotonic() + run.seconds
-        while time.monotonic() < end:
-            if chance.random() < 0.2:
-                server.ask("down")
-                time.sleep(chance.uniform(0, 3))
-                server.ask("up")
-            of = chance.sample(FAULTS, 4)
-            server.script({"verdict": "random", "of": of})
-            time.sleep(min(chance.uniform(0, 5), max(0.0, end - time.monotonic())))
-            server.script()
-            time.sleep(chance.uniform(0, 1))
-        server.script()
-        program.say("enough")
-        held = program.hear("held").get("held")
-        program.hear("over")
-        program.say("go on")
-        facts = program.hear("stats", 90)
-        if not row.told(program, facts):
-            return row
-        truth, tally = server.truth(), program.tally()[:8]
-        row.truth = sum(tally)
-        row.got = truth.total("orders") + truth.total("request.duration")
-        again = truth.again_of("orders") + truth.again_of("request.duration")
-        lost, dropped = row.truth - (row.got - again), facts["stats"]["dropped"]
-        row.require(facts["delivered"], "not delivered")
-        row.require(lost >= 0, f"{-lost} more than there was")
-        row.require(not lost or dropped, f"{lost} lost, and none counted")
-        row.balanced(truth, facts["stats"], folded=True)
-        row.require(not truth.unreadable, f"unreadable: {truth.unreadable}")
-        doubt = [e for e in truth.requests_with("hang_up", "flood") if e["lines"]]
-        most = sum(each["lines"] for each in doubt)
-        lines = sum(lines for lines, _ in truth.again.values())
-        row.require(lines <= most, f"{lines} lines came twice, {most} had no answer")
-        row.require(row.memory is not None and row.memory < 10, "memory")
-        (files, threads), (files_after, threads_after) = held
-        row.require(files_after <= files + 3, f"{files} files, then {files_after}")
-        row.require(threads_after <= threads + 1, f"{threads} threads, {threads_after}")
-        row.note(
-            f"{again} came twice, {lost} lost in {dropped}, {truth.requests} requests"
-        )
+        _misbehave(server, run)
+        program.send("enough")
+        before, after = program.receive("resources").get("resources", [(0, 0)] * 2)
+        program.receive("over")
+        program.send("go on")
+        facts = program.receive("stats", 90)
+        if row.check_account(program, facts):
+            row.expected = sum(program.tally()[:8])
+            _check_soak(row, server.received(), facts)
+            row.require(row.memory is not None and row.memory < 10, "memory")
+            row.require(after[0] <= before[0] + 3, f"files: {before[0]}, {after[0]}")
+            row.require(after[1] <= before[1] + 1, f"threads: {before[1]}, {after[1]}")
     return row
+
+
+def _misbehave(server: Server, run: Run) -> None:
+    """Change the endpoint's behaviour at random, for as long as the soak takes."""
+    chance = random.Random(run.seed)
+    end = time.monotonic() + run.seconds
+    while time.monotonic() < end:
+        if chance.random() < 0.2:
+            server.command("down")
+            time.sleep(chance.uniform(0, 3))
+            server.command("up")
+        of = chance.sample(FAULTS, 4)
+        server.script({"action": "random", "of": of})
+        time.sleep(min(chance.uniform(0, 5), max(0.0, end - time.monotonic())))
+        server.script()
+        time.sleep(chance.uniform(0, 1))
+    server.script()
+
+
+def _check_soak(row: Row, received: Received, facts: dict[str, Any]) -> None:
+    """Require that losses are counted, and that repeats are due to missing answers."""
+    row.actual = received.total("orders") + received.total("request.duration")
+    again = sum(received.repeated_total(key) for key in ("orders", "request.duration"))
+    lost, dropped = row.expected - (row.actual - again), facts["stats"]["dropped"]
+    row.require(facts["delivered"], "not delivered")
+    row.require(lost >= 0, f"{-lost} more than was recorded")
+    row.require(not lost or dropped, f"{lost} are missing, and none is counted")
+    row.require_balance(received, facts["stats"], folded=True)
+    row.require(not received.unreadable, f"unreadable: {received.unreadable}")
+    unanswered = [e for e in received.requests_with("hang_up", "flood") if e["lines"]]
+    most = sum(each["lines"] for each in unanswered)
+    lines = sum(lines for lines, _ in received.repeated.values())
+    row.require(lines <= most, f"{lines} lines arrived twice, {most} had no answer")
+    row.note(
+        f"{again} arrived twice, {lost} lost in {dropped}, {received.requests} requests"
+    )
 
 
 @scenario()
 def recording_while_down(run: Run) -> Row:
-    """RecordingOptions costs the same while the endpoint is down: p50 +5 %, p99 +10 %."""
+    """Recording costs the same while the endpoint is down: p50 +5 %, p99 +10 % at most."""
     row = Row()
     rounds, seconds = (4, 0.5) if run.quick else (8, 2.0)
     figures: dict[str, list[list[int]]] = {"up": [], "down": []}
@@ -216,20 +232,20 @@ def recording_while_down(run: Run) -> Row:
         for _ in range(rounds):
             for state in ("up", "down", "down", "up"):
                 if state != now:
-                    server.ask(state)
+                    server.command(state)
                 now = state
-                program.say(str(seconds))
-                facts = program.hear("cost")
-                if not row.require(facts, f"told nothing: {program.said}"):
+                program.send(str(seconds))
+                facts = program.receive("cost")
+                if not row.require(facts, f"no report: {program.last_error}"):
                     return row
                 figures[state].append(facts["cost"])
-        program.say()
-        row.told(program, program.hear("stats"))
+        program.send()
+        row.check_account(program, program.receive("stats"))
     for place, name, most in ((0, "p50", 1.05), (1, "p99", 1.10)):
         up, down = (sorted(each[place] for each in figures[s]) for s in ("up", "down"))
         middle = len(up) // 2
         ratio = down[middle] / up[middle]
-        # The same thing measured twice differs by that much here.
+        # The spread of the same measurement on this machine.
         noise = up[-2] / up[1]
         row.note(
             f"{name} up {up[middle]} ns, down {down[middle]} ns: x{ratio:.2f}; "
@@ -238,12 +254,12 @@ def recording_while_down(run: Run) -> Row:
         if noise < most:
             row.require(ratio < most, f"{name} is {ratio:.2f} times as much")
         else:
-            row.note(f"{name} not judged: it is not stable enough here")
+            row.note(f"{name} has no verdict: the machine is too noisy")
     return row
 
 
-def _return(journal: list[dict[str, Any]]) -> float:
-    """Return when the longest silence of *journal* ended."""
+def _end_of_outage(journal: list[dict[str, Any]]) -> float:
+    """Return when the longest pause between two requests ended."""
     times = [each["at"] for each in journal]
     gaps = [(b - a, b) for a, b in pairwise(times)]
     return max(gaps, default=(0.0, 0.0))[1]

@@ -1,13 +1,13 @@
-"""The endpoint is not there, for minutes or for longer than anything is kept."""
+"""Outages of the endpoint: for minutes, and for longer than lines stay valid."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
+from tests.faults.accelerated_clock import Origin
 from tests.faults.campaign import Row, Run, scenario
-from tests.faults.clock import Origin
-from tests.faults.rig import Program, Server, Truth
+from tests.faults.rig import Program, Received, Server
 
 BY_ITSELF = """
 series, seconds = int(sys.argv[1]), float(sys.argv[2])
@@ -16,11 +16,11 @@ handles = [counter("orders").bind(number=n) for n in range(series)]
 stop = threading.Event()
 
 def work(number):
-    own = handles[number::2]
+    share = handles[number::2]
     while not stop.is_set():
-        for handle in own:
+        for handle in share:
             handle.inc()
-        tally[number] += len(own)
+        tally[number] += len(share)
         stop.wait(10.0)
 
 threads = [threading.Thread(target=work, args=(n,)) for n in range(2)]
@@ -30,14 +30,14 @@ while sum(tally[:2]) < series:
     time.sleep(0.01)
 deliver()
 mark()
-tell(ready=True)
-hear()
+report(ready=True)
+next_command()
 time.sleep(seconds)
 stop.set()
 for thread in threads:
     thread.join()
-tell(over=True)
-hear()
+report(over=True)
+next_command()
 begin = time.perf_counter()
 delivered = deliver(120.0)
 finish(drained=time.perf_counter() - begin, delivered=delivered)
@@ -56,13 +56,13 @@ def minute():
 
 minute()
 mark()
-tell(ready=True)
-hear()
+report(ready=True)
+next_command()
 for _ in range(minutes):
     minute()
     time.sleep(60.0)
-tell(over=True)
-hear()
+report(over=True)
+next_command()
 begin = time.perf_counter()
 delivered = deliver(120.0)
 finish(drained=time.perf_counter() - begin, delivered=delivered)
@@ -70,22 +70,22 @@ finish(drained=time.perf_counter() - begin, delivered=delivered)
 
 
 @scenario()
-def ten_minutes_refused(run: Run) -> Row:
-    """10 min refused, 10,000 series each 10 s: 0 lost, < 40 MB more, drained in 60 s."""
+def ten_minutes_unreachable(run: Run) -> Row:
+    """An outage of 10 min with 10,000 series loses nothing, and is made up for in 60 s."""
     row = Row()
-    # From the start: a wait that has begun goes on at the old pace.
+    # From the start: a wait that has begun ends by the old speed.
     speed = 40 if run.quick else 20
     with (
         Server(Origin.now(speed)) as server,
         run.program(BY_ITSELF, server, 10_000, 600) as program,
     ):
         facts = _outage(row, server, program, speed)
-        if not row.told(program, facts):
+        if not row.check_account(program, facts):
             return row
-        truth = server.truth()
-        _enter(row, truth, program)
-        row.balanced(truth, facts["stats"], folded=True)
-        row.exact()
+        received = server.received()
+        _enter(row, received, program)
+        row.require_balance(received, facts["stats"], folded=True)
+        row.require_exact()
         row.require(facts["delivered"], "not delivered")
         row.require(not facts["stats"]["dropped"], f"dropped {facts['stats']}")
         row.require(row.memory is not None and row.memory < 40, "memory")
@@ -95,29 +95,31 @@ def ten_minutes_refused(run: Run) -> Row:
 
 
 @scenario(fast=True)
-def seventy_minutes_refused(run: Run) -> Row:
-    """70 min refused: what is lost is too old, to the point, and counted; < 80 MB."""
-    row, truth, facts = _by_hand(run, minutes=70)
-    if truth is None:
+def seventy_minutes_unreachable(run: Run) -> Row:
+    """An outage of 70 min drops points that are too old, and counts each of them."""
+    row, received, facts = _by_hand(run, minutes=70)
+    if received is None:
         return row
     dropped = facts["stats"]["dropped"]
     row.require(set(dropped) == {"too old"}, f"dropped {dropped}")
-    row.counted(truth, facts["stats"])
-    # What is kept for 55 min is sent, as far as a flush each minute or so reaches.
-    row.require(45 <= truth.oldest / 60 < 55.1, f"sent {truth.oldest / 60:.0f} min")
+    row.require_counted_losses(received, facts["stats"])
+    # Lines of up to 55 min are sent, give or take the minute between two flushes.
+    row.require(
+        45 <= received.oldest / 60 < 55.1, f"sent {received.oldest / 60:.0f} min"
+    )
     row.require(row.memory is not None and row.memory < 80, "memory")
     return row
 
 
 @scenario()
-def old_head_of_a_backlog(run: Run) -> Row:
-    """After 58 min the newest is seen in 5 s, and nothing older than 60 min is sent."""
-    row, truth, facts = _by_hand(run, minutes=58)
-    if truth is None:
+def newest_of_a_backlog_first(run: Run) -> Row:
+    """After 58 min down the newest lines arrive in 5 s, and none older than 60 min."""
+    row, received, facts = _by_hand(run, minutes=58, speed=500)
+    if received is None:
         return row
-    row.counted(truth, facts["stats"])
-    row.require(truth.oldest <= 3600, f"sent lines {truth.oldest:.0f} s old")
-    sent = [each for each in truth.journal if each["lines"] > 1][1:]
+    row.require_counted_losses(received, facts["stats"])
+    row.require(received.oldest <= 3600, f"sent lines {received.oldest:.0f} s old")
+    sent = [each for each in received.journal if each["lines"] > 1][1:]
     newest = max(each["stamp"] for each in sent)
     place = [each["stamp"] for each in sent].index(newest)
     took = sent[place]["at"] - sent[0]["at"]
@@ -128,59 +130,62 @@ def old_head_of_a_backlog(run: Run) -> Row:
 
 @scenario()
 def outage_fills_the_outbox(run: Run) -> Row:
-    """With room for 0.4 MB what is lost is the oldest, counted to the point; < 10 MB."""
-    row, truth, facts = _by_hand(run, minutes=50, room=400_000)
-    if truth is None:
+    """A full outbox of 0.4 MB drops the oldest points, and counts each of them."""
+    row, received, facts = _by_hand(run, minutes=50, room=400_000)
+    if received is None:
         return row
     dropped = facts["stats"]["dropped"]
     row.require(dropped.keys() == {"outbox full"}, f"dropped {dropped}")
-    row.counted(truth, facts["stats"])
+    row.require_counted_losses(received, facts["stats"])
     row.require(row.memory is not None and row.memory < 10, "memory")
     return row
 
 
 def _by_hand(
-    run: Run, minutes: int, room: int = 32 << 20
-) -> tuple[Row, Truth | None, dict[str, Any]]:
-    """Flush 1,000 series each minute of an outage; each point then is a count of 1."""
+    run: Run, minutes: int, *, room: int = 32 << 20, speed: float = 2000
+) -> tuple[Row, Received | None, dict[str, Any]]:
+    """Flush 1,000 series once a minute in an outage, so that each point is a count of 1.
+
+    A quick run lets the clock go at *speed*.
+    """
     row = Row()
     with (
         Server(Origin.now(changes=True)) as server,
         run.program(BY_HAND, server, 1000, minutes, room) as program,
     ):
-        facts = _outage(row, server, program, 2000 if run.quick else 200)
-        if not row.told(program, facts):
+        facts = _outage(row, server, program, speed if run.quick else 200)
+        if not row.check_account(program, facts):
             return row, None, facts
-        truth = server.truth()
-        _enter(row, truth, program)
-        row.balanced(truth, facts["stats"])
+        received = server.received()
+        _enter(row, received, program)
+        row.require_balance(received, facts["stats"])
         row.require(facts["delivered"], "not delivered")
         row.note(
             f"drained in {facts['drained']:.1f} s, dropped {facts['stats']['dropped']}"
         )
-        return row, truth, facts
+        return row, received, facts
 
 
 def _outage(row: Row, server: Server, program: Program, speed: float) -> dict[str, Any]:
-    """Go down, for a life at some *speed*, and come back; return what is told then."""
-    if not program.hear("ready"):
+    """Take the endpoint down and up again at *speed*; return the final report."""
+    if not program.receive("ready"):
         return {}
-    server.ask("down")
+    server.command("down")
     server.pace(speed, program)
-    program.say("go")
-    if not program.hear("over", 200):
+    program.send("go")
+    if not program.receive("over", 200):
         return {}
     server.pace(1, program)
-    server.ask("up")
+    server.command("up")
     begin = time.monotonic()
-    program.say("back")
-    facts = program.hear("stats", 200)
+    program.send("back")
+    facts = program.receive("stats", 200)
     row.require(time.monotonic() - begin < 180, "hung")
     return facts
 
 
-def _enter(row: Row, truth: Truth, program: Program) -> None:
-    row.truth = sum(program.tally())
-    row.got = truth.total("orders")
-    row.require(not truth.unreadable, f"unreadable: {truth.unreadable}")
-    row.require(not truth.again, f"came twice: {truth.again}")
+def _enter(row: Row, received: Received, program: Program) -> None:
+    row.expected = sum(program.tally())
+    row.actual = received.total("orders")
+    row.require(not received.unreadable, f"unreadable: {received.unreadable}")
+    row.require(not received.repeated, f"arrived twice: {received.repeated}")

@@ -1,4 +1,4 @@
-"""Development servers that start themselves again whenever a file changes."""
+"""Development servers that restart whenever a file changes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.faults.campaign import Row, Run, scenario
-from tests.faults.rig import PATIENCE, PRELUDE, Program, Server
+from tests.faults.rig import HANG_SECONDS, PRELUDE, Program, Server
 
-#: Becomes the server: reloaders want to be started from a file.
+#: Replaces itself by the server: reloaders restart a program from its file.
 BECOME = """
 import signal
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored by what a shell runs with an &
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
-#: What both applications do. Who observes itself has to be there once, not twice.
+#: Common to both applications. The observer shows which processes send metrics.
 SHOP = """
 import watched
 
@@ -33,7 +33,7 @@ def order():
     return str(os.getpid())
 
 def serving(server):
-    tell(serving=os.getpid(), port=server.socket.getsockname()[1])
+    report(serving=os.getpid(), port=server.socket.getsockname()[1])
 """
 
 DJANGO = """
@@ -46,7 +46,7 @@ from django.urls import path
 from django.utils import autoreload
 
 class Reloader(autoreload.StatReloader):
-    SLEEP_TIME = 0.1  # looks ten times as often
+    SLEEP_TIME = 0.1  # checks ten times as often as by default
 
     def tick(self):
         for _ in super().tick():
@@ -55,7 +55,7 @@ class Reloader(autoreload.StatReloader):
 
 class Server(WSGIServer):
     def serve_forever(self):
-        # A change before the first look would never be seen.
+        # The reloader misses a change before its first check.
         watching.wait()
         serving(self)
         super().serve_forever()
@@ -93,13 +93,13 @@ app.run(port=0, debug=True, reloader_type="stat", reloader_interval=0.1)
 
 @scenario(packages=("django",))
 def django_reloads(run: Run) -> Row:
-    """Django's runserver is restarted by 20 changes of a file: exact, nobody twice."""
+    """Django's runserver loses nothing in 20 restarts, and its parent sends nothing."""
     return _reload(run, DJANGO, "runserver", "127.0.0.1:0", "--skip-checks")
 
 
 @scenario(packages=("flask",))
 def flask_reloads(run: Run) -> Row:
-    """Flask's server is restarted by 20 changes of a file: exact, nobody twice."""
+    """Flask's server loses nothing in 20 restarts, and its parent sends nothing."""
     return _reload(run, FLASK)
 
 
@@ -113,44 +113,45 @@ def _reload(run: Run, source: str, *arguments: str) -> Row:
         with run.program(BECOME, server, main, *arguments) as program:
             served: list[int] = []
             for number in range(reloads + 1):
-                facts = program.hear("serving")
-                if not row.require(facts, f"does not serve: {program.said}"):
+                facts = program.receive("serving")
+                if not row.require(facts, f"does not serve: {program.last_error}"):
                     return row
                 served.append(facts["serving"])
                 for _ in range(10):
-                    answered = _order(facts["port"])
-                    row.require(answered == served[-1], f"{answered} answered")
+                    process = _order(facts["port"])
+                    row.require(process == served[-1], f"{process} answered")
                 if number < reloads:
                     watched.touch()
-            # As a terminal's Ctrl-C does.
+            # A terminal's Ctrl-C signals the whole process group as well.
             os.killpg(program.process.pid, signal.SIGINT)
-            row.hung = int(program.wait(PATIENCE) is None)
-            _judge(row, server, program, served)
+            row.hung = int(program.wait(HANG_SECONDS) is None)
+            _check(row, server, program, served)
     return row
 
 
-def _judge(row: Row, server: Server, program: Program, served: list[int]) -> None:
-    truth = server.truth()
-    row.truth, row.got = program.tally()[0], truth.total("orders")
-    row.exact()
-    requests = truth.total("http.server.request.duration")
-    row.require(requests == row.truth, f"{requests} requests are measured")
+def _check(row: Row, server: Server, program: Program, served: list[int]) -> None:
+    received = server.received()
+    row.expected, row.actual = program.tally()[0], received.total("orders")
+    row.require_exact()
+    requests = received.total("http.server.request.duration")
+    row.require(requests == row.expected, f"{requests} requests were measured")
     row.require(len(set(served)) == len(served), "was not restarted")
     parent = program.process.pid
     row.require(parent not in served, "there is no parent")
-    said = {
+    observed = {
         pid: lines
-        for where, (lines, _) in truth.series.get("process.threads", {}).items()
+        for where, (lines, _) in received.series.get("process.threads", {}).items()
         for pid in [int(where.partition("process=")[2].partition(",")[0])]
     }
-    row.require(said.keys() == set(served), f"of {len(served)} processes {said} tell")
-    row.require(set(said.values()) <= {1, 2}, f"told more often than once: {said}")
-    row.require(truth.requests <= 2 * len(served), f"{truth.requests} requests")
-    row.note(f"{len(served)} processes, {truth.requests} requests; parent {parent}")
+    row.require(observed.keys() == set(served), f"of {len(served)}: {observed}")
+    # The observer is read in each flush: during the life of a process and at its end.
+    row.require(set(observed.values()) <= {1, 2}, f"observed too often: {observed}")
+    row.require(received.requests <= 2 * len(served), f"{received.requests} requests")
+    row.note(f"{len(served)} processes, {received.requests} requests; parent {parent}")
 
 
 def _order(port: int) -> int:
-    """Ask for one order, and return the process that served it."""
+    """Request one order, and return the process that served it."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     with closing(connection):
         connection.request("GET", "/")

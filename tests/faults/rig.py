@@ -1,4 +1,4 @@
-"""Servers and programs from outside: started, told, looked at, and always ended."""
+"""Endpoints and programs in processes of their own: start, command, read, end."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.faults.clock import Origin
-from tests.faults.inside import SLOTS
+from tests.faults.accelerated_clock import Origin
+from tests.faults.application import SLOTS
 from tests.faults.lines import PROBE
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Seconds after which a program has hung.
-PATIENCE = 60.0
+#: A program that takes longer than so many seconds counts as hung.
+HANG_SECONDS = 60.0
 
-#: What the library says of its losses: points of its account, and none of the truth.
-OWN = "dtmetrics.client.points.dropped", "dtmetrics.client.values.invalid"
+#: The library's metrics about itself: part of its account, but not of the tally.
+SELF_METRICS = "dtmetrics.client.points.dropped", "dtmetrics.client.values.invalid"
 
 PRELUDE = """
-from tests.faults import inside
-inside.begin()
-from tests.faults.inside import *
+from tests.faults import application
+application.begin()
+from tests.faults.application import *
 import os, signal, sys, threading, time
 import dtmetrics
 from dtmetrics import configure, counter, flush, gauge, observe, shutdown, summary
@@ -39,58 +39,58 @@ from dtmetrics import configure, counter, flush, gauge, observe, shutdown, summa
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment of a process of ours: no setting of the machine's.
+    """Return an environment without the machine's own settings of dtmetrics.
 
-    Nor is it covered by coverage, whose own locks hang in a forked child.
+    Coverage is switched off as well: its locks hang in a forked child.
     """
-    foreign = ("DTMETRICS", "DT_", "COVERAGE")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
-    return {**kept, "PYTHONPATH": str(ROOT), "DTMETRICS_ENRICH": "false", **more}
+    removed = ("DTMETRICS", "DT_", "COVERAGE")
+    rest = {k: v for k, v in os.environ.items() if not k.startswith(removed)}
+    return {**rest, "PYTHONPATH": str(ROOT), "DTMETRICS_ENRICH": "false", **more}
 
 
-class Truth:
-    """What the endpoint has seen."""
+class Received:
+    """The requests and lines that the endpoint has received, and their sums."""
 
     def __init__(self, seen: dict[str, Any]) -> None:
         self.seen = seen
-        for where in (seen["series"], seen["again"]):
+        for where in (seen["series"], seen["repeated"]):
             where.pop(PROBE, None)
 
     def __getattr__(self, name: str) -> Any:
         return self.seen[name]
 
     def total(self, key: str, part: str = "") -> Any:
-        """Return the sum over all series of *key* whose dimensions hold *part*."""
+        """Return the sum over all series of *key* whose dimensions contain *part*."""
         series = self.seen["series"].get(key, {})
         return sum(total for where, (_, total) in series.items() if part in where)
 
     def lines_of(self, key: str) -> int:
-        """Return how many lines of *key* were taken."""
+        """Return how many lines of *key* were accepted."""
         return sum(lines for lines, _ in self.seen["series"].get(key, {}).values())
 
-    def again_of(self, key: str) -> Any:
-        """Return how much of *key* came in lines that had been taken before."""
-        return self.seen["again"].get(key, (0, 0))[1]
+    def repeated_total(self, key: str) -> Any:
+        """Return the part of the sum of *key* that is due to repeated lines."""
+        return self.seen["repeated"].get(key, (0, 0))[1]
 
     @property
     def points(self) -> int:
-        """How many lines of data came, those that came twice counted once."""
+        """The number of distinct data lines: a repeated line counts once."""
         lines = sum(self.lines_of(key) for key in self.seen["series"])
-        return lines - sum(lines for lines, _ in self.seen["again"].values())
+        return lines - sum(lines for lines, _ in self.seen["repeated"].values())
 
     @property
-    def own_points(self) -> int:
-        """How many of them the library says of itself."""
-        return sum(map(self.lines_of, OWN))
+    def self_metric_points(self) -> int:
+        """The number of points of the library's metrics about itself."""
+        return sum(map(self.lines_of, SELF_METRICS))
 
-    def requests_with(self, *verdicts: object) -> list[dict[str, Any]]:
-        """Return the journal's entries of these *verdicts*, in order."""
-        wanted = set(map(str, verdicts))
-        return [each for each in self.seen["journal"] if each["verdict"] in wanted]
+    def requests_with(self, *actions: object) -> list[dict[str, Any]]:
+        """Return the journal's entries with one of these *actions*, in order."""
+        wanted = set(map(str, actions))
+        return [each for each in self.seen["journal"] if each["action"] in wanted]
 
 
 class Server:
-    """An endpoint in a process of its own; a context manager."""
+    """A scripted endpoint in a process of its own; a context manager."""
 
     def __init__(
         self, origin: Origin | None = None, *, prefix: Sequence[str] = ()
@@ -118,28 +118,28 @@ class Server:
         self.process.kill()
         self.process.wait()
 
-    def ask(self, do: str, **options: Any) -> Any:
-        """Tell it to *do* something, and return what it says."""
+    def command(self, name: str, **options: Any) -> Any:
+        """Send a command to the endpoint, and return its reply."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"do": do, **options}) + "\n")
+        self.process.stdin.write(json.dumps({"command": name, **options}) + "\n")
         self.process.stdin.flush()
         return self._reply()
 
     def script(self, *steps: dict[str, Any]) -> None:
-        """Go by these *steps* from now on."""
-        self.ask("script", steps=steps)
+        """Follow these *steps* from now on."""
+        self.command("script", steps=steps)
 
     def pace(self, speed: float, *programs: Program) -> None:
-        """Let it and its *programs* live so fast from a moment on."""
+        """Set the speed of the clocks of the endpoint and *programs*, all at once."""
         at = time.monotonic() + 0.2
-        self.ask("pace", speed=speed, at=at)
+        self.command("pace", speed=speed, at=at)
         for program in programs:
-            program.say(f"pace {speed} {at}")
+            program.send(f"pace {speed} {at}")
         time.sleep(0.2)
 
-    def truth(self) -> Truth:
-        """Return what it has seen so far."""
-        return Truth(self.ask("truth"))
+    def received(self) -> Received:
+        """Return what the endpoint has received so far."""
+        return Received(self.command("received"))
 
     def _reply(self) -> Any:
         assert self.process.stdout is not None
@@ -149,7 +149,7 @@ class Server:
 class Program:
     """An application in a fresh interpreter; a context manager.
 
-    It lives by the clock of its server.
+    Its clock runs as fast as that of its server.
     """
 
     def __init__(
@@ -157,20 +157,19 @@ class Program:
         source: str,
         server: Server,
         *arguments: object,
-        sabotage: str = "",
+        broken: str = "",
         prefix: Sequence[str] = (),
         tally: str = "",
         **environ: str,
     ) -> None:
-        self._own = "" if tally else new_tally()
-        self.tally_path = tally or self._own
-        asked = {
+        self._private_tally = "" if tally else new_tally()
+        self.tally_path = tally or self._private_tally
+        options = {
             "origin": server.origin,
             "tally": self.tally_path,
-            "sabotage": sabotage,
+            "broken": broken,
         }
-        given = {"DTMETRICS_ENDPOINT": server.url, "FAULTS": json.dumps(asked)}
-        self.began = time.monotonic()
+        settings = {"DTMETRICS_ENDPOINT": server.url, "FAULTS": json.dumps(options)}
         self.process = subprocess.Popen(
             [*prefix, sys.executable, "-c", PRELUDE + source, *map(str, arguments)],
             stdin=subprocess.PIPE,
@@ -178,7 +177,7 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env=environment(**given | environ),
+            env=environment(**settings | environ),
             start_new_session=True,
         )
         self.err: list[str] = []
@@ -196,7 +195,7 @@ class Program:
     def __exit__(self, *_: object) -> None:
         self.kill()
         self.process.wait()
-        # Children of its own die with it: they are of its session.
+        # Its children are in its session, and are killed with it.
         with suppress(OSError):
             os.killpg(self.process.pid, signal.SIGKILL)
         for thread in self._threads:
@@ -204,11 +203,11 @@ class Program:
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             with suppress(OSError):
                 stream and stream.close()
-        if self._own:
-            os.unlink(self._own)
+        if self._private_tally:
+            os.unlink(self._private_tally)
 
-    def hear(self, name: str, seconds: float = PATIENCE) -> dict[str, Any]:
-        """Wait until it tells a fact of this *name*; {} if it ends or hangs before."""
+    def receive(self, name: str, seconds: float = HANG_SECONDS) -> dict[str, Any]:
+        """Wait for a report that holds *name*; return {} if the program ends or hangs."""
         end = time.monotonic() + seconds
         while True:
             try:
@@ -221,36 +220,36 @@ class Program:
             if name in facts:
                 return facts
 
-    def say(self, text: str = "") -> None:
-        """Say a line to it."""
+    def send(self, text: str = "") -> None:
+        """Write a line to the program's standard input."""
         assert self.process.stdin is not None
         with suppress(OSError):
             self.process.stdin.write(text + "\n")
             self.process.stdin.flush()
 
-    def wait(self, seconds: float = PATIENCE) -> int | None:
-        """Wait for its end; None: it hangs, and was killed."""
+    def wait(self, seconds: float = HANG_SECONDS) -> int | None:
+        """Return the exit status; kill a program that hangs, and return None."""
         try:
             status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
             return None
         for thread in self._threads:
-            thread.join(1)  # a child of its own may hold its output open
+            thread.join(1)  # a child may keep its output open
         return status
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send it a signal."""
+        """Send a signal to the program."""
         with suppress(OSError):
             self.process.send_signal(number)
 
     def tally(self) -> list[int]:
-        """Return its tally, also when it is dead."""
+        """Return the program's tally; it survives the program."""
         return read_tally(self.tally_path)
 
     @property
-    def said(self) -> str:
-        """Return the last line of what it said to standard error."""
+    def last_error(self) -> str:
+        """The last line that the program wrote to standard error."""
         return self.err[-1] if self.err else ""
 
     def _read_out(self) -> None:
@@ -268,7 +267,7 @@ class Program:
 
 
 def new_tally() -> str:
-    """Return the path of a tally that several programs may share, of many slots."""
+    """Create a tally file, which several programs may share, and return its path."""
     file, path = tempfile.mkstemp(prefix="faults-")
     os.truncate(file, SLOTS * 8)
     os.close(file)
@@ -276,5 +275,5 @@ def new_tally() -> str:
 
 
 def read_tally(path: str) -> list[int]:
-    """Return what is in a tally."""
+    """Return the numbers in a tally file."""
     return list(memoryview(Path(path).read_bytes()).cast("q"))

@@ -1,59 +1,60 @@
-"""All scenarios, theme by theme, and where the plan's, E1 to E42, are built.
+"""The list of all scenarios, by subject.
 
-======== ================================================= ============================
-E1-3     the endpoint refuses, for minutes and for an hour ``outage``
-E4-7     it answers later, in part, with others' pages     ``answers``
-E8-10    an attempt that hangs, without names, with floods ``attempts``
-E11-14   forks: under load, at once, with connections      ``forks``; E12 ``locks``
-E15, 17  gunicorn, uWSGI                                   ``workers``
-E16      Celery                                            not yet: nor is its module
-E18      multiprocessing                                   ``children``
-E19, 20  signals, exits in the middle of a post            ``endings``
-E21      gevent, eventlet, asyncio, uvloop                 ``tasks``
-E22, 24  many threads, none, interpreters; no descriptors  ``threads``; ``limits``
-E23      reloaders of Django and Flask                     ``reloads``
-E25      functions that are frozen                         ``serverless``; ``clocks``
-E26      answers lost, connections reset                   ``ambiguity``
-E27      a fleet comes back                                ``load``
-E28      the flusher is hurt                               ``flusher``
-E29      others' instrumentation of our posts              ``tracing``
-E30      clocks that are wrong, set or stand still         ``clocks``
-E31, 34  killed while keeping, a spool of many             ``spool``
-E32, 33  disks: damaged, full, read-only, forbidden        ``disk``; still: ``stalled``
-E35      a spool that others get at                        ``strangers``
-E36      fuzzed texts                                      tests/test_fuzz.py
-E37      10 million users                                  ``limits``
-E38      the token is nowhere                              ``security``
-E39      the receiver's strangers, bombs, crowds           ``receiver``; browser not yet
-E40      the order of system calls                         ``order``
-E41, 42  soak; recording while it is down                  ``load``
-======== ================================================= ============================
+=================== ==================================================================
+``outage``          the endpoint is down, for minutes and for more than an hour
+``answers``         it answers with errors, partial rejections, a portal's page
+``attempts``        one request hangs, finds no name server, gets a flood as answer
+``indeterminate``   answers are lost, connections are reset
+``forks``           forks under load, in bursts, with an open connection
+``locks``           forks while another thread holds a lock
+``workers``         gunicorn and uWSGI replace workers under load
+``children``        multiprocessing
+``tasks``           gevent, eventlet, asyncio, uvloop
+``threads``         many threads, no threads, subinterpreters
+``exits``           signals, exit during a request
+``reloads``         the reloaders of Django and Flask
+``serverless``      functions that are frozen between invocations
+``load``            a fleet after an outage, a soak, the cost of recording
+``flusher``         callbacks that raise or block, errors in the flusher's thread
+``tracing``         OpenTelemetry, Sentry and ddtrace do not trace our requests
+``clocks``          clocks that are wrong, are set, or stand still
+``spool``           processes killed while they write and while they send
+``disk``            damaged files; disks that are full, read-only, forbidden
+``stalled_disk``    a disk that neither fails nor returns
+``spool_tampering`` a spool directory with foreign files, or replaced by a link
+``system_calls``    the order of writes, renames and requests
+``limits``          file descriptors and series run out
+``security``        the token appears nowhere
+``receiver``        `dtmetrics dev` against slow clients, bombs, other origins
+=================== ==================================================================
+
+Fuzzed text is in ``tests/test_fuzz.py``. Celery and a real browser are not covered.
 """
 
 from __future__ import annotations
 
-from tests.faults import (  # noqa: F401 -- each enters its own
-    ambiguity,
+from tests.faults import (  # noqa: F401 -- importing registers scenarios
     answers,
     attempts,
     children,
     clocks,
     disk,
-    endings,
+    exits,
     flusher,
     forks,
+    indeterminate,
     limits,
     load,
     locks,
-    order,
     outage,
     receiver,
     reloads,
     security,
     serverless,
     spool,
-    stalled,
-    strangers,
+    spool_tampering,
+    stalled_disk,
+    system_calls,
     tasks,
     threads,
     tracing,

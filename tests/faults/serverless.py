@@ -1,4 +1,4 @@
-"""A process that is frozen between two invocations, and killed in the end."""
+"""Functions: a process that is frozen between invocations, and killed in the end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.faults.rig import Program, Server
 #: Seconds that an invocation has for its flush.
 DEADLINE = 2.0
 
-#: After how many seconds without a request the endpoint closes a connection.
+#: The endpoint closes a connection after so many idle seconds.
 IDLE = 1.0
 
 FUNCTION = """
@@ -27,19 +27,19 @@ def handler():
     orders.inc()
     tally[0] += 1
 
-while hear():
+while next_command():
     begin = time.perf_counter()
     try:
         handler()
     finally:
         delivered = flush(deadline)
-        tell(took=time.perf_counter() - begin, delivered=delivered, stats=told())
+        report(took=time.perf_counter() - begin, delivered=delivered, stats=account())
 """
 
 
 @dataclass
 class Life:
-    """What one function told of its invocations."""
+    """The reports of one function, from its start until it is killed."""
 
     recorded: int = 0
     took: list[float] = field(default_factory=list)
@@ -49,37 +49,37 @@ class Life:
 
 @scenario()
 def frozen_between_invocations(run: Run) -> Row:
-    """Frozen for 1 to 10 s while the endpoint closes its connection: exact, and in time."""
+    """Functions frozen for 1 to 10 s lose nothing, though the connection was closed."""
     row = Row()
     functions, seconds, longest = (2, 6.0, 2.0) if run.quick else (8, 50.0, 10.0)
     with Server() as server:
-        server.script({"verdict": "accept", "idle": IDLE})
+        server.script({"action": "accept", "idle": IDLE})
 
         def live(seed: int) -> Life:
             chance = random.Random(f"{run.seed} {seed}")
             with run.program(FUNCTION, server, DEADLINE) as program:
                 life, end = Life(), time.monotonic() + seconds
                 while invoke(row, program, life) and time.monotonic() < end:
-                    # Every other time just as the connection is closed.
+                    # Half of the time for as long as the connection stays open.
                     near = chance.uniform(IDLE - 0.1, IDLE + 0.1)
                     freeze(program, chance.choice((near, chance.uniform(1.0, longest))))
-                return died(row, program, life)
+                return killed(row, program, life)
 
         with ThreadPoolExecutor(functions) as pool:
             lives = list(pool.map(live, range(functions)))
-        judge(row, server, lives)
-        delivered = [said for life in lives for said in life.delivered]
+        check_invocations(row, server, lives)
+        delivered = [each for life in lives for each in life.delivered]
         row.require(all(delivered), f"{delivered.count(False)} flushes did not deliver")
     return row
 
 
 @scenario()
 def frozen_while_it_is_down(run: Run) -> Row:
-    """An endpoint that is down, busy or hangs costs an invocation its deadline, and no data."""
+    """An endpoint that is down, busy or hangs costs a function's deadline, and no data."""
     row = Row()
     troubles: list[dict[str, Any] | None] = [
-        {"verdict": "status", "status": 503},
-        {"verdict": "silent"},
+        {"action": "status", "status": 503},
+        {"action": "silent"},
         None,
     ]
     times = 2 if run.quick else 4
@@ -87,7 +87,7 @@ def frozen_while_it_is_down(run: Run) -> Row:
         life = Life()
         for trouble in troubles:
             if trouble is None:
-                server.ask("down")
+                server.command("down")
             else:
                 server.script(trouble)
             for _ in range(times):
@@ -95,21 +95,21 @@ def frozen_while_it_is_down(run: Run) -> Row:
                     return row
                 freeze(program, 1.0)
             if trouble is None:
-                server.ask("up")
+                server.command("up")
             server.script()
             if not invoke(row, program, life):
                 return row
             row.require(life.delivered[-1], f"not delivered after {trouble or 'down'}")
-        judge(row, server, [died(row, program, life)])
-        row.require(not life.delivered[0], "delivered to who was busy")
+        check_invocations(row, server, [killed(row, program, life)])
+        row.require(not life.delivered[0], "a busy endpoint accepted something")
     return row
 
 
 def invoke(row: Row, program: Program, life: Life) -> bool:
-    """Let *program* serve one order; say whether it did."""
-    program.say("order")
-    facts = program.hear("took", 20)
-    if not row.told(program, facts):
+    """Let *program* serve one order; return whether it did."""
+    program.send("order")
+    facts = program.receive("took", 20)
+    if not row.check_account(program, facts):
         return False
     life.took.append(facts["took"])
     life.delivered.append(facts["delivered"])
@@ -118,32 +118,33 @@ def invoke(row: Row, program: Program, life: Life) -> bool:
 
 
 def freeze(program: Program, seconds: float) -> None:
-    """Let it stand still, and go on."""
+    """Stop the program for some *seconds*."""
     program.kill(signal.SIGSTOP)
     time.sleep(seconds)
     program.kill(signal.SIGCONT)
 
 
-def died(row: Row, program: Program, life: Life) -> Life:
-    """Kill it, as those do who run functions: nothing is told at an end."""
+def killed(row: Row, program: Program, life: Life) -> Life:
+    """Kill the program without notice, as the platforms for functions do."""
     program.kill()
-    row.require(program.wait(5) == -signal.SIGKILL, f"ended before: {program.said}")
+    status = program.wait(5)
+    row.require(status == -signal.SIGKILL, f"ended before: {program.last_error}")
     life.recorded = program.tally()[0]
     return life
 
 
-def judge(row: Row, server: Server, lives: list[Life]) -> None:
-    """Require that all came, and that no invocation took longer than it may."""
-    truth = server.truth()
-    row.truth = sum(life.recorded for life in lives)
-    row.got = truth.total("orders")
-    row.exact()
-    row.require(not truth.again, f"came twice: {truth.again}")
+def check_invocations(row: Row, server: Server, lives: list[Life]) -> None:
+    """Require that everything arrived, and that invocations kept their deadline."""
+    received = server.received()
+    row.expected = sum(life.recorded for life in lives)
+    row.actual = received.total("orders")
+    row.require_exact()
+    row.require(not received.repeated, f"arrived twice: {received.repeated}")
     took = sorted(seconds for life in lives for seconds in life.took)
     if row.require(took, "nothing was invoked"):
         p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
         row.require(p99 < DEADLINE + 0.1, f"p99 is {p99:.2f} s")
         row.note(
             f"{len(took)} invocations: p50 {1000 * p50:.1f} ms, p99 {1000 * p99:.0f} ms,"
-            f" longest {took[-1]:.2f} s, {truth.connections} connections"
+            f" longest {took[-1]:.2f} s, {received.connections} connections"
         )

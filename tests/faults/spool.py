@@ -15,15 +15,15 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.faults.accelerated_clock import Origin
 from tests.faults.campaign import Row, Run, scenario
-from tests.faults.clock import Origin
-from tests.faults.rig import Program, Server, Truth, new_tally, read_tally
+from tests.faults.rig import Program, Received, Server, new_tally, read_tally
 
 #: Begins, and once it is kept: two slots of the tally for each process.
 KEEPING = """
 place, slot = sys.argv[1], int(sys.argv[2])
-configure(spool=place, interval=None)
-tell(ready=True)
+configure(spool=place, interval=None, max_series_per_metric=100_000)
+report(ready=True)
 while True:
     tally[slot] += 1
     counter("orders").inc(who=slot, number=tally[slot])
@@ -41,7 +41,7 @@ place, seconds = sys.argv[1], float(sys.argv[2])
 begin = time.perf_counter()
 configure(spool=place, interval=1.0)
 took = time.perf_counter() - begin
-tell(ready=True)
+report(ready=True)
 end = time.monotonic() + seconds
 while time.monotonic() < end:
     counter("still.there").inc()
@@ -54,8 +54,8 @@ finish(took=took)
 NEIGHBOUR = """
 configure(spool=sys.argv[1], interval=10.0)
 counter("still.there").inc()
-tell(ready=flush(5.0))
-hear()
+report(ready=flush(5.0))
+next_command()
 end = time.monotonic() + 330.0
 while time.monotonic() < end:
     counter("still.there").inc()
@@ -67,75 +67,79 @@ finish()
 @scenario()
 def killed_while_keeping(run: Run) -> Row:
     """Killed by -9 while bodies are written: all that was kept arrives, and once."""
-    row, chance = Row(truth=0, got=0), random.Random(run.seed)
+    row, chance = Row(expected=0, actual=0), random.Random(run.seed)
     rounds = 10 if run.quick else 200
     with Place() as (place, tally), Server() as server:
-        server.ask("down")
+        server.command("down")
         for number in range(rounds):
             with run.program(
                 KEEPING, server, place, 2 * number, tally=tally
             ) as program:
-                if not program.hear("ready"):
-                    row.told(program, {})
+                if not program.receive("ready"):
+                    row.check_account(program, {})
                     return row
                 time.sleep(chance.uniform(0, 0.3))
                 program.kill()
-        server.ask("up")
+        server.command("up")
         counts = read_tally(tally)
-        truth = _collect(row, run, server, place, sum(counts[1::2]))
-        _kept(row, truth, counts, most_again=0)
+        received = _collect(row, run, server, place, sum(counts[1::2]))
+        _kept(row, received, counts, most_again=0)
     return row
 
 
 @scenario()
 def killed_while_sending(run: Run) -> Row:
     """Killed by -9 while kept bodies are sent: all arrive, one for each kill comes twice."""
-    row, chance = Row(truth=0, got=0), random.Random(run.seed)
+    row, chance = Row(expected=0, actual=0), random.Random(run.seed)
     rounds = 10 if run.quick else 100
     with Place() as (place, tally), Server() as server:
         if not keep(row, run, server, place, tally, seconds=2.0):
             return row
         counts = read_tally(tally)
-        server.script({"verdict": "accept", "wait": 0.05})
+        server.script({"action": "accept", "wait": 0.05})
         kills = 0
-        while kills < rounds and server.truth().total("orders") < counts[0]:
+        while kills < rounds and server.received().total("orders") < counts[0]:
             with run.program(COLLECTING, server, place, 60) as program:
-                row.require(program.hear("ready"), f"did not start: {program.said}")
+                row.require(
+                    program.receive("ready"), f"did not start: {program.last_error}"
+                )
                 time.sleep(chance.uniform(0.1, 0.6))
                 program.kill()
                 kills += 1
-        truth = _collect(row, run, server, place, sum(counts[1::2]))
-        _kept(row, truth, counts, most_again=kills)
-        row.note(f"{kills} kills, {truth.again_of('orders')} came twice")
+        received = _collect(row, run, server, place, sum(counts[1::2]))
+        _kept(row, received, counts, most_again=kills)
+        row.note(f"{kills} kills, {received.repeated_total('orders')} came twice")
     return row
 
 
 @scenario()
 def neighbour_adopts(run: Run) -> Row:
     """Who lives on sends what others leave at their death, all of it in 5 min and 30 s."""
-    row = Row(truth=0, got=0)
+    row = Row(expected=0, actual=0)
     with (
         Place() as (place, tally),
         Server(Origin.now(changes=True)) as server,
         run.program(NEIGHBOUR, server, place) as neighbour,
     ):
-        row.require(neighbour.hear("ready").get("ready"), f"said {neighbour.said}")
+        row.require(
+            neighbour.receive("ready").get("ready"), f"said {neighbour.last_error}"
+        )
         if row.breaches or not keep(row, run, server, place, tally, seconds=1.0):
             return row
         server.pace(20, neighbour)
-        neighbour.say("go on")
-        facts = neighbour.hear("stats")
-        if row.told(neighbour, facts):
-            _kept(row, server.truth(), read_tally(tally), most_again=1)
+        neighbour.send("go on")
+        facts = neighbour.receive("stats")
+        if row.check_account(neighbour, facts):
+            _kept(row, server.received(), read_tally(tally), most_again=1)
             told = facts["stats"]["spool"]
-            row.require(told["adopted"] >= row.truth, f"counted: {told}")
+            row.require(told["adopted"] >= row.expected, f"counted: {told}")
     return row
 
 
 @scenario()
 def many_share_a_spool(run: Run) -> Row:
     """12 processes are killed and started anew on one spool: all arrives, once a kill."""
-    row, chance = Row(truth=0, got=0), random.Random(run.seed)
+    row, chance = Row(expected=0, actual=0), random.Random(run.seed)
     seconds = 5 if run.quick else 60
     with Place() as (place, tally), Server() as server, ExitStack() as stack:
         end, slot, kills, outages = time.monotonic() + seconds, 0, 0, 0
@@ -147,32 +151,34 @@ def many_share_a_spool(run: Run) -> Row:
                 fresh.append(stack.enter_context(made))
                 slot += 2
             for each in fresh:
-                if not row.require(each.hear("ready"), f"did not start: {each.said}"):
+                if not row.require(
+                    each.receive("ready"), f"did not start: {each.last_error}"
+                ):
                     return row
             running += fresh
-            server.ask("down")
+            server.command("down")
             outages += 1
             time.sleep(chance.uniform(0, 0.5))
-            server.ask("up")
+            server.command("up")
             for _ in range(chance.randrange(3)):
                 victim = running.pop(0)
                 victim.kill()
                 victim.wait()
                 kills += 1
             time.sleep(chance.uniform(0, 0.5))
-        server.ask("down")  # what comes from here on is kept
+        server.command("down")  # what comes from here on is kept
         for each in running:
             each.kill()
             each.wait()
         kills += len(running)
-        server.ask("up")
+        server.command("up")
         counts = read_tally(tally)
-        truth = _collect(row, run, server, place, sum(counts[1::2]))
+        received = _collect(row, run, server, place, sum(counts[1::2]))
         # A post that `down` cut leaves a doubt as well.
-        _kept(row, truth, counts, most_again=kills + 12 * (outages + 1))
+        _kept(row, received, counts, most_again=kills + 12 * (outages + 1))
         left = [p.name for p in Path(place).rglob("*") if p.suffix in (".b", ".try")]
         row.require(not left, f"{len(left)} files are left")
-        row.note(f"{kills} kills, {truth.again_of('orders')} came twice")
+        row.note(f"{kills} kills, {received.repeated_total('orders')} came twice")
     return row
 
 
@@ -197,38 +203,38 @@ def keep(
     slot: int = 0,
 ) -> bool:
     """Let a process keep what it can for so long, and kill it."""
-    server.ask("down")
+    server.command("down")
     with run.program(KEEPING, server, place, slot, tally=tally) as program:
-        if not program.hear("ready"):
-            return row.told(program, {})
+        if not program.receive("ready"):
+            return row.check_account(program, {})
         time.sleep(seconds)
         program.kill(signal.SIGKILL)
         program.wait()
-    server.ask("up")
+    server.command("up")
     return True
 
 
-def _collect(row: Row, run: Run, server: Server, place: str, kept: int) -> Truth:
+def _collect(row: Row, run: Run, server: Server, place: str, kept: int) -> Received:
     """Let a process send what was left, until all that was *kept* is there."""
     end = time.monotonic() + 90
     with run.program(COLLECTING, server, place, 90) as program:
         while time.monotonic() < end and program.process.poll() is None:
-            truth = server.truth()
-            if truth.total("orders") - truth.again_of("orders") >= kept:
+            received = server.received()
+            if received.total("orders") - received.repeated_total("orders") >= kept:
                 break
             time.sleep(0.2)
-        row.require(program.process.poll() is None, f"ended: {program.said}")
-    return server.truth()
+        row.require(program.process.poll() is None, f"ended: {program.last_error}")
+    return server.received()
 
 
-def _kept(row: Row, truth: Truth, counts: list[int], most_again: int) -> None:
+def _kept(row: Row, received: Received, counts: list[int], most_again: int) -> None:
     begun, kept = sum(counts[::2]), sum(counts[1::2])
-    once = truth.total("orders") - truth.again_of("orders")
+    once = received.total("orders") - received.repeated_total("orders")
     # The harmless lines that ask whether anybody is there are all the same.
-    bodies = sum(bool(each["again"] and each["lines"]) for each in truth.journal)
-    row.truth, row.got = kept, once
+    bodies = sum(bool(each["repeated"] and each["lines"]) for each in received.journal)
+    row.expected, row.actual = kept, once
     row.require(kept, "nothing was kept")
     row.require(once >= kept, f"{kept - once} of {kept} kept are missing")
     row.require(once <= begun, f"{once} came of {begun} that were ever recorded")
     row.require(bodies <= most_again, f"{bodies} came twice, {most_again} may")
-    row.require(not truth.unreadable, f"unreadable: {truth.unreadable}")
+    row.require(not received.unreadable, f"unreadable: {received.unreadable}")

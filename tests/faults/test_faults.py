@@ -10,14 +10,14 @@ from tests.faults.campaign import Run
 from tests.faults.scenarios import SCENARIOS
 
 if sys.platform != "linux":
-    pytest.skip("the campaign looks into /proc", allow_module_level=True)
+    pytest.skip("the campaign reads /proc", allow_module_level=True)
 
 FAST = [name for name, each in SCENARIOS.items() if each.fast]
 
 
 @pytest.mark.parametrize("name", FAST)
 def test_fault(name: str) -> None:
-    """The claim of the scenario holds: what was recorded arrived, or was accounted for."""
+    """The claim of each fast scenario holds in a quick run."""
     row = SCENARIOS[name].run(Run(quick=True))
     if row.missing:
         pytest.skip(row.verdict)

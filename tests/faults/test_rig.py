@@ -1,4 +1,4 @@
-"""The campaign's own parts: what they say can be believed."""
+"""The campaign's own parts: clock, endpoint, line parser, rows and command."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from typing import Any
 import pytest
 
 from tests.faults import __main__ as command
+from tests.faults.accelerated_clock import Clock, Origin
 from tests.faults.campaign import SCENARIOS, Row, Run, Scenario
-from tests.faults.clock import Clock, Origin
-from tests.faults.lines import Taken
+from tests.faults.lines import Ingested
 from tests.faults.rig import Server
 
 if sys.platform != "linux":
-    pytest.skip("the campaign looks into /proc", allow_module_level=True)
+    pytest.skip("the campaign reads /proc", allow_module_level=True)
 
 
 @pytest.mark.parametrize("how", ["drop", "double"])
 @pytest.mark.parametrize(
     "name", ["connection_closed_while_idle", "forks_from_the_start", "answers_lost"]
 )
-def test_broken_library_is_seen(name: str, how: str) -> None:
-    """A library that drops or doubles every third body breaches the claims on counts."""
-    row = SCENARIOS[name].run(Run(quick=True, sabotage=how))
+def test_broken_library_is_noticed(name: str, how: str) -> None:
+    """A library that drops or doubles every third batch breaches the claims on counts."""
+    row = SCENARIOS[name].run(Run(quick=True, broken=how))
     assert row.verdict.startswith("BREACH: "), row
     assert (row.difference < 0) == (how == "drop"), row
 
 
 @pytest.mark.parametrize("what", ["needs", "packages"])
-def test_missing_tool_is_no_pass(what: str) -> None:
-    """A scenario whose tool is missing is not run, and neither passes nor breaches."""
+def test_missing_tool_is_not_a_pass(what: str) -> None:
+    """A scenario whose tool is missing neither passes nor breaches; it is not run."""
 
     def act(run: Run) -> Row:
         raise AssertionError("it was run")
 
     missing: dict[str, Any] = {"needs": (), what: ("no-such-tool",)}
     row = Scenario(act, fast=False, **missing).run(Run())
-    assert (row.verdict, row.breaches) == ("not run: no no-such-tool", [])
+    assert (row.verdict, row.breaches) == ("not run: no-such-tool is missing", [])
 
 
 def test_failing_scenario_is_a_breach() -> None:
-    """A scenario that fails itself has not passed."""
+    """A scenario that raises an exception has not passed."""
 
     def act(run: Run) -> Row:
         raise LookupError("own")
@@ -53,7 +53,7 @@ def test_failing_scenario_is_a_breach() -> None:
 
 
 def test_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """It lists, runs what is named, and its status says whether anything was breached."""
+    """The command lists scenarios and runs named ones; an unknown name is an error."""
     assert command.main(["--list"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in SCENARIOS)
@@ -63,11 +63,12 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
         command.main(["no_such_scenario"])
 
 
-def test_breach_is_the_commands_status(
+def test_breach_sets_the_exit_status(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One breach is enough for a status that is not zero."""
-    broken = Scenario(lambda run: Row(truth=2, got=1, breaches=["lost 1"]), (), False)
+    """One breached claim makes the command's exit status 1."""
+    row = Row(expected=2, actual=1, breaches=["lost 1"])
+    broken = Scenario(lambda run: row, (), fast=False)
     monkeypatch.setitem(SCENARIOS, "broken", broken)
     assert command.main(["broken"]) == 1
     assert "BREACH: lost 1" in capsys.readouterr().out
@@ -84,34 +85,35 @@ def test_breach_is_the_commands_status(
     ],
 )
 def test_line(line: str, key: str, total: float) -> None:
-    """What a line says is read by a parser that shares nothing with the library."""
-    taken = Taken()
-    taken.take(line, now=0.0)
-    assert taken.unreadable == []
-    assert [total for _, total in taken.series[key].values()] == [total]
+    """Each kind of payload adds up: deltas, counts of summaries, one for a gauge."""
+    ingested = Ingested()
+    ingested.ingest(line, now=0.0)
+    assert ingested.unreadable == []
+    assert [total for _, total in ingested.series[key].values()] == [total]
 
 
-def test_lines_that_come_twice() -> None:
-    """A line that came before is known again; one moment with two values as well."""
-    taken = Taken()
-    taken.take("orders count,delta=3 1000\norders count,delta=4 2000", now=10.0)
-    taken.take("orders count,delta=3 1000\norders count,delta=5 2000\n#orders", now=3.0)
-    told = taken.report()
-    assert (told["again"], told["collisions"]) == ({"orders": [1, 3]}, 1)
-    assert (told["oldest"], told["newest"]) == (9.0, 1.0)
-    assert (told["lines"], told["metadata"]) == (4, 1)
+def test_repeated_lines() -> None:
+    """A repeated line is counted as such, and so is a timestamp with two values."""
+    first = "orders count,delta=3 1000"
+    ingested = Ingested()
+    ingested.ingest(f"{first}\norders count,delta=4 2000", now=10.0)
+    ingested.ingest(f"{first}\norders count,delta=5 2000\n#orders", now=3.0)
+    report = ingested.report()
+    assert (report["repeated"], report["collisions"]) == ({"orders": [1, 3]}, 1)
+    assert (report["oldest"], report["newest"]) == (9.0, 1.0)
+    assert (report["lines"], report["metadata"]) == (4, 1)
 
 
 @pytest.mark.parametrize("line", ["orders", "orders count,delta=", "1a gauge,1", "\n"])
 def test_unreadable_line(line: str) -> None:
-    """What is no line is told as such."""
-    taken = Taken()
-    taken.take(line, now=0.0)
-    assert taken.unreadable
+    """Text outside the protocol is reported as unreadable."""
+    ingested = Ingested()
+    ingested.ingest(line, now=0.0)
+    assert ingested.unreadable
 
 
 def test_clock() -> None:
-    """A faster clock goes on from where it was when its pace changes, and may jump."""
+    """A clock continues from its reading when its speed changes, and can be set."""
     begin = Origin.now()
     clock = Clock(Origin(20.0, begin.monotonic - 1.0, 1000.0))
     assert 20.0 <= clock.monotonic() - (begin.monotonic - 1.0) < 100.0
@@ -124,29 +126,33 @@ def test_clock() -> None:
     assert clock.speed == 1.0
 
 
-def test_endpoint_refuses_and_comes_back() -> None:
-    """While it is down connections are refused; then it listens on the same port."""
+def test_endpoint_goes_down_and_up() -> None:
+    """An endpoint that is down refuses connections; up again it has the same port."""
     with Server() as server:
-        server.ask("down")
+        server.command("down")
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", server.port))
-        server.ask("up")
+        server.command("up")
         assert post(server.port, "a gauge,1") == 202
-        assert server.truth().lines == 1
+        assert server.received().lines == 1
 
 
 def test_script_goes_step_by_step() -> None:
-    """Each step holds for its requests, and then everything is taken."""
+    """Each step applies to its requests; after the last one everything is accepted."""
     with Server() as server:
         server.script(
-            {"verdict": "status", "status": 503, "times": 2},
-            {"verdict": "poison", "marker": "<1>", "times": 1},
+            {"action": "status", "status": 503, "times": 2},
+            {"action": "poison", "marker": "<1>", "times": 1},
         )
-        said = [post(server.port, "a,b=<1> count,delta=1") for _ in range(4)]
-        assert said == [503, 503, 400, 202]
-        truth = server.truth()
-        assert (truth.requests, truth.total("a"), truth.total("a", "<1>")) == (4, 1, 1)
-        assert [e["verdict"] for e in truth.journal] == [
+        statuses = [post(server.port, "a,b=<1> count,delta=1") for _ in range(4)]
+        assert statuses == [503, 503, 400, 202]
+        received = server.received()
+        assert (received.requests, received.total("a"), received.total("a", "<1>")) == (
+            4,
+            1,
+            1,
+        )
+        assert [e["action"] for e in received.journal] == [
             "503",
             "503",
             "poisoned",
@@ -154,13 +160,13 @@ def test_script_goes_step_by_step() -> None:
         ]
 
 
-def test_token_is_told_as_a_digest() -> None:
-    """What tells tokens apart is in the truth, and no token is."""
+def test_token_is_reported_as_a_digest() -> None:
+    """The endpoint reports a digest of each token, never the token."""
     with Server() as server:
         post(server.port, "a gauge,1", "Authorization: Api-Token dt0c01.A.canary\r\n")
-        told = json.dumps(server.truth().seen)
-    assert "canary" not in told
-    assert "authorization" in told
+        report = json.dumps(server.received().seen)
+    assert "canary" not in report
+    assert "authorization" in report
 
 
 def post(port: int, text: str, headers: str = "") -> int:

@@ -1,4 +1,4 @@
-"""Many threads, or none to be had; interpreters within."""
+"""Many threads, no thread at all, and subinterpreters."""
 
 from __future__ import annotations
 
@@ -38,46 +38,46 @@ finish(delivered=deliver(), took=took, free=free)
 
 @scenario(fast=True)
 def sixteen_threads(run: Run) -> Row:
-    """16 threads add a million each to one counter, while it is collected: exact."""
-    row = Row(truth=0, got=0)
+    """16 threads that add a million each to a counter lose nothing to its collections."""
+    row = Row(expected=0, actual=0)
     times, rounds = (20_000, 1) if run.quick else (1_000_000, 3)
     for _ in range(rounds):
         with Server() as server, run.program(ADDING, server, times) as program:
-            facts = program.hear("stats", 120)
-            if not row.told(program, facts):
+            facts = program.receive("stats", 120)
+            if not row.check_account(program, facts):
                 return row
-            row.truth += sum(program.tally())
-            row.got += server.truth().total("orders")
+            row.expected += sum(program.tally())
+            row.actual += server.received().total("orders")
             row.require(facts["delivered"], "not delivered")
-            row.require(program.wait() == 0, f"ended with {program.said}")
+            row.require(program.wait() == 0, f"ended with {program.last_error}")
             build = "without a GIL" if facts["free"] else "with a GIL"
             each = facts["took"] / (16 * times) * 1e9
             row.note(f"{each:.0f} ns an inc, on a build {build}")
-    row.exact()
+    row.require_exact()
     return row
 
 
 @scenario(needs=("root",))
-def no_thread_is_left(run: Run) -> Row:
-    """Without memory or processes for a thread, explicit flushes deliver all."""
+def out_of_threads(run: Run) -> Row:
+    """Where no thread can be started, explicit flushes deliver everything."""
     return _in_each(LIMITS, exhausted)
 
 
 @scenario()
 def subinterpreters_deliver(run: Run) -> Row:
-    """Interpreters within, isolated or not, deliver by themselves; their host as well."""
+    """Subinterpreters, isolated or not, and their host each deliver their own values."""
     return _in_each(INTERPRETERS, subinterpreters)
 
 
 def _in_each(
     kinds: Iterable[str], record: Callable[[str, str], Mapping[str, int]]
 ) -> Row:
-    """Compare what a program of each kind recorded with what came of it."""
-    row = Row(truth=0, got=0)
+    """Compare what a program of each kind recorded with what arrived."""
+    row = Row(expected=0, actual=0)
     for kind in kinds:
         with Server() as server:
-            recorded, truth = record(kind, server.url), server.truth()
-        row.truth += sum(recorded.values())
-        row.got += sum(map(truth.total, recorded))
-    row.exact()
+            recorded, received = record(kind, server.url), server.received()
+        row.expected += sum(recorded.values())
+        row.actual += sum(map(received.total, recorded))
+    row.require_exact()
     return row

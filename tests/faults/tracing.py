@@ -1,10 +1,10 @@
-"""Who traces an application's requests: ours are none of its business.
+"""Tracers and our own integrations do not see the requests that dtmetrics sends.
 
-Each program asks what it would ask anyway, of the same endpoint, in a request that is
-traced: what that makes of spans is the truth, counted before anything of ours is sent.
-Then it does so again and again, recording: with a flush in the middle of a request, and
-with posts of a thread that a request has started. There have to be so many spans for
-each request, and no more; and of our own integrations no series but for what it asked.
+Each program makes client requests of its own inside a traced request. The spans of the
+first traced request, before dtmetrics sends anything, are what each one must have. Then
+the program records and repeats its requests: with a flush in the middle of a traced
+request, and with requests of a flusher that a traced request has started. No span may be
+added, and our integrations must count the program's own requests only.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections import Counter
 from typing import Any
 
 from tests.faults.campaign import Row, Run, scenario
-from tests.faults.rig import OWN, Server
+from tests.faults.rig import SELF_METRICS, Server
 
 ROUNDS = 5
 
-SERIES = "asked", "orders", "http.client.request.duration"
+SERIES = "requested", "orders", "http.client.request.duration"
 
 OTEL = """
 from importlib.metadata import entry_points
@@ -28,9 +28,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-kept, reader = InMemorySpanExporter(), InMemoryMetricReader()
+exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
 provider = TracerProvider()
-provider.add_span_processor(SimpleSpanProcessor(kept))
+provider.add_span_processor(SimpleSpanProcessor(exporter))
 trace.set_tracer_provider(provider)
 metrics.set_meter_provider(MeterProvider([reader]))
 for each in entry_points(group="opentelemetry_instrumentor"):
@@ -41,7 +41,7 @@ def request():
     return trace.get_tracer("shop").start_as_current_span("request")
 
 def spans():
-    found = [span.name for span in kept.get_finished_spans()]
+    found = [span.name for span in exporter.get_finished_spans()]
     data = reader.get_metrics_data()
     for scope in data.resource_metrics[0].scope_metrics if data else ():
         for metric in scope.metrics:
@@ -57,7 +57,7 @@ from sentry_sdk.transport import Transport
 
 found = []
 
-class BoundedCache(Transport):
+class Collector(Transport):
     def capture_envelope(self, envelope):
         for item in envelope.items:
             traced = item.payload.json or {}
@@ -69,7 +69,7 @@ sentry_sdk.init(
     "http://key@127.0.0.1:9/1",
     integrations=[SocketIntegration()],
     traces_sample_rate=1.0,
-    transport=BoundedCache,
+    transport=Collector,
 )
 
 def request():
@@ -86,11 +86,11 @@ from ddtrace.trace import TraceFilter, tracer
 
 found = []
 
-class BoundedCache(TraceFilter):
+class Collector(TraceFilter):
     def process_trace(self, trace):
         found.extend(span.name for span in trace)
 
-tracer.configure(trace_processors=[BoundedCache()])
+tracer.configure(trace_processors=[Collector()])
 patch(httplib=True, httpx=True, requests=True, sqlite3=True, urllib3=True, raise_errors=True)
 
 def request():
@@ -100,7 +100,7 @@ def spans():
     return list(found)
 """
 
-#: Nothing is sent to anybody, or looked for.
+#: Keeps ddtrace from sending anything of its own.
 QUIET = {
     "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
     "DD_REMOTE_CONFIGURATION_ENABLED": "false",
@@ -121,17 +121,17 @@ from dtmetrics.integrations.requests import instrument_requests
 
 url, rounds = os.environ["DTMETRICS_ENDPOINT"], int(sys.argv[1])
 
-def asks():
-    said = "asked count,delta=1"
-    httpx.post(url, content=said)
-    requests.post(url, data=said)
-    urllib3.PoolManager().request("POST", url, body=said)  # on a connection of its own
-    urllib.request.urlopen(url, said.encode()).close()
+def make_requests():
+    line = "requested count,delta=1"
+    httpx.post(url, content=line)
+    requests.post(url, data=line)
+    urllib3.PoolManager().request("POST", url, body=line)  # on a connection of its own
+    urllib.request.urlopen(url, line.encode()).close()
     tally[0] += 4
     sqlite3.connect(":memory:").execute("SELECT 1").fetchone()
 
 with request():
-    asks()
+    make_requests()
 alone = Counter(spans())
 instrument_httpx()
 instrument_requests()
@@ -142,18 +142,18 @@ for interval in None, 0.05:
         with request():
             counter("orders").inc()
             tally[1] += 1
-            asks()
-            # The request goes on until something of ours was posted and answered.
+            make_requests()
+            # The traced request lasts until a request of dtmetrics was answered.
             while not (interval or flush()) or dtmetrics.stats().accepted == answered:
                 time.sleep(0.01)
-tell(ready=True)
-hear()
+report(ready=True)
+next_command()
 with request():
     counter("orders").inc()
     tally[1] += 1
     flush(0.5)
-tell(refused=True)
-hear()
+report(rejected=True)
+next_command()
 delivered = deliver()
 finish(delivered=delivered, alone=alone, spans=Counter(spans()))
 """
@@ -164,19 +164,19 @@ finish(delivered=delivered, alone=alone, spans=Counter(spans()))
     fast=True,
 )
 def traced_by_opentelemetry(run: Run) -> Row:
-    """OpenTelemetry's instrumentations, as many as there are, see no post of ours."""
+    """No instrumentation of OpenTelemetry sees a request that dtmetrics sends."""
     return _traced(run, OTEL)
 
 
 @scenario(packages=("requests", "sentry-sdk"), fast=True)
 def traced_by_sentry(run: Run) -> Row:
-    """Sentry's transactions hold what the application asks, and no post of ours."""
+    """Sentry's transactions contain no request that dtmetrics sends."""
     return _traced(run, SENTRY)
 
 
 @scenario(packages=("ddtrace", "requests"), fast=True)
 def traced_by_ddtrace(run: Run) -> Row:
-    """Traces of ddtrace hold what the application asks, and no post of ours."""
+    """Traces of ddtrace contain no request that dtmetrics sends."""
     return _traced(run, DDTRACE)
 
 
@@ -187,40 +187,40 @@ def _traced(run: Run, tracer: str) -> Row:
         Server() as server,
         run.program(tracer + APPLICATION, server, rounds, **QUIET) as program,
     ):
-        if not row.require(program.hear("ready"), f"ended: {program.said}"):
+        if not row.require(program.receive("ready"), f"ended: {program.last_error}"):
             return row
-        # A post that fails is as little seen.
-        server.script({"verdict": "status", "status": 503})
-        program.say("go on")
-        program.hear("refused")
+        # A request that fails must not be seen either.
+        server.script({"action": "status", "status": 503})
+        program.send("go on")
+        program.receive("rejected")
         server.script()
-        program.say("go on")
-        facts = program.hear("stats")
-        if row.told(program, facts):
+        program.send("go on")
+        facts = program.receive("stats")
+        if row.check_account(program, facts):
             row.require(facts["delivered"], "not delivered")
-            _judge(row, facts, 1 + 2 * rounds)
-            truth, tally = server.truth(), program.tally()
-            _came(row, truth.total("asked"), tally[0], "of the application's own")
-            _came(row, truth.total("orders"), tally[1], "recorded")
+            _check(row, facts, 1 + 2 * rounds)
+            received, tally = server.received(), program.tally()
+            _compare(row, received.total("requested"), tally[0], "requests")
+            _compare(row, received.total("orders"), tally[1], "orders")
             # By httpx and by requests, in each round but the first.
-            asked = truth.total("http.client.request.duration")
-            _came(row, asked, 4 * rounds, "measured")
-            more = truth.series.keys() - {*SERIES, *OWN}
-            row.require(not more, f"nobody knows {more}")
+            measured = received.total("http.client.request.duration")
+            _compare(row, measured, 4 * rounds, "measured requests")
+            more = received.series.keys() - {*SERIES, *SELF_METRICS}
+            row.require(not more, f"unexpected series {more}")
     return row
 
 
-def _judge(row: Row, facts: dict[str, Any], requests: int) -> None:
-    """Require that each request has the spans that it has without us."""
+def _check(row: Row, facts: dict[str, Any], requests: int) -> None:
+    """Require that each request has the spans that it has without dtmetrics."""
     alone, found = Counter(facts["alone"]), Counter(facts["spans"])
     row.require(len(alone) > 1, f"not traced: {alone}")
     expected = Counter({name: count * requests for name, count in alone.items()})
     expected["request"] += 1
-    row.truth, row.got = expected.total(), found.total()
-    row.exact()
+    row.expected, row.actual = expected.total(), found.total()
+    row.require_exact()
     more, fewer = dict(found - expected), dict(expected - found)
     row.require(found == expected, f"{more} too many, {fewer} are missing")
 
 
-def _came(row: Row, got: int, truth: int, what: str) -> None:
-    row.require(got == truth, f"{got} of {truth} {what} came")
+def _compare(row: Row, actual: int, expected: int, what: str) -> None:
+    row.require(actual == expected, f"{actual} of {expected} {what} arrived")

@@ -7,13 +7,13 @@ from fractions import Fraction
 
 from hypothesis import strategies as st
 
-from dtmetrics._protocol.line import head_of
 from dtmetrics._protocol.normalize import (
     DIMENSIONS_LIMIT,
     RESERVED_PREFIX,
     clean_dimension_key,
     clean_dimension_value,
     clean_key,
+    line_prefix,
 )
 from dtmetrics._protocol.point import (
     CountDelta,
@@ -127,7 +127,7 @@ class Known(Identity):
     __slots__ = ("dimensions",)
 
     def __init__(self, key: str, dimensions: Dimensions) -> None:
-        super().__init__(key, head_of(key, dimensions))
+        super().__init__(key, line_prefix(key, dimensions))
         self.dimensions = dimensions
 
 

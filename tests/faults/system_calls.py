@@ -1,4 +1,4 @@
-"""The order in which the system is asked: what is told to be kept is on disk by then."""
+"""The order of system calls: a batch that counts as stored is on disk by then."""
 
 from __future__ import annotations
 
@@ -12,72 +12,77 @@ from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Server
 from tests.support.spool_directory import disk_call
 
-#: Each body is put off once, and so kept, and then taken. It says itself when.
+#: Each batch is answered by 503 first, hence stored, and then accepted. The program
+#: writes to standard error, and so into the trace, where it is.
 TRACED = """
-place, bodies = sys.argv[1], int(sys.argv[2])
+place, batches = sys.argv[1], int(sys.argv[2])
 configure(spool=place, interval=None)
 
-def say(text):
-    if number:  # the first also makes the directories
+def mark_trace(text):
+    if number:  # the first batch also creates the directories
         os.write(2, text + b"\\n")
 
-for number in range(bodies + 1):
+for number in range(batches + 1):
     counter("orders").inc()
     tally[0] += 1
-    say(b"begins")
-    say(b"is sent at once" if flush(5.0) else b"is kept")
-    say(b"is sent" if flush(5.0) else b"still waits")
+    mark_trace(b"begins")
+    mark_trace(b"is sent at once" if flush(5.0) else b"is stored")
+    mark_trace(b"is sent" if flush(5.0) else b"still waits")
 finish(delivered=deliver())
 """
 
 _CALLS = "write,fsync,rename,renameat,renameat2,unlink,unlinkat,sendto,recvfrom"
 _STRACE = ("strace", "-f", "-qq", "-y", "-e", f"trace={_CALLS}")
 
-_KEPT = ["send", "answer", "write .tmp", "fsync .tmp", "rename .b", "fsync directory", "is kept"]  # fmt: skip
+_STORED = ["send", "answer", "write .tmp", "fsync .tmp", "rename .b", "fsync directory", "is stored"]  # fmt: skip
 _SENT = ["rename .try", "send", "answer", "unlink .try", "is sent"]
 
 
 @scenario(needs=("strace",))
 def order_of_calls(run: Run) -> Row:
-    """A body is whole on disk before a flush says so, and deleted after its answer."""
-    row, bodies = Row(), 30 if run.quick else 1_000
+    """A batch is on disk before flush() returns False, and deleted after its answer."""
+    row, batches = Row(), 30 if run.quick else 1_000
     if subprocess.run([*_STRACE, "true"], capture_output=True, check=False).returncode:
         return Row(missing="permission to trace")
     with tempfile.TemporaryDirectory(prefix="faults-") as place, Server() as server:
         trace = Path(place, "trace")
         server.script(
             *[
-                {"verdict": "status", "status": 503, "times": 1},
-                {"verdict": "accept", "times": 1},
+                {"action": "status", "status": 503, "times": 1},
+                {"action": "accept", "times": 1},
             ]
-            * (bodies + 1)
+            * (batches + 1)
         )
         with run.program(
             TRACED,
             server,
             f"{place}/spool",
-            bodies,
+            batches,
             prefix=(*_STRACE, "-o", str(trace)),
         ) as program:
-            facts = program.hear("stats", 150)
-            if not row.told(program, facts):
+            facts = program.receive("stats", 150)
+            if not row.check_account(program, facts):
                 return row
-            row.require(program.wait(30) == 0, f"said {program.said}")
-            row.truth, row.got = program.tally()[0], server.truth().total("orders")
-        row.exact()
+            row.require(program.wait(30) == 0, f"wrote {program.last_error}")
+            row.expected, row.actual = (
+                program.tally()[0],
+                server.received().total("orders"),
+            )
+        row.require_exact()
         lives = list(_lives(trace.read_text(), f"{place}/spool"))
-    good = sum(life == [*_KEPT, *_SENT] for life in lives)
-    wrong = [life for life in lives if life != [*_KEPT, *_SENT]]
-    row.require(good == bodies, f"{bodies - good} of {bodies} otherwise: {wrong[:1]}")
-    row.note(f"in this order, {good} of {bodies} times: {', '.join(_KEPT + _SENT)}")
+    order = [*_STORED, *_SENT]
+    other = [life for life in lives if life != order]
+    good = len(lives) - len(other)
+    row.require(good == batches, f"{batches - good} of {batches} differ: {other[:1]}")
+    row.note(f"in this order, {good} of {batches} times: {', '.join(order)}")
     return row
 
 
 def _lives(trace: str, root: str) -> Iterator[list[str]]:
-    """Yield for each body what happened to it, in order; what repeats, once.
+    """Yield the steps of each batch in order, repeated steps once.
 
-    A call that another thread's interrupts in the trace stands where it begins, but for
-    those that wait for something: they stand where they end.
+    A call that is interrupted in the trace by another thread's counts where it begins;
+    a call that waits, where it ends.
     """
     life: list[str] = []
     for line in trace.splitlines():
@@ -91,10 +96,10 @@ def _lives(trace: str, root: str) -> Iterator[list[str]]:
 
 
 def _step(line: str, root: str) -> str:
-    if said := re.search(
+    if mark := re.search(
         r'write\(2<[^>]*>, "(begins|is [a-z ]+|still waits)\\n"', line
     ):
-        return said[1]
+        return mark[1]
     if "recvfrom" in line:
         return "answer" if re.search(r"= [1-9]\d*$", line) else ""
     if "sendto(" in line:

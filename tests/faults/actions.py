@@ -1,7 +1,7 @@
-"""How an endpoint may treat a request: one function for each way of misbehaving.
+"""The actions of a script: one function for each way to answer a request, or not to.
 
-Each is given the exchange and the options of its step, and returns whether the
-connection may stay open. What it takes it says to the exchange before it answers.
+Each takes the exchange and the options of its step, and returns whether the connection
+may stay open. Lines are counted as accepted before the answer is sent.
 """
 
 from __future__ import annotations
@@ -19,43 +19,46 @@ Options = Mapping[str, Any]
 
 
 class Exchange(Protocol):
-    """One request, and the connection that it came by."""
+    """One request, and its connection."""
 
     connection: socket.socket
     body: bytes
     token: str
 
-    def take(self, text: str) -> None:
-        """Enter *text* into the truth: this endpoint has ingested it."""
+    def ingest(self, text: str) -> None:
+        """Count the lines of *text* as accepted."""
 
-    def note(self, verdict: str) -> None:
-        """Write in the journal what was made of the request."""
+    def note(self, action: str) -> None:
+        """Write into the journal how the request was answered."""
 
     def linger(self, seconds: float) -> bool:
-        """Wait, and say whether the other side is still there."""
+        """Wait; return whether the client is still connected."""
 
     def now(self) -> float:
-        """Return the time, as the application's clock has it."""
+        """Return the time of the application's clock."""
 
 
 def accept(exchange: Exchange, options: Options) -> bool:
-    """Take every line. With ``wait`` it takes its time to answer."""
+    """Accept every line, and answer after ``wait`` seconds; close after ``idle``."""
     lines = exchange.body.count(b"\n") + 1
-    exchange.take(exchange.body.decode())
+    exchange.ingest(exchange.body.decode())
     if wait := options.get("wait"):
         exchange.linger(wait)
     _answer(exchange, 202, {"linesOk": lines, "linesInvalid": 0, "error": None})
     if options.get("idle") is None:
         return True
-    exchange.linger(options["idle"])  # and hang up, perhaps just as more comes
+    exchange.linger(options["idle"])  # then close, perhaps as the next request starts
     return False
 
 
 def status(exchange: Exchange, options: Options) -> bool:
-    """Take nothing: ``status``, ``body``, ``headers``; ``retry_date`` is in seconds."""
+    """Accept nothing, and answer with ``status``, ``body`` and ``headers``.
+
+    ``retry_date`` adds a Retry-After date so many seconds from now.
+    """
     headers = list(options.get("headers", ()))
     if (seconds := options.get("retry_date")) is not None:
-        # A date has no fractions: the next whole second, so that none comes early.
+        # A date has no fractions: rounded up, so that a retry in time is not early.
         date = formatdate(int(exchange.now() + seconds) + 1, usegmt=True)
         headers.append(f"Retry-After: {date}")
     _answer(exchange, options["status"], options.get("body", ""), headers)
@@ -63,7 +66,7 @@ def status(exchange: Exchange, options: Options) -> bool:
 
 
 def partly(exchange: Exchange, options: Options) -> bool:
-    """Refuse ``invalid`` lines of each body, or those with ``marker``, by number."""
+    """Reject ``invalid`` lines of each batch, or those with ``marker``, by number."""
     lines = exchange.body.decode().split("\n")
     if marker := options.get("marker"):
         bad = [n for n, line in enumerate(lines) if marker in line]
@@ -71,8 +74,8 @@ def partly(exchange: Exchange, options: Options) -> bool:
         count = min(options["invalid"], len(lines))
         chosen = random.Random(options.get("seed", 0)).sample(range(len(lines)), count)
         bad = sorted(chosen)
-    refused = set(bad)
-    exchange.take("\n".join(t for n, t in enumerate(lines) if n not in refused))
+    rejected = set(bad)
+    exchange.ingest("\n".join(t for n, t in enumerate(lines) if n not in rejected))
     base = options.get("base", 1)
     listed = [{"line": n + base, "error": "refused"} for n in bad]
     error = {
@@ -90,7 +93,7 @@ def partly(exchange: Exchange, options: Options) -> bool:
 
 
 def too_large(exchange: Exchange, options: Options) -> bool:
-    """Refuse a body of more than ``bytes``, and take any other."""
+    """Reject a batch of more than ``bytes`` with 413, and accept any other."""
     if len(exchange.body) <= options["bytes"]:
         return accept(exchange, {})
     exchange.note("413")
@@ -99,7 +102,7 @@ def too_large(exchange: Exchange, options: Options) -> bool:
 
 
 def poison(exchange: Exchange, options: Options) -> bool:
-    """Refuse a whole body for one line that holds ``marker``, and not say which."""
+    """Reject a whole batch with a bare 400 for one line that holds ``marker``."""
     if options["marker"].encode() not in exchange.body:
         return accept(exchange, {})
     exchange.note("poisoned")
@@ -108,7 +111,7 @@ def poison(exchange: Exchange, options: Options) -> bool:
 
 
 def token(exchange: Exchange, options: Options) -> bool:
-    """Take what comes with the token of this digest, and no other."""
+    """Accept requests whose token has this ``digest``, and answer 401 to others."""
     if exchange.token == options["digest"]:
         return accept(exchange, {})
     exchange.note("401")
@@ -117,9 +120,9 @@ def token(exchange: Exchange, options: Options) -> bool:
 
 
 def hang_up(exchange: Exchange, options: Options) -> bool:
-    """End the connection without a word, with ``reset`` by RST; ``taken`` or not."""
+    """Close the connection without an answer; ``reset`` sends RST, ``taken`` accepts."""
     if options.get("taken"):
-        exchange.take(exchange.body.decode())
+        exchange.ingest(exchange.body.decode())
     if options.get("reset"):
         linger = struct.pack("ii", 1, 0)
         exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -127,43 +130,43 @@ def hang_up(exchange: Exchange, options: Options) -> bool:
 
 
 def silent(exchange: Exchange, options: Options) -> bool:
-    """Never answer; ``taken`` or not."""
+    """Never answer; ``taken`` accepts the lines all the same."""
     if options.get("taken"):
-        exchange.take(exchange.body.decode())
+        exchange.ingest(exchange.body.decode())
     exchange.linger(3600)
     return False
 
 
 def dribble(exchange: Exchange, options: Options) -> bool:
-    """Take all, and answer a line or a byte at a time, ``where`` is head or body."""
-    exchange.take(exchange.body.decode())
+    """Accept all, and answer a header or a byte at a time; ``where``: head or body."""
+    exchange.ingest(exchange.body.decode())
     head = "HTTP/1.1 202 Accepted\r\n"
-    drop = b"X-Slow: 1\r\n"
+    piece = b"X-Slow: 1\r\n"
     if options["where"] == "body":
         head += "Content-Length: 1000000\r\n\r\n"
-        drop = b" "
+        piece = b" "
     exchange.connection.sendall(head.encode())
     while exchange.linger(options.get("pause", 0.4)):
-        exchange.connection.sendall(drop)
+        exchange.connection.sendall(piece)
     return False
 
 
 def deaf(exchange: Exchange, options: Options) -> bool:
-    """Accept the connection and read nothing of it."""
+    """Accept the connection, and never read from it."""
     exchange.linger(3600)
     return False
 
 
 def flood(exchange: Exchange, options: Options) -> bool:
-    """Take all, and answer with more than anybody wants: ``of`` says what."""
-    exchange.take(exchange.body.decode())
+    """Accept all, and answer with far too much; ``of``: bomb, headers or plain."""
+    exchange.ingest(exchange.body.decode())
     for part in _FLOODS[options["of"]]():
         exchange.connection.sendall(part)
     return False
 
 
 def _bomb() -> Iterable[bytes]:
-    """Return 300 KB that inflate to 300 MB."""
+    """Return an answer of 300 KB that inflates to 300 MB."""
     packer = zlib.compressobj(9, wbits=-15)
     packer.compress(bytes(1 << 20))
     packer.flush(zlib.Z_FULL_FLUSH)
@@ -174,13 +177,13 @@ def _bomb() -> Iterable[bytes]:
 
 
 def _plain() -> Iterable[bytes]:
-    """Return 100 MB of an answer."""
+    """Return an answer of 100 MB."""
     head = b"HTTP/1.1 202 Accepted\r\nContent-Length: 104857600\r\n\r\n"
     return [head, *[b"x" * (1 << 20)] * 100]
 
 
 def _headers() -> Iterable[bytes]:
-    """Return a million headers."""
+    """Return an answer with a million headers."""
     return [b"HTTP/1.1 202 Accepted\r\n", *[b"X-More: more\r\n" * 1000] * 1000]
 
 
@@ -190,8 +193,8 @@ _FLOODS: dict[str, Callable[[], Iterable[bytes]]] = {
     "plain": _plain,
 }
 
-#: By name, as a script says them.
-VERDICTS: dict[str, Callable[[Exchange, Options], bool]] = {
+#: The actions, by the names that scripts use.
+ACTIONS: dict[str, Callable[[Exchange, Options], bool]] = {
     act.__name__: act
     for act in (
         *(accept, status, partly, too_large, poison, token),
@@ -201,8 +204,8 @@ VERDICTS: dict[str, Callable[[Exchange, Options], bool]] = {
 
 
 def before_reading(step: Options) -> bool:
-    """Say whether a step wants nothing of the request to be read."""
-    return step["verdict"] == "deaf" or bool(step.get("unread"))
+    """Return whether a step acts before the request is read."""
+    return step["action"] == "deaf" or bool(step.get("unread"))
 
 
 def _answer(

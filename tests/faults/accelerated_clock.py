@@ -1,17 +1,17 @@
 """A clock that runs faster, so that an outage of ten minutes takes half a minute.
 
-Accelerated is what a program asks of Python: ``time.monotonic``, ``time.time`` (both
-also in ns) and ``time.sleep``, and the timeouts of ``threading``: ``Condition.wait``
-(and so ``Event.wait``, ``queue``, ``Semaphore``), ``Lock.acquire`` and ``Thread.join``.
-Not accelerated are sockets, their timeouts and name servers, the CPU,
-``time.perf_counter``, signals' timers, ``datetime.now``, and whatever took one of the
-functions above before ``start()``. So a read that times out after 3 s takes 60 s of a
-life that is 20 times as fast, and a body takes 20 times as long to be sent: only what
-waits is shortened, and a scenario goes on at the pace of life where it wants to see
-how long something takes.
+Accelerated are ``time.monotonic``, ``time.time`` (both also in ns) and ``time.sleep``,
+and the timeouts of ``threading``: ``Condition.wait`` (hence ``Event.wait``, ``queue``
+and ``Semaphore``), ``Lock.acquire`` and ``Thread.join``.
 
-``CLOCK_MONOTONIC`` is one for all processes of a machine: those who begin with the same
-origin agree on the time.
+Not accelerated are sockets, their timeouts, name resolution, the CPU,
+``time.perf_counter``, timers of signals, ``datetime.now``, and references to the
+functions above that were taken before ``start()``. At 20 times the speed a read that
+times out after 3 s takes 60 s of the accelerated clock. A scenario that measures how
+long something takes therefore sets the speed back to 1 first.
+
+``CLOCK_MONOTONIC`` is the same in all processes of a machine: processes that start with
+the same origin agree on the time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _lock = threading.Lock
 
 
 class Origin(NamedTuple):
-    """When the accelerated life began, how fast it is, and whether that changes."""
+    """When the clock was started, how fast it runs, and whether the speed may change."""
 
     speed: float = 1.0
     monotonic: float = 0.0
@@ -35,50 +35,50 @@ class Origin(NamedTuple):
 
     @classmethod
     def now(cls, speed: float = 1.0, *, changes: bool = False) -> Origin:
-        """Return an origin here and now, where the clock shows a full minute.
+        """Return an origin at the present moment, where the clock shows a full minute.
 
-        What waits is put together minute by minute: no short life sees the end of one.
+        A program that runs for less than a minute then never crosses the end of one.
         """
         minute = time.time() // 60 * 60
         return cls(speed, _monotonic(), minute, changes or speed != 1)
 
 
 class Clock:
-    """The time since an origin. Clocks are set, and machines sleep: it may jump."""
+    """The time since an origin; it can be set, and can jump as after a sleep."""
 
     def __init__(self, origin: Origin) -> None:
         self.wall_offset = 0.0
         self.slept = 0.0
         self._wall = origin.wall - origin.monotonic
-        # From when on, by the machine's clock; what it was by this one; how fast.
+        # Each pace: its start by the machine's clock and by this clock, its speed.
         self._paces = ((origin.monotonic, origin.monotonic, origin.speed),)
 
     @property
     def speed(self) -> float:
-        """How fast it runs now."""
+        """How many times faster than the machine's clock it runs now."""
         return self._pace(_monotonic())[2]
 
     def pace(self, speed: float, at: float) -> None:
-        """Run so fast from *at* on, in the near future by the machine's clock."""
+        """Run at *speed* from *at* on, a moment of the machine's clock to come."""
         since, base, before = self._paces[-1]
         self._paces = (*self._paces, (at, base + (at - since) * before, speed))
 
     def monotonic(self) -> float:
-        """Return the seconds that ``time.monotonic`` says."""
+        """Return what ``time.monotonic()`` returns in this process."""
         now = _monotonic()
         since, base, speed = self._pace(now)
         return base + (now - since) * speed + self.slept
 
     def time(self) -> float:
-        """Return the seconds that ``time.time`` says."""
+        """Return what ``time.time()`` returns in this process."""
         return self._wall + self.monotonic() + self.wall_offset
 
     def step(self, seconds: float) -> None:
-        """Set the wall clock, as somebody with a watch would."""
+        """Set the wall clock forward, or back if *seconds* is negative."""
         self.wall_offset += seconds
 
     def freeze(self, seconds: float) -> None:
-        """Let *seconds* pass in which nothing ran: SIGSTOP, or a machine that slept."""
+        """Skip *seconds*, as after SIGSTOP or a machine's sleep."""
         self.slept += seconds
 
     def _pace(self, now: float) -> tuple[float, float, float]:
@@ -86,7 +86,7 @@ class Clock:
 
 
 def start(origin: Origin) -> Clock:
-    """Let this process live by *origin*, from now on. To be called first of all."""
+    """Replace this process's clocks from now on; call it before other imports."""
     clock = Clock(origin)
     time.monotonic = threading._time = clock.monotonic  # type: ignore[attr-defined]
     time.time = clock.time
@@ -110,7 +110,7 @@ def start(origin: Origin) -> Clock:
 
 
 class _QuickLock:
-    """A lock whose timeouts are as short as the life is fast."""
+    """A lock whose timeouts are divided by the clock's speed."""
 
     clock: Clock
 
@@ -130,5 +130,5 @@ class _QuickLock:
     def __exit__(self, *_: object) -> None:
         self._real.release()
 
-    def __getattr__(self, name: str) -> Any:  # what a fork resets
+    def __getattr__(self, name: str) -> Any:  # such as _at_fork_reinit
         return getattr(self._real, name)

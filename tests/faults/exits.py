@@ -1,4 +1,4 @@
-"""How programs end: by a signal, in the middle of a post, in time."""
+"""How programs end: by a signal, at exit, in the middle of a request."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.faults.attempts import EXIT_SECONDS, ROOM
 from tests.faults.campaign import Row, Run, scenario
-from tests.faults.rig import PATIENCE, Program, Server
+from tests.faults.rig import HANG_SECONDS, Program, Server
 
 TERMINATED = """
 how = sys.argv[1]
 if how == "chain":
-    signal.signal(signal.SIGTERM, lambda *_: (tell(called=True), sys.exit(7)))
+    signal.signal(signal.SIGTERM, lambda *_: (report(called=True), sys.exit(7)))
 configure(interval=60.0)
 if how != "default":
     dtmetrics.install_signal_handlers()
@@ -21,7 +21,7 @@ orders = counter("orders")
 for _ in range(1000):
     orders.inc()
     tally[0] += 1
-tell(ready=True)
+report(ready=True)
 while True:
     time.sleep(0.01)
 """
@@ -33,94 +33,99 @@ tally[0] += 5
 """
 
 LEAVING = """
-counter_ = counter("orders")
+orders = counter("orders")
 configure(interval=0.05)
 end = time.monotonic() + float(sys.argv[1])
 while time.monotonic() < end:
-    counter_.inc()
+    orders.inc()
     tally[0] += 1
+report(leaving=True)
 sys.exit(3)
 """
 
 
 @scenario(fast=True)
 def terminated_by_default(run: Run) -> Row:
-    """Nobody handles SIGTERM unless asked: the program ends by it, silently."""
+    """Without install_signal_handlers() SIGTERM ends a program at once and silently."""
     row, program, took = _terminated(run, "default")
     row.require(program.process.returncode == -15, f"{program.process.returncode}")
-    row.require(not program.err, f"said {program.said}")
+    row.require(not program.err, f"wrote {program.last_error}")
     row.require(took < ROOM, f"took {took:.1f} s")
-    row.note(f"lost {row.truth - row.got} of {row.truth}: one interval, as documented")
+    row.note(
+        f"lost {row.expected - row.actual} of {row.expected}: one interval, as documented"
+    )
     return row
 
 
 @scenario(fast=True)
 def terminated_with_handlers(run: Run) -> Row:
-    """With install_signal_handlers() a SIGTERM loses nothing, and still ends by it."""
+    """With install_signal_handlers() SIGTERM loses nothing, and is the exit status."""
     row, program, took = _terminated(run, "handlers")
     row.require(
         program.process.returncode == -15,
-        f"ended with {program.process.returncode}: {program.said}",
+        f"ended with {program.process.returncode}: {program.last_error}",
     )
-    row.exact()
+    row.require_exact()
     row.require(took < EXIT_SECONDS, f"took {took:.1f} s")
     return row
 
 
 @scenario(fast=True)
-def terminated_with_the_programs_own(run: Run) -> Row:
-    """A handler of the program's own is still called, and decides how it ends."""
+def terminated_with_a_handler_of_the_program(run: Run) -> Row:
+    """A SIGTERM handler that the program installed is called, and decides the status."""
     row, program, took = _terminated(run, "chain")
     row.require(
         program.process.returncode == 7,
-        f"ended with {program.process.returncode}: {program.said}",
+        f"ended with {program.process.returncode}: {program.last_error}",
     )
-    row.require(program.hear("called", 1), "its own handler was not called")
-    row.exact()
+    row.require(program.receive("called", 1), "the program's handler was not called")
+    row.require_exact()
     row.require(took < EXIT_SECONDS, f"took {took:.1f} s")
     return row
 
 
 @scenario(fast=True)
 def exit_meets_a_503(run: Run) -> Row:
-    """One 503 at the end of a program loses nothing: there are 5 s to try again."""
+    """One 503 at the exit of a program loses nothing: it is retried within 5 s."""
     row = Row()
     with Server() as server, run.program(ENDING, server) as program:
-        server.script({"verdict": "status", "status": 503, "times": 1})
+        server.script({"action": "status", "status": 503, "times": 1})
         row.hung = int(program.wait(30) is None)
-        row.truth, row.got = program.tally()[0], server.truth().total("orders")
-        row.exact()
+        row.expected, row.actual = program.tally()[0], server.received().total("orders")
+        row.require_exact()
         row.require(program.process.returncode == 0, f"{program.process.returncode}")
     return row
 
 
 @scenario()
 def exits_while_posting(run: Run) -> Row:
-    """Ended in the middle of a post, to a slow, dead or hung endpoint: in time, quietly."""
+    """A program that exits during a request to any endpoint ends in time, and quietly."""
     row = Row()
-    slow = {"verdict": "accept", "wait": 0.3}
-    hung = {"verdict": "silent", "taken": True}
+    slow = {"action": "accept", "wait": 0.3}
+    hung = {"action": "silent", "taken": True}
     rounds = 3 if run.quick else 16
     with Server() as server, ThreadPoolExecutor(4) as pool:
         for what in (slow, hung, None):
             if what is None:
-                server.ask("down")
+                server.command("down")
             else:
                 server.script(what)
 
             def leave(number: int) -> tuple[int | None, float, list[str]]:
                 with run.program(LEAVING, server, 0.05 * number / rounds) as program:
+                    program.receive("leaving")
+                    begin = time.monotonic()
                     status = program.wait(30)
-                    return status, time.monotonic() - program.began, program.err
+                    return status, time.monotonic() - begin, program.err
 
-            for status, took, said in pool.map(leave, range(4 * rounds)):
+            for status, took, errors in pool.map(leave, range(4 * rounds)):
                 row.hung += status is None
-                row.require(status == 3, f"ended with {status}: {said[-1:]}")
-                # 4 interpreters start at once.
-                row.require(took < EXIT_SECONDS + 2 * ROOM, f"took {took:.1f} s")
-                noise = [text for text in said if "deliver" not in text]
-                row.require(not noise, f"said {noise[:1]}")
-                row.require(len(said) <= 2, f"said {len(said)} lines")
+                row.require(status == 3, f"ended with {status}: {errors[-1:]}")
+                # Three other interpreters start or end meanwhile.
+                row.require(took < EXIT_SECONDS + ROOM, f"took {took:.1f} s")
+                noise = [text for text in errors if "deliver" not in text]
+                row.require(not noise, f"wrote {noise[:1]}")
+                row.require(len(errors) <= 2, f"wrote {len(errors)} lines")
     row.breaches = sorted(set(row.breaches))[:5]
     return row
 
@@ -128,10 +133,10 @@ def exits_while_posting(run: Run) -> Row:
 def _terminated(run: Run, how: str) -> tuple[Row, Program, float]:
     row = Row()
     with Server() as server, run.program(TERMINATED, server, how) as program:
-        program.hear("ready")
+        program.receive("ready")
         program.kill(signal.SIGTERM)
         begin = time.monotonic()
-        row.hung = int(program.wait(PATIENCE) is None)
+        row.hung = int(program.wait(HANG_SECONDS) is None)
         took = time.monotonic() - begin
-        row.truth, row.got = program.tally()[0], server.truth().total("orders")
+        row.expected, row.actual = program.tally()[0], server.received().total("orders")
     return row, program, took

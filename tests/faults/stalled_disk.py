@@ -1,4 +1,4 @@
-"""A disk that stands still: what is written to it neither fails nor returns."""
+"""A disk that stands still: writes to it neither fail nor return."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Program, Server
 
-#: Records all the time; in each part of its life it tells what a record cost, and how
-#: long a flush took that was given a second.
+#: Records all the time. After each part of its life it reports the cost of a record, and
+#: how late a flush with a timeout of 1 s was.
 STALLED = """
 from time import perf_counter_ns as now
 configure(spool=sys.argv[1], interval=0.2)
@@ -35,22 +35,22 @@ def part(seconds):
     return {"p99": taken[len(taken) * 99 // 100], "late": late}
 
 part(0.5)
-tell(ready=True)
-while what := hear():
-    tell(part=part(float(what)))
+report(ready=True)
+while seconds := next_command():
+    report(part=part(float(seconds)))
 finish(delivered=deliver())
 """
 
-#: Mounts the image $0 at $1, and runs the rest there.
+#: Mounts the image $0 at $1, and runs the remaining arguments.
 _ON_AN_IMAGE = 'mount -o loop "$0" "$1" && shift && exec "$@"'
 
-#: Freezes, and thaws when nobody is at the other end of its input any more.
+#: Freezes the disk, and thaws it when its standard input is closed.
 _FREEZE = 'fsfreeze -f "$0" && echo frozen && read _; fsfreeze -u "$0"'
 
 
 @scenario(needs=("root", "unshare", "nsenter", "mkfs.ext4", "mount", "fsfreeze"))
 def disk_stands_still(run: Run) -> Row:
-    """While a disk stands still all is sent from memory, and a record costs the same."""
+    """A disk that stands still delays no record, and everything is sent from memory."""
     row, seconds = Row(), 2 if run.quick else 10
     with tempfile.TemporaryDirectory(prefix="faults-") as place, Server() as server:
         image, disk = Path(place, "image"), Path(place, "disk")
@@ -63,24 +63,24 @@ def disk_stands_still(run: Run) -> Row:
         ).returncode:
             return Row(missing="loop device")
         with run.program(STALLED, server, disk / "spool", prefix=apart) as program:
-            program.hear("ready")
-            server.ask("down")  # from here on all is kept on disk as well
+            program.receive("ready")
+            server.command("down")  # from here on batches are written to disk as well
             before = _part(program, seconds)
             with _frozen(program.process.pid, disk):
                 during = _part(program, seconds)
-                server.ask("up")
+                server.command("up")
                 again = _part(program, 2)
-                sent = server.truth().total("orders")
-            program.say()
-            facts = program.hear("stats", 90)
-            row.require(before and during and again, "it stood still as well")
-            if not row.told(program, facts) or row.breaches:
+                sent = server.received().total("orders")
+            program.send()
+            facts = program.receive("stats", 90)
+            row.require(before and during and again, "the program stood still as well")
+            if not row.check_account(program, facts) or row.breaches:
                 return row
-            row.delivered(program, server.truth(), facts)
-            row.require("Traceback" not in "".join(program.err), program.said)
+            row.require_delivered(program, server.received(), facts)
+            row.require("Traceback" not in "".join(program.err), program.last_error)
             row.require(during["late"] < 6, f"a flush was {during['late']:.1f} s late")
-            # The endpoint comes back while the disk does not.
-            row.require(sent > row.truth // 2, f"{sent} were sent in the meantime")
+            # The endpoint is up again while the disk still stands.
+            row.require(sent > row.expected // 2, f"only {sent} were sent meanwhile")
             row.require(during["p99"] < 2 * before["p99"] + 1000, "p99 of a record")
             row.note(f"p99 of a record {before['p99']} ns, and then {during['p99']} ns")
             row.note(
@@ -91,15 +91,15 @@ def disk_stands_still(run: Run) -> Row:
 
 
 def _part(program: Program, seconds: float) -> dict[str, Any]:
-    """Let it record for so long, and return what it tells of that."""
-    program.say(str(seconds))
-    part: dict[str, Any] = program.hear("part", seconds + 15).get("part", {})
+    """Let the program record for some *seconds*, and return its report."""
+    program.send(str(seconds))
+    part: dict[str, Any] = program.receive("part", seconds + 15).get("part", {})
     return part
 
 
 @contextmanager
 def _frozen(process: int, disk: Path) -> Iterator[None]:
-    """Let a *disk*, which *process* sees, stand still; not even a kill helps then."""
+    """Freeze a *disk* that is mounted for *process*; writers cannot even be killed."""
     enter = "nsenter", "-t", str(process), "-m", "sh", "-c", _FREEZE, str(disk)
     with subprocess.Popen(
         enter, stdin=subprocess.PIPE, stdout=subprocess.PIPE
