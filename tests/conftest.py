@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 
 import dtmetrics
 from dtmetrics._deliver.outbox import Outbox
-from dtmetrics._runtime.runtime import Process
+from dtmetrics._runtime.runtime import Runtime
 from tests.support.recorder import Recorder
 from tests.support.timer_clock import Timing
 
@@ -29,28 +29,34 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 def pytest_sessionstart() -> None:
-    """Let Ctrl-C be heard: a shell's job in the background ignores it by inheritance."""
+    """Let Ctrl-C interrupt also where a shell's background job inherits that it is not."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
 def recorder() -> Recorder:
-    """Return a registry of its own that records, without delivery."""
+    """Return a registry that records, without delivery, for this test alone."""
     return Recorder()
 
 
 @pytest.fixture
-def process() -> Iterator[Process]:
-    """Return a process of its own, as ``import dtmetrics`` makes one."""
-    made = Process()
+def runtime() -> Iterator[Runtime]:
+    """Return a runtime for this test alone, like the one behind ``import dtmetrics``."""
+    made = Runtime()
     yield made
     made.shutdown()
 
 
 @pytest.fixture
+def process(runtime: Runtime) -> Runtime:
+    """Return the runtime, under its former name."""
+    return runtime
+
+
+@pytest.fixture
 def switch_often() -> Iterator[None]:
-    """Let threads take turns 500 times as often as usual."""
+    """Let threads switch 500 times as often as usual."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     yield
@@ -59,13 +65,13 @@ def switch_often() -> Iterator[None]:
 
 @pytest.fixture
 def timing() -> Timing:
-    """Return timers by a clock that the test moves."""
+    """Return timers whose clock the test moves."""
     return Timing()
 
 
 @pytest.fixture(autouse=True)
 def _no_leaks() -> Iterator[None]:
-    """No test leaves a thread or a running default process behind."""
+    """Assert that the test leaves no thread behind, and stop the default runtime."""
     before = set(threading.enumerate())
     yield
     dtmetrics.shutdown(timeout=0.1)
@@ -77,7 +83,7 @@ def _no_leaks() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _accounts_add_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever a test did, the account of each of its outboxes adds up at the end."""
+    """Assert that the account of each outbox of the test adds up at its end."""
     made: list[Outbox] = []
     init = Outbox.__init__
 
@@ -98,11 +104,11 @@ def _accounts_add_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the machine that runs the tests reaches them."""
+    """Remove the settings of the machine that runs the tests."""
     for name in list(os.environ):
         if name.startswith(("DTMETRICS_", "DT_METRICS_")):
             monkeypatch.delenv(name)
-    # A OneAgent's files on it would add a dimension to every line.
+    # Files of a OneAgent on it would add dimensions to every line.
     monkeypatch.setenv("DTMETRICS_ENRICH", "false")
 
 
@@ -110,23 +116,23 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def _nothing_swallowed(
     request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> Iterator[None]:
-    """Fail on errors that production logs and survives, unless a test expects them."""
+    """Fail on errors that the flusher survives and logs, unless the test expects them."""
     yield
     if "expects_errors" not in request.fixturenames:
-        said = [r.getMessage() for r in caplog.get_records("call") if r.levelno >= 30]
-        ours = [text for text in said if "an error in the flusher" in text]
-        assert ours == []
+        records = caplog.get_records("call")
+        messages = [r.getMessage() for r in records if r.levelno >= logging.WARNING]
+        assert [text for text in messages if "an error in the flusher" in text] == []
     logging.getLogger("dtmetrics").setLevel(logging.NOTSET)
 
 
 @pytest.fixture
 def expects_errors() -> None:
-    """Let the flusher survive an error in this test."""
+    """Allow the flusher to log an error in this test."""
 
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a certificate of this host that nobody has signed, with its key."""
+    """Return a self-signed certificate of this host, with its key."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no openssl command here")
@@ -143,7 +149,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tls(certificate: Path) -> ssl.SSLContext:
-    """Return what an endpoint needs to speak https."""
+    """Return the TLS context of an endpoint with that certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context

@@ -9,61 +9,64 @@ from typing import Any
 import httpx
 import pytest
 
-from dtmetrics._export.abort import Progress
-from dtmetrics._export.http import HttpAttempt, HttpExporter
+from dtmetrics._export.abort import RequestTrace
+from dtmetrics._export.http import HttpExporter, HttpRequest
 from dtmetrics.exporters import ExportResult, Outcome
 from tests.support.endpoint import Endpoint
 from tests.support.exporter_contract import a_body
-from tests.support.http_post import fake
+from tests.support.http_post import exporter_calling
 
 
-class AbortedAt(Progress):
-    """Aborts *attempt* just before, or after, its step of that number."""
+class AbortingTrace(RequestTrace):
+    """Aborts *request* just before, or just after, its step with that number."""
 
-    def __init__(self, attempt: HttpAttempt, number: int, after: int) -> None:
+    def __init__(self, request: HttpRequest, number: int, *, after: bool) -> None:
         super().__init__()
-        self.attempt = attempt
-        self.left = number
+        self.request = request
+        self.steps_left = number
         self.after = after
-        self.known: ExportResult | None = None
-        attempt._progress = self
+        self.at_abort: ExportResult | None = None
+        request._trace = self
 
     def __call__(self, step: str, info: Mapping[str, Any]) -> None:
-        self.left -= 1
-        if self.left == 0 and not self.after:
-            self.known = self.attempt.abort()
+        self.steps_left -= 1
+        if self.steps_left == 0 and not self.after:
+            self.at_abort = self.request.abort()
         super().__call__(step, info)
-        if self.left == 0 and self.after:
-            self.known = self.attempt.abort()
+        if self.steps_left == 0 and self.after:
+            self.at_abort = self.request.abort()
 
 
 def outcomes(
-    kept: bool, tls: ssl.SSLContext | None = None, trusted: ssl.SSLContext | None = None
+    reused: bool,
+    tls: ssl.SSLContext | None = None,
+    trusted: ssl.SSLContext | None = None,
 ) -> Iterator[tuple[Outcome, Outcome, int]]:
-    """Abort an export at each of its steps, over a new or a kept connection.
+    """Abort an export at each of its steps, over a new or a reused connection.
 
-    Yields what was said then, what at its end, and how often the body was taken.
+    Yields the outcome when it was aborted, the outcome at its end, and how often the
+    endpoint received the batch.
     """
     for number, after in (divmod(turn, 2) for turn in count(2)):
         with Endpoint(tls=tls) as endpoint:
             exporter = HttpExporter(endpoint.url)
             if trusted is not None:
                 exporter._tls = trusted
-            if kept:
+            if reused:
                 exporter.export(a_body(), 5.0)
-            attempt = exporter.begin(a_body())
-            aborted = AbortedAt(attempt, number, after)
-            result = attempt.run(5.0)
+            request = exporter.prepare(a_body())
+            trace = AbortingTrace(request, number, after=bool(after))
+            result = request.send(5.0)
             exporter.close()
-        if aborted.known is None:
+        if trace.at_abort is None:
             assert result.outcome is Outcome.ANSWERED
             return
-        taken = len(endpoint.requests) - kept
-        yield aborted.known.outcome, result.outcome, taken
+        received = len(endpoint.requests) - reused
+        yield trace.at_abort.outcome, result.outcome, received
 
 
 POSSIBLE = {
-    # when it was aborted, at its end: how often the body may have been taken
+    # outcome when it was aborted, outcome at its end: how often it may be received
     (Outcome.RETRY, Outcome.RETRY): {0},
     (Outcome.INDETERMINATE, Outcome.RETRY): {0},
     (Outcome.INDETERMINATE, Outcome.INDETERMINATE): {0, 1},
@@ -71,43 +74,41 @@ POSSIBLE = {
 }
 
 
-@pytest.mark.parametrize("kept", [False, True], ids=["new", "kept"])
-def test_aborted_anywhere(kept: bool) -> None:
-    """An export may be aborted at any step: what is said not to have left has not.
-
-    Nor does it leave later.
-    """
-    seen = list(outcomes(kept))
-    for known, end, taken in seen:
-        assert taken in POSSIBLE[known, end]
+@pytest.mark.parametrize("reused", [False, True], ids=["new", "reused"])
+def test_aborted_at_any_step(reused: bool) -> None:
+    """Aborted at any step, a batch reported as not sent is not received, then or later."""
+    seen = list(outcomes(reused))
+    for at_abort, at_end, received in seen:
+        assert received in POSSIBLE[at_abort, at_end]
     assert {end for _, end, _ in seen} >= {Outcome.RETRY, Outcome.ANSWERED}
 
 
-@pytest.mark.parametrize("kept", [False, True], ids=["new", "kept"])
-def test_aborted_anywhere_over_tls(
-    tls: ssl.SSLContext, certificate: Path, kept: bool
+@pytest.mark.parametrize("reused", [False, True], ids=["new", "reused"])
+def test_aborted_at_any_step_over_tls(
+    tls: ssl.SSLContext, certificate: Path, reused: bool
 ) -> None:
-    """So it is over https, whose connection lies over another one."""
+    """Aborted at any step over https, a batch reported as not sent is not received."""
     trusted = ssl.create_default_context(cafile=str(certificate))
-    seen = list(outcomes(kept, tls, trusted))
-    for known, end, taken in seen:
-        assert taken in POSSIBLE[known, end]
+    seen = list(outcomes(reused, tls, trusted))
+    for at_abort, at_end, received in seen:
+        assert received in POSSIBLE[at_abort, at_end]
     assert {end for _, end, _ in seen} >= {Outcome.RETRY, Outcome.ANSWERED}
 
 
-def test_aborted_before() -> None:
-    """What is aborted before it runs connects to nobody."""
+def test_aborted_before_sending() -> None:
+    """A request that is aborted before it is sent opens no connection."""
     with Endpoint() as endpoint:
-        attempt = HttpExporter(endpoint.url).begin(a_body())
-        assert attempt.abort().outcome is Outcome.RETRY
-        result = attempt.run(5.0)
+        request = HttpExporter(endpoint.url).prepare(a_body())
+        assert request.abort().outcome is Outcome.RETRY
+        result = request.send(5.0)
     assert result.outcome is Outcome.RETRY
-    assert result.reason == f"took too long at 127.0.0.1:{endpoint.port}"
+    assert result.reason == f"timed out at 127.0.0.1:{endpoint.port}"
     assert endpoint.connections == 0
 
 
-def test_aborted_before_a_step_is_told() -> None:
-    """Nor does it send where httpx should tell no step any more."""
-    attempt = fake(lambda request: httpx.Response(202, text="")).begin(a_body())
-    attempt.abort()
-    assert attempt.run(5.0).outcome is Outcome.RETRY
+def test_aborted_without_a_trace() -> None:
+    """A request that was aborted is not sent even if httpx reports no steps."""
+    exporter = exporter_calling(lambda request: httpx.Response(202, text=""))
+    request = exporter.prepare(a_body())
+    request.abort()
+    assert request.send(5.0).outcome is Outcome.RETRY

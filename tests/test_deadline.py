@@ -9,42 +9,45 @@ import pytest
 from dtmetrics._export.deadline import DeadlineExporter
 from dtmetrics._export.http import HttpExporter
 from dtmetrics.exporters import Batch, Exporter, ExportResult, Outcome
-from tests.support.deadline_exports import exports, punctual, within
-from tests.support.delivery_rig import ANSWERED, KEEP, UNKNOWN
+from tests.support.deadline_exports import deadline_exporter, export_threads, within
 from tests.support.endpoint import PATIENCE, Endpoint, accept, never
 from tests.support.exporter_contract import ExporterContract, a_body
 
+ANSWERED = ExportResult(Outcome.ANSWERED)
+RETRY = ExportResult(Outcome.RETRY, reason="status 503")
+INDETERMINATE = ExportResult(Outcome.INDETERMINATE, reason="ReadTimeout")
 
-class TestPunctual(ExporterContract):
+
+class TestDeadline(ExporterContract):
     @pytest.fixture
     def exporter(self) -> Iterator[Exporter]:
         with Endpoint() as endpoint:
             yield DeadlineExporter(HttpExporter(endpoint.url))
 
 
-class Stubborn:
-    """An exporter that does what it is told, and comes back from no abort."""
+class Unabortable:
+    """An exporter, and its own request, that calls *act* and ignores ``abort()``."""
 
-    most_seconds = 15.0
+    max_seconds = 15.0
 
     def __init__(self, act: Callable[[], ExportResult]) -> None:
         self.act = act
         self.threads: list[str] = []
         self.aborted = 0
 
-    def begin(self, body: Batch) -> Stubborn:
+    def prepare(self, batch: Batch) -> Unabortable:
         return self
 
-    def run(self, timeout: float) -> ExportResult:
+    def send(self, timeout: float) -> ExportResult:
         self.threads.append(threading.current_thread().name)
         return self.act()
 
-    def export(self, body: Batch, timeout: float) -> ExportResult:
-        return self.run(timeout)
+    def export(self, batch: Batch, timeout: float) -> ExportResult:
+        return self.send(timeout)
 
     def abort(self) -> ExportResult:
         self.aborted += 1
-        return UNKNOWN
+        return INDETERMINATE
 
     def close(self) -> None:
         pass
@@ -54,73 +57,73 @@ class Stubborn:
 
 
 def test_late_result() -> None:
-    """What comes from a thread that was left behind changes nothing any more."""
-    go, results = threading.Event(), [ANSWERED, KEEP]
+    """The late result of an abandoned thread does not replace a newer one."""
+    go, results = threading.Event(), [ANSWERED, RETRY]
 
     def hang() -> ExportResult:
-        if results[-1] is KEEP:
+        if results[-1] is RETRY:
             results.pop()
             assert go.wait(PATIENCE)
         return results[-1]
 
-    exporter = DeadlineExporter(Stubborn(hang))
-    assert exporter.export(a_body(), 0.0) is UNKNOWN
-    (late,) = exports()
+    exporter = DeadlineExporter(Unabortable(hang))
+    assert exporter.export(a_body(), 0.0) is INDETERMINATE
+    (late,) = export_threads()
     assert exporter.export(a_body(), 5.0) is ANSWERED
     go.set()
     late.join(PATIENCE)
 
 
-def test_most_seconds() -> None:
-    """However much time there is, an attempt gets no more than fits its endpoint."""
+def test_max_seconds() -> None:
+    """However long the timeout, an export ends after the exporter's max_seconds."""
     go = threading.Event()
 
     def hang() -> ExportResult:
         assert go.wait(PATIENCE)
         return ANSWERED
 
-    inner = Stubborn(hang)
-    inner.most_seconds = 0.0
-    with within(0.5 + 0.3):
-        assert DeadlineExporter(inner).export(a_body(), 600.0) is UNKNOWN
+    inner = Unabortable(hang)
+    inner.max_seconds = 0.0
+    with within(0.5):
+        assert DeadlineExporter(inner).export(a_body(), 600.0) is INDETERMINATE
     go.set()
-    assert HttpExporter("http://x.example", local=True).most_seconds == 5.0
-    assert HttpExporter("http://x.example").most_seconds == 15.0
+    assert HttpExporter("http://x.example", local=True).max_seconds == 5.0
+    assert HttpExporter("http://x.example").max_seconds == 15.0
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(3), KeyboardInterrupt()])
-def test_errors(error: BaseException) -> None:
-    """What an export raises is raised where it is waited for."""
+def test_error_is_raised(error: BaseException) -> None:
+    """An error in the export thread is raised in the waiting thread."""
 
     def fail() -> ExportResult:
         raise error
 
     with pytest.raises(type(error)) as caught:
-        DeadlineExporter(Stubborn(fail)).export(a_body(), 5.0)
+        DeadlineExporter(Unabortable(fail)).export(a_body(), 5.0)
     assert caught.value is error
 
 
 def test_late_error() -> None:
-    """What a thread raises that was left behind is heard by nobody."""
+    """An error in an abandoned thread is discarded."""
     go = threading.Event()
 
     def fail() -> ExportResult:
         assert go.wait(PATIENCE)
         raise SystemError
 
-    inner = Stubborn(fail)
-    assert DeadlineExporter(inner).export(a_body(), 0.0) is UNKNOWN
+    inner = Unabortable(fail)
+    assert DeadlineExporter(inner).export(a_body(), 0.0) is INDETERMINATE
     assert inner.aborted == 1
     go.set()
 
 
 def test_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no thread can be had the export is done by who asks for it."""
+    """If no thread can be started, the export runs in the calling thread."""
 
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    inner = Stubborn(lambda: ANSWERED)
+    inner = Unabortable(lambda: ANSWERED)
     exporter = DeadlineExporter(inner)
     exporter.export(a_body(), 5.0)
     monkeypatch.setattr(threading.Thread, "start", refuse)
@@ -129,11 +132,11 @@ def test_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     assert inner.threads == ["dtmetrics-export"] + ["MainThread"] * 4
 
 
-def test_meanwhile() -> None:
-    """While an export is waited for, what else is due is done, as often as it wants."""
+def test_while_waiting() -> None:
+    """While an export waits, the callback runs in the waiting thread when it is due."""
     go, calls = threading.Event(), []
 
-    def meanwhile() -> float:
+    def while_waiting() -> float:
         calls.append(threading.current_thread().name)
         if len(calls) == 3:
             go.set()
@@ -141,16 +144,16 @@ def test_meanwhile() -> None:
         return 0.01
 
     with Endpoint(accept(until=go)) as endpoint:
-        exporter = punctual(endpoint.url, meanwhile=meanwhile)
+        exporter = deadline_exporter(endpoint.url, while_waiting)
         assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
         exporter.close()
     assert calls == ["MainThread"] * 3
 
 
-def test_meanwhile_to_the_end() -> None:
-    """It neither prolongs an export nor ends it early, however soon it is due."""
+def test_callback_does_not_move_the_deadline() -> None:
+    """A callback that is always due neither extends an export nor shortens it."""
     with Endpoint(never()) as endpoint:
-        exporter = punctual(endpoint.url, meanwhile=lambda: -1.0)
+        exporter = deadline_exporter(endpoint.url, lambda: -1.0)
         begin = time.monotonic()
         with within(0.3 + 0.5):
             exporter.export(a_body(), 0.3)

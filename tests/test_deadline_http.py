@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from dtmetrics.exporters import ExportResult, Outcome
-from tests.support.deadline_exports import exports, punctual, within
+from tests.support.deadline_exports import deadline_exporter, export_threads, within
 from tests.support.endpoint import PATIENCE, Endpoint, Verdict, dribble, never
 from tests.support.exporter_contract import a_body
 
 HEAD = "HTTP/1.1 202 Accepted\n"
-HANDSHAKE = "\x16\x03\x03\x40\0"  # a record of TLS that has 16 KB, so it says
+HANDSHAKE = "\x16\x03\x03\x40\0"  # the header of a TLS record of 16 KB
 
 
 @pytest.mark.parametrize(
@@ -31,44 +31,41 @@ HANDSHAKE = "\x16\x03\x03\x40\0"  # a record of TLS that has 16 KB, so it says
         (dribble("HTTP/1.1 503 X\n\n"), Outcome.THROTTLED),
     ],
     ids=[
-        "no answer",
+        "no response",
         "not read",
-        "head",
-        "headers",
-        "heads",
+        "status line",
+        "header by header",
+        "continue responses",
         "text",
         "chunk",
         "503",
     ],
 )
 def test_deadline(verdict: Verdict, outcome: Outcome) -> None:
-    """Whatever the other side does, and does not, an export ends in time.
-
-    What it said by then counts.
-    """
-    body = a_body("x" * (8 << 20) if verdict.before_reading else "a gauge,1")
+    """Whatever the endpoint does, an export ends in time; a status it sent counts."""
+    batch = a_body("x" * (8 << 20) if verdict.before_reading else "a gauge,1")
     with Endpoint(verdict) as endpoint:
-        exporter = punctual(endpoint.url)
+        exporter = deadline_exporter(endpoint.url)
         with within(0.3 + 0.5):
-            result = exporter.export(body, 0.3)
+            result = exporter.export(batch, 0.3)
         exporter.close()
     assert result.outcome is outcome
 
 
-def test_deadline_of_a_handshake() -> None:
-    """A handshake that never ends is ended as well, and nothing had left."""
+def test_endless_handshake() -> None:
+    """A TLS handshake that never ends is aborted, and the batch was not sent."""
     verdict = dribble(HANDSHAKE, drip=b"\0", before_reading=True)
     with Endpoint(verdict) as endpoint:
-        exporter = punctual(endpoint.url.replace("http:", "https:"))
+        exporter = deadline_exporter(endpoint.url.replace("http:", "https:"))
         with within(0.3 + 0.5):
             result = exporter.export(a_body(), 0.3)
     assert result.outcome is Outcome.RETRY
 
 
-def test_next_after_a_late_one() -> None:
-    """The export after one that was cut off has a connection of its own."""
+def test_export_after_a_timeout() -> None:
+    """The export after one that timed out uses a new connection."""
     with Endpoint(dribble(HEAD)) as endpoint:
-        exporter = punctual(endpoint.url)
+        exporter = deadline_exporter(endpoint.url)
         assert exporter.export(a_body(), 0.1).outcome is Outcome.INDETERMINATE
         assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
         exporter.close()
@@ -77,10 +74,7 @@ def test_next_after_a_late_one() -> None:
 
 @pytest.fixture
 def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Let no name server answer until that is set.
-
-    No real one is asked: a function that waits stands for it.
-    """
+    """Block every name lookup until the returned event is set."""
     answers = threading.Event()
     look_up = socket.getaddrinfo
 
@@ -94,25 +88,27 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 def test_no_name_server(resolver: threading.Event) -> None:
-    """Who waits for a name server is left behind; the body waits, and is not sent late.
+    """An export that hangs in a name lookup is abandoned, and does not send later.
 
-    At most three are left behind. When the names are known again all goes on.
+    At most three are abandoned at once. When lookups work again, so do exports.
     """
     with Endpoint() as endpoint:
-        exporter = punctual(endpoint.url)
+        exporter = deadline_exporter(endpoint.url)
         for _ in range(3):
-            with within(0.1 + 0.5 + 0.1):
+            with within(0.1 + 0.5):
                 result = exporter.export(a_body(), 0.1)
             assert result.outcome is Outcome.RETRY
-            assert result.reason == f"took too long at 127.0.0.1:{endpoint.port}"
+            assert result.reason == f"timed out at 127.0.0.1:{endpoint.port}"
         with within(0.1):
             result = exporter.export(a_body(), 5.0)
-        assert result == ExportResult(Outcome.RETRY, reason="3 requests hang")
-        assert len(exports()) == 3
+        assert result == ExportResult(
+            Outcome.RETRY, reason="3 earlier requests still hang"
+        )
+        assert len(export_threads()) == 3
         with within(0.1):
             exporter.close()
         resolver.set()
-        for thread in exports():
+        for thread in export_threads():
             thread.join(PATIENCE)
         assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
         exporter.close()
@@ -120,9 +116,9 @@ def test_no_name_server(resolver: threading.Event) -> None:
 
 
 def test_interrupted() -> None:
-    """A handler that raises ends the wait at once, and the request.
+    """A signal handler that raises ends the wait and the request at once.
 
-    No frame that it passes holds the token.
+    The frames that the exception passes do not hold the token.
     """
 
     def raise_it(*args: object) -> None:
@@ -137,11 +133,11 @@ def test_interrupted() -> None:
     helper = threading.Thread(target=interrupt)
     try:
         with Endpoint(never()) as endpoint:
-            exporter = punctual(endpoint.url)
+            exporter = deadline_exporter(endpoint.url)
             helper.start()
             with within(2.0), pytest.raises(KeyboardInterrupt) as caught:
                 exporter.export(a_body(), 5.0)
-            for thread in exports():
+            for thread in export_threads():
                 thread.join(PATIENCE)
             assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
             exporter.close()

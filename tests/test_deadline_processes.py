@@ -1,4 +1,4 @@
-"""An export's deadline where processes fork, and end."""
+"""The deadline of an export in processes that fork and that end."""
 
 from __future__ import annotations
 
@@ -20,111 +20,122 @@ from dtmetrics._export.http import HttpExporter, preload
 from dtmetrics._export.deadline import DeadlineExporter
 
 faulthandler.register(signal.SIGALRM, chain=True)
-signal.alarm(10)
-url, way = sys.argv[1:]
+signal.alarm(40)
+url, how = sys.argv[1:]
 parent, calls, pids = os.getpid(), [], []
 
-def body(name):
+def batch(name):
     return Batch(f"{name} count,delta=1 1".encode(), (), 0)
 
-def later():
+def while_waiting():
     calls.append(1)
     return fork() if len(calls) == 2 else 60.0 if pids else 0.1
 
 def fork(*args):
     pids.append(os.fork())
     if pids == [0]:
-        signal.alarm(10)
+        signal.alarm(40)
         exporter.reset_after_fork()
-        if way == "raise":
+        if how == "raise":
             sys.exit()
         return 60.0
-    if way == "signal":
+    if how == "signal":
         assert os.waitpid(pids[0], 0)[1] == 0
     return 60.0
 
 preload()
-exporter = DeadlineExporter(HttpExporter(url), None if way == "signal" else later)
-if way == "signal":
+exporter = DeadlineExporter(HttpExporter(url), None if how == "signal" else while_waiting)
+if how == "signal":
     signal.signal(signal.SIGUSR1, fork)
     main = threading.get_ident()
-    threading.Timer(0.1, signal.pthread_kill, (main, signal.SIGUSR1)).start()
+
+    def interrupt():
+        # Once the export thread runs, the main thread waits for it.
+        while exporter._current is None or not exporter._current.is_alive:
+            time.sleep(0.001)
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    threading.Thread(target=interrupt).start()
 result, begin = None, time.monotonic()
 try:
-    result = exporter.export(body("parents"), 10.0)
+    result = exporter.export(batch("parents"), 40.0)
 except SystemExit:
     assert os.getpid() != parent
 if os.getpid() == parent:
     assert result.outcome.value == "answered", result
-    assert way == "signal" or os.waitpid(pids[0], 0)[1] == 0
+    assert how == "signal" or os.waitpid(pids[0], 0)[1] == 0
 else:
     if result is not None:
-        assert (result.outcome.value, result.reason) == ("retry", "forked meanwhile")
-    assert exporter.export(body("children"), 5.0).outcome.value == "answered"
+        assert (result.outcome.value, result.reason) == ("retry", "process forked during the export")
+    assert exporter.export(batch("children"), 5.0).outcome.value == "answered"
     exporter.close()
     os._exit(0)
 exporter.close()
 """
 
 
-@pytest.mark.parametrize("way", ["signal", "meanwhile", "raise"])
-def test_forked_meanwhile(way: str) -> None:
-    """A child that is forked while an export is waited for waits for nothing.
+@pytest.mark.parametrize("how", ["signal", "callback", "raise"])
+def test_fork_during_an_export(how: str) -> None:
+    """A child forked during an export does not wait for it, and exports by itself.
 
-    By a signal's handler or a callback, and whether it raises or not: the child sends
-    what is its own, and the parent's request goes on undisturbed.
+    The fork may come from a signal handler or from a callback, and the callback may
+    raise. The parent's request continues undisturbed.
     """
     go = threading.Event()
     with Endpoint(accept(until=go)) as endpoint:
 
-        def let_go() -> None:
-            # The parent's answer comes when the child has done all of its work.
+        def answer_the_parent() -> None:
+            # Once the child has exported.
             endpoint.wait_for_total("children", 1)
             go.set()
 
-        helper = threading.Thread(target=let_go)
+        helper = threading.Thread(target=answer_the_parent)
         helper.start()
-        # CPython 3.12 and later warn of any fork beside another thread.
-        ended = run(FORKED, endpoint.url, way, PYTHONWARNINGS="ignore")
+        # CPython 3.12 and later warn when a process with threads forks.
+        ended = run(FORKED, endpoint.url, how, PYTHONWARNINGS="ignore")
         helper.join(PATIENCE)
     assert (ended.status, ended.err) == (0, ""), ended.err
     assert (endpoint.total("parents"), endpoint.total("children")) == (1, 1)
 
 
 NO_NAME_SERVER = """
-import socket, sys, threading, time
+import atexit, socket, sys, threading, time
 from dtmetrics import configure, counter, flush, shutdown, stats
 
-# It stands for a resolver that does not answer, and whose call nothing can end.
+@atexit.register  # before configure(), and so called last
+def report():
+    print("exit in time:", time.monotonic() - exit_began < 1.0)
+
+# A name lookup that never returns and cannot be interrupted.
 socket.getaddrinfo = lambda *args, **kwargs: threading.Event().wait()
 
 configure(endpoint="https://metrics.invalid", token="abc", interval=eval(sys.argv[1]))
 counter("orders").inc()
 begin = time.monotonic()
 assert not flush(0.2)
-assert time.monotonic() - begin < 0.9
+assert time.monotonic() - begin < 0.7 + 0.8
 assert stats().waiting == 1
 begin = time.monotonic()
 assert not shutdown(0.5)
-assert time.monotonic() - begin < 1.2
+assert time.monotonic() - begin < 0.5 + 1.0
 print(stats().last_error)
+exit_began = time.monotonic()
 """
 
 
 @pytest.mark.parametrize("interval", ["None", "60.0"], ids=["no thread", "thread"])
 def test_no_name_server_at_exit(interval: str) -> None:
-    """A name server that never answers delays neither a flush nor the end."""
+    """A name server that never answers delays neither a flush nor the exit."""
     ended = run(NO_NAME_SERVER, interval)
     assert ended.status == 0, ended.err
-    assert ended.out == "took too long at metrics.invalid\n"
-    assert ended.seconds < 4.0
+    assert ended.out == "timed out at metrics.invalid\nexit in time: True\n"
 
 
 QUIET = """
 import sys, threading, warnings
 from dtmetrics import configure, counter, flush
 warnings.simplefilter("error")
-sys.unraisablehook = threading.excepthook = lambda it: print("unheard of:", it)
+sys.unraisablehook = threading.excepthook = lambda it: print("unexpected:", it)
 configure(interval=None)
 for _ in range(4):
     counter("orders").inc()
@@ -133,7 +144,7 @@ for _ in range(4):
 
 
 def test_quiet_with_warnings_as_errors() -> None:
-    """Whatever was cut off, no thread ends by an error, and no socket is left open."""
+    """After any timeout, no thread ends with an error and no socket stays open."""
     verdicts = [
         dribble("HTTP/1.1 202 X\n"),
         never(),

@@ -1,4 +1,4 @@
-"""Nothing is lost and nothing doubled: signals, at any point of a record."""
+"""Records are exact when a signal arrives at any point of a record."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RECORD = os.path.dirname(series.__file__)
 
 @contextmanager
 def handling(number: int, handler: Callable[[], object]) -> Iterator[None]:
-    """Handle a signal in this block."""
+    """Call *handler* for the signal in this block."""
     before = signal.signal(number, lambda *_: handler())
     try:
         yield
@@ -39,7 +39,7 @@ def handling(number: int, handler: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def storm(number: int) -> Iterator[None]:
-    """Send a signal to the main thread again and again."""
+    """Send a signal to the main thread repeatedly during this block."""
     stop = threading.Event()
 
     def send() -> None:
@@ -58,7 +58,7 @@ def storm(number: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("times", [300, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_signal_handler_records(times: int) -> None:
-    """A handler may record while its thread records, folds, makes and collects."""
+    """A handler may record while its thread records, makes series and collects."""
     recorder = Recorder(max_series_per_metric=100)
     counter = recorder.meter.counter("c")
     handled = main = 0
@@ -83,14 +83,14 @@ def test_signal_handler_records(times: int) -> None:
 
 
 def test_timer_signal_records(recorder: Recorder) -> None:
-    """So it does from a handler of the interval timer."""
+    """A handler of the interval timer may record while its thread records."""
     counter = recorder.meter.counter("c")
     handled = main = 0
 
     def handler() -> None:
         nonlocal handled
         handled += 1
-        for _ in range(700):  # beyond the limit: it folds, or gives way
+        for _ in range(700):  # beyond the limit at which a series folds its values
             counter.inc()
 
     with handling(signal.SIGVTALRM, handler):
@@ -106,7 +106,7 @@ def test_timer_signal_records(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize("times", [200, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_signal_handler_raises(recorder: Recorder, times: int) -> None:
-    """An interrupted record is recorded or not; all others are, and none hangs."""
+    """If a handler raises, the interrupted value counts or not; all others count."""
     counter = recorder.meter.counter("c")
     done = interrupted = 0
     armed = False
@@ -130,7 +130,7 @@ def test_signal_handler_raises(recorder: Recorder, times: int) -> None:
             done += count
     armed = False
     [point] = recorder.points()
-    # Between its two lines an inc may be done and not yet counted.
+    # An inc that was interrupted may have taken effect.
     assert done <= point.payload[0] <= done + interrupted
 
 
@@ -140,11 +140,11 @@ def test_signal_handler_raises(recorder: Recorder, times: int) -> None:
 def test_raising_at_every_point(
     kind: str, dimensions: dict[str, Any], amount: int
 ) -> None:
-    """Wherever a handler raises, no value is lost, none doubled and no lock left."""
-    strike = 0
-    struck = True
-    while struck:
-        strike += 1
+    """Wherever a handler raises, values are exact and no lock stays locked."""
+    point_number = 0
+    interrupted = True
+    while interrupted:
+        point_number += 1
         recorder = Recorder()
         instrument: Any = getattr(recorder.meter, kind)("name")
         record = getattr(instrument, "inc", None) or instrument.record
@@ -157,46 +157,46 @@ def test_raising_at_every_point(
         def fold(record: Any = record) -> None:
             record(amount, **dimensions)
 
-        struck = steps_of(fold, strike, RECORD)
-        assert cell.lock.acquire(timeout=1), f"locked at point {strike}"
+        interrupted = steps_of(fold, point_number, RECORD)
+        assert cell.lock.acquire(timeout=1), f"locked at point {point_number}"
         cell.lock.release()
         record(amount, **dimensions)
         [point] = recorder.points()
         total = getattr(point.payload, "sum", point.payload[0]) // amount
-        assert total - cell.limit - 1 in ((0, 1) if struck else (1,)), strike
+        assert total - cell.limit - 1 in ((0, 1) if interrupted else (1,)), point_number
         record(amount, **dimensions)
         assert len(cell.values or ()) <= 2
-    assert strike > 2
+    assert point_number > 2
 
 
-def strike_turns(inside: bool) -> int:
-    """Take a turn, raising at one point after the other; return how many there are."""
-    strike = 0
-    struck = True
-    while struck:
-        strike += 1
-        whose = try_lock.TryLock()
+def interrupt_acquire(*, held: bool) -> int:
+    """Acquire a TryLock, interrupted at each point in turn; return how many there are."""
+    point_number = 0
+    interrupted = True
+    while interrupted:
+        point_number += 1
+        lock = try_lock.TryLock()
 
-        def take(whose: try_lock.TryLock = whose) -> None:
-            with whose.acquire(0.0):
+        def acquire(lock: try_lock.TryLock = lock) -> None:
+            with lock.acquire(0.0):
                 pass
 
-        if inside:
-            with whose.acquire(0.0):
-                struck = steps_of(take, strike, try_lock.__file__)
-                assert whose.held, strike
+        if held:
+            with lock.acquire(0.0):
+                interrupted = steps_of(acquire, point_number, try_lock.__file__)
+                assert lock.held, point_number
         else:
-            struck = steps_of(take, strike, try_lock.__file__)
-        assert not whose.held, strike
-        with whose.acquire(0.0) as acquired:
-            assert acquired, strike
-    return strike
+            interrupted = steps_of(acquire, point_number, try_lock.__file__)
+        assert not lock.held, point_number
+        with lock.acquire(0.0) as acquired:
+            assert acquired, point_number
+    return point_number
 
 
-@pytest.mark.parametrize("inside", [False, True], ids=["free", "inside"])
-def test_raising_at_every_point_of_a_turn(inside: bool) -> None:
-    """Wherever a handler raises, a turn is over with it, and the next can be taken."""
+@pytest.mark.parametrize("held", [False, True], ids=["free", "held"])
+def test_raising_at_every_point_of_acquire(held: bool) -> None:
+    """Wherever a handler raises, the lock is released and can be acquired again."""
     # In a thread of its own: raising between two steps of an `except` leaves the
     # exception behind as the thread's current one.
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(strike_turns, inside).result() > 2
+        assert pool.submit(interrupt_acquire, held=held).result() > 2

@@ -1,4 +1,4 @@
-"""Programs that end while the flusher is waiting for an answer."""
+"""Programs that end while the flusher waits for a response."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ENDINGS = {
 
 
 class Program:
-    """Runs *source* until it is told to end."""
+    """Runs *source*, which ends after ``end()``."""
 
     def __init__(self, source: str, url: str) -> None:
         self.process = subprocess.Popen(
@@ -48,14 +48,14 @@ class Program:
         self.begin = 0.0
 
     def end(self) -> None:
-        """Let it end."""
+        """Let the program end."""
         assert self.process.stdin is not None
         self.begin = time.monotonic()
         self.process.stdin.write("end\n")
         self.process.stdin.flush()
 
     def ended(self) -> Ended:
-        """Wait for its end."""
+        """Wait for the end of the program."""
         out, err = self.process.communicate(timeout=PATIENCE)
         seconds = time.monotonic() - self.begin
         return Ended(self.process.returncode, out, err, seconds)
@@ -63,7 +63,7 @@ class Program:
 
 @contextmanager
 def in_a_post(endpoint: Endpoint, source: str) -> Iterator[Program]:
-    """Run a program, up to where it waits for an answer."""
+    """Run a program until it waits for a response of *endpoint*."""
     program = Program(WAITING + source, endpoint.url)
     with program.process:
         try:
@@ -74,10 +74,10 @@ def in_a_post(endpoint: Endpoint, source: str) -> Iterator[Program]:
 
 
 @pytest.mark.parametrize(
-    ("source", "status", "said"), ENDINGS.values(), ids=ENDINGS.keys()
+    ("source", "status", "message"), ENDINGS.values(), ids=ENDINGS.keys()
 )
-def test_slow(source: str, status: int, said: str) -> None:
-    """The end waits for an answer that is under way, and sends what came after it."""
+def test_slow_response(source: str, status: int, message: str) -> None:
+    """The exit waits for the response, and then sends what was recorded since."""
     go = threading.Event()
     with Endpoint(accept(until=go)) as endpoint, in_a_post(endpoint, source) as program:
         program.end()
@@ -85,18 +85,18 @@ def test_slow(source: str, status: int, said: str) -> None:
         ended = program.ended()
         assert endpoint.total("jobs.run") == 7
     assert (ended.status, ended.out) == (status, "")
-    assert said in ended.err
+    assert message in ended.err
     assert "deliver" not in ended.err
     assert ended.seconds < EXIT_SECONDS
 
 
 @pytest.mark.parametrize(
     "verdict",
-    [never(), dribble("HTTP/1.1 202 OK\nX-Slow: ", taken=False)],
+    [never(), dribble("HTTP/1.1 202 OK\nX-Slow: ", accepted=False)],
     ids=["hung", "dribbling"],
 )
-def test_hung(verdict: Verdict) -> None:
-    """It gives up on one that does not come, in time, and says what was lost."""
+def test_no_response(verdict: Verdict) -> None:
+    """Without a response the program ends in time and logs what is undelivered."""
     with (
         Endpoint(otherwise=verdict) as endpoint,
         in_a_post(endpoint, "sys.exit(3)") as program,
@@ -104,23 +104,23 @@ def test_hung(verdict: Verdict) -> None:
         program.end()
         ended = program.ended()
     assert ended.status == 3
-    trouble = ended.err.splitlines()
-    # Where both come after five seconds, either may be the first.
-    trouble.remove("dtmetrics: shut down with 2 data points undelivered")
-    assert len(trouble) <= 1
+    lines = ended.err.splitlines()
+    # Both may come at the end of the time, and then in either order.
+    lines.remove("dtmetrics: shut down with 2 data points undelivered")
+    assert len(lines) <= 1
     assert ended.seconds < EXIT_SECONDS + 3
 
 
-def test_dead() -> None:
-    """An endpoint that goes away in the middle holds up nothing."""
+def test_endpoint_disappears() -> None:
+    """An endpoint that disappears during a request does not delay the exit."""
     with ExitStack() as stack:
         with Endpoint(otherwise=never()) as endpoint:
             program = stack.enter_context(in_a_post(endpoint, "sys.exit(3)"))
         program.end()
         ended = program.ended()
     assert ended.status == 3
-    trouble = ended.err.splitlines()
-    # Where both come after five seconds, either may be the first.
-    trouble.remove("dtmetrics: shut down with 2 data points undelivered")
-    assert all(line.startswith("dtmetrics: cannot deliver") for line in trouble)
+    lines = ended.err.splitlines()
+    # Both may come at the end of the time, and then in either order.
+    lines.remove("dtmetrics: shut down with 2 data points undelivered")
+    assert all(line.startswith("dtmetrics: cannot deliver") for line in lines)
     assert ended.seconds < EXIT_SECONDS

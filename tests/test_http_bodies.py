@@ -19,21 +19,21 @@ from tests.support.endpoint import (
     flood,
 )
 from tests.support.exporter_contract import a_body
-from tests.support.http_post import fake, post
+from tests.support.http_post import exporter_calling, post
 from tests.support.script import expect
 
-PARTLY = json.dumps(
+REJECTED_LINE = json.dumps(
     {
         "linesOk": 0,
         "linesInvalid": 1,
         "error": {"code": 400, "invalidLines": [{"line": 1, "error": "invalid"}]},
     }
 ).encode()
-ZIPPED = "Content-Encoding: gzip"
+GZIP_HEADER = "Content-Encoding: gzip"
 
 
 def posted(status: int, body: bytes, *headers: str) -> ExportResult:
-    """Post one line to who answers so."""
+    """Post one line to an endpoint that sends this response."""
     with Endpoint(answer(status, body, headers)) as endpoint:
         exporter = HttpExporter(endpoint.url)
         result = exporter.export(a_body(), 5.0)
@@ -42,21 +42,26 @@ def posted(status: int, body: bytes, *headers: str) -> ExportResult:
 
 
 def test_gzip() -> None:
-    """An answer in gzip, which a proxy may send unasked, is read as it was meant."""
-    result = posted(400, gzip.compress(PARTLY), ZIPPED)
+    """A gzip response, which a proxy may send unrequested, is decompressed."""
+    result = posted(400, gzip.compress(REJECTED_LINE), GZIP_HEADER)
     assert (result.outcome, result.rejected) == (Outcome.ANSWERED, 1)
     assert result.rejected_lines == [LineMessage(0, "invalid")]
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", PARTLY, gzip.compress(PARTLY)[:-9], gzip.compress(b"\0" * (1 << 20))],
-    ids=["empty", "plain", "cut", "bomb"],
+    [
+        b"",
+        REJECTED_LINE,
+        gzip.compress(REJECTED_LINE)[:-9],
+        gzip.compress(b"\0" * (1 << 20)),
+    ],
+    ids=["empty", "not gzip", "truncated", "oversized"],
 )
-def test_no_gzip(body: bytes) -> None:
-    """What only says that it is gzip does no harm; a 202 says all without it."""
-    assert posted(202, body, ZIPPED).outcome is Outcome.ANSWERED
-    assert posted(503, body, ZIPPED).outcome is Outcome.THROTTLED
+def test_invalid_gzip(body: bytes) -> None:
+    """Invalid or oversized gzip is ignored, and the status alone decides."""
+    assert posted(202, body, GZIP_HEADER).outcome is Outcome.ANSWERED
+    assert posted(503, body, GZIP_HEADER).outcome is Outcome.THROTTLED
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>\xff</html>"], ids=["empty", "html"])
@@ -69,8 +74,8 @@ def test_no_gzip(body: bytes) -> None:
         (502, Outcome.INDETERMINATE),
     ],
 )
-def test_no_verdict(status: int, outcome: Outcome, body: bytes) -> None:
-    """Without a verdict on the lines the status decides what became of the body."""
+def test_no_validation_response(status: int, outcome: Outcome, body: bytes) -> None:
+    """Without a validation response, the status decides the outcome."""
     assert posted(status, body).outcome is outcome
 
 
@@ -78,19 +83,19 @@ def test_no_verdict(status: int, outcome: Outcome, body: bytes) -> None:
 @pytest.mark.parametrize(
     "length", ["Content-Length: 1000000000", "Connection: close"], ids=["long", "open"]
 )
-def test_dribbled_text(status: int, length: str) -> None:
-    """An answer's text that comes byte by byte is cut short, and its status counts."""
+def test_slow_text(status: int, length: str) -> None:
+    """Reading a text that arrives byte by byte ends in time; the status counts."""
     result, _ = post(dribble(f"HTTP/1.1 {status} X\n{length}\n\n"), timeout=0.3)
     assert result.outcome is (Outcome.ANSWERED if status == 202 else Outcome.THROTTLED)
 
 
 def test_late_202() -> None:
-    """A 202 whose text never comes was a 202: sending again would count twice."""
+    """A 202 whose text never arrives is an acceptance: a retry would count twice."""
     verdict = dribble("HTTP/1.1 202 Accepted\nContent-Length: 99\n\n", pause=5)
     assert post(verdict, timeout=0.2)[0].outcome is Outcome.ANSWERED
 
 
-MEASURED = """
+MEASURE_MEMORY = """
 import sys
 from time import monotonic
 from dtmetrics.exporters import Batch
@@ -99,7 +104,7 @@ from dtmetrics._export.deadline import DeadlineExporter
 
 def peak():
     try:
-        # What getrusage() says begins with the peak of the parent, on Linux.
+        # On Linux, getrusage() starts from the peak of the parent.
         with open("/proc/self/status") as status:
             return next(int(s.split()[1]) for s in status if s.startswith("VmHWM"))
     except OSError:
@@ -108,10 +113,10 @@ def peak():
 
 preload()
 exporter = DeadlineExporter(HttpExporter(sys.argv[1]))
-body = Batch(b"a gauge,1", (), 0)
-assert exporter.export(body, 5.0).outcome.value == "answered"
+batch = Batch(b"a gauge,1", (), 0)
+assert exporter.export(batch, 5.0).outcome.value == "answered"
 before, begin = peak(), monotonic()
-result = exporter.export(body, 2.0)
+result = exporter.export(batch, 2.0)
 print(result.outcome.value, peak() - before, monotonic() - begin)
 exporter.close()
 """
@@ -128,20 +133,20 @@ exporter.close()
     ],
     ids=["bomb", "bomb 200", "100 MB", "100 MB 200", "million headers"],
 )
-def test_response_bomb(verdict: Verdict, outcome: str) -> None:
-    """What an endpoint sends takes less than 5 MB of memory, and ends in time.
+def test_memory_of_a_response(verdict: Verdict, outcome: str) -> None:
+    """Any response takes less than 5 MB of memory and ends in time.
 
-    300 KB that would inflate to 300 MB stay what they are, and not all is read.
+    Of 100 MB the beginning is read; of 300 KB that hold 300 MB, 64 KiB are inflated.
     """
     with Endpoint(accept(), verdict) as endpoint:
-        said, kilobytes, seconds = expect(MEASURED, endpoint.url).split()
-    assert said == outcome
+        result, kilobytes, seconds = expect(MEASURE_MEMORY, endpoint.url).split()
+    assert result == outcome
     assert int(kilobytes) < 5_000
     assert float(seconds) < 2.5
 
 
 def test_reads_64_kib() -> None:
-    """Of an answer without end a little is read; then the connection is closed."""
+    """A response without end is read to its limit; then the connection is closed."""
     parts: list[int] = []
 
     class Endless(httpx.SyncByteStream):
@@ -156,13 +161,13 @@ def test_reads_64_kib() -> None:
     def respond(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, stream=Endless())
 
-    result = fake(respond).export(a_body(), 5.0)
+    result = exporter_calling(respond).export(a_body(), 5.0)
     assert result.outcome is Outcome.MISCONFIGURED
     assert sum(parts) <= 72 * 1024
     assert parts[-1] == 0
 
 
 def test_large_portal_page() -> None:
-    """A long page of somebody else is no answer, and the body waits."""
+    """A long page with status 200 is not an acceptance: the batch is kept."""
     result, _ = post(answer(200, b"<html>" + b"x" * 100_000))
     assert result.outcome is Outcome.MISCONFIGURED

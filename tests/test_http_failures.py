@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from dtmetrics._core.secret import Secret
-from dtmetrics._export.http import HttpExporter, _tls
+from dtmetrics._export.http import HttpExporter
+from dtmetrics._export.tls import tls_context
 from dtmetrics.exporters import Outcome
 from tests.support.endpoint import (
     Endpoint,
@@ -24,11 +25,11 @@ from tests.support.endpoint import (
     vanish,
 )
 from tests.support.exporter_contract import a_body
-from tests.support.http_post import TOKEN, fake, post
+from tests.support.http_post import TOKEN, exporter_calling, post
 
 
 def test_refused_connection() -> None:
-    """Nobody listens: nothing was taken, and the reason says where, and no more."""
+    """A refused connection means a retry; the reason names the error and the host."""
     port = refusing_port()
     exporter = HttpExporter(f"http://127.0.0.1:{port}/x", Secret(TOKEN))
     result = exporter.export(a_body(), 5.0)
@@ -37,7 +38,7 @@ def test_refused_connection() -> None:
 
 
 def test_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that nobody knows: nothing was taken."""
+    """A host name that cannot be resolved means a retry."""
 
     def unknown(*args: object, **kwargs: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -55,27 +56,27 @@ def test_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
         hang_up(reset=True),
         break_off("HTTP/1.1 2"),
         answer(202, headers=["X: " + "x" * 200_000]),
-        dribble("no HTTP at all\n\n"),
+        dribble("not HTTP at all\n\n"),
         dribble("HTTP/1.1 200 OK\nContent-Length: 9\n\n", pause=5),
     ],
     ids=[
         "fin",
         "rst",
-        "cut head",
+        "truncated head",
         "long header",
-        "no http",
-        "cut 200",
+        "not http",
+        "truncated 200",
     ],
 )
-def test_outcome_unknown(verdict: Verdict) -> None:
-    """A connection that ends without an answer leaves it open what was taken."""
+def test_indeterminate(verdict: Verdict) -> None:
+    """A connection that ends without a complete response is indeterminate."""
     result, _ = post(verdict, timeout=0.3)
     assert result.outcome is Outcome.INDETERMINATE
     assert result.reason
 
 
 def test_recovers() -> None:
-    """After any failure the next export makes a new connection."""
+    """After any failure the next export opens a new connection."""
     with Endpoint(hang_up(), hang_up(reset=True), never()) as endpoint:
         exporter = HttpExporter(endpoint.url)
         for _ in range(3):
@@ -86,7 +87,7 @@ def test_recovers() -> None:
 
 
 def test_new_transport_after_a_failure() -> None:
-    """Nothing of a transport is trusted that has failed, its pool least of all."""
+    """A transport that has failed is closed, and the next export makes another."""
     made: list[int] = []
 
     class Failing(httpx.BaseTransport):
@@ -112,8 +113,8 @@ def test_new_transport_after_a_failure() -> None:
     assert made == [1, 1]
 
 
-def test_no_answer() -> None:
-    """Who never answers is waited for as long as was said."""
+def test_no_response() -> None:
+    """Without a response the export ends after its timeout, indeterminate."""
     result, _ = post(never(), timeout=0.2)
     assert result.outcome is Outcome.INDETERMINATE
     assert "ReadTimeout" in result.reason
@@ -147,10 +148,10 @@ ANY_ERRORS = [
 )
 @pytest.mark.parametrize("error", ANY_ERRORS, ids=lambda error: type(error).__name__)
 def test_any_error(error: Exception, steps: list[str], outcome: Outcome) -> None:
-    """No error of a transport leaves an export; of its text nothing is kept.
+    """Every error of a transport becomes a result, without the error's text.
 
-    How far the request had come decides what it means, and not what kind it is. If
-    httpx says nothing of it, or something new, it may have left.
+    The outcome depends on how far the request had come, and not on the error. If httpx
+    reports no step, or an unknown one, the batch may have arrived.
     """
 
     def respond(request: httpx.Request) -> httpx.Response:
@@ -158,16 +159,16 @@ def test_any_error(error: Exception, steps: list[str], outcome: Outcome) -> None
             request.extensions["trace"](step, {})
         raise error
 
-    result = fake(respond).export(a_body(), 5.0)
+    result = exporter_calling(respond).export(a_body(), 5.0)
     assert result.outcome is outcome
     assert result.reason == f"{type(error).__name__} at x.example"
 
 
 def test_token_in_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What passes through an export with all its locals shows no token.
+    """An interrupt that leaves an export has no frame whose locals hold the token.
 
-    An interrupt does, while headers are written; tools that report it print the
-    locals of every frame, those of httpcore and h11 among them.
+    It may come while httpcore and h11 write the headers, and error reporters print the
+    locals of every frame.
     """
 
     def interrupted(*args: object) -> None:
@@ -188,7 +189,7 @@ def test_token_in_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_token_in_no_context() -> None:
-    """Nor does what was being handled when the interrupt came, which it has with it."""
+    """An interrupt does not carry the error during whose handling it came."""
 
     def interrupted(request: httpx.Request) -> httpx.Response:
         try:
@@ -197,21 +198,21 @@ def test_token_in_no_context() -> None:
             raise KeyboardInterrupt from None
 
     with pytest.raises(KeyboardInterrupt) as caught:
-        fake(interrupted).export(a_body(), 5.0)
+        exporter_calling(interrupted).export(a_body(), 5.0)
     assert caught.value.__context__ is None
 
 
-def test_certificate_of_nobody(tls: ssl.SSLContext) -> None:
-    """A certificate that is not trusted is a setting's fault, and told by its name."""
+def test_untrusted_certificate(tls: ssl.SSLContext) -> None:
+    """An untrusted certificate is a misconfiguration, and the reason names it."""
     with Endpoint(tls=tls) as endpoint:
         result = HttpExporter(endpoint.url).export(a_body(), 5.0)
     assert result.outcome is Outcome.MISCONFIGURED
-    place = f"127.0.0.1:{endpoint.port}"
-    assert result.reason == f"SSLCertVerificationError at {place}"
+    host = f"127.0.0.1:{endpoint.port}"
+    assert result.reason == f"SSLCertVerificationError at {host}"
 
 
-def test_certificates_of_ones_own(tls: ssl.SSLContext, certificate: Path) -> None:
-    """With a file of certificates those are trusted, and no others."""
+def test_ca_file(tls: ssl.SSLContext, certificate: Path) -> None:
+    """With a ca_file the certificates in it are trusted."""
     with Endpoint(tls=tls) as endpoint:
         exporter = HttpExporter(endpoint.url, ca_file=str(certificate))
         assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
@@ -219,10 +220,10 @@ def test_certificates_of_ones_own(tls: ssl.SSLContext, certificate: Path) -> Non
     assert len(endpoint.requests) == 1
 
 
-def test_certificate_of_another(tls: ssl.SSLContext, certificate: Path) -> None:
-    """Nor is one trusted that is good, and somebody else's."""
+def test_certificate_of_another_host(tls: ssl.SSLContext, certificate: Path) -> None:
+    """A trusted certificate that was issued for another host is refused."""
     with Endpoint(tls=tls) as endpoint:
-        # Another name of this host, of which the certificate says nothing.
+        # Another address of this host, which the certificate does not list.
         url = endpoint.url.replace("127.0.0.1", "0.0.0.0")
         result = HttpExporter(url, ca_file=str(certificate)).export(a_body(), 5.0)
     assert result.outcome is Outcome.MISCONFIGURED
@@ -230,14 +231,15 @@ def test_certificate_of_another(tls: ssl.SSLContext, certificate: Path) -> None:
 
 
 def test_old_tls(tls: ssl.SSLContext, certificate: Path) -> None:
-    """TLS 1.1 is not spoken."""
-    assert _tls(True).minimum_version >= ssl.TLSVersion.TLSv1_2
-    assert _tls(True, str(certificate)).minimum_version >= ssl.TLSVersion.TLSv1_2
+    """TLS before 1.2 is refused, with the system's certificates and with a ca_file."""
+    for ca_file in None, str(certificate):
+        context = tls_context(https=True, ca_file=ca_file)
+        assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_time_to_connect(local: bool) -> None:
-    """A OneAgent is given one second to connect, an environment three."""
+def test_timeouts(local: bool) -> None:
+    """A OneAgent has 1 s to connect and 3 s to respond, an environment 3 s and 10 s."""
     seen: list[dict[str, float]] = []
 
     class Transport(httpx.BaseTransport):
@@ -249,10 +251,10 @@ def test_time_to_connect(local: bool) -> None:
     for timeout in (15.0, 0.5, -1.0):
         exporter.export(a_body(), timeout)
     connect, read = (1.0, 3.0) if local else (3.0, 10.0)
-    for told, longest in zip(seen, (15.0, 0.5, 0.05), strict=True):
-        assert told["connect"] == pytest.approx(min(connect, longest), rel=0.2)
-        assert told["read"] == pytest.approx(min(read, longest), rel=0.2)
-        assert told["write"] == told["read"]
+    for timeouts, longest in zip(seen, (15.0, 0.5, 0.05), strict=True):
+        assert timeouts["connect"] == pytest.approx(min(connect, longest), rel=0.2)
+        assert timeouts["read"] == pytest.approx(min(read, longest), rel=0.2)
+        assert timeouts["write"] == timeouts["read"]
 
 
 @pytest.mark.parametrize(
@@ -260,10 +262,10 @@ def test_time_to_connect(local: bool) -> None:
     [hang_up(), hang_up(reset=True), hang_up(before_reading=True, reset=True)],
     ids=["fin", "rst", "rst first"],
 )
-def test_kept_connection_breaks(broken: Verdict) -> None:
-    """Who closes an idle connection just as it is used again is asked once more.
+def test_resend(broken: Verdict) -> None:
+    """A batch is sent again if the server closed the idle connection that carried it.
 
-    So do servers whose patience ends first, and the body had not been looked at.
+    Servers do that when their keep-alive time ends, without reading the request.
     """
     with Endpoint(accept(), broken) as endpoint:
         exporter = HttpExporter(endpoint.url)
@@ -274,8 +276,8 @@ def test_kept_connection_breaks(broken: Verdict) -> None:
     assert endpoint.total("orders") == 2
 
 
-def test_once_more_is_once() -> None:
-    """If the new connection breaks as well, nobody knows what was taken."""
+def test_resend_is_done_once() -> None:
+    """If the new connection breaks as well, the outcome is indeterminate."""
     with Endpoint(accept(), hang_up(), hang_up(before_reading=True)) as endpoint:
         exporter = HttpExporter(endpoint.url)
         exporter.export(a_body(), 5.0)
@@ -284,8 +286,8 @@ def test_once_more_is_once() -> None:
     assert endpoint.connections == 2
 
 
-def test_once_more_refused() -> None:
-    """That nobody is there by then does not prove that the first time nobody was."""
+def test_resend_is_refused() -> None:
+    """A refused second connection does not prove that the first try did not arrive."""
     with Endpoint(accept(), vanish()) as endpoint:
         exporter = HttpExporter(endpoint.url)
         exporter.export(a_body(), 5.0)
@@ -296,8 +298,8 @@ def test_once_more_refused() -> None:
 @pytest.mark.parametrize(
     "verdict", [break_off("HTTP/1.1 2"), never()], ids=["part", "late"]
 )
-def test_no_second_try(verdict: Verdict) -> None:
-    """A kept connection on which an answer had begun, or just never came, was alive."""
+def test_no_resend(verdict: Verdict) -> None:
+    """A batch is not sent again if a response had begun, or just never came."""
     with Endpoint(accept(), verdict) as endpoint:
         exporter = HttpExporter(endpoint.url)
         exporter.export(a_body(), 5.0)
@@ -306,8 +308,8 @@ def test_no_second_try(verdict: Verdict) -> None:
     assert len(endpoint.requests) == 2
 
 
-def test_no_second_try_where_nothing_may_come_twice() -> None:
-    """Without ``resend`` no connection is kept: whoever hangs up on one is believed."""
+def test_no_resend_at_most_once() -> None:
+    """Without ``resend`` no connection is reused, and no batch is sent again."""
     with Endpoint(accept(), hang_up()) as endpoint:
         exporter = HttpExporter(endpoint.url, resend=False)
         assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
@@ -316,8 +318,8 @@ def test_no_second_try_where_nothing_may_come_twice() -> None:
     assert (endpoint.connections, len(endpoint.requests)) == (2, 2)
 
 
-def test_unsent_body() -> None:
-    """A body that nobody read to its end was not taken."""
-    body = a_body("x" * (8 << 20))
-    result, _ = post(never(before_reading=True), body=body, timeout=0.3)
+def test_unread_batch() -> None:
+    """A batch that could not be written to its end has not arrived."""
+    batch = a_body("x" * (8 << 20))
+    result, _ = post(never(before_reading=True), batch=batch, timeout=0.3)
     assert (result.outcome, "WriteTimeout" in result.reason) == (Outcome.RETRY, True)

@@ -1,4 +1,4 @@
-"""The library on one page: what a program says, and what the endpoint gets."""
+"""The library on one page: what a program records and what the endpoint receives."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.endpoint import Endpoint, accept, answer, hang_up, partly
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    """Return an endpoint that takes everything."""
+    """Return an endpoint that accepts everything."""
     observers = default.registry.observers[:]
     with Endpoint() as made:
         yield made
@@ -35,17 +35,17 @@ def endpoint() -> Iterator[Endpoint]:
     default.registry.observers[:] = observers
 
 
-def shown(lines: list[str]) -> list[str]:
-    """Return *lines* sorted, their time as ``T``, without what all have in common."""
-    without = (line for line in lines if not line.startswith("#"))
-    home = ",dt.metrics.source=dtmetrics"
+def simplified(lines: list[str]) -> list[str]:
+    """Return the data in *lines*, sorted, without timestamps and the common dimension."""
+    data = (line for line in lines if not line.startswith("#"))
+    source = ",dt.metrics.source=dtmetrics"
     return sorted(
-        re.sub(r" 1[0-9]{12}$", " T", line).replace(home, "") for line in without
+        re.sub(r" 1[0-9]{12}$", " T", line).replace(source, "") for line in data
     )
 
 
 def test_journey(endpoint: Endpoint) -> None:
-    """What is recorded is what the endpoint gets, to the byte, and is accounted for."""
+    """The endpoint receives what was recorded, to the byte, and stats() counts it."""
     configure(endpoint=endpoint.url, interval=None, dimensions={"team": "shop"})
 
     orders = counter("orders.placed", unit="{order}", description="Orders taken")
@@ -61,9 +61,9 @@ def test_journey(endpoint: Endpoint) -> None:
         get_meter("shop.jobs").counter("jobs.run").inc()
 
     assert flush()
-    data, meanings = endpoint.requests
+    data, metadata = endpoint.requests
     assert all(",dt.metrics.source=dtmetrics," in line for line in data.lines)
-    assert shown(data.lines) == [
+    assert simplified(data.lines) == [
         "cart.value,team=shop gauge,min=0.5,max=9.5,sum=10,count=2 T",
         "jobs.run,team=shop,tenant=acme count,delta=1 T",
         'orders.placed,region="eu west",team=shop count,delta=5 T',
@@ -72,7 +72,7 @@ def test_journey(endpoint: Endpoint) -> None:
         "queue.depth,team=shop gauge,12 T",
     ]
 
-    assert sorted(meanings.lines) == [
+    assert sorted(metadata.lines) == [
         "#cart.value gauge dt.meta.unit=EUR",
         '#orders.placed count dt.meta.unit=Count,dt.meta.description="Orders taken"',
     ]
@@ -80,14 +80,14 @@ def test_journey(endpoint: Endpoint) -> None:
     eu.inc()
     assert flush()
     assert len(endpoint.requests) == 3
-    assert shown(endpoint.requests[2].lines) == [
+    assert simplified(endpoint.requests[2].lines) == [
         'orders.placed,region="eu west",team=shop count,delta=1 T',
         "pool.size,team=shop gauge,7 T",
         "queue.depth,team=shop gauge,12 T",
     ]
-    told = stats()
-    assert (told.collected, told.accepted, told.flushes) == (9, 9, 2)
-    assert (told.rejected, told.dropped, told.waiting, told.last_error) == (
+    counts = stats()
+    assert (counts.collected, counts.accepted, counts.flushes) == (9, 9, 2)
+    assert (counts.rejected, counts.dropped, counts.waiting, counts.last_error) == (
         0,
         {},
         0,
@@ -97,7 +97,7 @@ def test_journey(endpoint: Endpoint) -> None:
 
 
 def test_timer(endpoint: Endpoint) -> None:
-    """A decorated function is timed, and says what it raised."""
+    """A decorated function is timed, with the error that it raised as a dimension."""
     configure(endpoint=endpoint.url, interval=None)
 
     @timed("checkout.duration", args=("region",))
@@ -109,15 +109,15 @@ def test_timer(endpoint: Endpoint) -> None:
     with pytest.raises(KeyError):
         checkout("us")
     assert flush()
-    heads = [line.partition(" gauge,")[0] for line in shown(endpoint.lines)]
-    assert heads == [
+    prefixes = [line.partition(" gauge,")[0] for line in simplified(endpoint.lines)]
+    assert prefixes == [
         "checkout.duration,error.type=KeyError,region=us",
         "checkout.duration,region=eu",
     ]
 
 
-def test_by_itself(endpoint: Endpoint) -> None:
-    """With an interval nobody has to flush: the first record starts the thread."""
+def test_interval(endpoint: Endpoint) -> None:
+    """With an interval, the first record starts a thread that flushes."""
     configure(endpoint=endpoint.url, interval=0.02)
     counter("jobs.done").inc()
     endpoint.wait_for_total("jobs.done", 1)
@@ -128,9 +128,9 @@ def test_by_itself(endpoint: Endpoint) -> None:
 
 
 def test_outage(caplog: pytest.LogCaptureFixture) -> None:
-    """What an outage held up comes late, once, and with the time it was recorded at."""
+    """After an outage every point arrives once, with the time of its collection."""
     down = [answer(503), answer(429, headers=["Retry-After: 1"])]
-    # A kept connection that breaks is replaced, and tried once more, at once.
+    # A reused connection that breaks is replaced, and the batch sent again at once.
     down += [hang_up(), hang_up(), accept()]
     with Endpoint(*down) as endpoint:
         configure(endpoint=endpoint.url, interval=None)
@@ -148,28 +148,28 @@ def test_outage(caplog: pytest.LogCaptureFixture) -> None:
     moments = [line.rpartition(" ")[2] for line in lines]
     assert moments == [sorted(moments)[n] for n in (0, 2, 3, 1)]  # the newest first
     assert moments[0] == endpoint.requests[0].lines[0].rpartition(" ")[2]
-    said = [record.getMessage() for record in caplog.records]
-    assert said[-1] == "dtmetrics: delivering again"
-    assert len(said) == 4  # each trouble once
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages[-1] == "dtmetrics: delivering again"
+    assert len(messages) == 4  # each problem is logged once
 
 
-def test_refused_lines(caplog: pytest.LogCaptureFixture) -> None:
-    """A refused line is counted and named; the rest of its body is not sent again."""
+def test_rejected_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """A rejected line is counted and logged; the rest of its batch is not sent again."""
     with Endpoint(partly(1, 1, [(2, "invalid metric key")])) as endpoint:
         configure(endpoint=endpoint.url, interval=None)
         counter("jobs.done").inc()
-        counter("orders.lost").inc()
+        counter("orders.rejected").inc()
         assert flush()
         assert shutdown()
-    told = stats()
-    # The third is a line of our own, which says that one was lost.
-    assert (told.collected, told.accepted, told.rejected) == (3, 2, 1)
-    assert told.last_error == "1 lines refused"
+    counts = stats()
+    # The third is a self-metric, which counts the rejected one.
+    assert (counts.collected, counts.accepted, counts.rejected) == (3, 2, 1)
+    assert counts.last_error == "1 lines rejected"
     assert [len(request.lines) for request in endpoint.requests] == [2, 1, 1]
     assert endpoint.total("dtmetrics.client.points.dropped") == 1
     (record,) = caplog.records
     assert re.fullmatch(
-        r"dtmetrics: the endpoint refused counter 'orders\.lost' \(defined at .*test_journey\.py:"
+        r"dtmetrics: the endpoint re(?:jec|fus)t?ed counter 'orders\.rejected' \(defined at .*test_journey\.py:"
         r"[0-9]+\): invalid metric key",
         record.getMessage(),
     )
@@ -178,7 +178,7 @@ def test_refused_lines(caplog: pytest.LogCaptureFixture) -> None:
 def test_environment_and_token(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The endpoint and its token may come from the environment alone."""
+    """The endpoint and its token may come from environment variables."""
     monkeypatch.setenv(
         "DT_METRICS_INGEST_URL", f"http://127.0.0.1:{endpoint.port}/e/abc"
     )
@@ -192,7 +192,7 @@ def test_environment_and_token(
 
 
 def test_nothing_without_configure(endpoint: Endpoint) -> None:
-    """A library that records in a program that never configures is silent."""
+    """In a program that never calls configure(), recording sends nothing."""
     before = stats()
     get_meter("some.library").counter("calls").inc()
     assert flush()
@@ -201,7 +201,7 @@ def test_nothing_without_configure(endpoint: Endpoint) -> None:
 
 
 def test_many_threads(endpoint: Endpoint) -> None:
-    """Whatever threads record at once, every count arrives once."""
+    """Counts that threads record at once arrive exactly."""
     configure(endpoint=endpoint.url, interval=0.01)
     orders = counter("jobs.done")
 
@@ -216,5 +216,5 @@ def test_many_threads(endpoint: Endpoint) -> None:
         worker.join()
     assert shutdown()
     assert endpoint.total("jobs.done") == 20_000
-    told = stats()
-    assert told.collected == told.accepted == len(endpoint.lines)
+    counts = stats()
+    assert counts.collected == counts.accepted == len(endpoint.lines)

@@ -9,13 +9,13 @@ from dtmetrics._core import log
 from tests.support.script import expect
 
 
-def test_says(caplog: pytest.LogCaptureFixture) -> None:
-    """What is said goes to the logger of the package's name, at its level."""
+def test_levels(caplog: pytest.LogCaptureFixture) -> None:
+    """Records go to the logger ``dtmetrics``, with their level and a prefix."""
     caplog.set_level(logging.INFO, "dtmetrics")
     log.info("%d of %d", 1, 2)
     log.warning("look")
-    said = [(r.name, r.levelno, r.getMessage()) for r in caplog.records]
-    assert said == [
+    records = [(r.name, r.levelno, r.getMessage()) for r in caplog.records]
+    assert records == [
         ("dtmetrics", logging.INFO, "dtmetrics: 1 of 2"),
         ("dtmetrics", logging.WARNING, "dtmetrics: look"),
     ]
@@ -23,7 +23,7 @@ def test_says(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_filter_raises(caplog: pytest.LogCaptureFixture) -> None:
-    """A filter of the application's that raises does not reach who records."""
+    """A filter of the application that raises does not break the call that logs."""
 
     def fails(record: logging.LogRecord) -> bool:
         raise RuntimeError
@@ -34,12 +34,12 @@ def test_a_filter_raises(caplog: pytest.LogCaptureFixture) -> None:
         log.warning("lost")
     finally:
         logger.removeFilter(fails)
-    log.warning("said")
-    assert [record.getMessage() for record in caplog.records] == ["dtmetrics: said"]
+    log.warning("logged")
+    assert [record.getMessage() for record in caplog.records] == ["dtmetrics: logged"]
 
 
-def test_is_loaded_late() -> None:
-    """A program that has nothing to say does not load logging."""
+def test_logging_is_imported_late() -> None:
+    """Importing dtmetrics and recording do not import logging."""
     source = """
         import sys
         import dtmetrics
@@ -57,20 +57,20 @@ inside, written = threading.Event(), threading.Lock()
 
 class File(logging.Handler):
     def emit(self, record):
-        with written:  # as the buffer of a file has a lock, which no fork resets
+        with written:  # like the lock of a file's buffer, which a fork does not reset
             if record.getMessage() == "dtmetrics: first":
                 inside.set()
-                go.wait(10)
+                go.wait(40)
 
 go = threading.Event()
 logging.getLogger("dtmetrics").addHandler(File())
 thread = threading.Thread(target=log.warning, args=("first",))
 thread.start()
-inside.wait(10)
+inside.wait(40)
 threading.Timer(0.05, go.set).start()
 pid = os.fork()
 if not pid:
-    signal.alarm(10)
+    signal.alarm(40)
     log.warning("second")
     os._exit(0)
 print(os.waitpid(pid, 0)[1], go.is_set())
@@ -80,6 +80,6 @@ log.warning("third")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_fork_while_something_is_said() -> None:
-    """A fork waits until a line is written, so that no child hangs at its own."""
+def test_fork_while_a_record_is_written() -> None:
+    """A fork waits until a record is written, so that the child can write its own."""
     assert expect(FORKS, PYTHONWARNINGS="ignore") == "0 True\n"

@@ -32,35 +32,35 @@ while True:
 """
 
 
-def slowly(seconds: float) -> Verdict:
-    """Take every line, after so many seconds."""
+def accept_after(seconds: float) -> Verdict:
+    """Accept every line, after so many seconds."""
     at_once = accept()
 
     def act(connection: socket.socket, endpoint: Endpoint) -> bool:
         endpoint.closing.wait(seconds)
         return at_once.act(connection, endpoint)
 
-    return Verdict(act, taken=True)
+    return Verdict(act, accepted=True)
 
 
 @pytest.mark.parametrize("which", GREEN_KINDS)
 @pytest.mark.parametrize("order", GREEN_ORDERS)
 def test_green_threads(which: str, order: str) -> None:
-    """Whenever threads are replaced by green ones before the first record, all is well.
+    """Green threads may replace threads at any time before the first record.
 
-    Each flush waits for its turn and lets the others run: none is turned away, none
-    stops the whole thread, and what is left is sent at the end.
+    Each flush waits for the others and lets other tasks run, and what is left is sent
+    at exit.
     """
     if find_spec(which) is None:
         pytest.skip(f"{which} is not installed")
-    with Endpoint(otherwise=slowly(0.03)) as endpoint:
+    with Endpoint(otherwise=accept_after(0.03)) as endpoint:
         done = green(which, order, endpoint.url)
     assert endpoint.total("orders") == done.recorded == 20 * 200 + 4 * 5 + 7
 
 
 @pytest.mark.parametrize("which", GREEN_KINDS)
 def test_green_threads_and_a_signal(which: str) -> None:
-    """SIGTERM waits for what a green thread sends, and then ends the process."""
+    """SIGTERM is delayed until a green thread has sent what was recorded."""
     if find_spec(which) is None:
         pytest.skip(f"{which} is not installed")
     with Endpoint() as endpoint:
@@ -73,9 +73,9 @@ def test_green_threads_and_a_signal(which: str) -> None:
 
 @pytest.mark.parametrize("which", LOOPS)
 def test_event_loops(which: str) -> None:
-    """Tasks of an event loop record while threads flush, and nothing is lost."""
+    """What tasks of an event loop record while threads flush arrives exactly."""
     if find_spec(which) is None:
         pytest.skip(f"{which} is not installed")
-    with Endpoint(otherwise=slowly(0.03)) as endpoint:
+    with Endpoint(otherwise=accept_after(0.03)) as endpoint:
         done = loop(which, endpoint.url)
     assert endpoint.total("orders") == done.recorded == 20 * 200 + 4 * 5 + 7

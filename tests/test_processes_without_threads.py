@@ -1,4 +1,4 @@
-"""Where no thread can be had: nothing breaks, and a flush does its work."""
+"""Processes in which no thread can be started: recording and flush() work."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tests.support.threadless_programs import (
 )
 
 if sys.platform == "win32":
-    pytest.skip("no such limits", allow_module_level=True)
+    pytest.skip("Windows has no such limits", allow_module_level=True)
 
 
 @pytest.mark.parametrize("what", LIMITS)
 def test_no_thread_left(what: str) -> None:
-    """With no thread to be had a program records on, and flushes as it says and ends."""
+    """Without a thread, data is sent by flush() and at exit."""
     if what == "processes" and os.getuid() != 0:
-        pytest.skip("only root becomes somebody without processes")
+        pytest.skip("only root can become a user without processes")
     if not os.path.exists("/proc/self/statm"):
-        pytest.skip("no /proc here")
+        pytest.skip("this system has no /proc")
     with Endpoint() as endpoint:
         recorded = exhausted(what, endpoint.url)
     assert {key: endpoint.total(key) for key in recorded} == recorded
@@ -33,7 +33,7 @@ def test_no_thread_left(what: str) -> None:
 
 @pytest.mark.parametrize("kind", INTERPRETERS)
 def test_subinterpreter(kind: str) -> None:
-    """A subinterpreter delivers by itself, thread or not, and its host is left alone."""
+    """A subinterpreter delivers what it records, and so does the main interpreter."""
     with Endpoint() as endpoint:
         recorded = subinterpreters(kind, endpoint.url)
     assert {key: endpoint.total(key) for key in recorded} == recorded

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._export.response import judge
+from dtmetrics._export.response import parse_response
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.exporter_contract import a_body
 from tests.support.recorder import MOMENT
@@ -16,27 +16,27 @@ NOW = 1_700_000_000.0
 FIVE = a_body(*(f"k{n} count,delta=1" for n in range(5)))
 
 
-def judged(
-    status: int, content: object = b"", body: Batch = FIVE, **headers: str
+def result_of(
+    status: int, content: object = b"", batch: Batch = FIVE, **headers: str
 ) -> ExportResult:
-    """Judge an answer; a content that is no bytes is sent as JSON."""
+    """Parse a response; content that is not bytes is encoded as JSON."""
     raw = content if isinstance(content, bytes) else json.dumps(content).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return judge(body, status, named, raw, NOW)
+    return parse_response(batch, status=status, headers=named, content=raw, now=NOW)
 
 
-def verdict(invalid: int, *lines: Any, ok: str = "linesOk") -> dict[str, object]:
+def report(invalid: int, *lines: Any, ok: str = "linesOk") -> dict[str, object]:
     """Return a validation response."""
     listed = {"code": 400, "message": f"{invalid} invalid lines", "invalidLines": lines}
     return {ok: 5 - invalid, "linesInvalid": invalid, "error": listed}
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"<html>", b"\xff\x00", b"[]", b"null", verdict(0)]
+    "content", [b"", b"<html>", b"\xff\x00", b"[]", b"null", report(0)]
 )
-def test_202_is_an_answer(content: object) -> None:
-    """A 202 means that all was taken, whatever text comes with it."""
-    result = judged(202, content)
+def test_202(content: object) -> None:
+    """A 202 means that every line was accepted, whatever its text."""
+    result = result_of(202, content)
     assert (result.outcome, result.rejected) == (Outcome.ANSWERED, 0)
     assert result.reason == ""
 
@@ -44,40 +44,40 @@ def test_202_is_an_answer(content: object) -> None:
 @pytest.mark.parametrize("status", [200, 202, 400])
 @pytest.mark.parametrize("name", ["linesOk", "linesValid"])
 def test_validation_response(status: int, name: str) -> None:
-    """Both spellings are read; refused lines are counted from 0, and named."""
-    result = judged(status, verdict(1, {"line": 3, "error": "bad key"}, ok=name))
+    """Both spellings are read, and rejected lines are listed, counted from 0."""
+    result = result_of(status, report(1, {"line": 3, "error": "bad key"}, ok=name))
     assert (result.outcome, result.rejected) == (Outcome.ANSWERED, 1)
     assert result.rejected_lines == [(2, "bad key")]
-    assert result.reason == "1 lines refused"
+    assert result.reason == "1 lines rejected"
 
 
-def test_cut_list() -> None:
-    """A list of the first ten refusals does not hide how many there were."""
-    result = judged(400, verdict(4, {"line": 1, "error": "bad"}))
+def test_truncated_list() -> None:
+    """The count of rejected lines may exceed the list, which is truncated."""
+    result = result_of(400, report(4, {"line": 1, "error": "bad"}))
     assert result.rejected == 4
     assert len(result.rejected_lines) == 1
 
 
-def test_uncounted() -> None:
-    """What is not counted as invalid is what is missing among the valid."""
-    assert judged(400, {"linesOk": 3}).rejected == 2
-    assert judged(400, {"linesValid": 3}).rejected == 2
-    assert judged(400, {"linesOk": 3, "linesInvalid": "?"}).rejected == 2
-    assert judged(400, {"linesOk": "?"}).rejected == 0
+def test_missing_count() -> None:
+    """Without a count of invalid lines, it is derived from the count of valid ones."""
+    assert result_of(400, {"linesOk": 3}).rejected == 2
+    assert result_of(400, {"linesValid": 3}).rejected == 2
+    assert result_of(400, {"linesOk": 3, "linesInvalid": "?"}).rejected == 2
+    assert result_of(400, {"linesOk": "?"}).rejected == 0
 
 
-def test_no_line_was_judged() -> None:
-    """An answer without a line that was taken or refused has not taken any."""
-    nothing = verdict(0) | {"linesOk": 0}  # of a request that exceeds a limit
-    assert judged(400, nothing).outcome is Outcome.MALFORMED
-    assert judged(200, nothing).outcome is Outcome.MISCONFIGURED
-    assert judged(202, nothing).outcome is Outcome.ANSWERED
+def test_no_line_was_examined() -> None:
+    """A validation response with both counts at 0 is ignored; the status decides."""
+    nothing = report(0) | {"linesOk": 0}  # the request exceeded a limit
+    assert result_of(400, nothing).outcome is Outcome.MALFORMED
+    assert result_of(200, nothing).outcome is Outcome.MISCONFIGURED
+    assert result_of(202, nothing).outcome is Outcome.ANSWERED
 
 
-def test_metadata_refused() -> None:
-    """A refused line of metadata loses no point, and is named all the same."""
-    body = Batch(b"#orders gauge dt.meta.unit=x", (), MOMENT)
-    result = judged(400, verdict(1, {"line": 1, "error": "bad unit"}), body)
+def test_rejected_metadata() -> None:
+    """A rejected line of metadata is listed, and costs no data point."""
+    batch = Batch(b"#orders gauge dt.meta.unit=x", (), MOMENT)
+    result = result_of(400, report(1, {"line": 1, "error": "bad unit"}), batch)
     assert (result.outcome, result.rejected) == (Outcome.ANSWERED, 0)
     assert result.rejected_lines == [(0, "bad unit")]
 
@@ -92,18 +92,18 @@ def test_metadata_refused() -> None:
         *({"line": line} for line in ("1", 0, 6, -1, True, 2.0, 10**30, None)),
     ],
 )
-def test_nonsense_in_the_list(item: object) -> None:
-    """Entries that name no line of the body are passed over."""
-    assert judged(400, verdict(0, item)).rejected_lines == []
+def test_invalid_entries(item: object) -> None:
+    """Entries that do not name a line of the batch are ignored."""
+    assert result_of(400, report(0, item)).rejected_lines == []
 
 
 def test_log_injection() -> None:
-    """What the endpoint says about a line can neither forge a log line nor fill it."""
+    """A line's message is made printable and short, so that it cannot forge a log."""
     evil = "bad\r\n2026-01-01 CRITICAL all is lost\x1b[31m\u202e\ud800" + "x" * 999
-    ((_, text),) = judged(400, verdict(1, {"line": 1, "error": evil})).rejected_lines
+    ((_, text),) = result_of(400, report(1, {"line": 1, "error": evil})).rejected_lines
     assert text.isprintable()
     assert len(text) == 200
-    ((_, text),) = judged(400, verdict(1, {"line": 1, "error": [[1]]})).rejected_lines
+    ((_, text),) = result_of(400, report(1, {"line": 1, "error": [[1]]})).rejected_lines
     assert text == ""
 
 
@@ -121,8 +121,8 @@ def test_log_injection() -> None:
 )
 @pytest.mark.parametrize("content", [b"", b"<html>sorry</html>", {"error": {}}])
 def test_statuses(status: int, outcome: Outcome, content: object) -> None:
-    """Without a validation response the status alone says what became of a body."""
-    result = judged(status, content)
+    """Without a validation response, the status alone decides the outcome."""
+    result = result_of(status, content)
     assert result.outcome is outcome
     assert result.reason == f"status {status}"
     assert result.rejected == 0
@@ -151,9 +151,9 @@ def test_statuses(status: int, outcome: Outcome, content: object) -> None:
     ],
 )
 def test_retry_after(text: str, seconds: float | None) -> None:
-    """Asked to wait, by seconds or by date, it waits between 1 and 300 seconds."""
-    assert judged(429, retry_after=text).retry_after == seconds
-    assert judged(503, retry_after=text).retry_after == seconds
+    """Retry-After is read as seconds or as a date, and limited to 1 to 300 s."""
+    assert result_of(429, retry_after=text).retry_after == seconds
+    assert result_of(503, retry_after=text).retry_after == seconds
 
 
 JSON = st.recursive(
@@ -161,7 +161,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
-LIKELY = st.fixed_dictionaries(
+REPORTS = st.fixed_dictionaries(
     {},
     optional={
         "linesOk": JSON,
@@ -179,7 +179,7 @@ LIKELY = st.fixed_dictionaries(
         ),
     },
 )
-CONTENT = st.binary() | (JSON | LIKELY).map(lambda value: json.dumps(value).encode())
+CONTENT = st.binary() | (JSON | REPORTS).map(lambda value: json.dumps(value).encode())
 
 
 @given(
@@ -188,8 +188,8 @@ CONTENT = st.binary() | (JSON | LIKELY).map(lambda value: json.dumps(value).enco
     CONTENT,
 )
 def test_never_raises(status: int, retry_after: str, content: bytes) -> None:
-    """Whatever answers, it is judged, and the account stays within the body."""
-    result = judge(FIVE, status, {"retry-after": retry_after}, content, NOW)
+    """Any response is parsed, and rejects no more lines than the batch has."""
+    result = result_of(status, content, retry_after=retry_after)
     assert 0 <= result.rejected <= 5
     assert result.retry_after is None or 1 <= result.retry_after <= 300
     for number, message in result.rejected_lines:
@@ -203,5 +203,5 @@ def test_never_raises(status: int, retry_after: str, content: bytes) -> None:
     ids=["deep list", "deep object", "long number"],
 )
 def test_hostile_json(content: bytes) -> None:
-    """Text made to break a parser is no validation response, and breaks nothing."""
-    assert judged(202, content).outcome is Outcome.ANSWERED
+    """Text made to break a JSON parser is handled as one without a report."""
+    assert result_of(202, content).outcome is Outcome.ANSWERED

@@ -7,95 +7,97 @@ from typing import Any
 import pytest
 
 from dtmetrics import MemoryExporter
-from dtmetrics._runtime.runtime import Process
+from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.delivery_rig import DROP, Script
 from tests.support.endpoint import PATIENCE
-from tests.support.process_messages import Down, inc, keys
+from tests.support.runtime_calls import Down, inc, keys
 
 
 class Gate(MemoryExporter):
-    """Takes everything, once it is let go."""
+    """An exporter that waits in ``export()`` until *go* is set."""
 
     def __init__(self) -> None:
         super().__init__()
         self.inside = threading.Event()
         self.go = threading.Event()
 
-    def export(self, body: Batch, timeout: float) -> ExportResult:
+    def export(self, batch: Batch, timeout: float) -> ExportResult:
         self.inside.set()
         assert self.go.wait(PATIENCE)
-        return super().export(body, timeout)
+        return super().export(batch, timeout)
 
 
-def test_shutdown(process: Process) -> None:
-    """Shutting down sends what is left, ends recording, and can be done again."""
+def test_shutdown(runtime: Runtime) -> None:
+    """Shutdown sends what is left and stops recording; a second call does nothing."""
     exporter = MemoryExporter()
-    process.configure(exporter=exporter)
-    inc(process)
-    assert process.shutdown()
-    inc(process)
-    assert process.shutdown()
-    assert process.flush()
+    runtime.configure(exporter=exporter)
+    inc(runtime)
+    assert runtime.shutdown()
+    inc(runtime)
+    assert runtime.shutdown()
+    assert runtime.flush()
     assert keys(exporter) == ["orders"]
-    stats = process.stats()
+    stats = runtime.stats()
     assert (stats.collected, stats.accepted, stats.waiting) == (1, 1, 0)
 
 
-def test_shutdown_and_again(process: Process) -> None:
-    """After a shutdown one may configure anew; old handles record again."""
-    process.configure(exporter=MemoryExporter(), interval=None)
-    handle = process.meters.root.counter("orders")
+def test_shutdown_and_again(runtime: Runtime) -> None:
+    """After shutdown() and configure(), earlier instruments record again."""
+    runtime.configure(exporter=MemoryExporter(), interval=None)
+    handle = runtime.meters.root.counter("orders")
     handle.inc()
-    process.shutdown()
+    runtime.shutdown()
     exporter = MemoryExporter()
-    process.configure(exporter=exporter, interval=None)
+    runtime.configure(exporter=exporter, interval=None)
     handle.inc()
-    assert process.flush()
+    assert runtime.flush()
     assert keys(exporter) == ["orders"]
 
 
-def test_shutdown_when_down(process: Process, caplog: pytest.LogCaptureFixture) -> None:
-    """What cannot be delivered at the end is said, and is waiting in stats()."""
-    process.configure(exporter=Down())
-    inc(process)
-    assert not process.shutdown()
-    stats = process.stats()
+def test_shutdown_when_down(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
+    """What a shutdown cannot deliver is logged, and stays in stats().waiting."""
+    runtime.configure(exporter=Down())
+    inc(runtime)
+    assert not runtime.shutdown()
+    stats = runtime.stats()
     assert (stats.collected, stats.waiting) == (1, 1)
     assert stats.last_error == "status 503"
     assert caplog.messages[-1] == "dtmetrics: shut down with 1 data points undelivered"
 
 
-def test_lost_at_the_end(process: Process, caplog: pytest.LogCaptureFixture) -> None:
-    """What is given up at the very end, when no later flush can tell, is said there."""
-    rejecting = ExportResult(Outcome.ANSWERED, 1, "1 lines refused")
-    process.configure(exporter=Script(rejecting, DROP), interval=None, metadata=False)
-    inc(process)
-    assert process.flush()
-    inc(process)
-    assert process.shutdown()
+def test_dropped_at_shutdown(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rejected and dropped points that no later flush can report are logged."""
+    rejecting = ExportResult(Outcome.ANSWERED, 1, "1 lines rejected")
+    runtime.configure(exporter=Script(rejecting, DROP), interval=None, metadata=False)
+    inc(runtime)
+    assert runtime.flush()
+    inc(runtime)
+    assert runtime.shutdown()
     assert caplog.messages[-1] == (
         "dtmetrics: shut down with 2 data points undelivered (2 refused as a whole)"
     )
 
 
 def test_shutdown_while_a_callback_hangs(
-    process: Process, caplog: pytest.LogCaptureFixture
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What cannot be collected any more is in no account; the log says so."""
+    """If a callback hangs, shutdown logs how many series were not collected."""
     inside, go = threading.Event(), threading.Event()
 
-    @process.meters.root.observe("pool.size")
+    @runtime.meters.root.observe("pool.size")
     def size() -> float:
         inside.set()
         assert go.wait(PATIENCE)
         return 1
 
-    process.configure(exporter=MemoryExporter(), interval=0.01)
-    inc(process)
+    runtime.configure(exporter=MemoryExporter(), interval=0.01)
+    inc(runtime)
     assert inside.wait(PATIENCE)
-    inc(process, "sales")
-    assert not process.shutdown(0.05)
+    inc(runtime, "sales")
+    assert not runtime.shutdown(0.05)
     go.set()
     assert (
         "dtmetrics: shut down without what was recorded last, in 2 series"
@@ -103,103 +105,103 @@ def test_shutdown_while_a_callback_hangs(
     )
 
 
-def test_shutdown_is_bounded(process: Process) -> None:
-    """A hanging exporter keeps neither shutdown, nor those who ask meanwhile."""
+def test_shutdown_is_bounded(runtime: Runtime) -> None:
+    """With a hanging exporter, shutdown() and a second one return in time."""
     gate = Gate()
-    process.configure(exporter=gate, interval=0.01)
-    inc(process)
+    runtime.configure(exporter=gate, interval=0.01)
+    inc(runtime)
     assert gate.inside.wait(PATIENCE)
     answers: list[bool] = []
-    ending = threading.Thread(target=lambda: answers.append(process.shutdown(0.3)))
+    ending = threading.Thread(target=lambda: answers.append(runtime.shutdown(0.3)))
     ending.start()
-    while process.registry.recording:  # until the other is at it
+    while runtime.registry.recording:  # until the thread has begun
         ending.join(0.001)
-    assert not process.shutdown(0.01)
-    assert process.stats().waiting == 1
+    assert not runtime.shutdown(0.01)
+    assert runtime.stats().waiting == 1
     ending.join(PATIENCE)
     assert answers == [False]
     gate.go.set()
 
 
-def test_shutdown_in_a_callback(process: Process) -> None:
-    """In a callback of a flush nothing stops, and nothing hangs or is lost."""
+def test_shutdown_in_a_callback(runtime: Runtime) -> None:
+    """In a callback of a flush, shutdown, flush and configure do nothing."""
     exporter = MemoryExporter()
-    process.configure(exporter=exporter, interval=None)
+    runtime.configure(exporter=exporter, interval=None)
     answers: list[bool] = []
 
-    @process.meters.root.observe("pool.size")
+    @runtime.meters.root.observe("pool.size")
     def size() -> float:
-        answers.append(process.shutdown())
-        answers.append(process.flush())
-        process.configure(exporter=Down(), force=True)
+        answers.append(runtime.shutdown())
+        answers.append(runtime.flush())
+        runtime.configure(exporter=Down(), force=True)
         return 1
 
-    inc(process)
-    assert process.flush()
+    inc(runtime)
+    assert runtime.flush()
     assert answers == [False, False]
     assert keys(exporter) == ["orders", "pool.size"]
-    assert process.shutdown()
+    assert runtime.shutdown()
 
 
-def test_shutdown_in_a_signal_handler(process: Process) -> None:
-    """A handler that shuts down in the middle of a flush gives way to it."""
+def test_shutdown_in_a_signal_handler(runtime: Runtime) -> None:
+    """In a signal handler that interrupts a flush, shutdown() returns False."""
     answers: list[bool] = []
 
     class Interrupted(MemoryExporter):
-        def export(self, body: Batch, timeout: float) -> ExportResult:
+        def export(self, batch: Batch, timeout: float) -> ExportResult:
             signal.raise_signal(signal.SIGUSR1)
-            return super().export(body, timeout)
+            return super().export(batch, timeout)
 
     exporter = Interrupted()
-    process.configure(exporter=exporter, interval=None)
-    inc(process)
+    runtime.configure(exporter=exporter, interval=None)
+    inc(runtime)
     before = signal.signal(
-        signal.SIGUSR1, lambda *_: answers.append(process.shutdown(PATIENCE))
+        signal.SIGUSR1, lambda *_: answers.append(runtime.shutdown(PATIENCE))
     )
     try:
-        assert process.flush()
+        assert runtime.flush()
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert answers == [False]
     assert keys(exporter) == ["orders"]
-    assert process.stats().accepted == 1
+    assert runtime.stats().accepted == 1
 
 
-def test_configure_in_a_signal_handler(process: Process) -> None:
-    """A handler that interrupts a shutdown cannot configure in the middle of it."""
+def test_configure_in_a_signal_handler(runtime: Runtime) -> None:
+    """In a signal handler that interrupts a shutdown, configure() does nothing."""
 
     class Interrupted(MemoryExporter):
-        def export(self, body: Batch, timeout: float) -> ExportResult:
+        def export(self, batch: Batch, timeout: float) -> ExportResult:
             signal.raise_signal(signal.SIGUSR1)
-            return super().export(body, timeout)
+            return super().export(batch, timeout)
 
     exporter, other = Interrupted(), MemoryExporter()
-    process.configure(exporter=exporter, interval=None)
-    inc(process)
+    runtime.configure(exporter=exporter, interval=None)
+    inc(runtime)
 
     def handle(*_: Any) -> None:
-        process.configure(exporter=other, interval=None, force=True)
-        inc(process, "sales")
+        runtime.configure(exporter=other, interval=None, force=True)
+        inc(runtime, "sales")
 
     before = signal.signal(signal.SIGUSR1, handle)
     try:
-        assert process.shutdown()
+        assert runtime.shutdown()
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert (keys(exporter), keys(other)) == (["orders"], [])
 
 
-def test_fork_resets_everything(process: Process) -> None:
-    """A child that was forked in the middle of a shutdown shuts down by itself."""
+def test_fork_resets_everything(runtime: Runtime) -> None:
+    """A child forked during a shutdown can shut down itself, with what it recorded."""
     exporter = MemoryExporter()
-    process.configure(exporter=exporter, interval=None)
-    inc(process)
-    with process._lock.acquire(1.0) as acquired:
+    runtime.configure(exporter=exporter, interval=None)
+    inc(runtime)
+    with runtime._lock.acquire(1.0) as acquired:
         assert acquired
-        process._reset_after_fork()
-        inc(process, "child")
+        runtime._reset_after_fork()
+        inc(runtime, "child")
         child: list[bool] = []
-        thread = threading.Thread(target=lambda: child.append(process.shutdown()))
+        thread = threading.Thread(target=lambda: child.append(runtime.shutdown()))
         thread.start()
         thread.join(PATIENCE)
     assert child == [True]

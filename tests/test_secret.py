@@ -17,8 +17,8 @@ TOKEN = "dt0c01.CANARY.secret"
 
 
 @given(st.text() | st.integers() | st.binary() | st.none())
-def test_reveals_what_it_holds(value: Any) -> None:
-    """Whoever asks for the value gets it; whether there is one is no secret."""
+def test_reveal(value: Any) -> None:
+    """``reveal()`` returns the value, and ``bool()`` whether it is true."""
     secret = Secret(value)
     assert secret.reveal() is value
     assert bool(secret) == bool(value)
@@ -38,15 +38,15 @@ def test_reveals_what_it_holds(value: Any) -> None:
     ],
     ids=range(8),
 )
-def test_shows_itself_nowhere(show: Callable[[Any], Any]) -> None:
-    """However it is made a text, also inside something else, it is three stars."""
+def test_no_text_shows_it(show: Callable[[Any], Any]) -> None:
+    """Every way to format it shows asterisks, also inside a collection."""
     assert str(show(Secret(TOKEN))) == "***"
-    for around in ([Secret(TOKEN)], {"token": Secret(TOKEN)}, (Secret(TOKEN), 1)):
-        assert "CANARY" not in repr(around) + pprint.pformat(around)
+    for container in ([Secret(TOKEN)], {"token": Secret(TOKEN)}, (Secret(TOKEN), 1)):
+        assert "CANARY" not in repr(container) + pprint.pformat(container)
 
 
-def test_shows_itself_in_no_traceback() -> None:
-    """Tools that print the local variables of a traceback print three stars."""
+def test_no_traceback_shows_it() -> None:
+    """A traceback with local variables shows asterisks."""
 
     def fail(secret: Secret) -> None:
         raise ValueError(secret)
@@ -63,22 +63,22 @@ def test_shows_itself_in_no_traceback() -> None:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_goes_into_no_pickle(protocol: int) -> None:
-    """It cannot be pickled, alone or inside something else."""
+def test_not_pickled(protocol: int) -> None:
+    """It cannot be pickled, alone or inside a collection."""
     for value in (Secret(TOKEN), [Secret(TOKEN)]):
-        with pytest.raises(TypeError, match="a secret is not pickled"):
+        with pytest.raises(TypeError, match="is not pickled or copied"):
             pickle.dumps(value, protocol)
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
-def test_is_not_copied(duplicate: Callable[[Secret], Secret]) -> None:
-    """Copying goes the way of pickling, and so nowhere."""
-    with pytest.raises(TypeError, match="a secret is not pickled"):
+def test_not_copied(duplicate: Callable[[Secret], Secret]) -> None:
+    """It cannot be copied."""
+    with pytest.raises(TypeError, match="is not pickled or copied"):
         duplicate(Secret(TOKEN))
 
 
-def test_has_no_attributes_to_dump() -> None:
-    """What prints the attributes of an object finds none, and none can be added."""
+def test_no_attributes() -> None:
+    """It has no ``__dict__`` that a tool could print, and no attribute can be added."""
     secret = Secret(TOKEN)
     assert not hasattr(secret, "__dict__")
     with pytest.raises(AttributeError):

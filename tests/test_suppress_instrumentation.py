@@ -13,13 +13,13 @@ from dtmetrics._core.suppress_instrumentation import (
     SUPPRESSED,
     suppress_instrumentation,
 )
-from dtmetrics._runtime.runtime import Process
+from dtmetrics._runtime.runtime import Runtime
 from tests.support.endpoint import PATIENCE, Endpoint, accept
-from tests.support.process_messages import inc
+from tests.support.runtime_calls import inc
 
 
-def test_unmeasured() -> None:
-    """What is called knows that it exports, and nothing of the request around it."""
+def test_suppressed() -> None:
+    """The call runs with SUPPRESSED set, and without the caller's context."""
     request: ContextVar[str] = ContextVar("request", default="none")
     request.set("the first")
     assert suppress_instrumentation(
@@ -35,44 +35,44 @@ def test_unmeasured() -> None:
     assert request.get() == "the first"
 
 
-def test_opentelemetry(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its instrumentations are told to be silent wherever we post, and nowhere else."""
+def test_opentelemetry(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenTelemetry's instrumentations are suppressed during an export, and only then."""
     utils: Any = pytest.importorskip("opentelemetry.instrumentation.utils")
     trace = pytest.importorskip("opentelemetry.trace")
-    silent: list[bool] = []
+    suppressed: list[bool] = []
     handle = httpx.HTTPTransport.handle_request
 
     def instrumented(self: httpx.HTTPTransport, request: httpx.Request) -> Any:
-        silent.append(not utils.is_http_instrumentation_enabled())
-        silent.append(not utils.is_instrumentation_enabled())
-        silent.append(trace.get_current_span() is trace.INVALID_SPAN)
+        suppressed.append(not utils.is_http_instrumentation_enabled())
+        suppressed.append(not utils.is_instrumentation_enabled())
+        suppressed.append(trace.get_current_span() is trace.INVALID_SPAN)
         return handle(self, request)
 
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", instrumented)
     for interval in None, 0.01:
         with Endpoint() as endpoint:
-            process.configure(endpoint=endpoint.url, interval=interval, force=True)
+            runtime.configure(endpoint=endpoint.url, interval=interval, force=True)
             span = trace.NonRecordingSpan(trace.SpanContext(1, 1, is_remote=False))
             with trace.use_span(span):
-                inc(process)
-                assert interval or process.flush()
+                inc(runtime)
+                assert interval or runtime.flush()
                 endpoint.wait_until(lambda: bool(endpoint.requests))
                 assert utils.is_http_instrumentation_enabled()
                 assert trace.get_current_span() is span
-            process.shutdown()
-    assert silent
-    assert all(silent)
+            runtime.shutdown()
+    assert suppressed
+    assert all(suppressed)
 
 
 def broken(*_: object) -> Any:
-    """Fail."""
+    """Raise."""
     raise LookupError
 
 
 @pytest.mark.parametrize(
     "parts",
     [
-        {},  # it is just being imported, by another thread
+        {},  # another thread is importing it
         {"get_current": broken},
         {"get_current": dict, "set_value": broken},
         {"get_current": dict, "set_value": lambda *_: {}, "attach": broken},
@@ -84,32 +84,32 @@ def broken(*_: object) -> Any:
         },
     ],
 )
-def test_opentelemetry_of_another_kind(
+def test_broken_opentelemetry(
     parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever it is, and however it fails, nothing of that reaches us."""
+    """An ``opentelemetry.context`` that lacks functions or raises is ignored."""
     module = ModuleType("opentelemetry.context")
     vars(module).update(parts)
     monkeypatch.setitem(sys.modules, "opentelemetry.context", module)
     assert suppress_instrumentation(SUPPRESSED.get)
 
 
-def test_observed_while_exporting(process: Process) -> None:
-    """Who is asked while an answer is waited for asks on his own account."""
-    answered, asked = threading.Event(), threading.Event()
+def test_observed_while_exporting(runtime: Runtime) -> None:
+    """Observers that run while a response is awaited are instrumented."""
+    answer_now, observed = threading.Event(), threading.Event()
     exporting: list[bool] = []
 
-    @process.meters.root.observe("pool.size")
+    @runtime.meters.root.observe("pool.size")
     def size() -> float:
         exporting.append(SUPPRESSED.get())
         if len(exporting) > 2:
-            asked.set()
+            observed.set()
         return 1
 
-    with Endpoint(accept(until=answered)) as endpoint:
-        process.configure(endpoint=endpoint.url, interval=0.02)
-        inc(process)
-        assert asked.wait(PATIENCE)
-        answered.set()
-        assert process.shutdown()
+    with Endpoint(accept(until=answer_now)) as endpoint:
+        runtime.configure(endpoint=endpoint.url, interval=0.02)
+        inc(runtime)
+        assert observed.wait(PATIENCE)
+        answer_now.set()
+        assert runtime.shutdown()
     assert not any(exporting)

@@ -12,7 +12,7 @@ from tests.support.endpoint import PATIENCE
 
 
 def in_thread(work: Callable[[], object]) -> None:
-    """Do *work* in a thread of its own, and wait for its end."""
+    """Call *work* in a new thread and wait for its end."""
     thread = threading.Thread(target=work)
     thread.start()
     thread.join(PATIENCE)
@@ -21,7 +21,7 @@ def in_thread(work: Callable[[], object]) -> None:
 
 @pytest.mark.usefixtures("switch_often")
 def test_one_thread_at_a_time() -> None:
-    """However many threads want in, one is inside at a time, and each gets in."""
+    """Of many threads one holds the lock at a time, and each acquires it."""
     lock, ready = TryLock(), threading.Barrier(8)
     inside = [0]
     most: list[int] = []
@@ -47,7 +47,7 @@ def test_one_thread_at_a_time() -> None:
     "timeout", [0.0, -1.0, 1e300, float("inf"), float("-inf"), float("nan")]
 )
 def test_any_timeout(timeout: float) -> None:
-    """Any number is a timeout, for whoever gets in and whoever is in already."""
+    """Any float is a valid timeout, whether the lock is free or held by the thread."""
     lock = TryLock()
     with lock.acquire(timeout) as acquired, lock.acquire(timeout) as again:
         assert acquired
@@ -57,8 +57,8 @@ def test_any_timeout(timeout: float) -> None:
 
 
 @pytest.mark.parametrize("timeout", [0.0, -1.0, 0.01, float("nan")])
-def test_turns_others_away(timeout: float) -> None:
-    """Another thread is turned away when its time is over, and is not in then."""
+def test_timeout_in_another_thread(timeout: float) -> None:
+    """Another thread fails after its timeout, and does not hold the lock then."""
     lock = TryLock()
     answers: list[tuple[bool, bool, bool]] = []
 
@@ -74,8 +74,8 @@ def test_turns_others_away(timeout: float) -> None:
     assert answers == [(False, False, False)]
 
 
-def test_whoever_was_turned_away_takes_nothing_along() -> None:
-    """Leaving a lock that one did not get leaves it to whom it belongs."""
+def test_failed_acquire_releases_nothing() -> None:
+    """The end of a block that did not acquire the lock does not release it."""
     lock = TryLock()
     with lock.acquire(0.0):
         with lock.acquire(0.0):
@@ -90,8 +90,8 @@ def test_whoever_was_turned_away_takes_nothing_along() -> None:
         assert answers == [False]
 
 
-def test_an_error_ends_a_turn() -> None:
-    """Whatever is raised inside, the lock is over."""
+def test_error_releases() -> None:
+    """An exception in the block releases the lock."""
     lock = TryLock()
     with suppress(KeyboardInterrupt), lock.acquire(0.0) as acquired:
         assert acquired
@@ -100,8 +100,8 @@ def test_an_error_ends_a_turn() -> None:
         assert acquired
 
 
-def test_a_handler_inside_is_turned_away() -> None:
-    """A signal handler that interrupts its own thread's lock does not wait for it."""
+def test_signal_handler_of_the_holder() -> None:
+    """A signal handler that interrupts the holder fails at once."""
     lock = TryLock()
     answers: list[bool] = []
 
@@ -120,11 +120,11 @@ def test_a_handler_inside_is_turned_away() -> None:
 
 
 class Interrupt(BaseException):
-    """What a handler raises."""
+    """Raised by a signal handler."""
 
 
 def test_interrupted_while_waiting() -> None:
-    """Whoever is interrupted while waiting is out again, and may come back."""
+    """A thread that is interrupted while it waits can acquire the lock later."""
     lock = TryLock()
     held, waiting, go = threading.Event(), threading.Event(), threading.Event()
     raised: list[bool] = []
@@ -133,7 +133,7 @@ def test_interrupted_while_waiting() -> None:
         with lock.acquire(PATIENCE):
             held.set()
             assert waiting.wait(PATIENCE)
-            # Again and again: one that comes just before the wait does not end it.
+            # Repeated: a signal that arrives just before the wait does not end it.
             while not go.wait(0.001):
                 signal.pthread_kill(main, signal.SIGUSR1)
 
@@ -145,7 +145,7 @@ def test_interrupted_while_waiting() -> None:
     def wait() -> None:
         waiting.set()
         with lock.acquire(PATIENCE):
-            pytest.fail("somebody else is in")
+            pytest.fail("another thread holds it")
 
     main = threading.main_thread().ident
     assert main is not None

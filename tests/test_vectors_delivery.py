@@ -150,7 +150,7 @@ def verdict_of(response: Any, lines: int) -> Verdict:
         pause = f"Retry-After: {response['Retry-After']}"
         return answer(response["status"], headers=[pause])
     verdict = {"linesOk": lines, "linesInvalid": 0}
-    return answer(200, verdict, taken=True) if response == 200 else answer(response)
+    return answer(200, verdict, accepted=True) if response == 200 else answer(response)
 
 
 # -- bodies -------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from dtmetrics._config.discovery import EndpointFileExporter
 from dtmetrics._config.endpoint_url import INGEST_PATH, LOCAL_ENDPOINT
 from dtmetrics._core.secret import Secret
 from dtmetrics._export.http import HttpExporter
-from dtmetrics._runtime.runtime import Process, _given
+from dtmetrics._runtime.runtime import Runtime, _passed_settings
 from dtmetrics.errors import ConfigError
 from dtmetrics.exporters import Exporter
 from tests.support.endpoint import Endpoint, Request
@@ -33,60 +33,60 @@ HEADERS = ("accept", "authorization", "content-encoding", "content-type", "user-
 
 
 def ours(token: str = "") -> dict[str, str]:
-    """Return the headers that we send, of those that somebody tests."""
-    said = {"content-type": "text/plain; charset=utf-8", "user-agent": "dtmetrics"}
-    return said | ({"authorization": f"Api-Token {token}"} if token else {})
+    """Return the headers that we send, of those in the official tests."""
+    headers = {"content-type": "text/plain; charset=utf-8", "user-agent": "dtmetrics"}
+    return headers | ({"authorization": f"Api-Token {token}"} if token else {})
 
 
 differ(
     Difference(
         "a URL of an environment is completed",
         "ep-008",
-        lambda given: {"url": given["uri"] + INGEST_PATH, "token": "secret"},
+        lambda inputs: {"url": inputs["uri"] + INGEST_PATH, "token": "secret"},
     ),
     Difference(
-        "without an endpoint it is the OneAgent's, which asks for no token",
+        "the default endpoint is the OneAgent's, which needs no token",
         "ep-009 ep-015",
-        lambda given: {"url": LOCAL_ENDPOINT, "valid": True, "error": False},
+        lambda inputs: {"url": LOCAL_ENDPOINT, "valid": True, "error": False},
     ),
     Difference(
-        "this host is this host by any of its names",
+        "every loopback name means this host",
         "ep-013",
-        lambda given: {"url": given["url"], "error": False},
+        lambda inputs: {"url": inputs["url"], "error": False},
     ),
     Difference(
         "an endpoint that is not this host needs a token",
         "ep-017",
-        lambda given: {"refused": True},
+        lambda inputs: {"refused": True},
     ),
     Difference(
-        "our own User-Agent, and no word about what may be answered",
+        "our User-Agent, and no Accept header",
         "ep-016 ep-018 ep-019",
-        lambda given: {
-            "url": given.get("endpoint_url", LOCAL_ENDPOINT),
-            "headers": ours(given["api_token"] if "endpoint_url" in given else ""),
+        lambda inputs: {
+            "url": inputs.get("endpoint_url", LOCAL_ENDPOINT),
+            "headers": ours(inputs["api_token"] if "endpoint_url" in inputs else ""),
         },
     ),
     Difference(
-        "our own User-Agent, and the encoding of the text",
+        "our User-Agent, and the charset of the text",
         "ep-021",
-        lambda given: {"headers": ours("apiToken")},
+        lambda inputs: {"headers": ours("apiToken")},
     ),
     Difference(
-        "no compression: no page says that a OneAgent reads it",
+        "no compression: it is not documented that a OneAgent reads it",
         "ep-022",
-        lambda given: {
-            "url": given["base_url"] + INGEST_PATH[1:],
+        lambda inputs: {
+            "url": inputs["base_url"] + INGEST_PATH[1:],
             "headers": ours("dt-api-key"),
         },
     ),
     Difference(
-        "what is no URL is not followed",
+        "an invalid URL is not followed",
         "ep-004",
-        lambda given: [{"url": LOCAL_ENDPOINT, "token": ""}] * 2,
+        lambda inputs: [{"url": LOCAL_ENDPOINT, "token": ""}] * 2,
     ),
     Difference(
-        "our own User-Agent, and the encoding of the text, here too",
+        "our User-Agent, and the charset of the text, from the file too",
         "ep-005",
         lambda texts: [
             {"url": url, "headers": ours(token)}
@@ -96,8 +96,8 @@ differ(
 )
 
 
-class Seen:
-    """What an endpoint saw, at whichever URL it was sent to."""
+class RedirectedRequests:
+    """The requests to any URL, all of which reach one endpoint."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.urls: list[str] = []
@@ -105,7 +105,7 @@ class Seen:
         self.to = httpx.URL(endpoint.url)
 
     def facts(self) -> Case:
-        """Return what is to be said of the last request."""
+        """Return the facts of the last request that the official tests check."""
         request: Request = self.requests[-1]
         headers = request.headers
         return {
@@ -116,10 +116,10 @@ class Seen:
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
-    """Let one endpoint be every endpoint, so that real requests can be looked at."""
+def redirected(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedirectedRequests]:
+    """Send the requests to any URL to one real endpoint."""
     with Endpoint() as endpoint:
-        made = Seen(endpoint)
+        made = RedirectedRequests(endpoint)
 
         class Detour(httpx.HTTPTransport):
             def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -136,10 +136,10 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
 
 @vectors("endpoint", "config")
 def test_settings(case: Case) -> None:
-    """What the official clients take as settings we take, with the same defaults."""
-    given, theirs = case["input"], dict(case["expected"])
+    """Settings of the official clients have the same meaning and defaults here."""
+    inputs, theirs = case["input"], dict(case["expected"])
     try:
-        config = settings_of(given)
+        config = settings_of(inputs)
     except ConfigError:
         facts = {"valid": False, "error": True}
     else:
@@ -158,56 +158,56 @@ def test_settings(case: Case) -> None:
     agree_in_part(case, facts, theirs)
 
 
-def settings_of(given: Case) -> Config:
-    """Return the settings; what the other client reads from a file, as variables."""
-    if "apiVersion" in given:
-        arguments = {"endpoint": given.get("uri"), "token": given.get("apiToken")}
-        return Config.resolve(_given(arguments), {})
+def settings_of(inputs: Case) -> Config:
+    """Return the settings; those that the other client reads from a file, as variables."""
+    if "apiVersion" in inputs:
+        arguments = {"endpoint": inputs.get("uri"), "token": inputs.get("apiToken")}
+        return Config.resolve(_passed_settings(arguments), {})
     names = {"url": "DTMETRICS_ENDPOINT", "api_token": "DTMETRICS_TOKEN"}
-    return Config.resolve({}, {names[name]: text for name, text in given.items()})
+    return Config.resolve({}, {names[name]: text for name, text in inputs.items()})
 
 
 @vectors("endpoint", "request")
 def test_requests(
     case: Case,
-    process: Process,
-    seen: Seen,
+    runtime: Runtime,
+    redirected: RedirectedRequests,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A request goes where those of the official clients go, with its own headers."""
+    """A request goes where those of the official clients go, with our headers."""
     monkeypatch.setattr(
         "dtmetrics._config.environment.platform_directory", lambda _: str(tmp_path)
     )
-    given = case["input"]
+    inputs = case["input"]
     facts: Case = {"refused": False}
     try:
-        process.configure(
-            endpoint=first_of(given, "endpoint_url", "uri", "base_url"),
-            token=first_of(given, "api_token", "token"),
+        runtime.configure(
+            endpoint=first_of(inputs, "endpoint_url", "uri", "base_url"),
+            token=first_of(inputs, "api_token", "token"),
             interval=None,
             enrich=False,
         )
     except ConfigError:
         facts["refused"] = True
     else:
-        if given.get("lines") != 0:
-            process.meters.root.counter("a").inc()
-        assert process.shutdown()
-        facts["requests"] = len(seen.requests)
-    if seen.requests:
-        facts |= seen.facts()
+        if inputs.get("lines") != 0:
+            runtime.meters.root.counter("a").inc()
+        assert runtime.shutdown()
+        facts["requests"] = len(redirected.requests)
+    if redirected.requests:
+        facts |= redirected.facts()
     agree_in_part(case, facts, case["expected"])
 
 
-def first_of(given: Case, *names: str) -> Any:
-    """Return the value that one of *names* has."""
-    return next((given[name] for name in names if name in given), None)
+def first_of(inputs: Case, *names: str) -> Any:
+    """Return the value of the first of *names* that is present."""
+    return next((inputs[name] for name in names if name in inputs), None)
 
 
 @vectors("endpoint", "url_form")
 def test_forms(case: Case) -> None:
-    """Each documented form of a URL is taken as it is, or completed to it."""
+    """Each documented form of a URL is used as it is, or completed to it."""
     url = re.sub(r"\{([a-z-]+)\}", r"\1", case["expected"])
     forms = [url, f"{url}/"]
     if url.endswith(INGEST_PATH):
@@ -223,8 +223,10 @@ def test_forms(case: Case) -> None:
 # -- the operator's file --------------------------------------------------------------
 
 
-def followed(path: Path, texts: list[str | None], seen: Seen) -> Iterator[Case]:
-    """Export with each of *texts* in the file, after some time; yield what was sent."""
+def follow_file(
+    path: Path, texts: list[str | None], redirected: RedirectedRequests
+) -> Iterator[Case]:
+    """Export with each of *texts* in the file; yield the facts of each request."""
     now = 0.0
 
     def make(endpoint: Secret, token: Secret) -> Exporter:
@@ -240,24 +242,26 @@ def followed(path: Path, texts: list[str | None], seen: Seen) -> Iterator[Case]:
     exporter = EndpointFileExporter(str(path), make, fallback, int, lambda: now)
     for text in texts:
         write(text)
-        for seconds in (60.0, 1.0):  # it is looked at twice
+        for seconds in (60.0, 1.0):  # a change is read twice before it counts
             now += seconds
             exporter.export(a_body(), 5.0)
-        yield seen.facts()
+        yield redirected.facts()
     exporter.close()
 
 
 @vectors("endpoint", "endpoint_file")
-def test_file(case: Case, tmp_path: Path, seen: Seen) -> None:
-    """The file says where to send as it does to the official library."""
-    [facts] = followed(tmp_path / "endpoint.properties", [case["input"]], seen)
+def test_file(case: Case, tmp_path: Path, redirected: RedirectedRequests) -> None:
+    """A file selects the endpoint as it does for the official library."""
+    [facts] = follow_file(tmp_path / "endpoint.properties", [case["input"]], redirected)
     agree_in_part(case, facts, case["expected"])
 
 
 @vectors("endpoint", "endpoint_reload")
-def test_changed_file(case: Case, tmp_path: Path, seen: Seen) -> None:
-    """A file that changes is followed as the official library follows it."""
+def test_changed_file(
+    case: Case, tmp_path: Path, redirected: RedirectedRequests
+) -> None:
+    """A changed file selects the endpoint as it does for the official library."""
     theirs = case["expected"]
-    found = followed(tmp_path / "endpoint.properties", case["input"], seen)
+    found = follow_file(tmp_path / "endpoint.properties", case["input"], redirected)
     facts = [{name: each[name] for name in theirs[0]} for each in found]
     agree(case, facts, theirs)

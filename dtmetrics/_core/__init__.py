@@ -1,1 +1,1 @@
-"""What every other room may use: logging, safe calls, locks and secrets."""
+"""What every package may use: logging, safe calls, locks, secrets."""

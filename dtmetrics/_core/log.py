@@ -1,8 +1,8 @@
-"""What dtmetrics says, to the logger of its name.
+"""Log records of the logger ``dtmetrics``, each of which begins with ``dtmetrics: ``.
 
-A program that forks while another thread writes a line of its log leaves the buffer of
-that file locked in the child, for ever (CPython 3.10 to 3.13): the next line hangs it.
-So that it never is ours, a fork waits for it.
+On CPython 3.10 to 3.13, a fork while another thread writes to a log file leaves the
+buffer of that file locked in the child forever, and the child's next record hangs. A
+fork therefore waits until a record of dtmetrics has been written.
 """
 
 from __future__ import annotations
@@ -14,59 +14,59 @@ from dtmetrics._core.safe_call import call_safely
 
 __all__ = ["INFO", "info", "warning"]
 
-#: The level of that name in logging.
+#: ``logging.INFO``, without importing logging.
 INFO = 20
 
 _WARNING = 30
 
-# For how long a fork waits: a handler that hangs must not hang the program.
-_HOLD_SECONDS = 1.0
+# How long a fork waits. A handler that hangs must not block the program.
+_FORK_WAIT_SECONDS = 1.0
 
-# Re-entrant: a handler may be interrupted by a signal's, or fork itself.
-_saying = RLock()
-_held: dict[int, bool] = {}
+# Re-entrant: a handler may be interrupted by a signal handler that logs, or may fork.
+_writing = RLock()
+# By thread, whether it acquired the lock before the fork that it is in.
+_acquired: dict[int, bool] = {}
 
 
 def warning(text: str, *args: object) -> None:
-    """Say what somebody should look at."""
-    _say(_WARNING, text, *args)
+    """Log a condition that needs attention. *text* takes *args* as in logging."""
+    _log(_WARNING, text, *args)
 
 
 def info(text: str, *args: object) -> None:
-    """Say what somebody may like to know."""
-    _say(INFO, text, *args)
+    """Log a fact that may be useful to know. *text* takes *args* as in logging."""
+    _log(INFO, text, *args)
 
 
-def _say(level: int, text: str, *args: object) -> None:
-    # 6 ms that a program without any trouble need not wait for. configure() loads it
-    # as well, so a fork never meets the import.
+def _log(level: int, text: str, *args: object) -> None:
+    # The import takes 6 ms, which a program without trouble is spared. configure()
+    # imports it as well, so that no fork meets the import.
     import logging  # noqa: PLC0415
 
     log = logging.getLogger("dtmetrics").log
-    with _saying:
-        # A filter of the application's may raise.
+    with _writing:
+        # A filter of the application may raise.
         call_safely(log, level, f"dtmetrics: {text}", *args, default=None)
 
 
-def _hold() -> None:
-    """Before a fork: wait until no other thread is saying anything."""
-    _held[get_ident()] = _saying.acquire(timeout=_HOLD_SECONDS)
+def _acquire_before_fork() -> None:
+    _acquired[get_ident()] = _writing.acquire(timeout=_FORK_WAIT_SECONDS)
 
 
-def _release() -> None:
-    """After a fork, in the parent: go on."""
-    if _held.pop(get_ident(), False):
-        _saying.release()
+def _release_in_parent() -> None:
+    if _acquired.pop(get_ident(), False):
+        _writing.release()
 
 
-def _reset_after_fork() -> None:
-    """In a forked child: begin with a lock that no other thread can hold."""
-    global _saying  # noqa: PLW0603 -- a lock is not freed by who does not hold it
-    _saying = RLock()
-    _held.clear()
+def _reset_in_child() -> None:
+    global _writing  # noqa: PLW0603 -- another thread may hold the lock forever
+    _writing = RLock()
+    _acquired.clear()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_hold, after_in_parent=_release, after_in_child=_reset_after_fork
+        before=_acquire_before_fork,
+        after_in_parent=_release_in_parent,
+        after_in_child=_reset_in_child,
     )

@@ -1,13 +1,9 @@
-"""Foreign code, kept from doing harm: where errors end that are not ours.
-
-Three places cannot use it and say why: the look-up of a series, the flusher's loop, and
-an operation on a database.
-"""
+"""Calls into code that is not ours, whose errors must not spread."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 __all__ = ["call_safely"]
 
@@ -17,19 +13,25 @@ D = TypeVar("D")
 
 def call_safely(
     call: Callable[..., R],
-    *args: Any,
+    *args: object,
     default: D,
     on_error: Callable[[Exception], object] | None = None,
 ) -> R | D:
-    """Return ``call(*args)``, or *default* where it raises.
+    """Return ``call(*args)``, or *default* if that raises an Exception.
 
-    For what users hand us (a value's ``__str__``, a callback, an exporter) and for
-    the flusher's loop, which has to outlive every error. ``KeyboardInterrupt`` and
-    ``SystemExit`` pass: they are not ours to stop.
+    For what users pass in (the ``__str__`` of a value, a callback, an exporter) and for
+    work that must survive any error. *on_error* is called with the error.
+    ``KeyboardInterrupt``, ``SystemExit`` and ``GeneratorExit`` are not caught.
+
+    Four places catch errors themselves and give the reason: the look-up of a series,
+    the flusher's loop, an HTTP request and a database operation.
+
+    >>> call_safely(int, "seven", default=0)
+    0
     """
     try:
         return call(*args)
-    except Exception as error:  # noqa: BLE001 -- the reason for this function
+    except Exception as error:  # noqa: BLE001 -- the purpose of this function
         if on_error is not None:
             on_error(error)
         return default

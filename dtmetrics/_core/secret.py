@@ -1,4 +1,4 @@
-"""A text that shows itself to nobody who does not ask for its value."""
+"""A value that does not show in logs, tracebacks and pickles."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ __all__ = ["Secret"]
 
 
 class Secret:
-    """Holds what must not appear in logs, tracebacks with locals, or pickles.
+    """Holds a value that only ``reveal()`` returns.
 
-    Every frame that a settings error passes holds its settings as locals, and tools
-    that print those (Sentry, rich, Django's debug page) ask for their ``repr``.
+    Tools that report an error (Sentry, rich, Django's debug page) print the ``repr`` of
+    the local variables of each frame. A Secret prints as three asterisks, and refuses
+    to be pickled or copied.
 
     >>> Secret("dt0c01.public.secret")
     ***
@@ -19,18 +20,19 @@ class Secret:
 
     __slots__ = ("_value",)
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: object) -> None:
         self._value = value
 
     def reveal(self) -> Any:
-        """Return the value. Keep it no longer than needed."""
+        """Return the value, of any type. Do not keep it in a variable for long."""
         return self._value
 
     def __bool__(self) -> bool:
+        """Return whether the value is true, and not an empty token for example."""
         return bool(self._value)
 
     def __repr__(self) -> str:
         return "***"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not pickled")
+        raise TypeError("a Secret is not pickled or copied: use reveal()")

@@ -1,56 +1,68 @@
-"""Whose requests are our own: of whoever exports a body."""
+"""Marks the exporter's own requests, so that no instrumentation records them."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from contextvars import Context, ContextVar
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from dtmetrics._core.safe_call import call_safely
 
 __all__ = ["SUPPRESSED", "suppress_instrumentation"]
 
-#: Whether what runs now does so in order to export: it is not measured, or each
-#: delivery would make metrics for the next one.
-SUPPRESSED: ContextVar[bool] = ContextVar("dtmetrics.exporting", default=False)
+#: Whether the current code exports. It is not instrumented then, because each delivery
+#: would create data points for the next one.
+SUPPRESSED: ContextVar[bool] = ContextVar("dtmetrics.suppressed", default=False)
 
-# What OpenTelemetry's instrumentations ask for. Some of them know the first one only
-# (https://github.com/open-telemetry/opentelemetry-python-contrib/issues/2061); the
-# others have a random part, and so are looked up, where a version has them.
+# The context keys by which OpenTelemetry suppresses its own instrumentations. Some of
+# them read only the first, plain key:
+# https://github.com/open-telemetry/opentelemetry-python-contrib/issues/2061
+# The others end in a random part, and are read from the module if it has them.
 _PLAIN_KEY = "suppress_instrumentation"
-_KEYS = "_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY"
+_KEY_CONSTANTS = "_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY"
 
 R = TypeVar("R")
 
 
-def suppress_instrumentation(call: Callable[..., R], *args: Any) -> R:
-    """Return ``call(*args)``, of which neither we nor OpenTelemetry measure anything.
+class _ContextApi(Protocol):
+    """The part of ``opentelemetry.context`` that is used here."""
 
-    It is called in a context of its own: whoever traces a request that happens to
-    flush would take ours for a part of it.
+    def get_current(self) -> object: ...
+    def set_value(self, key: str, value: object, context: object) -> object: ...
+    def attach(self, context: object) -> object: ...
+    def detach(self, token: object) -> None: ...
+
+
+def suppress_instrumentation(call: Callable[..., R], *args: object) -> R:
+    """Return ``call(*args)``, recorded neither by dtmetrics nor by OpenTelemetry.
+
+    The call runs in an empty context. Otherwise a tracer would count the export as a
+    part of the request that happens to flush.
     """
-    return Context().run(_unmeasured, call, args)
+    return Context().run(_call_suppressed, call, args)
 
 
-def _unmeasured(call: Callable[..., R], args: tuple[Any, ...]) -> R:
+def _call_suppressed(call: Callable[..., R], args: tuple[object, ...]) -> R:
     SUPPRESSED.set(True)
-    # Never imported here: who has not imported it has nothing that measures.
-    opentelemetry: Any = sys.modules.get("opentelemetry.context")
-    if opentelemetry is None:
+    # Not imported here: a program that has not imported it has no such instrumentation.
+    module = sys.modules.get("opentelemetry.context")
+    if module is None:
         return call(*args)
-    token = call_safely(_suppress, opentelemetry, default=None)
+    opentelemetry = cast("_ContextApi", module)
+    token = call_safely(_attach_suppression, opentelemetry, default=None)
     try:
         return call(*args)
     finally:
         if token is not None:
-            # Not every implementation of its context goes with this one of ours.
+            # Some implementations of its context do not end with this one.
             call_safely(opentelemetry.detach, token, default=None)
 
 
-def _suppress(opentelemetry: Any) -> Any:
-    found = [getattr(opentelemetry, name, None) for name in _KEYS]
+def _attach_suppression(opentelemetry: _ContextApi) -> object:
+    keys = [getattr(opentelemetry, name, None) for name in _KEY_CONSTANTS]
     context = opentelemetry.get_current()
-    for key in (_PLAIN_KEY, *filter(None, found)):
-        context = opentelemetry.set_value(key, True, context)
+    suppressed: object = True
+    for key in (_PLAIN_KEY, *filter(None, keys)):
+        context = opentelemetry.set_value(key, suppressed, context)
     return opentelemetry.attach(context)

@@ -1,146 +1,182 @@
-"""How far a request has come, and aborting it from another thread.
+"""How far a request has come, and how another thread aborts it.
 
-httpx tells each step (https://www.encode.io/httpcore/extensions/#trace). The steps may
-change with its version, so that only what a known one proves is believed.
+httpx has no timeout for a whole request, and a request that fails does not report
+whether the endpoint may have received it. This module infers both from two details of
+httpx's transport, and is the only one that knows them:
+
+- httpcore calls the request's ``trace`` extension at the beginning and the end of each
+  step, for example with ``http11.send_request_body.started``
+  (https://www.encode.io/httpcore/extensions/#trace);
+- the network stream that a connecting step returns has a ``read`` method. It is
+  wrapped, because the first byte of a response is not a step of its own.
+
+Checked with httpx 0.27.0 and 0.28.1, on httpcore 1.0.2 and 1.0.9. After a step whose
+name is not listed here, the request counts as possibly received. If a later version
+renames a step, a batch that was never sent may be reported as indeterminate; the
+reverse cannot happen.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal, Protocol
 
-__all__ = ["AbortedError", "Link", "Progress"]
+__all__ = ["AbortedError", "ConnectionState", "RequestTrace"]
 
 _CONNECTED = "connection.connect_tcp.complete", "connection.start_tls.complete"
-_TLS = "connection.start_tls.started"
-_HEADERS = "http11.send_request_headers.started"
-_BODY = "http11.send_request_body.started"
+_TLS_STARTED = "connection.start_tls.started"
+_HEADERS_STARTED = "http11.send_request_headers.started"
+_BODY_STARTED = "http11.send_request_body.started"
 _BEFORE_BODY = "connection.", "http11.send_request_headers."
 
 
 class AbortedError(Exception):
-    """The request is not to go on."""
+    """Raised inside the transport to stop an aborted request."""
 
 
-class Link:
-    """The connection that a transport keeps from one request to the next."""
+class _NetworkStream(Protocol):
+    """The part of httpcore's network stream that is used here."""
+
+    read: Callable[..., bytes]
+
+    def get_extra_info(self, info: Literal["socket"]) -> socket.socket | None:
+        """Return the connected socket."""
+
+
+class ConnectionState:
+    """What is known of a connection, from its first request to its last."""
 
     def __init__(self) -> None:
         self.socket: socket.socket | None = None
-        #: Whether anything has come over it since the request began.
-        self.heard = False
+        #: Whether the current request uses a connection that an earlier one opened.
+        self.reused = False
+        #: Whether a byte has been read since the current request began.
+        self.response_started = False
 
-    def connected(self, stream: Any) -> None:
-        """Take note of a new connection."""
+    def begin_request(self) -> None:
+        """Reset the state that belongs to one request."""
+        self.reused = self.socket is not None
+        self.response_started = False
+
+    def opened(self, stream: _NetworkStream) -> None:
+        """Store the socket of *stream* and detect what is read from it."""
         self.socket = stream.get_extra_info("socket")
+        self.reused = False
         read = stream.read
 
-        def listen(*args: Any, **kwargs: Any) -> bytes:
-            data: bytes = read(*args, **kwargs)
-            self.heard = self.heard or bool(data)
+        def detecting_read(*args: object, **kwargs: object) -> bytes:
+            data = read(*args, **kwargs)
+            self.response_started = self.response_started or bool(data)
             return data
 
-        # That an answer's head is whole is a step, that its first byte came is none.
-        stream.read = listen
+        stream.read = detecting_read
+
+    def close_socket(self) -> None:
+        """Close this process's descriptor of the connection, and only that."""
+        if self.socket is not None:
+            self.socket.close()
 
 
-class Progress:
-    """What is known of one export while it goes on.
+class RequestTrace:
+    """The ``trace`` extension of one request, which may be tried twice.
 
-    Called with each step, by the thread that sends. A lock decides whether ``abort()``
-    sees a step or the step sees ``abort()``: a request that was aborted before its body
-    began never sends it.
+    httpcore calls it in the thread that sends. ``abort()`` may be called in any other
+    thread: under the lock, either it sees the step or the step sees it. A request that
+    was aborted before its body began never sends the body.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._link = Link()
-        # A second descriptor of the connection, and our own: the other one may be
-        # closed, and its number given to a file of somebody else, at any moment.
-        self._handle: socket.socket | None = None
-        self._left_before = self._left = self._cut_short = False
-        self._starting_tls = False
+        self._connection: ConnectionState | None = None
+        # A duplicate of the connection's descriptor. The transport may close the
+        # original at any moment, and the system then reuses its number.
+        self._duplicate: socket.socket | None = None
+        self._earlier_try_may_have_arrived = False
+        self._may_have_arrived = False
+        self._write_failed = False
+        self._in_tls_handshake = False
         self.aborted = False
-        #: Whether the connection was there before.
-        self.reused = False
 
     @property
-    def may_have_left(self) -> bool:
-        """Whether the whole body may be out, so that it may have been taken."""
-        return self._left_before or self._left
+    def may_have_arrived(self) -> bool:
+        """Whether the endpoint may have received the whole request."""
+        return self._earlier_try_may_have_arrived or self._may_have_arrived
 
-    def begin(self, link: Link) -> None:
-        """Begin to try over *link*."""
+    def begin(self, connection: ConnectionState) -> None:
+        """Begin a try over *connection*. Raises AbortedError once aborted."""
         with self._lock:
             if self.aborted:
                 raise AbortedError
-            self._link = link
-            self._left_before = self._left
-            # Until a step says that it is not: of no step at all nothing is known.
-            self._left = True
-            self._cut_short = False
-            self.reused = link.socket is not None
-            link.heard = False
+            self._connection = connection
+            connection.begin_request()
+            self._earlier_try_may_have_arrived = self.may_have_arrived
+            # True until a known step proves the opposite: a transport that reports no
+            # step at all proves nothing.
+            self._may_have_arrived = True
+            self._write_failed = False
 
     def __call__(self, step: str, info: Mapping[str, Any]) -> None:
-        """Take note of a step."""
+        """Update the state after *step*. Raises AbortedError if it must not go on."""
         try:
             with self._lock:
-                self._note(step, info)
-                self._go_on(step)
+                self._update(step, info)
+                self._stop_if_aborted(step)
         except BaseException:
-            # A step that fails while connecting leaves nobody who would close it.
-            if self._link.socket is not None:
-                self._link.socket.close()
+            # A step that fails while connecting leaves the socket open otherwise.
+            if self._connection is not None:
+                self._connection.close_socket()
             raise
 
     def abort(self) -> bool:
-        """Let nothing more leave, and end what is going on in another thread.
+        """End the request, from another thread; return ``may_have_arrived``.
 
-        Only who waits for a name server, or to be connected, comes back later. Returns
-        whether the whole body may be out.
+        Nothing that has not been sent by now is sent later. The sending thread returns
+        at once, except from a name lookup or from connecting, which nothing interrupts.
         """
         with self._lock:
             self.aborted = True
-            if self._handle is not None:
-                # To end a handshake it is enough to end its reading. Did we end our
-                # side as well, the other might reset the connection before the
-                # handshake begins, and CPython 3.11 then leaves a socket unclosed.
-                how = socket.SHUT_RD if self._starting_tls else socket.SHUT_RDWR
-                with suppress(OSError):  # the other side was faster
-                    self._handle.shutdown(how)
-            return self.may_have_left
+            if self._duplicate is not None:
+                # During a TLS handshake only the reading side is shut down. With both
+                # sides shut down the peer may reset the connection first, and CPython
+                # 3.11 then leaves a socket unclosed.
+                how = socket.SHUT_RD if self._in_tls_handshake else socket.SHUT_RDWR
+                with suppress(OSError):  # already closed by the peer
+                    self._duplicate.shutdown(how)
+            return self.may_have_arrived
 
     def end(self) -> None:
-        """Let go of the connection."""
+        """Close the duplicate of the connection's descriptor."""
         with self._lock:
-            handle, self._handle = self._handle, None
-        if handle is not None:
-            handle.close()
+            duplicate, self._duplicate = self._duplicate, None
+        if duplicate is not None:
+            duplicate.close()
 
-    def _note(self, step: str, info: Mapping[str, Any]) -> None:
-        self._starting_tls = step == _TLS
-        if step in _CONNECTED:
-            self._link.connected(info["return_value"])
-            self.reused = False
-        known = self._link.socket
-        # In between the socket that is known is no more than the shell of TLS's.
-        if (
-            self._handle is None
-            and known is not None
-            and step in (*_CONNECTED, _HEADERS)
-        ):
-            self._handle = socket.fromfd(known.fileno(), known.family, known.type)
-        # A write that failed proves that the body was not whole, and httpx goes on to
-        # read an answer then.
+    def _update(self, step: str, info: Mapping[str, Any]) -> None:
+        self._in_tls_handshake = step == _TLS_STARTED
+        connection = self._connection
+        if connection is not None and step in _CONNECTED:
+            connection.opened(info["return_value"])
+        if connection is not None and step in (*_CONNECTED, _HEADERS_STARTED):
+            self._duplicate_once(connection.socket)
+        # A failed write proves that the body is incomplete. httpcore continues after it
+        # and reads a response, so that later steps do not change this.
         if step.startswith("http11.send_request_") and step.endswith(".failed"):
-            self._cut_short = True
-        self._left = not (self._cut_short or step.startswith(_BEFORE_BODY))
+            self._write_failed = True
+        before_body = step.startswith(_BEFORE_BODY)
+        self._may_have_arrived = not (self._write_failed or before_body)
 
-    def _go_on(self, step: str) -> None:
-        if self.aborted and (step == _BODY or step.startswith(_BEFORE_BODY)):
-            self._left, self._cut_short = False, True
+    def _duplicate_once(self, original: socket.socket | None) -> None:
+        # Only at the steps above: between them the socket may be an unconnected shell
+        # of a TLS socket.
+        if self._duplicate is None and original is not None:
+            self._duplicate = socket.fromfd(
+                original.fileno(), original.family, original.type
+            )
+
+    def _stop_if_aborted(self, step: str) -> None:
+        if self.aborted and (step == _BODY_STARTED or step.startswith(_BEFORE_BODY)):
+            self._may_have_arrived, self._write_failed = False, True
             raise AbortedError

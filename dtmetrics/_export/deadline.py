@@ -1,9 +1,9 @@
-"""A hard deadline for each export.
+"""A deadline for each export that holds whatever the network does.
 
-httpx's timeouts are for each of its steps: with ``timeout=1`` a server that sent a line
-of a header every 0.4 s held a request for 16 s, and a name server that does not answer
-another for 10 s. So each export is in a thread of its own, which is left behind if
-nothing else helps.
+httpx's timeouts apply to each step of a request. With ``timeout=1``, a server that sent
+one header line every 0.4 s kept a request open for 16 s, and a name server that did not
+answer another one for 10 s. Each export therefore runs in a thread of its own, which is
+abandoned if aborting the request does not end it.
 """
 
 from __future__ import annotations
@@ -17,173 +17,172 @@ from typing import Protocol
 
 from dtmetrics.exporters import Batch, Exporter, ExportResult, Outcome
 
-__all__ = ["AbortableExporter", "Attempt", "DeadlineExporter"]
+__all__ = ["AbortableExporter", "AbortableRequest", "DeadlineExporter"]
 
-# Seconds for the exporter's own timeouts, which know better what happened, and then
-# for an aborted attempt to come back.
+# Seconds for the exporter's own timeouts, whose errors are more precise, and then for
+# an aborted request to return.
 _GRACE_SECONDS, _ABORT_SECONDS = 0.1, 0.4
 
-_MOST_HANGING = 3
+_MAX_ABANDONED = 3
 
-_FORKED = ExportResult(Outcome.RETRY, reason="forked meanwhile")
+_FORKED = ExportResult(Outcome.RETRY, reason="process forked during the export")
 
 
-class Attempt(Protocol):
-    """One export."""
+class AbortableRequest(Protocol):
+    """One export that has been prepared."""
 
-    def run(self, timeout: float) -> ExportResult:
-        """Send, within about *timeout* seconds, and say what became of the body."""
+    def send(self, timeout: float) -> ExportResult:
+        """Send the batch within about *timeout* seconds and return the result."""
 
     def abort(self) -> ExportResult:
-        """Make ``run()`` end soon, from another thread; say what is known of the body.
+        """Make ``send()`` return soon, from another thread; return what is known.
 
-        Nothing that has not left by then may leave later.
+        Nothing that has not been sent by now may be sent later.
         """
 
 
 class AbortableExporter(Exporter, Protocol):
-    """An exporter whose attempts can be aborted, and may outlive each other."""
+    """An exporter whose requests can be aborted, and may overlap."""
 
     @property
-    def most_seconds(self) -> float:
-        """How long an attempt may take at most."""
+    def max_seconds(self) -> float:
+        """How long one export may take at most."""
 
-    def begin(self, body: Batch) -> Attempt:
-        """Return the attempt to send *body*, which has still to be run."""
+    def prepare(self, batch: Batch) -> AbortableRequest:
+        """Return the request that sends *batch*."""
 
 
 class DeadlineExporter:
-    """Exports by *inner*, and takes no longer than was asked for.
+    """Exports with *inner*, and returns at most half a second after the timeout.
 
-    While it waits, *meanwhile* does what else is due, and says in how many seconds it
-    wants to be called again.
+    While it waits it calls *while_waiting*, which returns in how many seconds to call
+    it again.
     """
 
     def __init__(
         self,
         inner: AbortableExporter,
-        meanwhile: Callable[[], float] | None = None,
+        while_waiting: Callable[[], float] | None = None,
     ) -> None:
         self._inner = inner
-        self._meanwhile = meanwhile
-        self._hanging: list[_Run] = []
-        self._current: _Run | None = None
+        self._while_waiting = while_waiting
+        self._abandoned: list[_ExportThread] = []
+        self._current: _ExportThread | None = None
 
-    def export(self, body: Batch, timeout: float) -> ExportResult:
-        """Export *body*; who has not done so half a second too late is left behind."""
-        self._hanging = [run for run in self._hanging if run.goes_on]
-        if len(self._hanging) >= _MOST_HANGING:
-            reason = f"{len(self._hanging)} requests hang"
+    def export(self, batch: Batch, timeout: float) -> ExportResult:
+        """Export *batch*; after *timeout* seconds, abort the request."""
+        self._abandoned = [each for each in self._abandoned if each.is_alive]
+        if len(self._abandoned) >= _MAX_ABANDONED:
+            reason = f"{len(self._abandoned)} earlier requests still hang"
             return ExportResult(Outcome.RETRY, reason=reason)
-        seconds = max(0.0, min(timeout, self._inner.most_seconds))
-        run = self._current = _Run(self._inner.begin(body), seconds)
+        seconds = max(0.0, min(timeout, self._inner.max_seconds))
+        request = self._inner.prepare(batch)
+        thread = self._current = _ExportThread(request, seconds)
         try:
-            if not run.start():
-                return run.here()
-            if self._wait(run, seconds + _GRACE_SECONDS):
-                return run.result()
-            known = run.abort()
-            if self._wait(run, _ABORT_SECONDS):
-                return run.result()
+            if not thread.start():
+                # Without a thread only the request's own timeouts apply.
+                return request.send(seconds)
+            if self._wait(thread, seconds + _GRACE_SECONDS):
+                return thread.result()
+            known = thread.abort()
+            if self._wait(thread, _ABORT_SECONDS):
+                return thread.result()
         except BaseException:
-            # An interrupt, or what a callback raised meanwhile.
-            run.abort()
-            self._hanging.append(run)
+            # An interrupt, or an error of while_waiting().
+            thread.abort()
+            self._abandoned.append(thread)
             raise
         finally:
             self._current = None
-        self._hanging.append(run)
+        self._abandoned.append(thread)
         return known
 
     def close(self) -> None:
-        """Let go of what is held; who was left behind lets go by himself."""
+        """Close the connections. An abandoned thread closes its own when it returns."""
         self._inner.close()
 
     def reset_after_fork(self) -> None:
-        """In a forked child: the threads are the parent's; nobody waits for them."""
-        self._hanging = []
+        """In a forked child, stop waiting: the export threads exist in the parent."""
+        self._abandoned = []
         if self._current is not None:
-            self._current.forget()
+            self._current.disown()
         self._inner.reset_after_fork()
 
-    def _wait(self, run: _Run, seconds: float) -> bool:
-        """Wait for the end of *run*; say whether it came."""
+    def _wait(self, thread: _ExportThread, seconds: float) -> bool:
+        """Wait until *thread* has a result; return whether it has one in time."""
         end = monotonic() + seconds
         while True:
-            pause = seconds if self._meanwhile is None else self._meanwhile()
+            pause = seconds if self._while_waiting is None else self._while_waiting()
             left = end - monotonic()
-            if run.ended_within(min(left, max(0.01, pause))):
+            if thread.wait(min(left, max(0.01, pause))):
                 return True
             if left <= pause:
                 return False
 
 
-class _Run:
-    """An attempt in a thread of its own."""
+class _ExportThread:
+    """A thread that sends one request."""
 
-    def __init__(self, attempt: Attempt, seconds: float) -> None:
-        self._attempt = attempt
+    def __init__(self, request: AbortableRequest, seconds: float) -> None:
+        self._request = request
         self._seconds = seconds
         self._result: ExportResult | BaseException = _FORKED
-        self._forgotten = False
-        # Looked up when it is needed: gevent replaces them, and perhaps late. A lock,
-        # and not an event: it can be released by a signal handler, and after a fork.
-        self._going_on = threading.Lock()
+        self._disowned = False
+        # Held while the thread sends. A lock and not an event, because a signal handler
+        # and a forked child may release it. Made here and not at import, because gevent
+        # may replace threading later.
+        self._sending = threading.Lock()
         self._thread: threading.Thread | None = None
 
     @property
-    def goes_on(self) -> bool:
-        """Whether there is a thread that may still be at it."""
+    def is_alive(self) -> bool:
+        """Whether the thread was started and has not ended."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> bool:
-        """Start; say whether there was a thread to be had."""
-        self._going_on.acquire()
+        """Start the thread; return False if there can be none."""
+        self._sending.acquire()
         try:
             thread = threading.Thread(
-                # What is known of the call where it was made: that it is our own.
+                # The context suppresses instrumentation of this request.
                 target=copy_context().run,
-                args=(self._work,),
+                args=(self._send,),
                 name="dtmetrics-export",
                 daemon=True,
             )
             thread.start()
         except RuntimeError:
-            # At interpreter exit, in some subinterpreters, or the system has none left.
+            # At interpreter exit, in some subinterpreters, or past a system limit.
             return False
         self._thread = thread
         return True
 
-    def here(self) -> ExportResult:
-        """Run the attempt in the thread that asks, with its own timeouts only."""
-        return self._attempt.run(self._seconds)
-
-    def ended_within(self, seconds: float) -> bool:
-        """Wait for its end for so long; say whether it came."""
-        return self._going_on.acquire(timeout=max(0.0, seconds))
+    def wait(self, seconds: float) -> bool:
+        """Wait at most *seconds*; return whether there is a result."""
+        return self._sending.acquire(timeout=max(0.0, seconds))
 
     def result(self) -> ExportResult:
-        """Return what the attempt returned, or raise what it raised."""
+        """Return what the request returned, or raise what it raised."""
         if isinstance(self._result, BaseException):
             raise self._result
         return self._result
 
     def abort(self) -> ExportResult:
-        """Abort the attempt; return what is known of the body."""
-        # A child that did so would shut the parent's connection down.
-        return _FORKED if self._forgotten else self._attempt.abort()
+        """Abort the request; return what is known of the batch."""
+        # In a forked child this would shut down the parent's connection.
+        return _FORKED if self._disowned else self._request.abort()
 
-    def forget(self) -> None:
-        """Stop waiting: the thread was not forked with its process."""
-        self._forgotten = True
+    def disown(self) -> None:
+        """In a forked child, end the wait: the thread was not copied by the fork."""
+        self._disowned = True
         self._result = _FORKED
-        with suppress(RuntimeError):  # it had ended
-            self._going_on.release()
+        with suppress(RuntimeError):  # released, if the thread had ended
+            self._sending.release()
 
-    def _work(self) -> None:
+    def _send(self) -> None:
         try:
-            self._result = self._attempt.run(self._seconds)
-        except BaseException as error:  # noqa: BLE001 -- raised where it is waited for
+            self._result = self._request.send(self._seconds)
+        except BaseException as error:  # noqa: BLE001 -- raised by result()
             self._result = error
         finally:
-            self._going_on.release()
+            self._sending.release()

@@ -1,12 +1,15 @@
-"""Posting bodies to a Dynatrace endpoint. Nothing else sends by httpx."""
+"""Posts batches to a Dynatrace endpoint over HTTP.
+
+The only module that sends with httpx. It uses httpx's transport and not its client: no
+redirect is followed, no proxy and no cookie comes from the environment, and nothing is
+logged for each request.
+"""
 
 from __future__ import annotations
 
 import ssl
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from time import monotonic, time
 from typing import NamedTuple
 
@@ -14,31 +17,41 @@ import httpx
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.secret import Secret
-from dtmetrics._export.abort import Link, Progress
-from dtmetrics._export.response import judge
+from dtmetrics._export.abort import AbortedError, ConnectionState, RequestTrace
+from dtmetrics._export.response import RESPONSE_LIMIT, parse_response
+from dtmetrics._export.tls import error_class, tls_context
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 
-__all__ = ["HttpExporter", "preload"]
+__all__ = ["HttpExporter", "HttpRequest", "preload"]
 
-_ANSWER_LIMIT = 64 * 1024
+_MIN_SECONDS = 0.05
 
-# Seconds to connect, for each later step, and for all: a OneAgent is on this host.
-_LOCAL_SECONDS = 1.0, 3.0, 5.0
-_REMOTE_SECONDS = 3.0, 10.0, 15.0
-
-# How a kept connection breaks that the other side closes just as we send.
-_BROKEN = httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError
+# How a reused connection fails that the server closed while it was idle.
+_CONNECTION_ERRORS = httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError
 
 _NO_TOKEN = Secret("")
 
 
-class HttpExporter:
-    """Posts bodies to *endpoint*, with *token* if there is one.
+class _Timeouts(NamedTuple):
+    """Seconds to connect, for each later step, and for the whole request."""
 
-    It uses httpx's transport, not its client: no redirect is followed, no proxy or
-    cookie jar comes from the environment, and nothing is logged for each request.
-    Unless *resend* is false, a body that a kept connection broke on is sent once more.
-    *ca_file* holds the certificates that are trusted in place of the system's.
+    connect: float
+    step: float
+    total: float
+
+
+# A OneAgent listens on this host, and so answers sooner.
+_LOCAL_TIMEOUTS = _Timeouts(connect=1.0, step=3.0, total=5.0)
+_REMOTE_TIMEOUTS = _Timeouts(connect=3.0, step=10.0, total=15.0)
+
+
+class HttpExporter:
+    """Posts batches to *endpoint*, with *token* if there is one.
+
+    *local* selects the shorter timeouts of a OneAgent on this host. With *resend*, a
+    batch is sent once more if the server had closed the idle connection that carried
+    it; without, connections are not reused. *ca_file* holds the certificates to trust
+    in place of the system's. *transport* makes the transport of a connection.
     """
 
     def __init__(
@@ -51,122 +64,213 @@ class HttpExporter:
         ca_file: str | None = None,
         transport: Callable[[], httpx.BaseTransport] | None = None,
     ) -> None:
-        self._url = httpx.URL(endpoint)
-        self._place = self._url.netloc.decode("ascii")
-        self._token = token
-        self._resend = resend
-        self._connect_seconds, self._seconds, self.most_seconds = (
-            _LOCAL_SECONDS if local else _REMOTE_SECONDS
+        self._endpoint = _Endpoint(
+            url=httpx.URL(endpoint),
+            token=token,
+            timeouts=_LOCAL_TIMEOUTS if local else _REMOTE_TIMEOUTS,
         )
-        # Not with the first request: see preload().
-        self._tls = _tls(self._url.scheme == "https", ca_file)
-        self._make_transport = transport or self._new_transport
-        # Each transport is in here or in use: two threads never share one.
-        self._idle: list[_Way] = []
+        self._resend = resend
+        # Made here and not with the first request: see preload().
+        https = self._endpoint.url.scheme == "https"
+        self._tls = tls_context(https=https, ca_file=ca_file)
+        self._connections = _Connections(transport or self._new_transport)
 
-    def export(self, body: Batch, timeout: float) -> ExportResult:
-        """Post *body* and read at most 64 KiB of the answer."""
-        return self.begin(body).run(timeout)
+    @property
+    def max_seconds(self) -> float:
+        """How long one export may take at most."""
+        return self._endpoint.timeouts.total
 
-    def begin(self, body: Batch) -> HttpAttempt:
-        """Return the attempt to post *body*, which can be aborted."""
-        return HttpAttempt(self, body)
+    def export(self, batch: Batch, timeout: float) -> ExportResult:
+        """Post *batch* within about *timeout* seconds and return the result."""
+        return self.prepare(batch).send(timeout)
+
+    def prepare(self, batch: Batch) -> HttpRequest:
+        """Return the request that posts *batch*; another thread may abort it."""
+        return HttpRequest(
+            batch, endpoint=self._endpoint, connections=self._connections
+        )
 
     def close(self) -> None:
-        """Close the connections; the next export opens new ones."""
-        while way := self._kept_way():
-            way.transport.close()
+        """Close the idle connections. A later export opens new ones."""
+        self._connections.close()
 
     def reset_after_fork(self) -> None:
-        """Forget the parent's connections: answers on them are the parent's.
+        """In a forked child, drop the parent's connections: their responses are its."""
+        self._connections.reset_after_fork()
 
-        Only our descriptors of them are closed, which says nothing to the other side;
-        by the transport that would take a lock that may have been held at the fork.
+    def _new_transport(self) -> httpx.BaseTransport:
+        return httpx.HTTPTransport(
+            verify=self._tls,
+            trust_env=False,
+            limits=httpx.Limits(
+                max_connections=1,
+                # Without resend a connection that the server closes while it is idle
+                # would cost a batch, so none is kept.
+                max_keepalive_connections=int(self._resend),
+                # Servers close idle connections after 5 s or more, so each flush opens
+                # a new one.
+                keepalive_expiry=4.0,
+            ),
+        )
+
+
+class _Endpoint(NamedTuple):
+    """Where requests go, with which token and which timeouts."""
+
+    url: httpx.URL
+    token: Secret
+    timeouts: _Timeouts
+
+
+class _Connection(ConnectionState):
+    """A transport that opens at most one connection. Threads never share one."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        super().__init__()
+        self.transport = transport
+
+
+class _Connections:
+    """The idle connections of an exporter."""
+
+    def __init__(self, new_transport: Callable[[], httpx.BaseTransport]) -> None:
+        self._new_transport = new_transport
+        self._idle: list[_Connection] = []
+
+    def acquire(self) -> _Connection:
+        """Return an idle connection, or a new one."""
+        return self._pop_idle() or self.open()
+
+    def open(self) -> _Connection:
+        """Return a new connection, which connects with its first request."""
+        return _Connection(self._new_transport())
+
+    def release(self, connection: _Connection) -> None:
+        """Let a later request use *connection*."""
+        self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        while connection := self._pop_idle():
+            connection.transport.close()
+
+    def reset_after_fork(self) -> None:
+        """In a forked child, close its descriptors of the parent's connections.
+
+        The peer does not notice. ``transport.close()`` would take a lock that another
+        thread may have held at the fork.
         """
-        for way in self._idle:
-            if way.link.socket is not None:
-                way.link.socket.close()
+        for connection in self._idle:
+            connection.close_socket()
         self._idle = []
 
-    def _deliver(self, body: Batch, timeout: float, progress: Progress) -> ExportResult:
-        seconds = max(0.05, min(timeout, self._seconds))
-        deadline = monotonic() + seconds
-        way = self._kept_way() or self._new_way()
-        result = self._try(body, deadline, way, progress)
-        if not isinstance(result, ExportResult) and _worth_another(
-            result, way.link, progress
-        ):
-            result = self._try(body, deadline, self._new_way(), progress)
-        if isinstance(result, ExportResult):
-            if result.outcome is Outcome.ANSWERED:
-                return result
-            return replace(result, reason=f"{result.reason} at {self._place}")
-        if progress.aborted:
-            return self._failed("took too long", progress.may_have_left)
-        if issubclass(result, ssl.SSLCertVerificationError):
-            reason = f"{result.__name__} at {self._place}"
-            return ExportResult(Outcome.MISCONFIGURED, reason=reason)
-        return self._failed(result.__name__, progress.may_have_left)
+    def _pop_idle(self) -> _Connection | None:
+        try:
+            # One step: another thread may pop the last one.
+            return self._idle.pop()
+        except IndexError:
+            return None
 
-    def _failed(self, what: str, may_have_left: bool) -> ExportResult:
-        outcome = Outcome.INDETERMINATE if may_have_left else Outcome.RETRY
-        return ExportResult(outcome, reason=f"{what} at {self._place}")
+
+class HttpRequest:
+    """The request that posts one batch. ``send()`` is called once."""
+
+    def __init__(
+        self, batch: Batch, *, endpoint: _Endpoint, connections: _Connections
+    ) -> None:
+        self._batch = batch
+        self._endpoint = endpoint
+        self._connections = connections
+        self._trace = RequestTrace()
+
+    def send(self, timeout: float) -> ExportResult:
+        """Post the batch, unless the request has been aborted; return the result.
+
+        A batch is sent a second time, over a new connection, if the server closed an
+        idle connection just as it was used again: 4 of 20 requests met that when they
+        were sent at the end of the server's keep-alive time.
+        """
+        seconds = max(_MIN_SECONDS, min(timeout, self._endpoint.timeouts.step))
+        deadline = monotonic() + seconds
+        connection = self._connections.acquire()
+        result = self._try(connection, deadline)
+        if (
+            isinstance(result, type)
+            and issubclass(result, _CONNECTION_ERRORS)
+            and connection.reused
+            and not connection.response_started
+        ):
+            result = self._try(self._connections.open(), deadline)
+        if isinstance(result, type):
+            may_have_arrived = self._trace.may_have_arrived
+            return self._failure(result, may_have_arrived=may_have_arrived)
+        if result.outcome is Outcome.ANSWERED:
+            return result
+        return replace(result, reason=self._at_host(result.reason))
+
+    def abort(self) -> ExportResult:
+        """Make ``send()`` return soon, from another thread; return what is known.
+
+        Nothing that has not been sent by now is sent later.
+        """
+        return self._failure(AbortedError, may_have_arrived=self._trace.abort())
 
     def _try(
-        self, body: Batch, deadline: float, way: _Way, progress: Progress
+        self, connection: _Connection, deadline: float
     ) -> ExportResult | type[Exception]:
-        # Only the class of an error leaves: its text may quote a header, and the
-        # frames of its traceback hold the headers, and so the token.
-        kinds: list[type[Exception]] = []
+        """Post the batch over *connection*; return the result or the error's class.
+
+        Only the class of an error leaves this method. Its text may quote a header, and
+        the frames of its traceback hold the headers, and so the token.
+        """
         result = None
         try:
-            result = call_safely(
-                self._post,
-                body,
-                deadline,
-                way,
-                progress,
-                default=None,
-                on_error=lambda error: kinds.append(_kind_of(error)),
-            )
+            result = self._post(connection, deadline)
+        except Exception as error:  # noqa: BLE001 -- any error of a transport is a result
+            return error_class(error)
         except BaseException as interrupt:  # noqa: BLE001 -- raised again
-            # call_safely() lets it pass: drop the frames that it has come through, and
-            # those of the error whose handling it may have interrupted.
+            # Without the frames it has passed, and without the error whose handling it
+            # may have interrupted.
             interrupt.__context__ = None
             raise interrupt.with_traceback(None) from None
         finally:
-            progress.end()
-            if result is None or progress.aborted:
-                call_safely(way.transport.close, default=None)
+            self._trace.end()
+            if result is None or self._trace.aborted:
+                call_safely(connection.transport.close, default=None)
             else:
-                self._idle.append(way)
-        return kinds[0] if result is None else result
+                self._connections.release(connection)
+        return result
 
-    def _post(
-        self, body: Batch, deadline: float, way: _Way, progress: Progress
-    ) -> ExportResult:
-        progress.begin(way.link)
-        seconds = max(0.05, deadline - monotonic())
-        limits = httpx.Timeout(seconds, connect=min(seconds, self._connect_seconds))
+    def _post(self, connection: _Connection, deadline: float) -> ExportResult:
+        self._trace.begin(connection)
+        seconds = max(_MIN_SECONDS, deadline - monotonic())
+        connect = min(seconds, self._endpoint.timeouts.connect)
         request = httpx.Request(
             "POST",
-            self._url,
+            self._endpoint.url,
             headers=self._headers(),
-            content=body.text,
-            extensions={"timeout": limits.as_dict(), "trace": progress},
+            content=self._batch.text,
+            extensions={
+                "timeout": httpx.Timeout(seconds, connect=connect).as_dict(),
+                "trace": self._trace,
+            },
         )
-        response = way.transport.handle_request(request)
+        response = connection.transport.handle_request(request)
         try:
-            content, whole = _read(response, deadline)
+            content, complete = _read(response, deadline)
         finally:
-            # Closes the connection as well, if there would be more to read.
+            # If the response has not been read to its end, this closes the connection.
             call_safely(response.close, default=None)
-        if response.status_code == 200 and not whole:
-            # Only its text tells an answer from somebody else's page.
-            return ExportResult(Outcome.INDETERMINATE, reason="the answer broke off")
-        if "gzip" in response.headers.get("content-encoding", ""):
-            content = _inflated(content)
-        return judge(body, response.status_code, response.headers, content, time())
+        if response.status_code == 200 and not complete:
+            # Only the text tells a response of Dynatrace from a page of a proxy.
+            return ExportResult(Outcome.INDETERMINATE, reason="incomplete response")
+        return parse_response(
+            self._batch,
+            status=response.status_code,
+            headers=response.headers,
+            content=content,
+            now=time(),
+        )
 
     def _headers(self) -> dict[str, str]:
         headers = {
@@ -174,130 +278,51 @@ class HttpExporter:
             "Accept-Encoding": "identity",
             "User-Agent": "dtmetrics",
         }
-        if self._token:
-            headers["Authorization"] = f"Api-Token {self._token.reveal()}"
+        if self._endpoint.token:
+            headers["Authorization"] = f"Api-Token {self._endpoint.token.reveal()}"
         return headers
 
-    def _kept_way(self) -> _Way | None:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return None
+    def _failure(
+        self, error: type[Exception], *, may_have_arrived: bool
+    ) -> ExportResult:
+        outcome = Outcome.INDETERMINATE if may_have_arrived else Outcome.RETRY
+        if self._trace.aborted:
+            return ExportResult(outcome, reason=self._at_host("timed out"))
+        if issubclass(error, ssl.SSLCertVerificationError):
+            outcome = Outcome.MISCONFIGURED
+        return ExportResult(outcome, reason=self._at_host(error.__name__))
 
-    def _new_way(self) -> _Way:
-        return _Way(self._make_transport(), Link())
-
-    def _new_transport(self) -> httpx.BaseTransport:
-        return httpx.HTTPTransport(
-            verify=self._tls,
-            trust_env=False,
-            # A connection that idled longer may be closed by the other side just
-            # as we send; each flush starts on a new one.
-            limits=httpx.Limits(
-                max_connections=1,
-                # Where nothing may be sent twice, none is kept to be closed like that.
-                max_keepalive_connections=int(self._resend),
-                keepalive_expiry=4.0,
-            ),
-        )
-
-
-class HttpAttempt:
-    """One export, which another thread may abort. To be run once."""
-
-    def __init__(self, exporter: HttpExporter, body: Batch) -> None:
-        self._exporter = exporter
-        self._body = body
-        self._progress = Progress()
-
-    def run(self, timeout: float) -> ExportResult:
-        """Post the body, unless it has been aborted by now."""
-        return self._exporter._deliver(self._body, timeout, self._progress)
-
-    def abort(self) -> ExportResult:
-        """Send nothing more; return what is known of the body."""
-        left = self._progress.abort()
-        return self._exporter._failed("took too long", left)
-
-
-class _Way(NamedTuple):
-    """A transport, and what is known of its connection."""
-
-    transport: httpx.BaseTransport
-    link: Link
+    def _at_host(self, reason: str) -> str:
+        return f"{reason} at {self._endpoint.url.netloc.decode('ascii')}"
 
 
 def preload() -> None:
-    """Import all that a request will need, in the thread that configures.
+    """Import all that a request needs, in the thread that calls ``configure()``.
 
-    httpx imports its transport's modules at the first request. If a process forks
-    while the flusher does that, the child inherits a locked import lock and hangs
-    for ever (42 of 4,800 forks; none of 4,000 with everything imported before). The
-    same goes for OpenSSL, whose own locks are held while a context is made (1 of
-    1,500 forks; none of 1,200 with a context that was there before).
+    httpx imports the modules of its transport with the first request. If the process
+    forks while the flusher does that, the child inherits a locked import lock and hangs
+    forever: 42 of 4,800 forks, and none of 4,000 with everything imported before. The
+    same is true of OpenSSL, which holds locks of its own while it makes a context: 1 of
+    1,500 forks, and none of 1,200 with a context made before.
     """
     import encodings.idna  # noqa: F401, PLC0415
     import stringprep  # noqa: F401, PLC0415
 
-    httpx.HTTPTransport(verify=_tls(False), trust_env=False).close()
-
-
-@cache
-def _tls(secure: bool, ca_file: str | None = None) -> ssl.SSLContext:
-    # Asked for certificates, it costs 33 to 49 ms; plain http, which is never
-    # redirected here, has no use for them.
-    return (
-        ssl.create_default_context(cafile=ca_file)
-        if secure
-        else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    )
-
-
-def _kind_of(error: Exception) -> type[Exception]:
-    """Return what kind of error it is, or was before httpx made it one of its own.
-
-    A certificate that is refused will be refused again, until somebody does something.
-    """
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return ssl.SSLCertVerificationError
-        cause = cause.__cause__ or cause.__context__
-    return type(error)
-
-
-def _worth_another(kind: type[Exception], link: Link, progress: Progress) -> bool:
-    """Whether the other side closed an idle connection just as it was used again.
-
-    It had done so by 4 of 20 requests that came as its time ran out.
-    """
-    return progress.reused and not link.heard and issubclass(kind, _BROKEN)
+    context = tls_context(https=False)
+    httpx.HTTPTransport(verify=context, trust_env=False).close()
 
 
 def _read(response: httpx.Response, deadline: float) -> tuple[bytes, bool]:
-    """Return what came of the answer, and whether that is all that will be read."""
+    """Return the text of *response*, up to a limit, and whether that is complete."""
     content = b""
     try:
         for part in response.iter_raw():
             content += part
-            if len(content) > _ANSWER_LIMIT:
-                return content[:_ANSWER_LIMIT], True
+            if len(content) > RESPONSE_LIMIT:
+                return content[:RESPONSE_LIMIT], True
             if monotonic() > deadline:
                 return content, False
     except httpx.TransportError:
-        # The status has been read, and a 202 says it all.
+        # The status has been read, and a 202 needs no text.
         return content, False
     return content, True
-
-
-def _inflated(content: bytes) -> bytes:
-    """Return what comes out of *content*, at most as much as is read of any answer.
-
-    Nobody asks for gzip here, and a proxy may send it all the same. 306 KB of it can
-    hold 300 MB.
-    """
-    inflater = zlib.decompressobj(wbits=31)
-    try:
-        return inflater.decompress(content, _ANSWER_LIMIT)
-    except zlib.error:
-        return b""

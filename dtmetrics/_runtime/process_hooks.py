@@ -1,15 +1,15 @@
-"""How a process's life is followed: its end, and the children it forks.
+"""Follows the end of the process, and the children that it forks.
 
-No single hook sees every end and every fork. Which one does, measured on CPython
-3.9 to 3.13 and uWSGI 2.0.30:
+No single hook is called at every exit and every fork. Measured on CPython 3.9 to 3.13
+and uWSGI 2.0.30:
 
-- ``atexit``: programs, spawned children, children of ``os.fork()``, uWSGI's workers;
-- ``Finalize`` of multiprocessing: its children that were forked, by itself or by its
-  server (their ``atexit`` never runs before 3.13, and then without what they inherit);
-- ``os.register_at_fork``: every fork but uWSGI's, of which ``uwsgi.post_fork_hook``
-  tells.
+- ``atexit``: programs, spawned children, children of ``os.fork()``, workers of uWSGI;
+- ``multiprocessing.util.Finalize``: children that multiprocessing or its fork server
+  forks (they run ``atexit`` from 3.13 on only, and then without what they inherited);
+- ``os.register_at_fork``: every fork except those of uWSGI, which calls
+  ``uwsgi.post_fork_hook``.
 
-So they overlap, and what they call may be called twice.
+The hooks overlap, so that what they call may be called twice.
 """
 
 from __future__ import annotations
@@ -18,91 +18,101 @@ import atexit
 import os
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
-from dtmetrics._runtime.signals import let_go
+from dtmetrics._runtime.signals import restore_handlers
 
-__all__ = ["Lifetime"]
+__all__ = ["ProcessHooks", "outside_uwsgi_master"]
 
-# Before multiprocessing joins its queues' threads and its children (0 and less).
-_EARLY = 100
+# multiprocessing joins its queues' threads and its children at 0 and below.
+_BEFORE_JOINS = 100
 
 
-class Lifetime:
-    """Calls *end* when a process ends, and *begin* in each child, once it is forked."""
+class ProcessHooks:
+    """Calls *on_exit* when a process ends, and *on_fork* in each forked child."""
 
-    def __init__(self, begin: Callable[[], object], end: Callable[[], object]) -> None:
-        self._begin = begin
-        self._end = end
-        #: The process that is followed; 0: none yet.
+    def __init__(
+        self, *, on_fork: Callable[[], object], on_exit: Callable[[], object]
+    ) -> None:
+        self._on_fork = on_fork
+        self._on_exit = on_exit
+        #: The process whose hooks are installed, or 0.
         self._pid = 0
-        self._known: set[str] = set()
+        self._installed: set[str] = set()
 
-    def follow(self) -> None:
-        """Follow this process and its children from now on. Again it does nothing.
-
-        Again it looks for what has been imported in the meantime.
-        """
+    def install(self) -> None:
+        """Install the hooks once; later calls add those of modules imported since."""
         if not self._pid:
             self._pid = os.getpid()
-            atexit.register(self._end)
+            atexit.register(self._on_exit)
             if hasattr(os, "register_at_fork"):
-                os.register_at_fork(after_in_child=self._forked)
-        self._follow_multiprocessing()
-        self._follow_uwsgi()
+                os.register_at_fork(after_in_child=self._after_fork)
+        self._install_multiprocessing()
+        self._install_uwsgi()
 
-    def settled(self) -> bool:
-        """Whether a thread may be started: not before uWSGI has forked its workers.
-
-        It forks without the interpreter's lock. A thread of the master's that has it
-        just then takes it from the worker for ever: 1 of 20 starts hung, at 10 flushes
-        a second, and none of 120 without a thread.
-        """
-        uwsgi: Any = sys.modules.get("uwsgi")
-        if uwsgi is None or uwsgi.worker_id():
-            return True
-        return uwsgi.masterpid() not in (0, os.getpid())  # a mule, or the spooler
-
-    def _forked(self) -> None:
-        """In a child. uWSGI may tell of it by two hooks."""
+    def _after_fork(self) -> None:
+        # A fork may call more than one hook.
         if self._pid == os.getpid():
             return
         self._pid = os.getpid()
-        self._begin()
-        self._follow_multiprocessing()
+        self._on_fork()
+        self._install_multiprocessing()
 
-    def _follow_multiprocessing(self) -> None:
-        # Not imported here: 30 ms. Who forks by it, has it by the time of the fork.
+    def _install_multiprocessing(self) -> None:
+        # Not imported here, which takes 30 ms: a program that forks with it has
+        # imported it by then.
         util = sys.modules.get("multiprocessing.util")
-        if util is None or "multiprocessing" in self._known:
+        if util is None or "multiprocessing" in self._installed:
             return
-        self._known.add("multiprocessing")
-        # A child forgets its parent's finalizers, and then calls what is registered
-        # here. A child that configures later than that is in it already.
-        util.register_after_fork(self, Lifetime._begin_as_child)
+        self._installed.add("multiprocessing")
+        # A child discards the finalizers of its parent, and then calls this. A child
+        # that calls configure() itself is past that moment.
+        util.register_after_fork(self, ProcessHooks._begin_child)
         if sys.modules["multiprocessing.process"].parent_process() is not None:
-            self._finalize()
+            self._add_finalizer()
 
-    def _begin_as_child(self) -> None:
-        let_go()
-        self._finalize()
+    def _begin_child(self) -> None:
+        restore_handlers()
+        self._add_finalizer()
 
-    def _finalize(self) -> None:
+    def _add_finalizer(self) -> None:
         util = sys.modules["multiprocessing.util"]
-        util.Finalize(None, self._end, exitpriority=_EARLY)
+        util.Finalize(None, self._on_exit, exitpriority=_BEFORE_JOINS)
 
-    def _follow_uwsgi(self) -> None:
-        # The server puts it there: it can be imported nowhere else.
-        uwsgi: Any = sys.modules.get("uwsgi")
-        if uwsgi is None or "uwsgi" in self._known:
+    def _install_uwsgi(self) -> None:
+        # The server adds this module to sys.modules; it is not a file.
+        uwsgi = sys.modules.get("uwsgi")
+        if uwsgi is None or "uwsgi" in self._installed:
             return
-        self._known.add("uwsgi")
-        _chain(uwsgi, "post_fork_hook", self._forked)
-        _chain(uwsgi, "atexit", self._end)
+        self._installed.add("uwsgi")
+        _call_before(uwsgi, "post_fork_hook", self._after_fork)
+        _call_before(uwsgi, "atexit", self._on_exit)
 
 
-def _chain(module: Any, name: str, call: Callable[[], object]) -> None:
-    """Make *module* call *call*, and after it what it would have called."""
+def outside_uwsgi_master(start: Callable[[], bool]) -> Callable[[], bool]:
+    """Return *start*, which returns False instead of a start in uWSGI's master.
+
+    uWSGI forks without holding the interpreter's lock. If a thread of the master holds
+    it at that moment, the worker never gets it: 1 of 20 starts hung with a thread that
+    flushed 10 times a second, and none of 120 without a thread.
+    """
+    uwsgi: Any = sys.modules.get("uwsgi")
+    if uwsgi is None:
+        return start
+
+    def start_in_worker() -> bool:
+        # Other than a worker, only a mule and the spooler have a master that is
+        # another process.
+        if uwsgi.worker_id() or uwsgi.masterpid() not in (0, os.getpid()):
+            return start()
+        return False
+
+    return start_in_worker
+
+
+def _call_before(module: ModuleType, name: str, call: Callable[[], object]) -> None:
+    """Make *module* call *call*, and then the hook *name* that it had."""
     earlier = getattr(module, name, None)
 
     def both() -> None:

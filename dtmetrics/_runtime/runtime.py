@@ -1,23 +1,25 @@
-"""The composition root, and the only global: what this process records and sends."""
+"""The composition root: makes the parts of the library and connects them.
+
+``default`` is the only global of the package; the functions of ``dtmetrics`` are its
+methods.
+"""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import Context
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 
 from dtmetrics._core import log
-from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.secret import Secret
 from dtmetrics._core.try_lock import TryLock
 from dtmetrics._record.meter import Meter, Meters
-from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.registry import Registry
-from dtmetrics._runtime.process_hooks import Lifetime
-from dtmetrics._runtime.signals import put_off
+from dtmetrics._runtime.process_hooks import ProcessHooks, outside_uwsgi_master
+from dtmetrics._runtime.signals import install_handlers
 from dtmetrics._runtime.stats import Stats
 
 if TYPE_CHECKING:
@@ -27,16 +29,17 @@ if TYPE_CHECKING:
     from dtmetrics._spool.spool import Spool
     from dtmetrics.exporters import Exporter
 
-__all__ = ["Process", "default"]
+__all__ = ["EXIT_SECONDS", "Runtime", "default"]
 
+# The default of a setting for which None is a value, or whose type excludes None.
 _UNSET: Any = ...
 
-#: What a short script may wait at its end for a slow endpoint.
+#: How long a program may wait at exit for a slow endpoint.
 EXIT_SECONDS = 5.0
 
 
-class Process:
-    """A registry and, once configured, what brings its points to an endpoint."""
+class Runtime:
+    """A registry and, once configured, the flusher that sends what it records."""
 
     def __init__(self) -> None:
         self.registry = Registry()
@@ -44,7 +47,9 @@ class Process:
         self._flusher: Flusher | None = None
         self._running = False
         self._lock = TryLock()
-        self._lifetime = Lifetime(self._reset_after_fork, self._at_exit)
+        self._hooks = ProcessHooks(
+            on_fork=self._reset_after_fork, on_exit=self._shutdown_at_exit
+        )
 
     def configure(
         self,
@@ -72,39 +77,41 @@ class Process:
     ) -> None:
         """Start recording, and sending every *interval* seconds (default 60).
 
-        To be called once, by the application. A second call does nothing, unless
-        *force* is true: then what runs is shut down first. Without arguments it
-        sends to the OneAgent of this host. The README has a table of all settings,
-        their defaults and environment variables.
+        Called once, by the application. A second call does nothing, unless *force* is
+        true: then the running configuration is shut down and replaced. Without
+        arguments, data is sent to the OneAgent on this host. The README has a table of
+        all settings, with their defaults and environment variables.
 
-        Raises ConfigError, listing every fault, if the settings cannot work, and
-        under *strict* the first DefinitionError of an instrument made so far.
+        Raises ConfigError, which lists every fault, if the settings cannot work. Raises
+        the first DefinitionError of an instrument defined so far if *strict* is true.
 
         >>> from dtmetrics import MemoryExporter, configure, shutdown
         >>> configure(exporter=MemoryExporter(), interval=None)
         >>> shutdown()
         True
         """
-        arguments = _given(locals())
-        # What may hold a secret leaves this frame, which an error's traceback shows.
+        arguments = _passed_settings(locals())
+        # Error reporters print the local variables of this frame.
         endpoint = token = None
-        # Slow imports (httpx takes 0.1 s), and all in the caller's thread.
+        # Slow imports (httpx takes 0.1 s) are made here, in the caller's thread.
         from dtmetrics._config.config import Config  # noqa: PLC0415
+        from dtmetrics._runtime.factories import open_spool  # noqa: PLC0415
 
         with self._lock.acquire(TIMEOUT_MAX) as acquired:
             if not acquired or (self._running and not force):
                 return
             config = Config.resolve(arguments)
-            copies = _spool(config)
-            self._end(EXIT_SECONDS)
+            spool_on_disk = open_spool(config)
+            self._stop(EXIT_SECONDS)
             if not self._running:
-                self._start(config, copies)
+                self._start(config, spool_on_disk)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Collect and send now, within *timeout* seconds.
 
-        True: all that was recorded before has been answered, be it accepted or
-        refused. False: something still waits, and ``stats().waiting`` says how much.
+        Returns True if the endpoint has accepted or rejected everything recorded before
+        the call. Returns False if data points still wait; ``stats().waiting`` is their
+        number.
         """
         flusher = self._flusher
         if flusher is None or not self._running:
@@ -114,28 +121,28 @@ class Process:
     def shutdown(self, timeout: float = 5.0) -> bool:
         """Stop recording, and send what is left within *timeout* seconds.
 
-        Called again it does nothing. It is called at exit, so that a short script
-        loses nothing. The answer is that of ``flush()``: in a signal handler that
-        interrupts a flush, and in a callback of one, it is False, and nothing stops.
+        It is called at exit, so that a short script loses nothing. A second call does
+        nothing. Returns the same as ``flush()``. In a callback of a flush, and in a
+        signal handler that interrupts one, it returns False and stops nothing.
         """
         deadline = time.monotonic() + timeout
         with self._lock.acquire(timeout) as acquired:
-            return acquired and self._end(deadline - time.monotonic())
+            return acquired and self._stop(deadline - time.monotonic())
 
     def install_signal_handlers(self, timeout: float = 2.0) -> None:
-        """Let SIGTERM wait until what was recorded is sent, at most *timeout* seconds.
+        """Delay SIGTERM until what was recorded has been sent.
 
-        Then it has the effect that it has now: the process ends by it, or the
-        program's own handler is called. In the meantime the program goes on; a second
-        SIGTERM has its effect at once. The same goes for SIGHUP, unless the program
-        handles it.
+        After at most *timeout* seconds the signal takes the effect that it has now: it
+        ends the process, or calls the program's own handler. Meanwhile the program
+        runs on, and a second SIGTERM takes effect at once. SIGHUP is delayed likewise,
+        unless the program handles it.
 
-        To be called once, by the main thread; another raises ValueError.
+        Called once, in the main thread. Raises ValueError in any other thread.
         """
-        put_off(self.flush, self.shutdown, timeout)
+        install_handlers(flush=self.flush, shutdown=self.shutdown, timeout=timeout)
 
     def stats(self) -> Stats:
-        """Return what became of everything recorded so far."""
+        """Return the counts of what was recorded and sent so far."""
         invalid = self.registry.invalid_values.total()
         series = self.registry.series_count
         flusher = self._flusher
@@ -155,10 +162,10 @@ class Process:
         )
 
     def get_meter(self, name: str = "") -> Meter:
-        """Return the meter *name*, the same one for the same name.
+        """Return the meter *name*: the same object for the same name.
 
-        A library makes its instruments with ``get_meter(__name__)``; they are silent
-        until the application configures.
+        A library makes its instruments with ``get_meter(__name__)``. They record
+        nothing until the application calls ``configure()``.
 
         >>> from dtmetrics import get_meter
         >>> hits = get_meter("shop.cache").counter("cache.hits")
@@ -166,20 +173,25 @@ class Process:
         return self.meters.get(name)
 
     def _start(self, config: Config, spool: Spool | None) -> None:
-        from dtmetrics._config.enrichment import read_enrichment  # noqa: PLC0415
         from dtmetrics._deliver.flusher import Flusher  # noqa: PLC0415
         from dtmetrics._deliver.outbox import Outbox  # noqa: PLC0415
         from dtmetrics._deliver.self_metrics import SelfMetrics  # noqa: PLC0415
+        from dtmetrics._runtime.factories import (  # noqa: PLC0415
+            make_exporter,
+            recording_options,
+        )
 
-        def meanwhile() -> float:
-            # While an answer is waited for, what is recorded is collected on time; in
-            # a context of its own, as who is observed may ask others, and be measured.
+        def collect_while_waiting() -> float:
+            # Collections stay on time while a response is awaited. Observers are called
+            # in a new context, because instrumentation is suppressed in this one.
             return Context().run(flusher.collect_if_due)
 
         exporter = config.exporter
         if exporter is None:
-            exporter = _exporter(
-                config, self.registry.catalog.describe_again, meanwhile
+            exporter = make_exporter(
+                config,
+                on_move=self.registry.catalog.describe_again,
+                while_waiting=collect_while_waiting,
             )
         outbox = Outbox(
             config.max_outbox_bytes, resend=config.delivery == "at_least_once"
@@ -191,30 +203,18 @@ class Process:
             outbox,
             interval=config.interval,
             metadata=config.metadata,
-            # A OneAgent of this host is back in a moment, and bothers nobody else.
+            # A OneAgent on this host restarts in seconds, and serves this host only.
             longest_pause=10.0 if config.local else 60.0,
             losses=losses if config.self_metrics else None,
             spool=spool,
         )
-        recording = RecordingOptions(
-            prefix=config.prefix,
-            dimensions={"dt.metrics.source": "dtmetrics", **config.dimensions},
-            enrichment=(
-                read_enrichment(config.platform_directory) if config.enrich else {}
-            ),
-            max_series_per_metric=config.max_series_per_metric,
-            max_series=config.max_series,
-            level=config.level,
-            levels=config.levels,
-            strict=config.strict,
-        )
-        settled = self._lifetime.settled
-        self.registry.start(recording, lambda: settled() and flusher.start())
+        options = recording_options(config)
+        self.registry.start(options, outside_uwsgi_master(flusher.start))
         self._flusher = flusher
         self._running = True
-        self._lifetime.follow()
+        self._hooks.install()
 
-    def _end(self, timeout: float) -> bool:
+    def _stop(self, timeout: float) -> bool:
         flusher = self._flusher
         if not self._running or flusher is None:
             return True
@@ -225,14 +225,14 @@ class Process:
         done = flusher.close(timeout)
         self.registry.clear()
         self._running = False
-        _say_what_is_lost(before, flusher.account())
+        _log_undelivered(before, flusher.account())
         return done
 
-    def _at_exit(self) -> None:
+    def _shutdown_at_exit(self) -> None:
         flusher = self._flusher
         if flusher is not None and not (self.registry.recorded or flusher.flushes):
-            # The parent of a reloader, or a server that only forks its workers: what
-            # it observes of itself would pass for one more of them.
+            # A process that has recorded nothing, such as a reloader or the master of a
+            # server: its observers would report it as one more worker.
             self.registry.observers.clear()
         self.shutdown(EXIT_SECONDS)
 
@@ -243,9 +243,9 @@ class Process:
             self._flusher.reset_after_fork()
 
 
-def _given(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings among *arguments*, with what may be a secret hidden."""
-    # An endpoint may hold a token as well, where it is wrong: in its query.
+def _passed_settings(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that were passed, with possible secrets as Secret."""
+    # An endpoint may hold a token too, by mistake, in its query.
     return {
         name: Secret(value) if name in ("endpoint", "token") else value
         for name, value in arguments.items()
@@ -255,68 +255,19 @@ def _given(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _say_what_is_lost(before: Account, after: Account) -> None:
-    """Say what did not arrive, and no later collection will tell of."""
+def _log_undelivered(before: Account, after: Account) -> None:
+    """Log how many data points the shutdown left waiting, dropped or rejected.
+
+    No later collection can report them.
+    """
     lost = after.lost_since(before)
     if undelivered := after.waiting + sum(lost.values()):
-        said = ", ".join(f"{points} {reason}" for reason, points in lost.items())
-        why = f" ({said})" if lost else ""
-        log.warning("shut down with %d data points undelivered%s", undelivered, why)
+        counts = ", ".join(f"{points} {reason}" for reason, points in lost.items())
+        details = f" ({counts})" if lost else ""
+        log.warning("shut down with %d data points undelivered%s", undelivered, details)
 
 
-def _spool(config: Config) -> Spool | None:
-    root = config.spool
-    if root is None:
-        return None
-    from dtmetrics._config.discovery import (  # noqa: PLC0415
-        endpoint_file,
-        read_destination,
-    )
-    from dtmetrics._spool.spool import Spool  # noqa: PLC0415
+default = Runtime()
 
-    if config.endpoint_from_file:
-        # What is meant for the environment that the operator's file names is not for
-        # another's, whose pods may keep theirs in the same directory.
-        destination = read_destination(endpoint_file(config.platform_directory))
-        config = call_safely(config.with_destination, *destination, default=config)
-    return Spool(
-        root,
-        config.tenant,
-        now_ms=lambda: time.time_ns() // 1_000_000,
-        clock=time.monotonic,
-    )
-
-
-def _exporter(
-    config: Config, on_move: Callable[[], object], meanwhile: Callable[[], float]
-) -> Exporter:
-    from dtmetrics._config.discovery import (  # noqa: PLC0415
-        EndpointFileExporter,
-        endpoint_file,
-    )
-    from dtmetrics._export.deadline import DeadlineExporter  # noqa: PLC0415
-    from dtmetrics._export.http import HttpExporter, preload  # noqa: PLC0415
-
-    # A user's own exporter goes without: a thread of it that was left behind would
-    # still be at work in the next call, and it is promised one at a time.
-    def http(*place: Any, local: bool) -> Exporter:
-        resend = config.delivery == "at_least_once"
-        exporter = HttpExporter(
-            *place, local=local, resend=resend, ca_file=config.ca_file
-        )
-        return DeadlineExporter(exporter, meanwhile)
-
-    def make(endpoint: Secret, token: Secret) -> Exporter:
-        found = config.with_destination(endpoint, token)
-        return http(found.endpoint, found.token, local=found.local)
-
-    preload()
-    if not config.endpoint_from_file:
-        return http(config.endpoint, config.token, local=config.local)
-    fallback = http(config.endpoint, local=True)
-    return EndpointFileExporter(
-        endpoint_file(config.platform_directory), make, fallback, on_move
-    )
-
-
-default = Process()
+#: The former name of Runtime, for tests that still use it.
+Process = Runtime

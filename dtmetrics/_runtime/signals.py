@@ -1,9 +1,9 @@
-"""Signals that end a process, put off until what was recorded has been sent.
+"""Delays the signals that end a process until what was recorded has been sent.
 
-A handler runs in the middle of whatever the main thread does, perhaps of a flush: it
-can neither flush by itself nor wait for somebody who does, whose turn may never come
-while the main thread stands still. So it only starts a thread, and the main thread
-goes on. The thread flushes, and raises the signal once more.
+A signal handler runs in the middle of what the main thread does, possibly of a flush.
+It can neither flush nor wait for a thread that does, because that thread may need a
+lock that the main thread holds. The handler therefore starts a thread and returns. The
+thread flushes, restores the earlier handler, and raises the signal again.
 """
 
 from __future__ import annotations
@@ -14,63 +14,72 @@ import signal
 from collections.abc import Callable
 from threading import Thread, main_thread
 from types import FrameType
-from typing import Any
 
-__all__ = ["let_go", "put_off"]
+__all__ = ["install_handlers", "restore_handlers"]
 
-# What the work may overrun its own deadline by: a thread's turn, a line of the log.
-_GRACE = 0.25
+# Seconds by which flush and shutdown may exceed their timeout: to acquire a lock, to
+# write a log record.
+_GRACE_SECONDS = 0.25
 
 _SIGNALS = signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)
 
-# They hear of a signal by a file, whoever handles it, and would hear of it twice.
+# Event loops are notified through the signal wakeup file descriptor, whichever handler
+# is installed. Raising the signal again would notify them twice.
 _EVENT_LOOPS = ("asyncio", "uvloop")
 
+# What signal.signal() takes and signal.getsignal() returns.
+_Handler = Callable[[int, "FrameType | None"], object] | int | None
 
-def put_off(
-    flush: Callable[[float], object], end: Callable[[float], object], timeout: float
+
+def install_handlers(
+    *,
+    flush: Callable[[float], object],
+    shutdown: Callable[[float], object],
+    timeout: float,
 ) -> None:
-    """Let signals wait until *end* or *flush* is done, at most *timeout* seconds.
+    """Delay signals until *shutdown* or *flush* returns, at most *timeout* seconds.
 
-    Then they have the effect that they have now. SIGTERM and SIGHUP that end the
-    process wait for *end*; SIGTERM that the program handles itself, for *flush*. Its
-    own SIGHUP is left alone: it ends no program. Raises ValueError in any thread but
-    the main one.
+    Then they take the effect that they have now. A SIGTERM or SIGHUP that ends the
+    process waits for *shutdown*, and a SIGTERM that the program handles for *flush*. A
+    SIGHUP that the program handles is left alone, because it does not end the program.
+
+    Raises ValueError in any thread but the main one.
     """
     for signum in _SIGNALS:
         earlier = signal.getsignal(signum)
         if earlier is signal.SIG_DFL:
-            signal.signal(signum, _PutOff(earlier, end, timeout))
-        elif signum == signal.SIGTERM and _is_the_programs(earlier):
-            signal.signal(signum, _PutOff(earlier, flush, timeout))
+            signal.signal(signum, _DelayingHandler(earlier, shutdown, timeout))
+        elif signum == signal.SIGTERM and _is_of_the_program(earlier):
+            signal.signal(signum, _DelayingHandler(earlier, flush, timeout))
 
 
-def let_go() -> None:
-    """Give back the effect that signals had, in a child of multiprocessing.
+def restore_handlers() -> None:
+    """Restore the earlier handlers, in a child of multiprocessing.
 
-    ``Pool.terminate()`` sends it one SIGTERM and waits for its end. If that comes just
-    before the child waits for its next task, Python hears of it only after that, and
-    both wait for ever: 1 of 16 pools of a program that did nothing else.
+    ``Pool.terminate()`` sends each child one SIGTERM and waits for its end. If the
+    signal arrives just before the child waits for its next task, Python calls the
+    handler only after that task, and both wait forever: 1 of 16 pools in a program
+    that did nothing else.
     """
     for signum in _SIGNALS:
-        put_off_by = signal.getsignal(signum)
-        if isinstance(put_off_by, _PutOff):
-            signal.signal(signum, put_off_by.earlier)
+        handler = signal.getsignal(signum)
+        if isinstance(handler, _DelayingHandler):
+            signal.signal(signum, handler.earlier)
 
 
-def _is_the_programs(handler: Any) -> bool:
-    # Not callable: the signal is ignored, or its handler is not one of Python's.
-    if not callable(handler) or isinstance(handler, _PutOff):
+def _is_of_the_program(handler: _Handler) -> bool:
+    # Not callable: the signal is ignored, or its handler was not installed by Python.
+    if not callable(handler) or isinstance(handler, _DelayingHandler):
         return False
     module = getattr(handler, "__module__", None) or ""
     return module.partition(".")[0] not in _EVENT_LOOPS
 
 
-class _PutOff:
-    """A handler, for one signal: the next one has its earlier effect at once."""
+class _DelayingHandler:
+    """A handler for one signal. The next one takes its earlier effect at once."""
 
     def __init__(
-        self, earlier: Any, work: Callable[[float], object], timeout: float
+        self, earlier: _Handler, work: Callable[[float], object], timeout: float
     ) -> None:
         self.earlier = earlier
         self._work = work
@@ -79,24 +88,24 @@ class _PutOff:
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         signal.signal(signum, self.earlier)
         try:
-            # Not threading's: its own lock may be held by what is interrupted.
+            # Not threading.Thread: the interrupted code may hold its internal lock.
             _thread.start_new_thread(self._work_and_raise, (signum,))
-        except RuntimeError:  # the system has no thread left
+        except RuntimeError:  # the system allows no more threads
             self._work(self._timeout)
-            _raise(signum)
+            _raise_again(signum)
 
     def _work_and_raise(self, signum: int) -> None:
-        # In yet another thread: a callback of the program's may hang in it.
+        # In one more thread, because a callback of the program may hang in it.
         worker = Thread(target=self._work, args=(self._timeout,), daemon=True)
         try:
             worker.start()
-            worker.join(self._timeout + _GRACE)
+            worker.join(self._timeout + _GRACE_SECONDS)
         except RuntimeError:
             self._work(self._timeout)
-        _raise(signum)
+        _raise_again(signum)
 
 
-def _raise(signum: int) -> None:
-    # Or else the program is ending by itself by now, with a status of its own.
+def _raise_again(signum: int) -> None:
+    # Once the main thread has ended, the process is exiting with a status of its own.
     if main_thread().is_alive():
-        os.kill(os.getpid(), signum)  # heard by the main thread, if it can be
+        os.kill(os.getpid(), signum)

@@ -1,4 +1,4 @@
-"""What a process can say of everything that it recorded."""
+"""The counts that ``stats()`` returns."""
 
 from __future__ import annotations
 
@@ -9,37 +9,39 @@ __all__ = ["Stats"]
 
 
 class Stats(NamedTuple):
-    """What became of everything this process recorded, since ``configure()``.
+    """What this process has recorded and sent since ``configure()``.
 
-    ``collected = accepted + rejected + sum(dropped.values()) + waiting``, always.
+    ``collected = accepted + rejected + sum(dropped.values()) + waiting``, at every
+    moment. Each is a number of data points: one series, at one collection.
     """
 
-    #: Data points made from what was recorded.
+    #: Data points made from recorded values, at every collection so far.
     collected: int = 0
-    #: Data points that the endpoint took.
+    #: Data points that the endpoint accepted.
     accepted: int = 0
-    #: Data points that the endpoint refused.
+    #: Data points that the endpoint rejected.
     rejected: int = 0
-    #: Data points that were given up here, by reason.
+    #: Valid data points that were discarded unsent or unanswered, by reason.
     dropped: Mapping[str, int] = {}
-    #: Data points that are still to be sent.
+    #: Data points that wait for their first or their next attempt.
     waiting: int = 0
-    #: Values that could not be recorded and so never became data points, by reason.
+    #: Values that could not be recorded, by reason. They never became data points.
     invalid: Mapping[str, int] = {}
-    #: How many series there are.
+    #: Series that exist now.
     series: int = 0
-    #: How often was collected.
+    #: Collections so far.
     flushes: int = 0
-    #: What last went wrong with sending, or nothing.
+    #: The last problem of delivery, also after it was solved. Empty: none so far.
     last_error: str = ""
-    #: What is on disk, and what has happened there, if there is a spool.
+    #: Batches on disk and events of the spool, by name. Empty without a spool.
     spool: Mapping[str, int] = {}
-    #: Data points whose time lay ahead, by a clock that was put right since, and that
-    #: were sent with the present one.
+    #: Data points that were sent with the current time, because a clock that was set
+    #: back since had given them a time in the future.
     restamped: int = 0
-    #: How often the wall clock was seen to jump: it was set, or the machine slept.
+    #: Jumps of the system clock: it was set, or the machine was suspended.
     clock_steps: int = 0
-    #: What the endpoint remarked on points that it took, by metric key.
+    #: The endpoint's last warning about data points that it accepted, by metric key.
     warnings: Mapping[str, str] = {}
-    #: Metric keys that record nothing any more, and why: the endpoint refuses them.
+    #: Metric keys that no longer record because the endpoint rejects them, with the
+    #: reason.
     quarantined: Mapping[str, str] = {}

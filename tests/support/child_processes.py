@@ -1,4 +1,4 @@
-"""A program whose children, on whichever way they come, record for themselves."""
+"""A program whose child processes record, started by any method."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ METHODS = ["fork", "spawn", "forkserver"]
 KINDS = ["processes", "pool", "executor"]
 ORDERS = ["imported before", "imported after"]
 
-#: What the children of one program record altogether.
+#: The total that the children of one program record.
 RECORDED = 36
 
-# A module of its own: what children are to do, they have to import. Imported by the
-# parent alone where children are forked, and by each child where they are not.
+# A module, because children import what they run. Forked children inherit it, and the
+# others import it again.
 WORK = """
 import sys
 {first}
 from dtmetrics import configure, counter, flush, shutdown, stats
-configure(interval=3_600.0)  # none by itself
+configure(interval=3_600.0)  # longer than any test
 {last}
 
 def work(number):
@@ -47,7 +47,7 @@ def in_pool(context, numbers):
     pool.join()
 
 def in_terminated_pool(context, numbers):
-    with context.Pool(2) as pool:  # ended by SIGTERM, after which nothing runs
+    with context.Pool(2) as pool:  # its workers end by SIGTERM, without exit handlers
         assert all(pool.map(work_and_flush, numbers, chunksize=1))
 
 def in_executor(context, numbers):
@@ -63,21 +63,25 @@ def main():
     print(stats().collected)
 """
 
+# Eight children import the package each: 3 s on two idle cores.
+SECONDS = 150.0
+
 _FIRST = "import multiprocessing.util"
 
 
 def work(place: Path, url: str, method: str, kind: str, order: str) -> int:
-    """Let children record, who post to *url*; return what their parent collected."""
+    """Run the program, which posts to *url*; return what the parent collected."""
     first, last = (_FIRST, "") if order == "imported before" else ("", _FIRST)
     if method == "fork" and order == "imported after":
-        last = ""  # until main() does
+        last = ""  # main() imports it
     (place / "work.py").write_text(textwrap.dedent(WORK).format(first=first, last=last))
     out = expect(
         "import work; work.main()",
         method,
         kind,
+        seconds=SECONDS,
         PYTHONPATH=f"{place}:{':'.join(sys.path)}",
         DTMETRICS_ENDPOINT=url,
-        PYTHONWARNINGS="ignore::DeprecationWarning",  # a fork beside a thread
+        PYTHONWARNINGS="ignore::DeprecationWarning",  # of a fork in a process with threads
     )
     return int(out)

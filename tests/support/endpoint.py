@@ -1,6 +1,6 @@
-"""A scripted HTTP endpoint on a real loopback socket, and what it saw.
+"""A scripted HTTP endpoint on a real loopback socket, which stores its requests.
 
-It shares no code with the package: what it says came is the tests' own truth.
+It shares no code with the package, so that a fault there cannot hide here.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 
-PATIENCE = 20.0  # seconds after which a test gives up; nothing ever waits that long
+# Seconds after which a wait fails. A passing test waits for milliseconds, or for some
+# seconds on a machine with nine times as many tasks as cores. Less than pytest's 60 s.
+PATIENCE = 45.0
 
 _COUNT = re.compile(r'([^ ,]+)((?:,[^ =]+=(?:"[^"]*"|[^ ,"]+))*) count,delta=(\S+) \d+')
 
 
 @dataclass
 class Request:
-    """What came in one request."""
+    """One request that was received."""
 
     method: str
     target: str
     headers: dict[str, str]
     body: bytes
     connection: int
-    taken: bool = False
+    accepted: bool = False
 
     @property
     def lines(self) -> list[str]:
@@ -41,10 +43,14 @@ class Request:
 
 @dataclass
 class Verdict:
-    """How to treat one request. *act* answers, and says whether more may come."""
+    """How to treat one request.
+
+    *act* responds, and returns whether the connection stays open. *accepted*: the lines of
+    the request count as accepted. *until* delays the response.
+    """
 
     act: Callable[[socket.socket, Endpoint], bool]
-    taken: bool = False
+    accepted: bool = False
     before_reading: bool = False
     until: threading.Event | None = field(default=None)
 
@@ -54,10 +60,10 @@ def answer(
     body: bytes | str | dict[str, object] = b"",
     headers: Sequence[str] = (),
     *,
-    taken: bool | None = None,
+    accepted: bool | None = None,
     until: threading.Event | None = None,
 ) -> Verdict:
-    """Answer with *status*, once *until* is set."""
+    """Respond with *status*, once *until* is set."""
     if isinstance(body, dict):
         body = json.dumps(body)
     text = body.encode() if isinstance(body, str) else body
@@ -68,23 +74,23 @@ def answer(
         connection.sendall(raw)
         return True
 
-    return Verdict(act, status == 202 if taken is None else taken, until=until)
+    return Verdict(act, status == 202 if accepted is None else accepted, until=until)
 
 
 def accept(until: threading.Event | None = None) -> Verdict:
-    """Take every line."""
+    """Accept every line."""
     return answer(202, {"linesOk": 1, "linesInvalid": 0, "error": None}, until=until)
 
 
 def partly(ok: int, invalid: int, listed: Sequence[tuple[int, str]] = ()) -> Verdict:
-    """Take some lines and refuse some; the list of the latter may be cut."""
-    refused = [{"line": line, "error": error} for line, error in listed]
-    error = {"code": 400, "message": "", "invalidLines": refused}
+    """Accept *ok* lines and reject *invalid* ones, of which some may be *listed*."""
+    rejected = [{"line": line, "error": error} for line, error in listed]
+    error = {"code": 400, "message": "", "invalidLines": rejected}
     return answer(400, {"linesOk": ok, "linesInvalid": invalid, "error": error})
 
 
 def hang_up(*, before_reading: bool = False, reset: bool = False) -> Verdict:
-    """Close the connection without a word, by FIN or by RST."""
+    """Close the connection without a response, by FIN or by RST."""
 
     def act(connection: socket.socket, endpoint: Endpoint) -> bool:
         if reset:
@@ -96,7 +102,7 @@ def hang_up(*, before_reading: bool = False, reset: bool = False) -> Verdict:
 
 
 def never(*, before_reading: bool = False) -> Verdict:
-    """Read the request, or not even that, and never answer."""
+    """Never respond, with or without reading the request."""
 
     def act(connection: socket.socket, endpoint: Endpoint) -> bool:
         endpoint.closing.wait()
@@ -106,7 +112,7 @@ def never(*, before_reading: bool = False) -> Verdict:
 
 
 def vanish() -> Verdict:
-    """Hang up, and let nobody connect any more."""
+    """Close the connection, and refuse new ones."""
 
     def act(connection: socket.socket, endpoint: Endpoint) -> bool:
         endpoint.vanish()
@@ -116,7 +122,7 @@ def vanish() -> Verdict:
 
 
 def break_off(head: str) -> Verdict:
-    """Send *head*, and hang up."""
+    """Send *head* and close the connection."""
 
     def act(connection: socket.socket, endpoint: Endpoint) -> bool:
         connection.sendall(head.encode())
@@ -130,10 +136,10 @@ def dribble(
     *,
     pause: float = 0.02,
     drip: bytes = b" ",
-    taken: bool = True,
+    accepted: bool = True,
     before_reading: bool = False,
 ) -> Verdict:
-    """Send *head*, and then *drip* again and again for as long as somebody reads."""
+    """Send *head*, and then *drip* repeatedly until the client disconnects."""
 
     def act(connection: socket.socket, endpoint: Endpoint) -> bool:
         connection.sendall(head.replace("\n", "\r\n").encode())
@@ -141,11 +147,11 @@ def dribble(
             connection.sendall(drip)
         return False
 
-    return Verdict(act, taken, before_reading)
+    return Verdict(act, accepted, before_reading)
 
 
 def flood(status: int, size: int) -> Verdict:
-    """Answer with so many bytes of nothing in particular."""
+    """Respond with *size* meaningless bytes."""
     head = f"HTTP/1.1 {status} Text\r\nContent-Length: {size}\r\n\r\n"
 
     def act(connection: socket.socket, endpoint: Endpoint) -> bool:
@@ -158,7 +164,7 @@ def flood(status: int, size: int) -> Verdict:
 
 
 def bomb(status: int = 202) -> Verdict:
-    """Answer with 300 KB that inflate to 300 MB."""
+    """Respond with 300 KB of gzip that hold 300 MB."""
     packer = zlib.compressobj(9, wbits=-15)
     packer.compress(b"\0" * (1 << 20))
     packer.flush(zlib.Z_FULL_FLUSH)
@@ -168,9 +174,10 @@ def bomb(status: int = 202) -> Verdict:
 
 
 class Endpoint:
-    """Treats its requests by a script, one verdict each, and takes all the others.
+    """Treats its requests by a script, one verdict each, and then by *otherwise*.
 
-    Use it as a context manager; ``url`` is where to post. With *tls* it speaks https.
+    A context manager. ``url`` is where to post; with *tls* it is an https URL. Without
+    *otherwise*, requests after the script are accepted.
     """
 
     def __init__(
@@ -185,7 +192,7 @@ class Endpoint:
         self._tls = tls
         self._script = list(script)
         self._otherwise = otherwise or accept()
-        self._news = threading.Condition()
+        self._received = threading.Condition()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -205,51 +212,49 @@ class Endpoint:
     ) -> None:
         self.closing.set()
         self.vanish()
-        with self._news:
+        with self._received:
             for connection in self._open:
-                with suppress(OSError):  # it may be closed by now
+                with suppress(OSError):  # already closed
                     connection.shutdown(socket.SHUT_RDWR)
         for thread in list(self._threads):
             thread.join(PATIENCE)
 
     def vanish(self) -> None:
-        """Let nobody connect any more."""
-        # A thread that waits in accept() is not woken by close() alone.
-        with suppress(OSError):  # it may have been done
+        """Refuse new connections."""
+        # close() alone does not wake a thread that waits in accept().
+        with suppress(OSError):  # already shut down
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def wait_for(self, count: int) -> list[Request]:
-        """Wait until *count* requests have come; return all."""
-        with self._news:
-            assert self._news.wait_for(lambda: len(self.requests) >= count, PATIENCE), (
-                f"{len(self.requests)} of {count} requests"
-            )
+        """Wait until *count* requests have been received; return all."""
+        with self._received:
+            assert self._received.wait_for(
+                lambda: len(self.requests) >= count, PATIENCE
+            ), f"{len(self.requests)} of {count} requests"
             return list(self.requests)
 
     def wait_for_total(self, key: str, total: float) -> None:
-        """Wait until the counter *key* has come to *total*."""
-        with self._news:
-            assert self._news.wait_for(lambda: self.total(key) >= total, PATIENCE), (
-                f"{self.total(key)} of {total}"
-            )
+        """Wait until the accepted lines of counter *key* sum up to *total*."""
+        with self._received:
+            assert self._received.wait_for(
+                lambda: self.total(key) >= total, PATIENCE
+            ), f"{self.total(key)} of {total}"
 
     def wait_until(self, done: Callable[[], bool]) -> bool:
-        """Wait until what came is enough; say whether it is."""
-        with self._news:
-            return self._news.wait_for(done, PATIENCE)
+        """Wait until *done* is true, after each request; return whether it became so."""
+        with self._received:
+            return self._received.wait_for(done, PATIENCE)
 
     @property
     def lines(self) -> list[str]:
-        """Every line of every request that was taken."""
-        return [line for r in list(self.requests) if r.taken for line in r.lines]
+        """Every line of every accepted request."""
+        return [line for r in list(self.requests) if r.accepted for line in r.lines]
 
     def total(self, key: str) -> float:
-        """Return the sum of a counter over all requests that were taken."""
+        """Return the sum of counter *key* over all accepted requests."""
         found = [_COUNT.fullmatch(line) for line in self.lines]
         return sum(float(m[3]) for m in found if m and m[1] == key)
-
-    # -- within --------------------------------------------------------------------
 
     def _start(self, run: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=run, args=args, daemon=True)
@@ -262,7 +267,7 @@ class Endpoint:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            with self._news:
+            with self._received:
                 self.connections += 1
                 self._open.add(connection)
                 number = self.connections
@@ -275,28 +280,28 @@ class Endpoint:
             while self._exchange(connection, number):
                 pass
         except OSError:
-            pass  # whoever posts may hang up at any moment
+            pass  # the client may disconnect at any moment
         finally:
-            with self._news:
+            with self._received:
                 self._open.discard(connection)
                 connection.close()
 
     def _exchange(self, connection: socket.socket, number: int) -> bool:
-        with self._news:
+        with self._received:
             early = self._script and self._script[0].before_reading
             verdict = self._script.pop(0) if early else None
         if verdict is not None:
-            # Once something came, the other side has certainly connected.
+            # After the first byte, connecting has certainly returned in the client.
             connection.recv(1, socket.MSG_PEEK)
             return verdict.act(connection, self)
         request = _read(connection, number)
         if request is None:
             return False
-        with self._news:
+        with self._received:
             verdict = self._script.pop(0) if self._script else self._otherwise
-            request.taken = verdict.taken
+            request.accepted = verdict.accepted
             self.requests.append(request)
-            self._news.notify_all()
+            self._received.notify_all()
         if verdict.until is not None:
             assert verdict.until.wait(PATIENCE)
         return verdict.act(connection, self)
@@ -323,6 +328,6 @@ def _read(connection: socket.socket, number: int) -> Request | None:
 
 
 def refusing_port() -> int:
-    """Return a port of this host where nobody listens."""
+    """Return a loopback port that refuses connections."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

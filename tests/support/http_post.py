@@ -1,4 +1,4 @@
-"""One post, to an endpoint with a script."""
+"""Posting one batch with HttpExporter, to a scripted endpoint or to a function."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from dtmetrics.exporters import Batch, ExportResult
 from tests.support.endpoint import Endpoint, Verdict
 from tests.support.exporter_contract import a_body
 
+#: Tests look for the middle part, which must appear in no log and no traceback.
 TOKEN = "dt0c01.CANARY.secret"
 
 
 def post(
-    *script: Verdict, body: Batch | None = None, timeout: float = 5.0
+    *script: Verdict, batch: Batch | None = None, timeout: float = 5.0
 ) -> tuple[ExportResult, Endpoint]:
     """Post once to an endpoint with this script; return the result and the endpoint."""
     with Endpoint(*script) as endpoint:
         exporter = HttpExporter(endpoint.url, Secret(TOKEN), local=True)
-        result = exporter.export(body or a_body(), timeout)
+        result = exporter.export(batch or a_body(), timeout)
         exporter.close()
     return result, endpoint
 
 
-def fake(
-    respond: Callable[[httpx.Request], httpx.Response], token: str = TOKEN
+def exporter_calling(
+    respond: Callable[[httpx.Request], httpx.Response],
 ) -> HttpExporter:
-    """Return an exporter whose transport is a function."""
+    """Return an exporter whose transport calls *respond*."""
 
     class Transport(httpx.BaseTransport):
         def handle_request(self, request: httpx.Request) -> httpx.Response:
             return respond(request)
 
-    return HttpExporter("https://x.example/api", Secret(token), transport=Transport)
+    return HttpExporter("https://x.example/api", Secret(TOKEN), transport=Transport)

@@ -1,25 +1,21 @@
-"""A real HTTP server that answers by path, and what it was asked."""
+"""A real HTTP server that responds by path."""
 
 from __future__ import annotations
 
 import threading
-from collections import Counter as Tally
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["Answering"]
+__all__ = ["Answering", "PathServer"]
 
 
-class Answering:
-    """Answers ``/status/404`` so, and ``/never``, ``/cut``, ``/stream``, ``/redirect``.
+class PathServer:
+    """Responds to ``/status/<code>``, ``/never``, ``/cut``, ``/stream``, ``/redirect``.
 
-    Use it as a context manager; ``url`` is its root, ``asked`` how often it was asked
-    for each path.
+    A context manager; ``url`` is its root.
     """
 
     def __init__(self) -> None:
-        self.asked: Tally[str] = Tally()
-        self._lock = threading.Lock()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -41,16 +37,16 @@ class Answering:
             request_queue_size = 128
 
             def handle_error(self, *_: object) -> None:
-                pass  # whoever asks may hang up at any moment
+                pass  # a client may disconnect at any moment
 
         self._server = Server(("127.0.0.1", 0), Handler)
-        # Clients keep connections open; the threads that serve them end with those.
+        # Clients keep connections open, and the threads that serve them end later.
         self._server.block_on_close = False
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self.port: int = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> Answering:
+    def __enter__(self) -> PathServer:
         self._thread.start()
         return self
 
@@ -62,11 +58,9 @@ class Answering:
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
         path = handler.path.partition("?")[0]
-        with self._lock:
-            self.asked[path] += 1
         _, first, *rest = path.split("/")
         if first == "never":
-            handler.rfile.read(1)  # until the client leaves
+            handler.rfile.read(1)  # until the client disconnects
         if first in ("never", "cut"):
             handler.close_connection = True
             return
@@ -83,3 +77,7 @@ class Answering:
             handler.send_header("Content-Length", "10")
         handler.end_headers()
         handler.wfile.write(body)
+
+
+#: The former name of PathServer, for tests that still use it.
+Answering = PathServer

@@ -1,4 +1,4 @@
-"""A handler that raises, at each point of a call where the interpreter may run one."""
+"""Raises at each point of a call where the interpreter may run a signal handler."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Interrupt(BaseException):
-    """What a handler raises."""
+    """Raised instead of a signal handler."""
 
 
 Visit = Callable[[CodeType, int, FrameType], None]
@@ -20,7 +20,7 @@ Visit = Callable[[CodeType, int, FrameType], None]
 
 @contextmanager
 def each_instruction(visit: Visit, where: str) -> Iterator[None]:
-    """Call *visit* before each instruction of code *where*, by ``sys.settrace``."""
+    """Call *visit* before each instruction in files *where*, by ``sys.settrace``."""
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         if not frame.f_code.co_filename.startswith(where):
@@ -40,9 +40,9 @@ def each_instruction(visit: Visit, where: str) -> Iterator[None]:
 
 
 def codes_of(where: str) -> set[CodeType]:
-    """Return the code of every function *where*, functions within functions included."""
+    """Return the code of every function in files *where*, nested ones included."""
     # Not by gc.get_objects(): in a free-threaded 3.13 functions become immortal with
-    # the first thread, and are no longer shown.
+    # the first thread, and are no longer listed.
     modules = [
         module
         for module in list(sys.modules.values())
@@ -62,7 +62,7 @@ def codes_of(where: str) -> set[CodeType]:
 
 
 def add_codes(code: CodeType, codes: set[CodeType]) -> None:
-    """Add *code*, and what is within it, to *codes*."""
+    """Add *code*, and the code nested in it, to *codes*."""
     codes.add(code)
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
@@ -71,7 +71,10 @@ def add_codes(code: CodeType, codes: set[CodeType]) -> None:
 
 @contextmanager
 def each_monitored_instruction(visit: Visit, where: str) -> Iterator[None]:
-    """Do so by ``sys.monitoring``: tracing misses many from CPython 3.12 on."""
+    """Call *visit* likewise by ``sys.monitoring``.
+
+    Tracing misses many instructions from CPython 3.12 on.
+    """
     monitoring = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
     tool, event = 4, monitoring.events.INSTRUCTION
     codes = codes_of(where)
@@ -90,11 +93,11 @@ def each_monitored_instruction(visit: Visit, where: str) -> Iterator[None]:
         monitoring.free_tool_id(tool)
 
 
-def steps_of(call: Callable[[], object], strike: int, where: str) -> bool:
-    """Do *call*; raise at that point of code *where* at which a handler could run.
+def steps_of(call: Callable[[], object], number: int, where: str) -> bool:
+    """Call *call* and raise at its point *number* where a signal handler could run.
 
-    The interpreter runs handlers after calls, at jumps back and at the start of a
-    function. Say whether *call* has that many such points.
+    The interpreter runs handlers after calls, at backward jumps and at the start of a
+    function. Points in files *where* are counted. Returns whether there are that many.
     """
     names: dict[CodeType, dict[int, str]] = {}
     last: dict[FrameType, str] = {}
@@ -108,7 +111,7 @@ def steps_of(call: Callable[[], object], strike: int, where: str) -> bool:
         last[frame] = names[code].get(offset, "")
         if before.startswith(("CALL", "RESUME", "JUMP_BACKWARD")):
             seen += 1
-            if seen == strike:
+            if seen == number:
                 raise Interrupt
 
     modern = sys.version_info >= (3, 12)

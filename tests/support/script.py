@@ -1,4 +1,4 @@
-"""A Python program of its own: run, and looked at from outside."""
+"""Runs a Python program in a process of its own and returns how it ended."""
 
 from __future__ import annotations
 
@@ -23,12 +23,16 @@ class Ended(NamedTuple):
 
 
 def run(
-    source: str, *arguments: object, under: Sequence[str] = (), **environ: str
+    source: str,
+    *arguments: object,
+    under: Sequence[str] = (),
+    seconds: float = PATIENCE,
+    **environ: str,
 ) -> Ended:
-    """Run *source* in a fresh interpreter, and wait for its end.
+    """Run *source* in a new interpreter and wait for its end.
 
-    *under* is a command that runs it, as ``strace`` does. *environ* is added to the
-    environment.
+    *under* is a command that runs it, for example ``strace``. After *seconds* it is
+    killed, and the test fails. *environ* is added to the environment.
     """
     python = [sys.executable, "-c", textwrap.dedent(source)]
     command = [*under, *python, *map(str, arguments)]
@@ -39,16 +43,20 @@ def run(
         capture_output=True,
         text=True,
         env={**os.environ, **environ},
-        timeout=PATIENCE,
+        timeout=seconds,
     )
-    seconds = time.monotonic() - begin
-    return Ended(done.returncode, done.stdout, done.stderr, seconds)
+    took = time.monotonic() - begin
+    return Ended(done.returncode, done.stdout, done.stderr, took)
 
 
 def expect(
-    source: str, *arguments: object, under: Sequence[str] = (), **environ: str
+    source: str,
+    *arguments: object,
+    under: Sequence[str] = (),
+    seconds: float = PATIENCE,
+    **environ: str,
 ) -> str:
-    """Run *source*, which must end well; return what it printed."""
-    ended = run(source, *arguments, under=under, **environ)
+    """Run *source*, assert that it succeeds silently, and return what it printed."""
+    ended = run(source, *arguments, under=under, seconds=seconds, **environ)
     assert (ended.status, ended.err) == (0, ""), ended.err
     return ended.out

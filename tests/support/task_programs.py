@@ -1,7 +1,7 @@
-"""Programs of many tasks in one thread, which record while others of them flush.
+"""Programs with many tasks in one thread, of which some record and some flush.
 
-They go in rounds, and tell what they recorded, and for how long in each round a task
-that has nothing to do was kept from running.
+They run in rounds, and print what they recorded and the longest time in each round
+that a ready task had to wait.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ for _ in range(int(rounds)):
 watcher.kill()
 assert len(answers) == 20 * int(rounds) and all(answers), answers
 assert flush()
-told = stats()
-assert told.collected == told.accepted, told
+counts = stats()
+assert counts.collected == counts.accepted, counts
 record(7)
 print(json.dumps([recorded, blocked]))
 """
@@ -125,22 +125,22 @@ if sys.argv[1] == "uvloop":
     uvloop.install()
 asyncio.run(main())
 assert flush()
-told = stats()
-assert told.collected == told.accepted, told
+counts = stats()
+assert counts.collected == counts.accepted, counts
 record(7)
 print(json.dumps([recorded, blocked]))
 """
 
 
 class Done(NamedTuple):
-    """What a program recorded, and how long in each round a task had to wait."""
+    """What a program recorded, and the longest wait of a task in each round."""
 
     recorded: int
     blocked: list[float]
 
 
 def green(which: str, order: str, url: str, rounds: int = 1) -> Done:
-    """Record in green threads, which replace the others *order* says when."""
+    """Record in green threads, which replace threads at the moment *order*."""
     return _done(GREEN, which, order, rounds, url=url)
 
 
@@ -150,7 +150,7 @@ def loop(which: str, url: str, rounds: int = 1) -> Done:
 
 
 def _done(source: str, *arguments: object, url: str) -> Done:
-    # eventlet advises against itself.
+    # Importing eventlet warns that it is deprecated.
     warnings = {"PYTHONWARNINGS": "ignore"}
     out = expect(source, *arguments, DTMETRICS_ENDPOINT=url, **warnings)
     return Done(*json.loads(out))

@@ -1,10 +1,10 @@
-"""Programs where no thread can be had, and what each records."""
+"""Programs in which no thread can be started, and what each records."""
 
 from __future__ import annotations
 
 from tests.support.script import expect
 
-#: How there comes to be none: by a limit to memory, or to processes (as root only).
+#: What is limited: memory, or the number of processes (as root only).
 LIMITS = ["memory", "processes"]
 INTERPRETERS = ["isolated", "legacy"]
 
@@ -31,7 +31,7 @@ assert flush()
 counter("at.exit").inc()
 """
 
-# The host loads everything first: CPython 3.13.0 breaks its heap where a
+# The main interpreter imports everything first: CPython 3.13.0 corrupts its heap if a
 # subinterpreter is the first to import datetime.
 SUBINTERPRETER = '''
 import sys
@@ -54,7 +54,7 @@ assert flush()
 counter("inner").inc(3)
 {end}
 """
-# Before 3.12 an interpreter that still has a thread is not destroyed.
+# Before 3.12 an interpreter that still has a thread cannot be destroyed.
 end = "" if sys.version_info >= (3, 12) else "shutdown()"
 
 configure()
@@ -71,12 +71,12 @@ counter("outer").inc(6)
 
 
 def exhausted(what: str, url: str) -> dict[str, int]:
-    """Record where no thread is left; return how much of what."""
+    """Record without threads; return the totals by key."""
     assert expect(EXHAUSTED, what, DTMETRICS_ENDPOINT=url) == "no thread\n"
     return {"jobs.run": 1_000, "at.exit": 1}
 
 
 def subinterpreters(kind: str, url: str) -> dict[str, int]:
-    """Record in an interpreter and three others within; return how much of what."""
+    """Record in the main and three other interpreters; return the totals by key."""
     expect(SUBINTERPRETER, kind, DTMETRICS_ENDPOINT=url)
     return {"inner": 3 * (2 + 3), "outer": 5 + 6}

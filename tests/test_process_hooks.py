@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from dtmetrics import MemoryExporter
+from dtmetrics._runtime.process_hooks import ProcessHooks, outside_uwsgi_master
+from dtmetrics._runtime.runtime import Runtime
+from tests.support.runtime_calls import flusher_threads, inc
+
+
+@pytest.fixture
+def uwsgi(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the module that uWSGI adds to each of its processes, in the master."""
+    module: Any = ModuleType("uwsgi")
+    module.worker_id = lambda: 0
+    module.masterpid = os.getpid
+    monkeypatch.setitem(sys.modules, "uwsgi", module)
+    return module
+
+
+def test_start_without_uwsgi() -> None:
+    """Outside uWSGI the first record calls the flusher's start() and nothing else."""
+    assert outside_uwsgi_master(bool) is bool
+
+
+@pytest.mark.parametrize(
+    ("worker_id", "masterpid", "starts"),
+    [
+        (0, os.getpid(), False),
+        (0, 0, False),
+        (1, 0, True),
+        (3, os.getpid() + 1, True),
+        (0, os.getpid() + 1, True),
+    ],
+    ids=["master", "no master, before fork", "no master", "worker", "mule"],
+)
+def test_start_under_uwsgi(
+    uwsgi: Any, worker_id: int, masterpid: int, starts: bool
+) -> None:
+    """Under uWSGI no thread is started before the worker has been forked."""
+    uwsgi.worker_id = lambda: worker_id
+    uwsgi.masterpid = lambda: masterpid
+    starting: list[bool] = []
+
+    def start() -> bool:
+        starting.append(True)
+        return True
+
+    assert outside_uwsgi_master(start)() is starts
+    assert starting == [True] * starts
+
+
+def test_worker_starts_what_the_master_could_not(uwsgi: Any, runtime: Runtime) -> None:
+    """A record in the master starts no thread; one in the forked worker does."""
+    runtime.configure(exporter=MemoryExporter(), interval=3_600.0)
+    inc(runtime)
+    assert flusher_threads() == []
+    uwsgi.worker_id = lambda: 1
+    inc(runtime)
+    assert flusher_threads() == ["dtmetrics-flusher"]
+
+
+def test_uwsgi_hooks_are_chained(uwsgi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hooks of an application stay in place, and ours are called before them."""
+    calls: list[str] = []
+    uwsgi.atexit = lambda: calls.append("theirs")
+    monkeypatch.setattr(atexit, "register", lambda call: None)
+    monkeypatch.setattr(os, "register_at_fork", lambda **_: None, raising=False)
+    hooks = ProcessHooks(
+        on_fork=lambda: calls.append("fork"), on_exit=lambda: calls.append("exit")
+    )
+    for _ in range(2):  # the second time adds nothing
+        hooks.install()
+    uwsgi.atexit()
+    assert calls == ["exit", "theirs"]
+    uwsgi.post_fork_hook()  # in the process that installed them
+    assert calls == ["exit", "theirs"]
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    uwsgi.post_fork_hook()
+    uwsgi.post_fork_hook()  # one fork may call several hooks
+    assert calls == ["exit", "theirs", "fork"]
