@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dtmetrics._deliver.backoff import Backoff
 from dtmetrics.exporters import ExportResult, Outcome
-from tests.support.delivery_rig import ANSWERED, KEEP, MISCONFIGURED, Sending
+from tests.support.delivery_rig import ANSWERED, MISCONFIGURED, RETRY, Sending
 
 
 def pauses(count: int, longest: float, result: ExportResult) -> list[float]:
@@ -28,7 +28,7 @@ def pauses(count: int, longest: float, result: ExportResult) -> list[float]:
 )
 def test_backs_off(longest: float, expected: list[float]) -> None:
     """Failures are followed by longer and longer pauses, up to the longest."""
-    assert pauses(9, longest, KEEP) == expected
+    assert pauses(9, longest, RETRY) == expected
 
 
 def test_asks_seldom_for_a_setting() -> None:
@@ -55,13 +55,13 @@ def test_pauses_are_bounded(failures: list[tuple[float, float | None]]) -> None:
 
 def test_success_ends_backing_off() -> None:
     """After a success no attempt is due, and pauses begin small again."""
-    sending = Sending(KEEP, KEEP, KEEP, ANSWERED, KEEP)
+    sending = Sending(RETRY, RETRY, RETRY, ANSWERED, RETRY)
     sending.put()
     for _ in range(3):
         assert not sending.send()
     assert sending.pause == 2.0
     assert sending.send()
-    assert sending.sender.retry_at == 0.0
+    assert sending.sender.backoff.retry_at == 0.0
     sending.put()
     assert not sending.send()
     assert sending.pause == 0.5
@@ -71,6 +71,6 @@ def test_waits_as_long_as_asked() -> None:
     """Who asks for a pause gets it, whatever came before, and up to a fifth more."""
     breaker = Backoff(lambda: 0.0, lambda: 0.9, 60.0)
     for _ in range(6):
-        breaker.failed(KEEP)
+        breaker.failed(RETRY)
     breaker.failed(ExportResult(Outcome.RETRY, retry_after=7.0))
     assert breaker.retry_at == pytest.approx(7.0 * 1.18)

@@ -10,7 +10,7 @@ from dtmetrics._export.deadline import DeadlineExporter
 from dtmetrics._export.http import HttpExporter
 from dtmetrics.exporters import Batch, Exporter, ExportResult, Outcome
 from tests.support.deadline_exports import exports, punctual, within
-from tests.support.delivery_rig import ANSWERED, KEEP, UNKNOWN
+from tests.support.delivery_rig import ANSWERED, INDETERMINATE, RETRY
 from tests.support.endpoint import PATIENCE, Endpoint, accept, never
 from tests.support.exporter_contract import ExporterContract, a_body
 
@@ -44,7 +44,7 @@ class Stubborn:
 
     def abort(self) -> ExportResult:
         self.aborted += 1
-        return UNKNOWN
+        return INDETERMINATE
 
     def close(self) -> None:
         pass
@@ -55,16 +55,16 @@ class Stubborn:
 
 def test_late_result() -> None:
     """What comes from a thread that was left behind changes nothing any more."""
-    go, results = threading.Event(), [ANSWERED, KEEP]
+    go, results = threading.Event(), [ANSWERED, RETRY]
 
     def hang() -> ExportResult:
-        if results[-1] is KEEP:
+        if results[-1] is RETRY:
             results.pop()
             assert go.wait(PATIENCE)
         return results[-1]
 
     exporter = DeadlineExporter(Stubborn(hang))
-    assert exporter.export(a_body(), 0.0) is UNKNOWN
+    assert exporter.export(a_body(), 0.0) is INDETERMINATE
     (late,) = exports()
     assert exporter.export(a_body(), 5.0) is ANSWERED
     go.set()
@@ -82,7 +82,7 @@ def test_most_seconds() -> None:
     inner = Stubborn(hang)
     inner.most_seconds = 0.0
     with within(0.5 + 0.3):
-        assert DeadlineExporter(inner).export(a_body(), 600.0) is UNKNOWN
+        assert DeadlineExporter(inner).export(a_body(), 600.0) is INDETERMINATE
     go.set()
     assert HttpExporter("http://x.example", local=True).most_seconds == 5.0
     assert HttpExporter("http://x.example").most_seconds == 15.0
@@ -109,7 +109,7 @@ def test_late_error() -> None:
         raise SystemError
 
     inner = Stubborn(fail)
-    assert DeadlineExporter(inner).export(a_body(), 0.0) is UNKNOWN
+    assert DeadlineExporter(inner).export(a_body(), 0.0) is INDETERMINATE
     assert inner.aborted == 1
     go.set()
 

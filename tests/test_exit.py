@@ -107,7 +107,7 @@ def test_endpoint_in_trouble(verdict: Verdict) -> None:
     """An endpoint that takes nothing costs a program two lines of its log, no more."""
     with Endpoint(*[verdict] * 9) as endpoint:
         ended = run(BEGIN + "sys.exit(3)", DTMETRICS_ENDPOINT=endpoint.url)
-    only_this(ended, 3, "cannot deliver, will go on trying: ")
+    only_this(ended, 3, "cannot deliver, will retry: ")
     assert ended.seconds < EXIT_SECONDS + 3
 
 
@@ -115,7 +115,7 @@ def test_endpoint_down() -> None:
     """So does one that is not there."""
     url = f"http://localhost:{port_of_nobody()}/x"
     ended = run(BEGIN + "sys.exit(3)", DTMETRICS_ENDPOINT=url)
-    only_this(ended, 3, "cannot deliver, will go on trying: ConnectError")
+    only_this(ended, 3, "cannot deliver, will retry: ConnectError")
     assert ended.seconds < EXIT_SECONDS
 
 
@@ -127,7 +127,7 @@ def test_endpoint_hangs(source: str) -> None:
             BEGIN.replace('counter("jobs.run").inc(3)', "") if ";" in source else BEGIN
         )
         ended = run(begin + source, DTMETRICS_ENDPOINT=endpoint.url)
-    only_this(ended, 3, "cannot deliver, will go on trying: ReadTimeout")
+    only_this(ended, 3, "cannot deliver, will retry: ReadTimeout")
 
 
 def test_endpoint_dribbles() -> None:

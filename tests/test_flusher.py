@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from dtmetrics.exporters import ExportResult, LineMessage, Outcome
-from tests.support.delivery_rig import ANSWERED, KEEP, UNKNOWN, Rig
+from tests.support.delivery_rig import ANSWERED, INDETERMINATE, RETRY, Rig
 from tests.support.endpoint import PATIENCE
 from tests.support.recorder import MOMENT
 
@@ -19,34 +19,34 @@ def test_flush() -> None:
     rig.inc()
     assert rig.flusher.flush(5.0)
     assert rig.exporter.lines == ["orders count,delta=1"]
-    assert rig.flusher.account() == (1, 1, 0, {}, 0)
-    assert rig.flusher.flushes == 1
+    assert rig.outbox.account() == (1, 1, 0, {}, 0)
+    assert rig.delivery.collector.flushes == 1
 
 
 def test_flush_of_nothing() -> None:
     """With nothing recorded nothing is sent, and nothing waits."""
     rig = Rig()
     assert rig.flusher.flush(5.0)
-    assert rig.exporter.bodies == []
+    assert rig.exporter.batches == []
 
 
-@pytest.mark.parametrize("step", [KEEP, UNKNOWN])
+@pytest.mark.parametrize("step", [RETRY, INDETERMINATE])
 def test_flush_that_has_to_wait(step: ExportResult) -> None:
     """What was not taken waits, keeps its time, and goes out with a later flush."""
     rig = Rig(step)
     rig.inc()
     assert not rig.flusher.flush(5.0)
-    assert rig.flusher.account().waiting == 1
+    assert rig.outbox.account().waiting == 1
     rig.now_ms += 60_000
     rig.inc()
     assert rig.flusher.flush(5.0)
-    sent = [b.text.decode() for b in rig.exporter.bodies if b.points]
+    sent = [b.text.decode() for b in rig.exporter.batches if b.points]
     assert sent == [
         f"orders count,delta=1 {MOMENT}",
         f"orders count,delta=1 {MOMENT}",
         f"orders count,delta=1 {MOMENT + 60_000}",
     ]
-    assert rig.flusher.account() == (2, 2, 0, {}, 0)
+    assert rig.outbox.account() == (2, 2, 0, {}, 0)
 
 
 @pytest.mark.parametrize("timeout", [0.0, -5.0, float("nan"), 1e300, float("inf")])
@@ -56,7 +56,7 @@ def test_odd_timeouts(timeout: float) -> None:
     rig.inc()
     done = rig.flusher.flush(timeout)
     assert done == (timeout > 0)
-    assert rig.flusher.account().collected == 1
+    assert rig.outbox.account().collected == 1
 
 
 # -- re-entrance -----------------------------------------------------------------------
@@ -98,7 +98,7 @@ def test_flush_in_a_signal_handler() -> None:
 
     def handle(*_: object) -> None:
         inside.append(rig.flusher.flush(PATIENCE))
-        inside.append(rig.flusher.account().waiting == 1)
+        inside.append(rig.outbox.account().waiting == 1)
 
     def interrupted() -> ExportResult:
         signal.raise_signal(signal.SIGUSR1)
@@ -120,7 +120,7 @@ def test_account_while_its_thread_changes_it() -> None:
     rig.inc()
     rig.flusher.flush(0.0)
     with rig.outbox._lock:
-        assert rig.flusher.account() == (1, 0, 0, {}, 1)
+        assert rig.outbox.account() == (1, 0, 0, {}, 1)
 
 
 def test_two_flushes() -> None:
@@ -140,7 +140,7 @@ def test_two_flushes() -> None:
     assert inside.wait(PATIENCE)
     rig.inc("late")
     assert not rig.flusher.flush(0.05)
-    assert rig.flusher.account() == (2, 0, 0, {}, 2)  # collected, all the same
+    assert rig.outbox.account() == (2, 0, 0, {}, 2)  # collected, all the same
     second = threading.Thread(
         target=lambda: answers.append(rig.flusher.flush(PATIENCE))
     )
@@ -149,7 +149,7 @@ def test_two_flushes() -> None:
     first.join(PATIENCE)
     second.join(PATIENCE)
     assert answers == [True, True]
-    assert rig.flusher.account() == (2, 2, 0, {}, 0)
+    assert rig.outbox.account() == (2, 2, 0, {}, 0)
 
 
 # -- fork ------------------------------------------------------------------------------
@@ -158,23 +158,23 @@ def test_two_flushes() -> None:
 def test_fork_forgets() -> None:
     """A child has no thread, nothing waiting and no trouble: those are the parent's."""
     warned = ExportResult(Outcome.ANSWERED, warnings=[LineMessage(0, "changed")])
-    rig = Rig(warned, KEEP, interval=3_600.0)
+    rig = Rig(warned, RETRY, interval=3_600.0)
     rig.inc()
     assert rig.flusher.flush(5.0)
-    assert rig.flusher.warnings == {"orders": "changed"}
+    assert rig.delivery.feedback.warnings == {"orders": "changed"}
     rig.inc()
     assert not rig.flusher.flush(5.0)
-    thread = rig.flusher._thread
+    thread = rig.thread
     rig.flusher._stop.set()  # a real fork leaves the thread behind
     rig.fork()
-    assert rig.flusher._thread is None
-    assert rig.flusher.account() == (0, 0, 0, {}, 0)
-    assert (rig.flusher.flushes, rig.flusher.last_error) == (0, "")
-    assert rig.flusher.warnings == {}
+    assert rig.thread is None
+    assert rig.outbox.account() == (0, 0, 0, {}, 0)
+    assert (rig.delivery.collector.flushes, rig.sender.log.last_error) == (0, "")
+    assert rig.delivery.feedback.warnings == {}
     rig.inc()
-    assert rig.flusher._thread not in (None, thread)
+    assert rig.thread not in (None, thread)
     assert rig.flusher.close(5.0)
-    assert rig.flusher.account() == (1, 1, 0, {}, 0)
+    assert rig.outbox.account() == (1, 1, 0, {}, 0)
 
 
 @pytest.mark.parametrize("turn", ["collecting", "sending"])
@@ -206,7 +206,7 @@ def test_fork_in_a_callback() -> None:
 
     rig.inc()
     assert not rig.flusher.flush(5.0)
-    assert rig.flusher.account() == (0, 0, 0, {}, 0)
+    assert rig.outbox.account() == (0, 0, 0, {}, 0)
 
 
 def test_fork_in_an_export() -> None:
@@ -219,7 +219,7 @@ def test_fork_in_an_export() -> None:
     rig = Rig(fork)
     rig.inc()
     rig.flusher.flush(5.0)
-    assert rig.flusher.account() == (0, 0, 0, {}, 0)
+    assert rig.outbox.account() == (0, 0, 0, {}, 0)
     rig.inc()
     assert rig.flusher.flush(5.0)
-    assert rig.flusher.account() == (1, 1, 0, {}, 0)
+    assert rig.outbox.account() == (1, 1, 0, {}, 0)

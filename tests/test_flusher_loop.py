@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dtmetrics.exporters import ExportResult, Outcome
-from tests.support.delivery_rig import ANSWERED, KEEP, Rig, nothing
+from tests.support.delivery_rig import ANSWERED, RETRY, Rig, nothing
 from tests.support.recorder import MOMENT
 from tests.support.spool_directory import Place
 
@@ -20,7 +20,7 @@ def test_rhythm() -> None:
     """
     rig = Rig(plan=(nothing, nothing, nothing), interval=60.0)
     assert rig.run() == [40.0, 60.0, 60.0, 60.0]
-    assert rig.flusher.flushes == 3
+    assert rig.delivery.collector.flushes == 3
 
 
 def test_counts_in_the_interval_that_ends() -> None:
@@ -29,8 +29,8 @@ def test_counts_in_the_interval_that_ends() -> None:
     rig = Rig(plan=plan, chance=lambda: 0.0, interval=60.0)
     rig.run()
     ends = [MOMENT + 39_999, MOMENT + 99_999, MOMENT + 159_999]
-    assert [body.created_ms for body in rig.exporter.bodies] == ends
-    assert rig.exporter.bodies[0].text.decode() == f"orders count,delta=1 {ends[0]}"
+    assert [body.created_ms for body in rig.exporter.batches] == ends
+    assert rig.exporter.batches[0].text.decode() == f"orders count,delta=1 {ends[0]}"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_fleet_out_of_step(interval: float, chance: float, phase: float) -> None
 
     rig = Rig(post, plan=(nothing,) * 60, chance=lambda: chance, interval=interval)
     rig.inc()
-    rig.flusher._run(interval)
+    rig.run()
     assert posted == [pytest.approx(phase, abs=1e-5)]
 
 
@@ -87,7 +87,7 @@ def test_flush_does_not_wait_for_its_phase() -> None:
     rig = Rig(post, plan=(flush, nothing), interval=60.0)
     assert rig.run() == [40.0, 17.0, 60.0]
     assert times == [rig.alarm.start + 23.0]
-    assert rig.exporter.bodies[0].created_ms == MOMENT + 23_000
+    assert rig.exporter.batches[0].created_ms == MOMENT + 23_000
 
 
 def test_collects_in_the_middle_of_sending() -> None:
@@ -106,7 +106,7 @@ def test_collects_in_the_middle_of_sending() -> None:
     rig.run()
     assert asked == pytest.approx([30.0, 15.0, 60.0, 45.0])
     ends = [MOMENT + 39_999, MOMENT + 99_999]
-    assert [body.created_ms for body in rig.exporter.bodies] == ends
+    assert [body.created_ms for body in rig.exporter.batches] == ends
     assert rig.exporter.lines == ["orders count,delta=1", "orders count,delta=3"]
 
 
@@ -120,13 +120,13 @@ def test_idle_process_looks_for_the_dead(tmp_path: Path) -> None:
 
     def look() -> None:
         place.wait(60)
-        sent.append(len(rig.exporter.bodies))
+        sent.append(len(rig.exporter.batches))
 
     plan = (look, look, die, *[look] * 6)
     rig = Rig(plan=plan, interval=60.0, spool=place.spool())
     rig.run()
     assert (sent[1], sent[-1]) == (0, 1)
-    assert rig.flusher.account() == (1, 1, 0, {}, 0)
+    assert rig.outbox.account() == (1, 1, 0, {}, 0)
 
 
 def test_nothing_is_due_without_a_thread() -> None:
@@ -147,10 +147,10 @@ def test_wall_clock_that_stands_still() -> None:
 
     rig = Rig(plan=(freeze,) * 60, interval=60.0)
     rig.run()
-    assert len(rig.exporter.bodies) >= 15
-    account = rig.flusher.account()
+    assert len(rig.exporter.batches) >= 15
+    account = rig.outbox.account()
     assert account.accepted == account.collected
-    assert all(abs(b.created_ms - MOMENT) <= 120_000 for b in rig.exporter.bodies)
+    assert all(abs(b.created_ms - MOMENT) <= 120_000 for b in rig.exporter.batches)
     assert sum(int(line.rpartition("=")[2]) for line in rig.exporter.lines) >= 58
 
 
@@ -160,7 +160,7 @@ def test_clock_that_is_set(step: int) -> None:
     far: list[float] = []
 
     def post() -> ExportResult:
-        far.append(rig.wall() - rig.exporter.bodies[-1].created_ms / 1000)
+        far.append(rig.wall() - rig.exporter.batches[-1].created_ms / 1000)
         return ANSWERED
 
     def jump() -> None:
@@ -172,7 +172,7 @@ def test_clock_that_is_set(step: int) -> None:
     rig.run()
     assert rig.flusher.flush(5.0)
     assert sum(int(line[-1]) for line in rig.exporter.lines) == 8
-    assert rig.flusher.clock_steps == 1
+    assert rig.delivery.clock.steps == 1
     assert all(-2 <= age <= 60 for age in far)
 
 
@@ -196,12 +196,12 @@ def test_sleeping_machine() -> None:
 
     rig = Rig(plan=(sleep, nothing, nothing), interval=60.0)
     assert rig.run() == [40.0, 20.0, 60.0, 60.0]
-    assert rig.flusher.flushes == 3
+    assert rig.delivery.collector.flushes == 3
 
 
 def test_wakes_to_try_again() -> None:
     """Between two intervals it tries again when that is due, until nothing waits."""
-    rig = Rig(KEEP, KEEP, ANSWERED, KEEP, plan=(nothing,) * 4, interval=60.0)
+    rig = Rig(RETRY, RETRY, ANSWERED, RETRY, plan=(nothing,) * 4, interval=60.0)
     rig.inc()
     rig.alarm.plan[3] = rig.inc
     rig.alarm.plan += [nothing] * 3
@@ -214,7 +214,7 @@ def test_rests_as_long_as_asked() -> None:
     rig = Rig(asked, plan=(nothing,) * 3, interval=60.0)
     rig.inc()
     assert rig.run() == [40.0, 15.0, 7.7, 37.3]
-    assert rig.flusher.account().accepted == 1
+    assert rig.outbox.account().accepted == 1
 
 
 def test_collects_while_the_endpoint_rests() -> None:
@@ -228,8 +228,8 @@ def test_collects_while_the_endpoint_rests() -> None:
     waits = rig.run()
     assert waits[:9] == [40.0, 15.0, 45.0, 60.0, 60.0, 60.0, 60.0, 45.0, 0.1]
     assert waits[9:13] == [0.1] * 4
-    assert len(rig.exporter.bodies) == 1 + 7
-    assert rig.flusher.account() == (7, 7, 0, {}, 0)
+    assert len(rig.exporter.batches) == 1 + 7
+    assert rig.outbox.account() == (7, 7, 0, {}, 0)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), SystemExit(3), KeyboardInterrupt()])
@@ -246,7 +246,7 @@ def test_loop_outlives(error: BaseException, expects_errors: None) -> None:
 
     rig.run()
     assert rig.exporter.lines[-1] == "pool.size gauge,1"
-    assert rig.flusher.account().waiting == 0
+    assert rig.outbox.account().waiting == 0
 
 
 def test_broken_collection(expects_errors: None) -> None:
@@ -273,18 +273,18 @@ def test_patience(interval: float) -> None:
     """However short the interval, an answer is waited for as long as ever."""
     rig = Rig(plan=(nothing,) * 60, interval=interval)
     rig.inc()
-    rig.flusher._run(interval)
+    rig.run()
     assert rig.exporter.timeouts == [pytest.approx(15.0)]
 
 
 def test_patience_of_a_closing() -> None:
     """Whoever closes decides how long is waited, whatever the interval."""
     rig = Rig(
-        plan=(lambda: setattr(rig.flusher._sender, "give_up_at", rig.alarm.now + 3),),
+        plan=(lambda: setattr(rig.sender, "give_up_at", rig.alarm.now + 3),),
         interval=0.001,
     )
     rig.inc()
-    rig.flusher._run(0.001)
+    rig.run()
     assert rig.exporter.timeouts == [pytest.approx(3.0, abs=0.01)]
 
 
@@ -312,4 +312,4 @@ def test_what_was_drained_arrives(error: BaseException, expects_errors: None) ->
     rig.inc()
     rig.run()
     assert rig.exporter.lines == ["orders count,delta=1"]
-    assert rig.flusher.account() == (1, 1, 0, {}, 0)
+    assert rig.outbox.account() == (1, 1, 0, {}, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dtmetrics.exporters import ExportResult, LineMessage, Outcome
-from tests.support.delivery_rig import DROP, KEEP, Rig, nothing
+from tests.support.delivery_rig import REJECTED, RETRY, Rig, nothing
 from tests.support.recorder import MOMENT
 
 
@@ -16,7 +16,7 @@ def explained(rig: Rig, key: str = "orders") -> None:
 
 def texts(rig: Rig) -> list[str]:
     """Return the bodies that came."""
-    return [body.text.decode() for body in rig.exporter.bodies]
+    return [body.text.decode() for body in rig.exporter.batches]
 
 
 DATA = f"orders count,delta=1 {MOMENT}"
@@ -29,11 +29,11 @@ def test_follows_its_data() -> None:
     rig = Rig()
     explained(rig)
     assert rig.flusher.flush(5.0)
-    assert [body.points for body in rig.exporter.bodies] == [1, 0]
+    assert [body.points for body in rig.exporter.batches] == [1, 0]
     explained(rig)
     assert rig.flusher.flush(5.0)
     assert texts(rig) == [DATA, MEANING, NEXT]
-    assert rig.flusher.account() == (2, 2, 0, {}, 0)
+    assert rig.outbox.account() == (2, 2, 0, {}, 0)
 
 
 def test_nothing_to_explain() -> None:
@@ -54,10 +54,10 @@ def test_switched_off() -> None:
 
 def test_waits_as_data_does() -> None:
     """Meaning that was not taken waits behind its data, and is no point of it."""
-    rig = Rig(KEEP)
+    rig = Rig(RETRY)
     explained(rig)
     assert not rig.flusher.flush(5.0)
-    assert rig.flusher.account().waiting == 1
+    assert rig.outbox.account().waiting == 1
     assert rig.flusher.flush(5.0)
     assert texts(rig) == [DATA, DATA, MEANING]
 
@@ -70,11 +70,11 @@ def test_refused_meaning_costs_no_point() -> None:
         "1 lines refused",
         rejected_lines=[LineMessage(0, "bad unit")],
     )
-    for step in (refused, DROP):
+    for step in (refused, REJECTED):
         rig = Rig(ExportResult(Outcome.ANSWERED), step)
         explained(rig)
         assert rig.flusher.flush(5.0)
-        assert rig.flusher.account() == (1, 1, 0, {}, 0)
+        assert rig.outbox.account() == (1, 1, 0, {}, 0)
         explained(rig)
         assert rig.flusher.flush(5.0)
         assert texts(rig) == [DATA, MEANING, NEXT]
@@ -102,10 +102,10 @@ def test_again_in_a_child() -> None:
 @pytest.mark.parametrize("max_bytes", [1 << 20, 20], ids=["too old", "outbox full"])
 def test_again_after_an_outage(max_bytes: int) -> None:
     """Meaning that was given up before anybody could take it is sent later, once."""
-    rig = Rig(KEEP, max_bytes=max_bytes)
+    rig = Rig(RETRY, max_outbox_bytes=max_bytes)
     for _ in range(4):
         explained(rig)
         rig.flusher.flush(5.0)
         rig.now_ms += 56 * 60_000
-    later = [body for body in rig.exporter.bodies if body.created_ms > MOMENT]
+    later = [body for body in rig.exporter.batches if body.created_ms > MOMENT]
     assert [body.text.decode() for body in later if not body.points] == [MEANING]

@@ -9,7 +9,7 @@ import pytest
 
 from dtmetrics._deliver.clock import Clock
 from dtmetrics.exporters import ExportResult
-from tests.support.delivery_rig import ANSWERED, KEEP, Rig
+from tests.support.delivery_rig import ANSWERED, RETRY, Rig
 from tests.support.endpoint import PATIENCE
 from tests.support.recorder import MOMENT
 
@@ -17,14 +17,14 @@ from tests.support.recorder import MOMENT
 def test_first_record_starts_the_thread() -> None:
     """The thread is there from the first record on; recordings start it once."""
     rig = Rig(interval=3_600.0)
-    assert rig.flusher._thread is None
+    assert rig.thread is None
     rig.inc()
-    thread = rig.flusher._thread
+    thread = rig.thread
     assert thread is not None
     assert thread.name == "dtmetrics-flusher"
     assert thread.daemon
     rig.inc("another")
-    assert rig.flusher._thread is thread
+    assert rig.thread is thread
     assert rig.flusher.close(5.0)
     assert not thread.is_alive()
     assert rig.exporter.lines == ["orders count,delta=1", "another count,delta=1"]
@@ -66,7 +66,7 @@ def test_no_interval_no_thread() -> None:
     """With ``interval=None`` nothing happens but what the caller does."""
     rig = Rig()
     rig.inc()
-    assert rig.flusher._thread is None
+    assert rig.thread is None
     assert rig.flusher.close(5.0)
     assert rig.exporter.threads == ["MainThread"]
     assert rig.exporter.closed == 1
@@ -111,12 +111,12 @@ def test_thread_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     have[0] = 1
     now[0] = 60.0
     rig.inc()
-    assert rig.flusher._thread is None
+    assert rig.thread is None
     now[0] = 62.0
     rig.inc()
-    assert rig.flusher._thread is not None
+    assert rig.thread is not None
     assert rig.flusher.close(5.0)
-    assert rig.flusher.account() == (2, 2, 0, {}, 0)
+    assert rig.outbox.account() == (2, 2, 0, {}, 0)
 
 
 def test_one_thread_for_many_first_records() -> None:
@@ -151,7 +151,7 @@ def test_close_sends_what_is_left() -> None:
 def test_close_in_its_own_thread() -> None:
     """Closed by its own thread, as where a signal ends uWSGI in it, it sends as well."""
     rig = Rig()
-    rig.flusher._thread = threading.current_thread()
+    rig.thread = threading.current_thread()
     rig.inc()
     assert rig.flusher.close(5.0)
     assert rig.exporter.lines == ["orders count,delta=1"]
@@ -160,11 +160,11 @@ def test_close_in_its_own_thread() -> None:
 
 def test_close_when_down() -> None:
     """Closing tries once: what cannot be delivered is waiting, in the account."""
-    rig = Rig(*[KEEP] * 9, interval=3_600.0)
+    rig = Rig(*[RETRY] * 9, interval=3_600.0)
     rig.inc()
     assert not rig.flusher.close(5.0)
-    assert len(rig.exporter.bodies) == 1
-    assert rig.flusher.account().waiting == 1
+    assert len(rig.exporter.batches) == 1
+    assert rig.outbox.account().waiting == 1
     assert rig.exporter.closed == 1
 
 
@@ -186,13 +186,13 @@ def test_close_is_bounded() -> None:
     rig.inc("late")
     assert not rig.flusher.close(0.05)
     assert rig.exporter.closed == 0
-    assert rig.flusher.account() == (2, 0, 0, {}, 2)
+    assert rig.outbox.account() == (2, 0, 0, {}, 2)
     go.set()
     rig.exporter.wait_closed()
-    thread = rig.flusher._thread
+    thread = rig.thread
     assert thread is not None
     thread.join(PATIENCE)
-    assert rig.flusher.account() == (2, 1, 0, {}, 1)
+    assert rig.outbox.account() == (2, 1, 0, {}, 1)
 
 
 def test_hanging_callback_leaves_the_next_recording_alone() -> None:
@@ -215,10 +215,10 @@ def test_hanging_callback_leaves_the_next_recording_alone() -> None:
     assert inside.wait(PATIENCE)
     assert not rig.flusher.close(0.05)
     go.set()
-    thread = rig.flusher._thread
+    thread = rig.thread
     assert thread is not None
     thread.join(PATIENCE)
-    account = rig.flusher.account()
+    account = rig.outbox.account()
     assert account.collected <= 2  # the counter, and the one that hung
 
 

@@ -169,7 +169,7 @@ def test_refused_lines(caplog: pytest.LogCaptureFixture) -> None:
     assert endpoint.total("dtmetrics.client.points.dropped") == 1
     (record,) = caplog.records
     assert re.fullmatch(
-        r"dtmetrics: the endpoint refused counter 'orders\.lost' \(defined at .*test_journey\.py:"
+        r"dtmetrics: the endpoint rejected counter 'orders\.lost' \(defined at .*test_journey\.py:"
         r"[0-9]+\): invalid metric key",
         record.getMessage(),
     )

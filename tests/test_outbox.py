@@ -13,9 +13,9 @@ from tests.support.exporter_contract import a_body
 from tests.support.recorder import MOMENT
 
 ANSWERED = ExportResult(Outcome.ANSWERED)
-KEEP = ExportResult(Outcome.RETRY)
-UNKNOWN = ExportResult(Outcome.INDETERMINATE)
-DROP = ExportResult(Outcome.REJECTED)
+RETRY = ExportResult(Outcome.RETRY)
+INDETERMINATE = ExportResult(Outcome.INDETERMINATE)
+REJECTED = ExportResult(Outcome.REJECTED)
 MINUTE = 60_000
 
 
@@ -62,7 +62,7 @@ def test_keeps() -> None:
     outbox.put(second)
     for _ in range(3):
         assert outbox.next(MOMENT) is first
-        assert not outbox.settle(first, KEEP)
+        assert not outbox.settle(first, RETRY)
     assert outbox.account() == (2, 0, 0, {}, 2)
     assert len(outbox) == 2
 
@@ -94,12 +94,12 @@ def test_unknown_is_sent_again_once() -> None:
     body = a_body()
     outbox.put(body)
     assert outbox.next(MOMENT) is body
-    assert not outbox.settle(body, UNKNOWN)
+    assert not outbox.settle(body, INDETERMINATE)
     assert outbox.next(MOMENT) is body
-    assert not outbox.settle(body, KEEP)  # it did not even leave: no chance used up
+    assert not outbox.settle(body, RETRY)  # it did not even leave: no chance used up
     assert outbox.next(MOMENT) is body
-    assert outbox.settle(body, UNKNOWN)
-    assert outbox.account() == (1, 0, 0, {"outcome unknown": 1}, 0)
+    assert outbox.settle(body, INDETERMINATE)
+    assert outbox.account() == (1, 0, 0, {"indeterminate": 1}, 0)
 
 
 def test_dropped_as_a_whole() -> None:
@@ -108,8 +108,8 @@ def test_dropped_as_a_whole() -> None:
     body = a_body()
     outbox.put(body)
     outbox.next(MOMENT)
-    assert outbox.settle(body, DROP)
-    assert outbox.account() == (1, 0, 0, {"refused as a whole": 1}, 0)
+    assert outbox.settle(body, REJECTED)
+    assert outbox.account() == (1, 0, 0, {"rejected batch": 1}, 0)
 
 
 def test_full() -> None:
@@ -145,7 +145,7 @@ def test_full_and_kept() -> None:
     assert outbox.next(MOMENT) is made[0]
     outbox.put(made[1])
     assert outbox.account().dropped == {}
-    assert not outbox.settle(made[0], KEEP)
+    assert not outbox.settle(made[0], RETRY)
     assert outbox.account() == (2, 0, 0, {"outbox full": 1}, 1)
     assert outbox.next(MOMENT) is made[1]
 
@@ -166,7 +166,7 @@ def test_expires() -> None:
     outbox.put(old)
     outbox.put(new)
     assert outbox.next(MOMENT + 55 * MINUTE) is old
-    assert not outbox.settle(old, KEEP)
+    assert not outbox.settle(old, RETRY)
     assert outbox.next(MOMENT + 55 * MINUTE + 1) is new
     assert outbox.account() == (2, 0, 0, {"too old": 1}, 1)
 

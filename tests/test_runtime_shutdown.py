@@ -9,7 +9,7 @@ import pytest
 from dtmetrics import MemoryExporter
 from dtmetrics._runtime.runtime import Process
 from dtmetrics.exporters import Batch, ExportResult, Outcome
-from tests.support.delivery_rig import DROP, Script
+from tests.support.delivery_rig import REJECTED, Script
 from tests.support.endpoint import PATIENCE
 from tests.support.process_messages import Down, inc, keys
 
@@ -69,13 +69,15 @@ def test_shutdown_when_down(process: Process, caplog: pytest.LogCaptureFixture) 
 def test_lost_at_the_end(process: Process, caplog: pytest.LogCaptureFixture) -> None:
     """What is given up at the very end, when no later flush can tell, is said there."""
     rejecting = ExportResult(Outcome.ANSWERED, 1, "1 lines refused")
-    process.configure(exporter=Script(rejecting, DROP), interval=None, metadata=False)
+    process.configure(
+        exporter=Script(rejecting, REJECTED), interval=None, metadata=False
+    )
     inc(process)
     assert process.flush()
     inc(process)
     assert process.shutdown()
     assert caplog.messages[-1] == (
-        "dtmetrics: shut down with 2 data points undelivered (2 refused as a whole)"
+        "dtmetrics: shut down with 2 data points undelivered (2 rejected batch)"
     )
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dtmetrics._runtime.runtime import Process
 from dtmetrics.exporters import ExportResult, Outcome
-from tests.support.delivery_rig import DROP, Script
+from tests.support.delivery_rig import REJECTED, Script
 
 LOST = "dtmetrics.client.points.dropped"
 REFUSED = "dtmetrics.client.values.invalid"
@@ -30,7 +30,7 @@ def test_a_healthy_process_says_nothing(process: Process) -> None:
 def test_says_each_loss_once(process: Process) -> None:
     """Each loss is delivered as a count, by reason, with the next flush."""
     rejecting = ExportResult(Outcome.ANSWERED, 1, "1 lines refused")
-    exporter = Script(DROP, rejecting)
+    exporter = Script(REJECTED, rejecting)
     process.configure(exporter=exporter, interval=None, metadata=False)
     orders = process.meters.root.counter("orders")
     for amount in (1, 1, -5, 1):
@@ -38,7 +38,7 @@ def test_says_each_loss_once(process: Process) -> None:
         orders.inc(amount)
         process.flush()
     assert said(exporter, LOST) == [
-        'reason="refused as a whole" count,delta=1',
+        'reason="rejected batch" count,delta=1',
         "reason=rejected count,delta=1",
     ]
     assert said(exporter, REFUSED) == ['reason="negative increment" count,delta=1']
@@ -48,12 +48,12 @@ def test_says_each_loss_once(process: Process) -> None:
 
 def test_what_it_means(process: Process) -> None:
     """The counts are explained like any other key, once something was lost."""
-    exporter = Script(DROP)
+    exporter = Script(REJECTED)
     process.configure(exporter=exporter, interval=None)
     for _ in range(3):
         process.meters.root.counter("orders").inc()
         process.flush()
-    texts = [body.text.decode() for body in exporter.bodies if not body.points]
+    texts = [body.text.decode() for body in exporter.batches if not body.points]
     assert texts == [
         f"#{LOST} count dt.meta.unit=Count,"
         'dt.meta.description="Data points that never arrived, by reason"'
@@ -76,20 +76,20 @@ def test_counts_from_zero_again(process: Process) -> None:
 
 def test_switched_off(process: Process) -> None:
     """Who does not want it has nothing of it."""
-    exporter = Script(DROP)
+    exporter = Script(REJECTED)
     process.configure(exporter=exporter, interval=None, self_metrics=False)
     process.meters.root.counter("orders").inc(-1)
     for _ in range(2):
         process.meters.root.counter("orders").inc()
         process.flush()
     assert not [line for line in exporter.lines if "dtmetrics.client" in line]
-    assert process.stats().dropped == {"refused as a whole": 1}
+    assert process.stats().dropped == {"rejected batch": 1}
 
 
 def test_key_is_taken(process: Process) -> None:
     """A program that uses the key as something else keeps it; nothing is said then."""
     process.meters.root.gauge(LOST).set(1)
-    exporter = Script(DROP)
+    exporter = Script(REJECTED)
     process.configure(exporter=exporter, interval=None)
     for _ in range(3):
         process.meters.root.counter("orders").inc()

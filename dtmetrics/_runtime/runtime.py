@@ -22,6 +22,7 @@ from dtmetrics._runtime.stats import Stats
 
 if TYPE_CHECKING:
     from dtmetrics._config.config import Config
+    from dtmetrics._deliver.delivery import Delivery
     from dtmetrics._deliver.flusher import Flusher
     from dtmetrics._deliver.outbox import Account
     from dtmetrics._spool.spool import Spool
@@ -41,6 +42,7 @@ class Process:
     def __init__(self) -> None:
         self.registry = Registry()
         self.meters = Meters(self.registry)
+        self._delivery: Delivery | None = None
         self._flusher: Flusher | None = None
         self._running = False
         self._lock = TryLock()
@@ -138,20 +140,15 @@ class Process:
         """Return what became of everything recorded so far."""
         invalid = self.registry.invalid_values.total()
         series = self.registry.series_count
-        flusher = self._flusher
-        if flusher is None:
+        delivery = self._delivery
+        if delivery is None:
             return Stats(dropped={}, invalid=invalid, series=series)
         return Stats(
-            *flusher.account(),
+            *delivery.outbox.account(),
             invalid=invalid,
             series=series,
-            flushes=flusher.flushes,
-            last_error=flusher.last_error,
-            spool=flusher.on_disk,
-            restamped=flusher.restamped,
-            clock_steps=flusher.clock_steps,
-            warnings=flusher.warnings,
             quarantined=self.registry.catalog.all_quarantined(),
+            **delivery.stats()._asdict(),
         )
 
     def get_meter(self, name: str = "") -> Meter:
@@ -167,35 +164,33 @@ class Process:
 
     def _start(self, config: Config, spool: Spool | None) -> None:
         from dtmetrics._config.enrichment import enrichment  # noqa: PLC0415
-        from dtmetrics._deliver.flusher import Flusher  # noqa: PLC0415
-        from dtmetrics._deliver.outbox import Outbox  # noqa: PLC0415
-        from dtmetrics._deliver.self_metrics import SelfMetrics  # noqa: PLC0415
+        from dtmetrics._deliver.backoff import RetryPolicy  # noqa: PLC0415
+        from dtmetrics._deliver.delivery import (  # noqa: PLC0415
+            Delivery,
+            DeliverySettings,
+        )
 
         def meanwhile() -> float:
             # While an answer is waited for, what is recorded is collected on time; in
             # a context of its own, as who is observed may ask others, and be measured.
-            return Context().run(flusher.collect_if_due)
+            return Context().run(delivery.flusher.collect_if_due)
 
         exporter = config.exporter
         if exporter is None:
             exporter = _exporter(
                 config, self.registry.catalog.describe_again, meanwhile
             )
-        outbox = Outbox(
-            config.max_outbox_bytes, resend=config.delivery == "at_least_once"
-        )
-        losses = SelfMetrics(self.registry, outbox.account)
-        flusher = Flusher(
-            self.registry,
-            exporter,
-            outbox,
+        settings = DeliverySettings(
             interval=config.interval,
+            max_outbox_bytes=config.max_outbox_bytes,
+            resend=config.delivery == "at_least_once",
             metadata=config.metadata,
-            # A OneAgent of this host is back in a moment, and bothers nobody else.
-            longest_pause=10.0 if config.local else 60.0,
-            losses=losses if config.self_metrics else None,
-            spool=spool,
+            self_metrics=config.self_metrics,
+            # A OneAgent on this host restarts within seconds, and is ours alone.
+            policy=RetryPolicy(longest_pause=10.0 if config.local else 60.0),
         )
+        delivery = Delivery(self.registry, exporter, settings, spool=spool)
+        flusher = delivery.flusher
         recording = RecordingOptions(
             prefix=config.prefix,
             dimensions={"dt.metrics.source": "dtmetrics", **config.dimensions},
@@ -208,27 +203,29 @@ class Process:
         )
         settled = self._lifetime.settled
         self.registry.start(recording, lambda: settled() and flusher.start())
-        self._flusher = flusher
+        self._delivery, self._flusher = delivery, flusher
         self._running = True
         self._lifetime.follow()
 
     def _end(self, timeout: float) -> bool:
-        flusher = self._flusher
-        if not self._running or flusher is None:
+        delivery, flusher = self._delivery, self._flusher
+        if not self._running or delivery is None or flusher is None:
             return True
         if flusher.busy_here:
             return False
         self.registry.stop()
-        before = flusher.account()
+        before = delivery.outbox.account()
         done = flusher.close(timeout)
         self.registry.clear()
         self._running = False
-        _say_what_is_lost(before, flusher.account())
+        _say_what_is_lost(before, delivery.outbox.account())
         return done
 
     def _at_exit(self) -> None:
-        flusher = self._flusher
-        if flusher is not None and not (self.registry.recorded or flusher.flushes):
+        delivery = self._delivery
+        if delivery is not None and not (
+            self.registry.recorded or delivery.collector.flushes
+        ):
             # The parent of a reloader, or a server that only forks its workers: what
             # it observes of itself would pass for one more of them.
             self.registry.observers.clear()
@@ -255,7 +252,7 @@ def _given(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _say_what_is_lost(before: Account, after: Account) -> None:
     """Say what did not arrive, and no later collection will tell of."""
-    lost = after.lost_since(before)
+    lost = after.undelivered_since(before)
     if undelivered := after.waiting + sum(lost.values()):
         said = ", ".join(f"{points} {reason}" for reason, points in lost.items())
         why = f" ({said})" if lost else ""
