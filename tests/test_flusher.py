@@ -1,3 +1,5 @@
+"""The flusher in the caller's thread: flushing, re-entrance, forks."""
+
 from __future__ import annotations
 
 import signal
@@ -14,7 +16,7 @@ from tests.support.recorder import MOMENT
 
 
 def test_flush() -> None:
-    """A flush collects, sends, and says that all was answered."""
+    """A flush collects and sends, and returns True once all was answered."""
     rig = Rig()
     rig.inc()
     assert rig.flusher.flush(5.0)
@@ -31,8 +33,8 @@ def test_flush_of_nothing() -> None:
 
 
 @pytest.mark.parametrize("step", [RETRY, INDETERMINATE])
-def test_flush_that_has_to_wait(step: ExportResult) -> None:
-    """What was not taken waits, keeps its time, and goes out with a later flush."""
+def test_flush_of_what_is_not_taken(step: ExportResult) -> None:
+    """A batch that was not taken waits, keeps its time, and is sent by a later flush."""
     rig = Rig(step)
     rig.inc()
     assert not rig.flusher.flush(5.0)
@@ -51,7 +53,7 @@ def test_flush_that_has_to_wait(step: ExportResult) -> None:
 
 @pytest.mark.parametrize("timeout", [0.0, -5.0, float("nan"), 1e300, float("inf")])
 def test_odd_timeouts(timeout: float) -> None:
-    """Any number is a timeout: one that is over collects, and sends nothing."""
+    """Any number is a timeout; with one that is over a flush collects, and sends nothing."""
     rig = Rig()
     rig.inc()
     done = rig.flusher.flush(timeout)
@@ -63,7 +65,7 @@ def test_odd_timeouts(timeout: float) -> None:
 
 
 def test_flush_in_a_callback() -> None:
-    """A flush inside an observer's callback returns at once, and so does closing."""
+    """A flush inside an observer's callback returns False at once, and so does closing."""
     rig = Rig()
     inside: list[bool] = []
 
@@ -79,7 +81,7 @@ def test_flush_in_a_callback() -> None:
 
 
 def test_flush_in_an_exporter() -> None:
-    """A flush inside an export returns at once, too."""
+    """A flush inside an export returns False at once."""
     inside: list[bool] = []
 
     def again() -> ExportResult:
@@ -93,7 +95,7 @@ def test_flush_in_an_exporter() -> None:
 
 
 def test_flush_in_a_signal_handler() -> None:
-    """A signal handler that flushes in the middle of a flush returns at once."""
+    """A flush in a signal handler that interrupts a flush returns False at once."""
     inside: list[bool] = []
 
     def handle(*_: object) -> None:
@@ -115,7 +117,7 @@ def test_flush_in_a_signal_handler() -> None:
 
 
 def test_account_while_its_thread_changes_it() -> None:
-    """A handler that asks for the account inside the outbox gets one that adds up."""
+    """The account that a handler reads inside the outbox adds up."""
     rig = Rig()
     rig.inc()
     rig.flusher.flush(0.0)
@@ -124,7 +126,7 @@ def test_account_while_its_thread_changes_it() -> None:
 
 
 def test_two_flushes() -> None:
-    """A flush beside another waits its turn, and answers for what it collected."""
+    """A flush beside another waits its turn, and its result covers what it collected."""
     inside, go = threading.Event(), threading.Event()
 
     def slow() -> ExportResult:
@@ -134,29 +136,29 @@ def test_two_flushes() -> None:
 
     rig = Rig(slow)
     rig.inc()
-    answers: list[bool] = []
-    first = threading.Thread(target=lambda: answers.append(rig.flusher.flush(PATIENCE)))
+    results: list[bool] = []
+    first = threading.Thread(target=lambda: results.append(rig.flusher.flush(PATIENCE)))
     first.start()
     assert inside.wait(PATIENCE)
     rig.inc("late")
     assert not rig.flusher.flush(0.05)
     assert rig.outbox.account() == (2, 0, 0, {}, 2)  # collected, all the same
     second = threading.Thread(
-        target=lambda: answers.append(rig.flusher.flush(PATIENCE))
+        target=lambda: results.append(rig.flusher.flush(PATIENCE))
     )
     second.start()
     go.set()
     first.join(PATIENCE)
     second.join(PATIENCE)
-    assert answers == [True, True]
+    assert results == [True, True]
     assert rig.outbox.account() == (2, 2, 0, {}, 0)
 
 
 # -- fork ------------------------------------------------------------------------------
 
 
-def test_fork_forgets() -> None:
-    """A child has no thread, nothing waiting and no trouble: those are the parent's."""
+def test_fork_starts_anew() -> None:
+    """A child has no thread, nothing that waits and no failure: those are the parent's."""
     warned = ExportResult(Outcome.ANSWERED, warnings=[LineMessage(0, "changed")])
     rig = Rig(warned, RETRY, interval=3_600.0)
     rig.inc()
@@ -165,7 +167,7 @@ def test_fork_forgets() -> None:
     rig.inc()
     assert not rig.flusher.flush(5.0)
     thread = rig.thread
-    rig.flusher._stop.set()  # a real fork leaves the thread behind
+    rig.flusher._thread.stop.set()  # a real fork leaves the thread behind
     rig.fork()
     assert rig.thread is None
     assert rig.outbox.account() == (0, 0, 0, {}, 0)
@@ -177,21 +179,21 @@ def test_fork_forgets() -> None:
     assert rig.outbox.account() == (1, 1, 0, {}, 0)
 
 
-@pytest.mark.parametrize("turn", ["collecting", "sending"])
-def test_fork_while_it_works(turn: str) -> None:
-    """What the parent's threads were in the middle of does not stop the child."""
+@pytest.mark.parametrize("lock", ["collecting", "sending"])
+def test_fork_while_it_works(lock: str) -> None:
+    """A lock that the parent's threads held at the fork does not stop the child."""
     rig = Rig()
-    collecting = rig.flusher._collector._lock
-    taken = collecting if turn == "collecting" else rig.flusher._sending
-    with taken.acquire(1.0) as acquired:
+    collecting = rig.delivery.collector._lock
+    held = collecting if lock == "collecting" else rig.flusher._sending
+    with held.acquire(1.0) as acquired:
         assert acquired
         rig.fork()
         rig.inc()
-        answers: list[bool] = []
-        child = threading.Thread(target=lambda: answers.append(rig.flusher.flush(5.0)))
+        results: list[bool] = []
+        child = threading.Thread(target=lambda: results.append(rig.flusher.flush(5.0)))
         child.start()
         child.join(PATIENCE)
-        assert answers == [True]
+        assert results == [True]
     assert rig.flusher.flush(5.0)
 
 

@@ -1,3 +1,5 @@
+"""The flusher in its own thread: start, work, end."""
+
 from __future__ import annotations
 
 import logging
@@ -30,10 +32,10 @@ def test_first_record_starts_the_thread() -> None:
     assert rig.exporter.lines == ["orders count,delta=1", "another count,delta=1"]
 
 
-def test_thread_in_nobodys_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is observed is asked in no request's context, whichever recorded first.
+def test_thread_has_an_empty_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callbacks run in an empty context, whichever request recorded first.
 
-    Threads inherit it in a free-threaded build, and what tracers keep there with them.
+    In a free-threaded build threads inherit the context, and tracers hand it on.
     """
 
     class Inheriting(threading.Thread):
@@ -45,11 +47,11 @@ def test_thread_in_nobodys_context(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "Thread", Inheriting)
     request = ContextVar("request", default="none")
     rig = Rig(interval=0.01)
-    asked: list[str] = []
+    contexts: list[str] = []
 
     @rig.meter.observe("pool.size")
     def size() -> float:
-        asked.append(request.get())
+        contexts.append(request.get())
         return 1
 
     def first() -> None:
@@ -59,11 +61,11 @@ def test_thread_in_nobodys_context(monkeypatch: pytest.MonkeyPatch) -> None:
     copy_context().run(first)
     rig.exporter.wait_for(1)
     assert rig.flusher.close(5.0)
-    assert set(asked) == {"none"}
+    assert set(contexts) == {"none"}
 
 
 def test_no_interval_no_thread() -> None:
-    """With ``interval=None`` nothing happens but what the caller does."""
+    """With ``interval=None`` there is no thread: only the caller's flush sends."""
     rig = Rig()
     rig.inc()
     assert rig.thread is None
@@ -83,15 +85,12 @@ def test_thread_flushes() -> None:
 
 
 def test_thread_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With no thread to be had, a record half a minute later asks again, not each one.
-
-    A flush works meanwhile.
-    """
-    refused, have, now = [0], [0], [0.0]
+    """While the system has no thread, one record in 30 s tries to start it; flush works."""
+    refused, allowed, now = [0], [0], [0.0]
     start = threading.Thread.start
 
     def refuse(self: threading.Thread) -> None:
-        if self.name == "dtmetrics-flusher" and not have[0]:
+        if self.name == "dtmetrics-flusher" and not allowed[0]:
             refused[0] += 1
             raise RuntimeError("can't start new thread")
         start(self)
@@ -108,7 +107,7 @@ def test_thread_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     rig.inc()
     rig.inc()
     assert refused == [2]
-    have[0] = 1
+    allowed[0] = 1
     now[0] = 60.0
     rig.inc()
     assert rig.thread is None
@@ -120,7 +119,7 @@ def test_thread_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_thread_for_many_first_records() -> None:
-    """Threads that record first all at once start one flusher between them."""
+    """Threads that record for the first time at once start one flusher thread."""
     rig = Rig(interval=3_600.0)
     ready = threading.Barrier(8)
 
@@ -140,7 +139,7 @@ def test_one_thread_for_many_first_records() -> None:
 
 
 def test_close_sends_what_is_left() -> None:
-    """Closing collects and sends for the last time, and lets the exporter go, once."""
+    """Closing collects and sends for the last time, and closes the exporter once."""
     rig = Rig(interval=3_600.0)
     rig.inc()
     assert rig.flusher.close(5.0)
@@ -149,9 +148,9 @@ def test_close_sends_what_is_left() -> None:
 
 
 def test_close_in_its_own_thread() -> None:
-    """Closed by its own thread, as where a signal ends uWSGI in it, it sends as well."""
+    """Closing in the flusher's own thread sends as well, as where a signal ends uWSGI in it."""
     rig = Rig()
-    rig.thread = threading.current_thread()
+    rig.flusher._thread.thread = threading.current_thread()
     rig.inc()
     assert rig.flusher.close(5.0)
     assert rig.exporter.lines == ["orders count,delta=1"]
@@ -169,9 +168,9 @@ def test_close_when_down() -> None:
 
 
 def test_close_is_bounded() -> None:
-    """An exporter that hangs keeps nobody: closing returns, and counts what is left.
+    """Closing returns while an exporter hangs, and what is left is waiting.
 
-    What hung lets the exporter go when it comes back, and sends no more.
+    When the exporter returns, its thread closes it and sends nothing more.
     """
     inside, go = threading.Event(), threading.Event()
 
@@ -196,7 +195,7 @@ def test_close_is_bounded() -> None:
 
 
 def test_hanging_callback_leaves_the_next_recording_alone() -> None:
-    """A callback that outlives its flusher takes no points of the one after it."""
+    """A callback that outlives its flusher takes no points of the next one."""
     inside, go = threading.Event(), threading.Event()
     rig = Rig(interval=0.01)
 
@@ -234,7 +233,7 @@ def test_quiet_when_all_is_well(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.slow
 def test_many_threads_many_flushes() -> None:
-    """Whatever records and flushes at once, each count arrives once."""
+    """Each count arrives once, however many threads record and flush at once."""
     rig = Rig(interval=0.001)
 
     def work() -> None:

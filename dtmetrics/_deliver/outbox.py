@@ -84,7 +84,9 @@ class Outbox:
     dropped instead of sent. Unless *resend* is true, no batch is sent twice.
 
     Discipline: a signal handler may raise in here after any call. So each change is
-    prepared first, and then made with at most one call, which comes last.
+    prepared first, and then made with at most one call, which comes last. A result is
+    returned outside of the lock: CPython does not release it where a handler raises
+    between the call of ``return call()`` and the end of the block.
     """
 
     def __init__(
@@ -168,7 +170,8 @@ class Outbox:
                 # Sent by the parent of this forked process.
                 return NextAttempt.AT_ONCE
             event = self._event_of(batch, result.outcome)
-            return self._end_attempt(entry, event, result.rejected)
+            next_attempt = self._end_attempt(entry, event, result.rejected)
+        return next_attempt
 
     def interrupt(self, batch: Batch) -> NextAttempt:
         """Note that the attempt to send *batch* ended without an outcome."""
@@ -176,7 +179,8 @@ class Outbox:
             entry = self._in_flight
             if entry is None or entry.batch is not batch:
                 return NextAttempt.AT_ONCE
-            return self._end_attempt(entry, Event.INTERRUPTED)
+            next_attempt = self._end_attempt(entry, Event.INTERRUPTED)
+        return next_attempt
 
     def _event_of(self, batch: Batch, outcome: Outcome) -> Event:
         counts = self._counts
@@ -270,7 +274,7 @@ class Outbox:
         with self._lock:
             first = [self._in_flight] if self._in_flight else []
             entries = [*first, *self._queue]
-            return [(each.batch, each.state in maybe_taken) for each in entries]
+        return [(each.batch, each.state in maybe_taken) for each in entries]
 
     def _make_room(self) -> None:
         while self._bytes > self._max_bytes and len(self._queue) > 1:
@@ -284,13 +288,14 @@ class Outbox:
         with self._lock:
             counts = self._counts
             done = counts.accepted + counts.rejected + counts.dropped.total()
-            return Account(
+            account = Account(
                 counts.collected,
                 counts.accepted,
                 counts.rejected,
                 dict(counts.dropped),
                 counts.collected - done,
             )
+        return account
 
     def take_metadata_dropped(self) -> bool:
         """Return whether metadata was dropped that was never answered; ask anew."""
