@@ -29,8 +29,8 @@ in flight, resending    line malformed  dropped        malformed       at once
 in flight, resending    rejected        dropped        rejected batch  at once
 ======================  ==============  =============  ==============  =============
 
-Every other pair is impossible and changes nothing, but for one: a batch that is still in
-flight when the next attempt begins was interrupted. With ``delivery="at_most_once"``
+Every other pair is impossible and changes nothing, but for one: a batch that is still
+in flight when the next attempt begins was interrupted. With ``delivery="at_most_once"``
 no batch is sent twice, so three rows read differently:
 
 ======================  ==============  =============  ==============  =============

@@ -171,7 +171,7 @@ class Outbox:
                 return NextAttempt.AT_ONCE
             event = self._event_of(batch, result.outcome)
             next_attempt = self._end_attempt(entry, event, result.rejected)
-        return next_attempt
+        return next_attempt  # noqa: RET504 -- see the class docstring
 
     def interrupt(self, batch: Batch) -> NextAttempt:
         """Note that the attempt to send *batch* ended without an outcome."""
@@ -180,7 +180,7 @@ class Outbox:
             if entry is None or entry.batch is not batch:
                 return NextAttempt.AT_ONCE
             next_attempt = self._end_attempt(entry, Event.INTERRUPTED)
-        return next_attempt
+        return next_attempt  # noqa: RET504 -- see the class docstring
 
     def _event_of(self, batch: Batch, outcome: Outcome) -> Event:
         counts = self._counts
@@ -295,7 +295,7 @@ class Outbox:
                 dict(counts.dropped),
                 counts.collected - done,
             )
-        return account
+        return account  # noqa: RET504 -- see the class docstring
 
     def take_metadata_dropped(self) -> bool:
         """Return whether metadata was dropped that was never answered; ask anew."""
