@@ -31,7 +31,7 @@ def test_timestamps_lie_in_the_interval_that_ends() -> None:
     rig = Rig(plan=plan, chance=lambda: 0.0, interval=60.0)
     rig.run()
     ends = [MOMENT + 39_999, MOMENT + 99_999, MOMENT + 159_999]
-    assert [body.created_ms for body in rig.exporter.batches] == ends
+    assert [batch.created_ms for batch in rig.exporter.batches] == ends
     assert rig.exporter.batches[0].text.decode() == f"orders count,delta=1 {ends[0]}"
 
 
@@ -108,7 +108,7 @@ def test_collects_in_the_middle_of_sending() -> None:
     rig.run()
     assert waits == pytest.approx([30.0, 15.0, 60.0, 45.0])
     ends = [MOMENT + 39_999, MOMENT + 99_999]
-    assert [body.created_ms for body in rig.exporter.batches] == ends
+    assert [batch.created_ms for batch in rig.exporter.batches] == ends
     assert rig.exporter.lines == ["orders count,delta=1", "orders count,delta=3"]
 
 
@@ -210,23 +210,23 @@ def test_wakes_to_retry() -> None:
     assert rig.run()[:7] == [40.0, 15.0, 0.5, 1.0, 43.5, 15.0, 0.5]
 
 
-def test_rests_as_long_as_asked() -> None:
-    """After a pause of 7 s that the endpoint asked for, the loop retries a little later."""
-    asked = ExportResult(Outcome.RETRY, reason="status 429", retry_after=7.0)
-    rig = Rig(asked, plan=(nothing,) * 3, interval=60.0)
+def test_waits_for_retry_after() -> None:
+    """After a pause of 7 s from Retry-After the loop retries a little later."""
+    throttled = ExportResult(Outcome.RETRY, reason="status 429", retry_after=7.0)
+    rig = Rig(throttled, plan=(nothing,) * 3, interval=60.0)
     rig.inc()
     assert rig.run() == [40.0, 15.0, 7.7, 37.3]
     assert rig.outbox.account().accepted == 1
 
 
 def test_collects_while_the_endpoint_rests() -> None:
-    """A long pause that the endpoint asked for stops sending, not collecting.
+    """A long pause from Retry-After stops sending, not collecting.
 
     The backlog is sent after it, ten batches a second.
     """
-    asked = ExportResult(Outcome.RETRY, reason="status 429", retry_after=300.0)
+    throttled = ExportResult(Outcome.RETRY, reason="status 429", retry_after=300.0)
     plan = (lambda: rig.inc(),) * 8 + (nothing,) * 6
-    rig = Rig(asked, plan=plan, interval=60.0)
+    rig = Rig(throttled, plan=plan, interval=60.0)
     waits = rig.run()
     assert waits[:9] == [40.0, 15.0, 45.0, 60.0, 60.0, 60.0, 60.0, 45.0, 0.1]
     assert waits[9:13] == [0.1] * 4

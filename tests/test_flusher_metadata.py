@@ -16,7 +16,7 @@ def record_with_unit(rig: Rig, key: str = "orders") -> None:
 
 def texts(rig: Rig) -> list[str]:
     """Return the text of each batch that was exported."""
-    return [body.text.decode() for body in rig.exporter.batches]
+    return [batch.text.decode() for batch in rig.exporter.batches]
 
 
 DATA = f"orders count,delta=1 {MOMENT}"
@@ -29,7 +29,7 @@ def test_follows_its_data() -> None:
     rig = Rig()
     record_with_unit(rig)
     assert rig.flusher.flush(5.0)
-    assert [body.points for body in rig.exporter.batches] == [1, 0]
+    assert [batch.points for batch in rig.exporter.batches] == [1, 0]
     record_with_unit(rig)
     assert rig.flusher.flush(5.0)
     assert texts(rig) == [DATA, METADATA, NEXT]
@@ -107,5 +107,5 @@ def test_again_after_an_outage(max_bytes: int) -> None:
         record_with_unit(rig)
         rig.flusher.flush(5.0)
         rig.now_ms += 56 * 60_000
-    later = [body for body in rig.exporter.batches if body.created_ms > MOMENT]
-    assert [body.text.decode() for body in later if not body.points] == [METADATA]
+    later = [batch for batch in rig.exporter.batches if batch.created_ms > MOMENT]
+    assert [batch.text.decode() for batch in later if not batch.points] == [METADATA]

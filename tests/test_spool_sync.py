@@ -15,7 +15,7 @@ from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._deliver.spool_sync import SpoolSync
 from dtmetrics._spool import disk_worker
 from dtmetrics._spool.spool import Spool
-from dtmetrics.exporters import Batch, ExportResult, Outcome
+from dtmetrics.exporters import ExportResult, Outcome
 from tests.support.delivery_rig import (
     ANSWERED,
     INDETERMINATE,
@@ -27,7 +27,6 @@ from tests.support.delivery_rig import (
 from tests.support.endpoint import PATIENCE, Endpoint, accept, answer, hang_up, never
 from tests.support.exporter_contract import a_body
 from tests.support.script import expect, run
-from tests.support.spool_directory import Place, killed, texts
 
 TENANT = "an endpoint"
 
@@ -149,26 +148,6 @@ def test_in_step(
         assert files(tmp_path) == expected
 
 
-def test_folded_on_disk_as_well(tmp_path: Path) -> None:
-    """What was folded while it waited takes the place of its parts on disk."""
-    place = Place(tmp_path)
-    outbox = Outbox()
-    copies = SpoolSync(outbox, spool := place.spool())
-    parts = [place.body("a count,delta=1"), place.body("a count,delta=2")]
-    for body in parts:
-        outbox.put(body)
-    copies.secure()
-    assert place.files() == ["b", "b"]
-    identities = parts[0].identities
-    folded = Batch(b"a count,delta=3", identities, place.now_ms, weights=(2,))
-    outbox.replace(parts, [folded])
-    copies.secure()
-    assert place.files() == ["b"]
-    killed(spool)
-    place.wait(120)
-    assert texts(place.spool().adopt()) == ["a count,delta=3"]
-
-
 def test_dropped_is_off_the_disk(tmp_path: Path) -> None:
     """What became too old is no longer on disk either."""
     made = sending(tmp_path, RETRY)
@@ -255,7 +234,7 @@ def test_disk_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     made.put("b")
     assert not made.send()
     made.sender.secure()
-    assert made.sender.on_disk["failed: too slow"] == 1
+    assert made.sender._spool.account()["failed: too slow"] == 1
     end.set()
     left = made.sender._spool._errands._left
     assert left is not None

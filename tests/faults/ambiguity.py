@@ -49,7 +49,7 @@ def answers_lost_at_most_once(run: Run) -> Row:
         row.require(row.difference <= 0, f"{row.difference} too many")
         row.require(not truth.again, f"came twice: {truth.again}")
         _counted(row, truth, stats)
-        unknown = stats["dropped"].get("outcome unknown", 0)
+        unknown = stats["dropped"].get("indeterminate", 0)
         met = sum(each["lines"] for each in truth.requests_with("hang_up"))
         row.require(unknown == met, f"{met} answers lost, {unknown} points unknown")
     return row

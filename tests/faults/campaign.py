@@ -90,7 +90,7 @@ class Row:
         points may have been *folded*, into one a minute, more are accepted than came.
         """
         accepted = stats["accepted"]
-        unknown = stats["dropped"].get("outcome unknown", 0)
+        unknown = stats["dropped"].get("indeterminate", 0)
         self.require(
             truth.points <= accepted + unknown and (folded or accepted <= truth.points),
             f"{truth.points} points arrived, {accepted} are accepted, {unknown} unknown",
