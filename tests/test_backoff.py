@@ -82,7 +82,7 @@ def test_success_ends_backing_off() -> None:
 
 
 def test_waits_as_long_as_asked() -> None:
-    """A pause that the endpoint asked for is kept, and exceeded by a fifth at most."""
+    """A pause from Retry-After is never shortened, and exceeded by a fifth at most."""
     made = backoff(chance=0.9)
     for _ in range(6):
         made.failed(NextAttempt.AFTER_BACKOFF)

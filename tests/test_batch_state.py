@@ -37,7 +37,7 @@ Cell = tuple[State, Event]
 
 
 def rows_of(table: list[str]) -> Iterator[tuple[Cell, Transition]]:
-    """Yield the cells that the lines of a table say, by the width of its columns."""
+    """Yield the cells of a table's lines, by the width of its columns."""
     ruler, *lines = table
     ends = [
         n for n, each in enumerate(ruler) if each == "=" and ruler[n + 1 : n + 2] != "="
@@ -60,7 +60,7 @@ def rows_of(table: list[str]) -> Iterator[tuple[Cell, Transition]]:
 
 
 def tables() -> list[dict[Cell, Transition]]:
-    """Return what the two tables of the docstring say."""
+    """Return the two tables of the docstring."""
     text = batch_state.__doc__
     assert text is not None
     lines = text.splitlines()
@@ -100,7 +100,7 @@ def test_is_complete(table: Mapping[Cell, Transition]) -> None:
 
 @pytest.mark.parametrize("table", [AT_LEAST_ONCE, AT_MOST_ONCE])
 def test_is_consistent(table: Mapping[Cell, Transition]) -> None:
-    """A reason is counted exactly for what is dropped; each outcome says when to go on."""
+    """A reason is counted exactly for what is dropped; each outcome has a next attempt."""
     for (state, _), transition in table.items():
         assert bool(transition.reason) == (transition.state is State.DROPPED)
         assert (transition.next_attempt is not None) == (state in SENT)
@@ -198,7 +198,7 @@ CELLS = [
 @pytest.mark.parametrize("resend", [True, False])
 @pytest.mark.parametrize(("state", "event"), CELLS)
 def test_each_cell(state: State, event: Event, resend: bool) -> None:
-    """Each event has the effect that the table says; an impossible one has none."""
+    """Each event has the effect of its row in the table; an impossible one has none."""
     batch = a_body("a gauge,1", "b gauge,1")
     outbox = outbox_with(state, batch, resend=resend)
     next_attempt = cause(outbox, batch, event)
@@ -232,7 +232,7 @@ def test_attempt_after_an_attempt(state: State, resend: bool) -> None:
     "event", [Event.COLLECTED, Event.RECOVERED, Event.LEFT_IN_FLIGHT]
 )
 def test_each_entrance(event: Event, resend: bool) -> None:
-    """A batch that enters the outbox gets the state that the table says."""
+    """A batch that enters the outbox gets the state of its row in the table."""
     outbox, batch = Outbox(resend=resend), a_body("a gauge,1", "b gauge,1")
     if event is Event.COLLECTED:
         outbox.put(batch)

@@ -191,7 +191,7 @@ FIRST_TEN = [(line, "invalid") for line in range(10)]
 def test_list_of_the_first_ten(
     reports: Reports, rejected: int, keys: list[str], quarantined: list[str]
 ) -> None:
-    """Many lines rejected are enough, even if the list of them is cut at ten."""
+    """Many rejected lines are enough, even if their list is cut off at ten."""
     reports.report(answered(rejected, *FIRST_TEN), *keys, times=5)
     assert [*reports.quarantined] == quarantined
 

@@ -84,29 +84,29 @@ def test_thread_flushes() -> None:
     assert set(rig.exporter.threads) == {"dtmetrics-flusher"}
 
 
-def test_thread_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the system has no thread, one record in 30 s tries to start it; flush works."""
-    refused, allowed, now = [0], [0], [0.0]
+    tries, allowed, now = [0], [0], [0.0]
     start = threading.Thread.start
 
-    def refuse(self: threading.Thread) -> None:
+    def start_if_allowed(self: threading.Thread) -> None:
         if self.name == "dtmetrics-flusher" and not allowed[0]:
-            refused[0] += 1
+            tries[0] += 1
             raise RuntimeError("can't start new thread")
         start(self)
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(threading.Thread, "start", start_if_allowed)
     clock = Clock(lambda: MOMENT / 1_000 + now[0], lambda: now[0])
     rig = Rig(interval=3_600.0, clock=clock)
     for _ in range(100):
         rig.inc()
     assert rig.flusher.flush(5.0)
     assert rig.exporter.lines == ["orders count,delta=100"]
-    assert refused == [1]
+    assert tries == [1]
     now[0] = 31.0
     rig.inc()
     rig.inc()
-    assert refused == [2]
+    assert tries == [2]
     allowed[0] = 1
     now[0] = 60.0
     rig.inc()

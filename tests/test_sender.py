@@ -138,7 +138,7 @@ def test_exporter_raises(error: Exception, expects_errors: None) -> None:
 def test_exporter_returns_no_result(
     answer: Any, named: str, expects_errors: None
 ) -> None:
-    """An exporter that returns anything else is named, and told what to return."""
+    """An exporter that returns anything else is named, with what it must return."""
     sending = Sending(lambda: answer)
     sending.put()
     assert not sending.send()

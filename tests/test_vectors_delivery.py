@@ -43,12 +43,12 @@ differ(
         lambda given: {"calls": 4, "dropped": 0, "waiting": 3},
     ),
     Difference(
-        "Retry-After is kept, and exceeded by up to a fifth: processes come back apart",
+        "Retry-After is exceeded by up to a fifth, so processes come back apart",
         "rs-047",
         lambda given: {"calls": 2, "sleeps": [2.5 * 1.2]},
     ),
     Difference(
-        "Retry-After is kept up to five minutes",
+        "Retry-After is respected up to five minutes",
         "rs-048",
         lambda given: {"calls": 2, "sleeps": [60 * 1.2]},
     ),

@@ -71,16 +71,15 @@ class Collector:
             if not acquired or (timestamp_ms := timestamp()) is None:
                 return acquired
             return call_safely(
-                self._collect,
-                timestamp_ms,
-                paced,
+                self._put,
+                self._batches(timestamp_ms, paced=paced),
                 default=False,
                 on_error=self._on_error,
             )
 
-    def _collect(self, timestamp_ms: int, paced: bool) -> bool:
+    def _put(self, made: Iterator[Batch]) -> bool:
         lock = self._lock
-        for batch in self._batches(timestamp_ms, paced=paced):
+        for batch in made:
             if lock is not self._lock:
                 return False  # a callback has forked: the points are the parent's
             self._outbox.put(batch)

@@ -8,8 +8,9 @@ from contextvars import Context
 
 __all__ = ["FlusherThread"]
 
-# Until the next record may ask for a thread that was refused: asking takes 10 us.
-_REFUSED_SECONDS = 30.0
+# How long no record tries to start a thread after the system had none: a try takes
+# 10 us.
+_NO_THREAD_SECONDS = 30.0
 
 # How soon Ctrl-C ends waiting for the thread.
 _JOIN_SECONDS = 0.5
@@ -58,7 +59,7 @@ class FlusherThread:
         except RuntimeError:
             # At interpreter exit, in some subinterpreters, and when the system has no
             # thread left.
-            self._retry_at = self._monotonic() + _REFUSED_SECONDS
+            self._retry_at = self._monotonic() + _NO_THREAD_SECONDS
             return False
         finally:
             self._starting.release()

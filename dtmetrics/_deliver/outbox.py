@@ -204,7 +204,7 @@ class Outbox:
             self._drop(entry, transition.reason)
         else:
             self._put_back(entry, transition)
-        # Outcomes of attempts always say when to go on.
+        # Each row of a batch that was sent has a next attempt.
         return transition.next_attempt or NextAttempt.AT_ONCE
 
     def _answer(self, entry: _Entry, rejected: int) -> None:

@@ -216,7 +216,7 @@ class Sender:
         return False
 
     def _probe(self, seconds: float) -> bool:
-        """Send the probe; return whether the endpoint answered, whatever it said."""
+        """Send the probe; return whether the endpoint accepted or rejected it."""
         try:
             result = self._exporter.probe(seconds)
         except BaseException:
