@@ -146,9 +146,9 @@ def test_rejected_batches_are_logged_once(caplog: pytest.LogCaptureFixture) -> N
         sending.put()
     assert sending.send()
     assert messages(caplog) == [
-        "the endpoint rejected a batch, dropped it: status 406",
-        "the endpoint rejected a batch, halving it: status 413",
-        "the endpoint rejected a batch, halving it: status 400",
+        "the endpoint rejected a batch for good: status 406",
+        "the endpoint rejected a batch unread: status 413",
+        "the endpoint rejected a batch unread: status 400",
     ]
 
 

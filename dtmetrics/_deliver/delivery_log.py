@@ -44,9 +44,9 @@ class DeliveryLog:
         if reason:
             self.last_error = reason
         if result.outcome is Outcome.REJECTED:
-            self._warn_once("the endpoint rejected a batch, dropped it: %s", reason)
+            self._warn_once("the endpoint rejected a batch for good: %s", reason)
         elif result.outcome in (Outcome.TOO_LARGE, Outcome.MALFORMED):
-            self._warn_once("the endpoint rejected a batch, halving it: %s", reason)
+            self._warn_once("the endpoint rejected a batch unread: %s", reason)
         elif result.outcome is not Outcome.ANSWERED:
             self._failed(reason)
 
