@@ -52,7 +52,7 @@ about 20 requests, and an endpoint that takes nothing costs one request a batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -158,67 +158,66 @@ class Transition(NamedTuple):
 
 Table = Mapping[tuple[State, Event], Transition]
 
-_AT_ONCE, _AFTER_BACKOFF = NextAttempt.AT_ONCE, NextAttempt.AFTER_BACKOFF
-_WHEN_ASKED, _SLOW_BACKOFF = NextAttempt.WHEN_ASKED, NextAttempt.SLOW_BACKOFF
-_AFTER_PROBE = NextAttempt.AFTER_PROBE
 
-_ANSWERED = Transition(State.ANSWERED, "", _AT_ONCE)
-_SPLIT = Transition(State.SPLIT, "", _AT_ONCE)
-_TOO_LARGE = Transition(State.DROPPED, "too large", _AT_ONCE)
-_MALFORMED = Transition(State.DROPPED, "malformed", _AT_ONCE)
-_REJECTED = Transition(State.DROPPED, "rejected batch", _AT_ONCE)
-_INDETERMINATE = Transition(State.INDETERMINATE, "", _AFTER_PROBE)
-_GIVEN_UP = Transition(State.DROPPED, "indeterminate", _AFTER_PROBE)
-_TOO_OLD = Transition(State.DROPPED, "too old")
-_FULL = Transition(State.DROPPED, "outbox full")
+def _table(*rows: tuple[Collection[State], Event, Transition]) -> Table:
+    return {(state, event): to for states, event, to in rows for state in states}
 
-AT_LEAST_ONCE: Table = {
-    (State.NEW, Event.COLLECTED): Transition(State.QUEUED),
-    (State.NEW, Event.RECOVERED): Transition(State.QUEUED),
-    (State.NEW, Event.LEFT_IN_FLIGHT): Transition(State.INDETERMINATE),
-    (State.NEW, Event.HALVED): Transition(State.QUEUED),
-    #
-    (State.QUEUED, Event.ATTEMPT): Transition(State.IN_FLIGHT),
-    (State.QUEUED, Event.TOO_OLD): _TOO_OLD,
-    (State.QUEUED, Event.OUTBOX_FULL): _FULL,
-    #
-    (State.INDETERMINATE, Event.ATTEMPT): Transition(State.RESENDING),
-    (State.INDETERMINATE, Event.TOO_OLD): _TOO_OLD,
-    (State.INDETERMINATE, Event.OUTBOX_FULL): _FULL,
-    #
-    (State.IN_FLIGHT, Event.ANSWERED): _ANSWERED,
-    (State.IN_FLIGHT, Event.RETRY): Transition(State.QUEUED, "", _AFTER_BACKOFF),
-    (State.IN_FLIGHT, Event.THROTTLED): Transition(State.QUEUED, "", _WHEN_ASKED),
-    (State.IN_FLIGHT, Event.MISCONFIGURED): Transition(State.QUEUED, "", _SLOW_BACKOFF),
-    (State.IN_FLIGHT, Event.INDETERMINATE): _INDETERMINATE,
-    (State.IN_FLIGHT, Event.INTERRUPTED): _INDETERMINATE,
-    (State.IN_FLIGHT, Event.TOO_LARGE): _SPLIT,
-    (State.IN_FLIGHT, Event.LINE_TOO_LARGE): _TOO_LARGE,
-    (State.IN_FLIGHT, Event.MALFORMED): _SPLIT,
-    (State.IN_FLIGHT, Event.LINE_MALFORMED): _MALFORMED,
-    (State.IN_FLIGHT, Event.REJECTED): _REJECTED,
+
+_NEW, _QUEUED, _INDETERMINATE = [State.NEW], [State.QUEUED], [State.INDETERMINATE]
+_IN_FLIGHT, _RESENDING = [State.IN_FLIGHT], [State.RESENDING]
+_SENT = [State.IN_FLIGHT, State.RESENDING]
+_WAITS = [State.QUEUED, State.INDETERMINATE]
+
+_BACKOFF, _PROBE = NextAttempt.AFTER_BACKOFF, NextAttempt.AFTER_PROBE
+_ASKED, _SLOW = NextAttempt.WHEN_ASKED, NextAttempt.SLOW_BACKOFF
+_SPLIT = Transition(State.SPLIT, "", NextAttempt.AT_ONCE)
+_ANSWERED = Transition(State.ANSWERED, "", NextAttempt.AT_ONCE)
+
+
+def _to(state: State, next_attempt: NextAttempt | None = None) -> Transition:
+    return Transition(state, "", next_attempt)
+
+
+def _drop(
+    reason: str, next_attempt: NextAttempt | None = NextAttempt.AT_ONCE
+) -> Transition:
+    return Transition(State.DROPPED, reason, next_attempt)
+
+
+AT_LEAST_ONCE: Table = _table(
+    (_NEW, Event.COLLECTED, _to(State.QUEUED)),
+    (_NEW, Event.RECOVERED, _to(State.QUEUED)),
+    (_NEW, Event.LEFT_IN_FLIGHT, _to(State.INDETERMINATE)),
+    (_NEW, Event.HALVED, _to(State.QUEUED)),
+    (_QUEUED, Event.ATTEMPT, _to(State.IN_FLIGHT)),
+    (_INDETERMINATE, Event.ATTEMPT, _to(State.RESENDING)),
+    (_WAITS, Event.TOO_OLD, _drop("too old", None)),
+    (_WAITS, Event.OUTBOX_FULL, _drop("outbox full", None)),
+    (_SENT, Event.ANSWERED, _ANSWERED),
     # A second attempt that was certainly not taken leaves the first one's outcome
     # unknown. Two unknown outcomes are enough: at most one batch too many an outage.
-    (State.RESENDING, Event.ANSWERED): _ANSWERED,
-    (State.RESENDING, Event.RETRY): Transition(State.INDETERMINATE, "", _AFTER_BACKOFF),
-    (State.RESENDING, Event.THROTTLED): Transition(
-        State.INDETERMINATE, "", _WHEN_ASKED
-    ),
-    (State.RESENDING, Event.MISCONFIGURED): Transition(
-        State.INDETERMINATE, "", _SLOW_BACKOFF
-    ),
-    (State.RESENDING, Event.INDETERMINATE): _GIVEN_UP,
-    (State.RESENDING, Event.INTERRUPTED): _GIVEN_UP,
-    (State.RESENDING, Event.TOO_LARGE): _SPLIT,
-    (State.RESENDING, Event.LINE_TOO_LARGE): _TOO_LARGE,
-    (State.RESENDING, Event.MALFORMED): _SPLIT,
-    (State.RESENDING, Event.LINE_MALFORMED): _MALFORMED,
-    (State.RESENDING, Event.REJECTED): _REJECTED,
-}
+    (_IN_FLIGHT, Event.RETRY, _to(State.QUEUED, _BACKOFF)),
+    (_RESENDING, Event.RETRY, _to(State.INDETERMINATE, _BACKOFF)),
+    (_IN_FLIGHT, Event.THROTTLED, _to(State.QUEUED, _ASKED)),
+    (_RESENDING, Event.THROTTLED, _to(State.INDETERMINATE, _ASKED)),
+    (_IN_FLIGHT, Event.MISCONFIGURED, _to(State.QUEUED, _SLOW)),
+    (_RESENDING, Event.MISCONFIGURED, _to(State.INDETERMINATE, _SLOW)),
+    (_IN_FLIGHT, Event.INDETERMINATE, _to(State.INDETERMINATE, _PROBE)),
+    (_RESENDING, Event.INDETERMINATE, _drop("indeterminate", _PROBE)),
+    (_IN_FLIGHT, Event.INTERRUPTED, _to(State.INDETERMINATE, _PROBE)),
+    (_RESENDING, Event.INTERRUPTED, _drop("indeterminate", _PROBE)),
+    (_SENT, Event.TOO_LARGE, _SPLIT),
+    (_SENT, Event.LINE_TOO_LARGE, _drop("too large")),
+    (_SENT, Event.MALFORMED, _SPLIT),
+    (_SENT, Event.LINE_MALFORMED, _drop("malformed")),
+    (_SENT, Event.REJECTED, _drop("rejected batch")),
+)
 
 AT_MOST_ONCE: Table = {
     **AT_LEAST_ONCE,
-    (State.NEW, Event.LEFT_IN_FLIGHT): Transition(State.DROPPED, "indeterminate"),
-    (State.IN_FLIGHT, Event.INDETERMINATE): _GIVEN_UP,
-    (State.IN_FLIGHT, Event.INTERRUPTED): _GIVEN_UP,
+    **_table(
+        (_NEW, Event.LEFT_IN_FLIGHT, _drop("indeterminate", None)),
+        (_IN_FLIGHT, Event.INDETERMINATE, _drop("indeterminate", _PROBE)),
+        (_IN_FLIGHT, Event.INTERRUPTED, _drop("indeterminate", _PROBE)),
+    ),
 }
