@@ -11,7 +11,6 @@ from dtmetrics._deliver.batch_state import (
     AT_LEAST_ONCE,
     AT_MOST_ONCE,
     MOST_SPLITS,
-    WAITING,
     Event,
     NextAttempt,
     State,
@@ -24,6 +23,7 @@ from tests.support.recorder import MOMENT
 
 HOUR_MS = 3_600_000
 FINAL = {State.ANSWERED, State.SPLIT, State.DROPPED}
+WAITING = {State.QUEUED, State.IN_FLIGHT, State.INDETERMINATE, State.RESENDING}
 SENT = {State.IN_FLIGHT, State.RESENDING}
 OUTCOMES = {Event[outcome.name] for outcome in Outcome}
 

@@ -39,9 +39,10 @@ in flight               indeterminate   dropped        indeterminate   after a p
 in flight               interrupted     dropped        indeterminate   after a probe
 ======================  ==============  =============  ==============  =============
 
-The five states above the line wait and are counted in ``stats().waiting``; answered,
-split and dropped are final. The next attempt is the next request of the outbox, for
-this batch or for the one behind it; `dtmetrics._deliver.backoff` decides its time.
+Batches that are queued, in flight, indeterminate or resending are counted in
+``stats().waiting``; answered, split and dropped are final. The next attempt is the
+next request of the outbox, for this batch or for the one behind it;
+`dtmetrics._deliver.backoff` decides its time.
 
 A batch of more than one line that is too large or malformed is split: its halves take
 its place. "Line too large" and "line malformed" are the same outcomes for a batch that
@@ -60,7 +61,6 @@ __all__ = [
     "AT_LEAST_ONCE",
     "AT_MOST_ONCE",
     "MOST_SPLITS",
-    "WAITING",
     "Event",
     "NextAttempt",
     "State",
@@ -91,12 +91,6 @@ class State(Enum):
     SPLIT = "split"
     #: Its points were discarded, and counted by reason.
     DROPPED = "dropped"
-
-
-#: The states of a batch that is in the outbox.
-WAITING = frozenset(
-    {State.QUEUED, State.IN_FLIGHT, State.INDETERMINATE, State.RESENDING}
-)
 
 
 class Event(Enum):
