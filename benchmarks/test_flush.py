@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from dtmetrics._deliver.batching import pack
+from dtmetrics._deliver.batching import batches
 from tests.support.recorder import MOMENT, Recorder
 
 SERIES = 100_000
@@ -28,8 +28,8 @@ def test_flush(benchmark: BenchmarkFixture, kind: str, times: int) -> None:
                 (handle.inc if kind == "counter" else handle.record)(value)
 
     def flush() -> int:
-        batches = pack(recorder.registry.collect(MOMENT), MOMENT)
-        return sum(batch.points for batch in batches)
+        collected = batches(recorder.registry.collect(MOMENT), MOMENT)
+        return sum(batch.points for batch in collected)
 
     points = benchmark.pedantic(flush, setup=record, rounds=5)
     assert points == SERIES - (kind == "counter")  # a count of 0 is not sent

@@ -1,4 +1,10 @@
-"""The port to the outside: a body goes out, an answer comes back."""
+"""Exporters: the port through which data points leave the process.
+
+The flusher hands each batch of lines to one exporter, which answers with an
+`ExportResult`. By default that exporter posts to Dynatrace. `ConsoleExporter` and
+`MemoryExporter` are for development and tests, and any object with the three methods
+of `Exporter` can be passed to ``configure(exporter=...)``.
+"""
 
 from __future__ import annotations
 
@@ -22,105 +28,124 @@ __all__ = [
 ]
 
 
-# Seconds; what is put off for longer is too old by then.
-_LONGEST_PAUSE = 60 * 60.0
+# The endpoint takes no points from more than an hour ago, so a longer pause would drop
+# all that waits.
+_LONGEST_RETRY_AFTER = 60 * 60.0
 
 
 class Batch:
-    """Lines that go out in one piece. Once made it never says anything else.
+    """The lines of one request. Its text never changes.
 
-    ``identities`` says, line by line, whose points they are. A line stands for one
-    point, or for as many as ``weights`` says, if points were put together while they
-    waited. A body of metadata holds no points, and its ``identities`` are empty.
+    Args:
+        text: Lines of the Dynatrace metrics ingestion protocol in UTF-8, with a line
+            feed between them and none at the end.
+        identities: The series of each line, in the order of the lines. Empty for a
+            batch of metadata, which holds no data points.
+        created_ms: When its points were collected, in milliseconds since 1970, UTC.
     """
 
-    __slots__ = ("_packed", "_text", "created_ms", "identities", "weights")
+    __slots__ = ("_compressed", "_text", "created_ms", "identities")
 
     def __init__(
-        self,
-        text: bytes,
-        identities: Sequence[Identity],
-        created_ms: int,
-        weights: Sequence[int] = (),
+        self, text: bytes, identities: Sequence[Identity], created_ms: int
     ) -> None:
         self._text: bytes | None = text
-        self._packed = b""
+        self._compressed = b""
         self.identities = identities
         self.created_ms = created_ms
-        self.weights = weights
 
     @property
     def text(self) -> bytes:
-        """Its lines, with line ends between them."""
+        """The lines in UTF-8, with a line feed between them."""
         text = self._text
-        return zlib.decompress(self._packed) if text is None else text
+        return zlib.decompress(self._compressed) if text is None else text
 
     @property
     def points(self) -> int:
-        """How many data points it holds."""
-        return sum(self.weights) if self.weights else len(self.identities)
+        """How many data points it holds: one for each line, none for metadata."""
+        return len(self.identities)
 
     @property
     def size(self) -> int:
-        """How many bytes of memory it takes, about."""
-        text = self._packed if self._text is None else self._text
-        return len(text) + 8 * (len(self.identities) + len(self.weights))
+        """How many bytes of memory it takes, approximately."""
+        text = self._compressed if self._text is None else self._text
+        return len(text) + 8 * len(self.identities)
 
-    def stow(self) -> None:
-        """Take less room, because it has to wait: a fifth, for 1.4 us a line."""
+    def compress(self) -> None:
+        """Take less memory while the batch waits: a fifth, for 1.4 us a line."""
         text = self._text
         if text is not None:
-            packed = zlib.compress(text, 1)
-            if len(packed) < len(text):  # a line or two may grow
-                self._packed = packed
+            compressed = zlib.compress(text, 1)
+            if len(compressed) < len(text):  # one or two lines may grow
+                self._compressed = compressed
                 self._text = None
 
     def halves(self) -> tuple[Batch, Batch]:
-        """Return two bodies with half of its lines each; it has to have two."""
+        """Return two batches with half of the lines each. It must have two lines."""
         lines = self.text.split(b"\n")
         middle = len(lines) // 2
         first, second = (
-            Batch(
-                b"\n".join(lines[part]),
-                self.identities[part],
-                self.created_ms,
-                self.weights[part],
-            )
+            Batch(b"\n".join(lines[part]), self.identities[part], self.created_ms)
             for part in (slice(middle), slice(middle, None))
         )
         if self._text is None:
-            first.stow()
-            second.stow()
+            first.compress()
+            second.compress()
         return first, second
 
 
 class Outcome(Enum):
-    """What became of a body."""
+    """What the attempt to export a batch has led to."""
 
-    ANSWERED = "answered"  # each of its lines was accepted or refused
-    RETRY = "retry"  # nothing of it was taken: it has to wait
-    THROTTLED = "throttled"  # the same, and the endpoint asked to come later
-    MISCONFIGURED = "misconfigured"  # the same, until somebody changes a setting
-    INDETERMINATE = "indeterminate"  # it may have been taken or not
-    TOO_LARGE = "too large"  # nothing of it was taken; a part of it may be
-    MALFORMED = "malformed"  # the same, because of some line in it
-    REJECTED = "rejected"  # it will never be taken
+    #: The endpoint accepted or rejected each line. `ExportResult.rejected` counts.
+    ANSWERED = "answered"
+    #: Nothing was accepted. The batch waits and is sent again after a backoff.
+    RETRY = "retry"
+    #: Nothing was accepted, and the endpoint asked to come later.
+    THROTTLED = "throttled"
+    #: Nothing is accepted until a setting changes, a token for example.
+    MISCONFIGURED = "misconfigured"
+    #: The batch was sent and the answer is unknown: the lines may count already.
+    INDETERMINATE = "indeterminate"
+    #: Nothing was accepted because the batch is too large. It is sent in halves.
+    TOO_LARGE = "too large"
+    #: The batch was rejected unread because of some line in it. It is sent in halves.
+    MALFORMED = "malformed"
+    #: The batch will never be accepted. Its points are dropped.
+    REJECTED = "rejected"
 
 
 class LineMessage(NamedTuple):
-    """What the endpoint says of a line, by its number in the body, from 0 on."""
+    """What the endpoint reports about one line of a batch."""
 
+    #: The index of the line in its batch, from 0.
     line: int
+    #: The endpoint's words.
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What became of an export. A refused line is an answer, not an error.
+    """What an exporter returns for a batch.
 
-    ``rejected`` counts refused lines, of which ``rejected_lines`` may name only some;
-    ``warnings`` are about lines that were taken. ``reason`` is short and never holds
-    what was sent.
+    Args:
+        outcome: What the attempt has led to.
+        rejected: How many lines the endpoint rejected, with `Outcome.ANSWERED`. All
+            other lines of the batch count as accepted.
+        reason: A short text for the log and for ``stats().last_error``. It must not
+            hold what was sent, nor a token.
+        retry_after: For how many seconds the endpoint asked to send nothing, from 0
+            to 3,600. None leaves the pause to the backoff.
+        rejected_lines: Messages about rejected lines. It may name fewer than
+            *rejected*.
+        warnings: Messages about lines that were accepted.
+
+    Raises:
+        TypeError: A field has another type.
+        ValueError: *retry_after* is out of its range.
+
+    >>> ExportResult(Outcome.RETRY, reason="status 503", retry_after=30.0).outcome
+    <Outcome.RETRY: 'retry'>
     """
 
     outcome: Outcome
@@ -131,67 +156,136 @@ class ExportResult:
     warnings: Sequence[LineMessage] = field(default=())
 
     def __post_init__(self) -> None:
-        # Whoever exports may be anybody: what is none of these would spoil the
-        # account, and a pause that is no number stop all sending.
-        given = self.outcome, self.rejected, self.reason, self.retry_after
-        if not all(map(isinstance, given, (Outcome, int, str, int | float | None))):
-            raise TypeError("no result of an export has such fields")
+        # An exporter may be the user's own. A wrong type would spoil the account, and
+        # a pause that is not a number would end all sending.
+        _require("outcome", self.outcome, Outcome, "an Outcome")
+        _require("rejected", self.rejected, int, "an int")
+        _require("reason", self.reason, str, "a str")
         pause = self.retry_after
-        if pause is not None and not 0 <= pause <= _LONGEST_PAUSE:
-            raise ValueError("nobody is to wait for so long")
+        if pause is not None:
+            _require("retry_after", pause, (int, float), "a number or None")
+            if not 0 <= pause <= _LONGEST_RETRY_AFTER:
+                raise ValueError(
+                    f"retry_after must be between 0 and {_LONGEST_RETRY_AFTER:.0f} "
+                    f"seconds, got {pause}"
+                )
+
+
+def _require(
+    name: str, value: object, kind: type | tuple[type, ...], requirement: str
+) -> None:
+    # Not the value itself, which may hold what was sent.
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {requirement}, got {type(value).__name__}")
 
 
 class Exporter(Protocol):
-    """Sends bodies somewhere. Called by one thread at a time; need not be quick."""
+    """Sends batches somewhere: an object with these three methods.
 
-    def export(self, body: Batch, timeout: float) -> ExportResult:
-        """Send *body*, within about *timeout* seconds, and say what became of it."""
+    One thread at a time calls it. An exporter that raises, or returns anything but an
+    `ExportResult`, has its batch counted as `Outcome.INDETERMINATE`: it is sent once
+    more, then dropped. The log and ``stats().last_error`` name the exporter.
+
+    >>> import dtmetrics
+    >>> from dtmetrics.exporters import Batch, ExportResult, Outcome
+    >>> class KeyPrinter:
+    ...     def export(self, batch: Batch, timeout: float) -> ExportResult:
+    ...         print(sorted(identity.key for identity in batch.identities))
+    ...         return ExportResult(Outcome.ANSWERED)
+    ...
+    ...     def close(self) -> None:
+    ...         pass
+    ...
+    ...     def reset_after_fork(self) -> None:
+    ...         pass
+    >>> dtmetrics.configure(exporter=KeyPrinter(), interval=None, force=True)
+    >>> dtmetrics.counter("shop.orders").inc()
+    >>> dtmetrics.flush()
+    ['shop.orders']
+    True
+    >>> dtmetrics.shutdown()
+    True
+    """
+
+    def export(self, batch: Batch, timeout: float, /) -> ExportResult:
+        """Send *batch* within about *timeout* seconds; return what came of it.
+
+        It may block. The program goes on recording meanwhile.
+        """
 
     def close(self) -> None:
-        """Let go of what is held. A later export may take it up again."""
+        """Release connections and files. A later export may open them again."""
 
     def reset_after_fork(self) -> None:
-        """In a forked child: let go of the parent's connections, without a word."""
+        """Drop what a forked child inherited, without using it.
+
+        The connections are still the parent's, and so are the answers on them.
+        """
 
 
 class ConsoleExporter:
-    """Writes each line to a stream, by default standard error.
+    """Writes each line to a stream. For development.
 
-    >>> from dtmetrics import configure
-    >>> configure(exporter=ConsoleExporter(), interval=None)
+    Args:
+        stream: A text stream, which stays open. None is ``sys.stderr``, as it is at
+            the moment of the export.
+
+    >>> import dtmetrics
+    >>> dtmetrics.configure(
+    ...     exporter=ConsoleExporter(sys.stdout), interval=None, force=True
+    ... )
+    >>> dtmetrics.counter("shop.orders").inc(2)
+    >>> dtmetrics.flush()  # doctest: +ELLIPSIS
+    shop.orders,dt.metrics.source=dtmetrics count,delta=2 ...
+    True
+    >>> dtmetrics.shutdown()
+    True
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
 
-    def export(self, body: Batch, timeout: float) -> ExportResult:
-        """Write the lines of *body*."""
+    def export(self, batch: Batch, timeout: float, /) -> ExportResult:
+        """Write the lines of *batch*."""
         stream = self._stream or sys.stderr
-        stream.write(body.text.decode() + "\n")
+        stream.write(batch.text.decode() + "\n")
         stream.flush()
         return ExportResult(Outcome.ANSWERED)
 
     def close(self) -> None:
-        """Keep the stream open: it is not ours."""
+        """Leave the stream open: it belongs to the caller."""
 
     def reset_after_fork(self) -> None:
-        """Hold nothing that a fork could hurt."""
+        """Do nothing: a stream is safe to use in a forked child."""
 
 
 class MemoryExporter:
-    """Keeps every line, in ``lines``: for tests and for looking at what is sent."""
+    """Collects every line in the list ``lines``. For tests.
+
+    >>> import dtmetrics
+    >>> exporter = MemoryExporter()
+    >>> dtmetrics.configure(exporter=exporter, interval=None, force=True)
+    >>> dtmetrics.counter("shop.orders").inc(2)
+    >>> dtmetrics.flush()
+    True
+    >>> exporter.lines  # doctest: +ELLIPSIS
+    ['shop.orders,dt.metrics.source=dtmetrics count,delta=2 ...']
+    >>> dtmetrics.shutdown()
+    True
+    """
 
     def __init__(self) -> None:
+        #: Every line that was exported, oldest first.
         self.lines: list[str] = []
 
-    def export(self, body: Batch, timeout: float) -> ExportResult:
-        """Keep the lines of *body*."""
-        self.lines += body.text.decode().split("\n")
+    def export(self, batch: Batch, timeout: float, /) -> ExportResult:
+        """Add the lines of *batch* to ``lines``."""
+        self.lines += batch.text.decode().split("\n")
         return ExportResult(Outcome.ANSWERED)
 
     def close(self) -> None:
-        """Keep the lines: they are why it exists."""
+        """Leave ``lines`` as it is, to be read afterwards."""
 
     def reset_after_fork(self) -> None:
-        """In a forked child: forget the parent's lines."""
+        """Empty ``lines`` in a forked child: they are the parent's."""
         self.lines.clear()

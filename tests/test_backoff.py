@@ -1,21 +1,34 @@
+"""Backoff: how long to wait after a failure."""
+
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._deliver.backoff import Backoff
-from dtmetrics.exporters import ExportResult, Outcome
-from tests.support.delivery_rig import ANSWERED, KEEP, MISCONFIGURED, Sending
+from dtmetrics._deliver.backoff import Backoff, RetryPolicy
+from dtmetrics._deliver.batch_state import NextAttempt
+from tests.support.delivery_rig import ANSWERED, MISCONFIGURED, RETRY, Sending
 
 
-def pauses(count: int, longest: float, result: ExportResult) -> list[float]:
-    """Return how long is waited after so many failures in a row."""
-    breaker = Backoff(lambda: 100.0, lambda: 0.5, longest)
+def backoff(
+    longest_pause: float = 60.0, now: float = 0.0, chance: float = 0.5
+) -> Backoff:
+    """Return a backoff whose clock and chance stand still."""
+    return Backoff(
+        RetryPolicy(longest_pause=longest_pause),
+        monotonic=lambda: now,
+        random=lambda: chance,
+    )
+
+
+def pauses(count: int, longest: float, next_attempt: NextAttempt) -> list[float]:
+    """Return the pauses after so many failures in a row."""
+    made = backoff(longest, 100.0)
     found = []
     for _ in range(count):
-        breaker.failed(result)
-        found.append(round(breaker.retry_at - 100.0, 3))
+        made.failed(next_attempt)
+        found.append(round(made.retry_at - 100.0, 3))
     return found
 
 
@@ -26,14 +39,15 @@ def pauses(count: int, longest: float, result: ExportResult) -> list[float]:
         (10.0, [0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 5.0, 5.0, 5.0]),
     ],
 )
-def test_backs_off(longest: float, expected: list[float]) -> None:
-    """Failures are followed by longer and longer pauses, up to the longest."""
-    assert pauses(9, longest, KEEP) == expected
+def test_doubles(longest: float, expected: list[float]) -> None:
+    """Pauses double with each failure in a row, up to the longest."""
+    assert pauses(9, longest, NextAttempt.AFTER_BACKOFF) == expected
 
 
-def test_asks_seldom_for_a_setting() -> None:
-    """What somebody has to change is asked for after one minute, two, four, five."""
-    assert pauses(5, 10.0, MISCONFIGURED) == [66.0, 132.0, 264.0, 330.0, 330.0]
+def test_slow_backoff() -> None:
+    """While a setting is wrong the pauses are about one minute, two, four, five."""
+    expected = [66.0, 132.0, 264.0, 330.0, 330.0]
+    assert pauses(5, 10.0, NextAttempt.SLOW_BACKOFF) == expected
 
 
 @given(
@@ -44,33 +58,54 @@ def test_asks_seldom_for_a_setting() -> None:
     )
 )
 def test_pauses_are_bounded(failures: list[tuple[float, float | None]]) -> None:
-    """A pause is never nothing, never shorter than asked, and never out of bounds."""
+    """A pause is never zero, never shorter than the endpoint asked, and has a bound."""
     chance = [0.0]
-    breaker = Backoff(lambda: 0.0, lambda: chance[0], 60.0)
-    for number, (chance[0], asked) in enumerate(failures):
-        breaker.failed(ExportResult(Outcome.RETRY, retry_after=asked))
-        least, most = asked or 0.1, 1.2 * (asked or 0.1)
-        assert least <= breaker.retry_at <= max(most, min(60.0, 2.0**number))
+    made = Backoff(RetryPolicy(), monotonic=lambda: 0.0, random=lambda: chance[0])
+    for number, (chance[0], retry_after) in enumerate(failures):
+        made.failed(NextAttempt.AFTER_BACKOFF, retry_after)
+        least, most = retry_after or 0.1, 1.2 * (retry_after or 0.1)
+        assert least <= made.retry_at <= max(most, min(60.0, 2.0**number))
 
 
 def test_success_ends_backing_off() -> None:
     """After a success no attempt is due, and pauses begin small again."""
-    sending = Sending(KEEP, KEEP, KEEP, ANSWERED, KEEP)
+    sending = Sending(RETRY, RETRY, RETRY, ANSWERED, RETRY)
     sending.put()
     for _ in range(3):
         assert not sending.send()
     assert sending.pause == 2.0
     assert sending.send()
-    assert sending.sender.retry_at == 0.0
+    assert sending.sender.backoff.retry_at == 0.0
     sending.put()
     assert not sending.send()
     assert sending.pause == 0.5
 
 
 def test_waits_as_long_as_asked() -> None:
-    """Who asks for a pause gets it, whatever came before, and up to a fifth more."""
-    breaker = Backoff(lambda: 0.0, lambda: 0.9, 60.0)
+    """A pause from Retry-After is never shortened, and exceeded by a fifth at most."""
+    made = backoff(chance=0.9)
     for _ in range(6):
-        breaker.failed(KEEP)
-    breaker.failed(ExportResult(Outcome.RETRY, retry_after=7.0))
-    assert breaker.retry_at == pytest.approx(7.0 * 1.18)
+        made.failed(NextAttempt.AFTER_BACKOFF)
+    made.failed(NextAttempt.WHEN_ASKED, 7.0)
+    assert made.retry_at == pytest.approx(7.0 * 1.18)
+    assert made.throttled
+
+
+def test_kinds_of_failures_are_counted_apart() -> None:
+    """A wrong setting after an outage is asked about after a minute, not five."""
+    sending = Sending(*[RETRY] * 6, MISCONFIGURED)
+    sending.put()
+    for _ in range(7):
+        assert not sending.send()
+    assert sending.pause == 66.0
+
+
+def test_a_probe_stays_due() -> None:
+    """A failed probe, for whatever reason, leaves a probe to be answered first."""
+    made = backoff()
+    made.failed(NextAttempt.AFTER_PROBE)
+    made.failed(NextAttempt.AFTER_BACKOFF)
+    assert made.probe_first
+    made.reset()
+    assert not made.probe_first
+    assert made.retry_at == 0.0

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dtmetrics._deliver import outbox as module
+from dtmetrics._deliver.batch_state import MOST_SPLITS
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.exporter_contract import a_body
@@ -15,79 +16,110 @@ from tests.support.raising_signal import steps_of
 from tests.support.recorder import MOMENT
 
 HOUR_MS = 3_600_000
+ANSWERED = ExportResult(Outcome.ANSWERED)
+
+Action = Callable[[], object]
 
 
-def leaving(box: Outbox) -> Batch:
-    """Let the first body leave."""
-    body = box.next(MOMENT)
-    assert body is not None
-    return body
+def first_in_flight(outbox: Outbox) -> Batch:
+    """Begin an attempt; return the batch that is in flight then."""
+    batch = outbox.begin_attempt(MOMENT)
+    assert batch is not None
+    return batch
 
 
-def settle(outcome: Outcome) -> Callable[[Outbox], Callable[[], object]]:
-    """Settle a body that has left."""
+def settle(outcome: Outcome, unread: int = 0) -> Callable[[Outbox], Action]:
+    """Settle a batch in flight, after so many that were too large or malformed."""
 
-    def prepare(box: Outbox) -> Callable[[], object]:
-        body, result = leaving(box), ExportResult(outcome, 1)
-        return lambda: box.settle(body, result)
+    def prepare(outbox: Outbox) -> Action:
+        batch, result = first_in_flight(outbox), ExportResult(outcome, 1)
+        outbox._counts.unread_in_a_row = unread
+        return lambda: outbox.settle(batch, result)
 
     return prepare
 
 
-def divide(box: Outbox) -> Callable[[], object]:
-    """Divide a body that has left."""
-    body = leaving(box)
-    return lambda: box.divide(body)
+def interrupt(outbox: Outbox) -> Action:
+    """Interrupt the attempt of a batch in flight."""
+    batch = first_in_flight(outbox)
+    return lambda: outbox.interrupt(batch)
 
 
-def replace(box: Outbox) -> Callable[[], object]:
-    """Put another body in the place of two."""
-    old = box.untried()[1:]
-    new = Batch(b"k2 gauge,1\nk3 gauge,1", old[0].identities, MOMENT, (2, 2))
-    return lambda: box.replace(old, [new])
+def attempt_again(outbox: Outbox) -> Action:
+    """Begin an attempt while a batch is in flight."""
+    first_in_flight(outbox)
+    return lambda: outbox.begin_attempt(MOMENT)
 
 
-#: What is done to an outbox that holds three bodies of two points each.
-ACTIONS: dict[str, Callable[[Outbox], Callable[[], object]]] = {
-    "put": lambda box: lambda: box.put(a_body("new gauge,1")),
-    "adopt": lambda box: lambda: box.adopt(a_body("new gauge,1"), doubtful=True),
-    "next": lambda box: lambda: box.next(MOMENT),
-    "expire": lambda box: lambda: box.next(MOMENT + HOUR_MS),
-    "divide": divide,
-    "replace": replace,
-    "newest first": lambda box: lambda: box.newest_first(2),
+def recover(outbox: Outbox) -> Action:
+    """Recover a batch that may have been taken."""
+    return lambda: outbox.recover(a_body("new gauge,1"), in_flight=True)
+
+
+#: What is done to an outbox that holds three batches of two points each.
+ACTIONS: dict[str, Callable[[Outbox], Action]] = {
+    "put": lambda outbox: lambda: outbox.put(a_body("new gauge,1")),
+    "recover": recover,
+    "begin attempt": lambda outbox: lambda: outbox.begin_attempt(MOMENT),
+    "begin another attempt": attempt_again,
+    "too old": lambda outbox: lambda: outbox.begin_attempt(MOMENT + HOUR_MS),
+    "interrupt": interrupt,
+    "newest first": lambda outbox: lambda: outbox.newest_first(2),
+    "compress": lambda outbox: outbox.compress,
+    "too large, not split": settle(Outcome.TOO_LARGE, MOST_SPLITS),
     **{outcome.value: settle(outcome) for outcome in Outcome},
 }
 
 
-def strike_everywhere(prepare: Callable[[Outbox], Callable[[], object]]) -> int:
+#: After these the batch was certainly not taken: an attempt more risks nothing.
+NOT_TAKEN = {
+    each.value for each in (Outcome.RETRY, Outcome.THROTTLED, Outcome.MISCONFIGURED)
+}
+
+
+def raise_everywhere(name: str, *, resend: bool) -> int:
     """Do it, raising at one point after the other; return how many there are."""
-    strike, struck = 0, True
-    while struck:
-        strike += 1
-        box = Outbox()
+    prepare = ACTIONS[name]
+    point, raised = 0, True
+    while raised:
+        point += 1
+        outbox = Outbox(resend=resend)
         for number in range(3):
-            box.put(a_body(f"k{number} gauge,1", f"l{number} gauge,1"))
-        # So that something gives way to what comes.
-        box._max_bytes = box._bytes + 1
-        action = prepare(box)
-        struck = steps_of(action, strike, module.__file__)
-        queue = [entry for entry in (*box._waiting, box._leaving) if entry]
-        assert len({*map(id, queue)}) == len(queue), strike
-        assert box._bytes == sum(entry.body.size for entry in queue), strike
-        assert box.account().waiting == sum(e.body.points for e in queue), strike
-        while body := box.next(MOMENT):
-            assert box.settle(body, ExportResult(Outcome.ANSWERED)), strike
-        account = box.account()
-        assert (account.waiting, box._bytes) == (0, 0), strike
-        assert account.collected >= 6, strike
-    return strike
+            lines = [f"{key}{number}{'x' * 200} gauge,1" for key in "kl"]
+            outbox.put(a_body(*lines))
+        # A batch more takes the place of the oldest.
+        outbox._max_bytes = outbox._bytes + 1
+        sent: list[Batch] = []
+        begin = outbox.begin_attempt
+
+        def note(now_ms: int) -> Batch | None:
+            batch = begin(now_ms)  # noqa: B023 -- called within this round only
+            sent.extend([batch] if batch else [])  # noqa: B023
+            return batch
+
+        outbox.begin_attempt = note  # type: ignore[method-assign]
+        raised = steps_of(prepare(outbox), point, module.__file__)
+        entries = [each for each in (*outbox._queue, outbox._in_flight) if each]
+        assert len({*map(id, entries)}) == len(entries), point
+        assert outbox._bytes == sum(entry.size for entry in entries), point
+        points = sum(entry.batch.points for entry in entries)
+        assert outbox.account().waiting == points, point
+        while batch := outbox.begin_attempt(MOMENT):
+            outbox.settle(batch, ANSWERED)
+        account = outbox.account()
+        assert (account.waiting, outbox._bytes) == (0, 0), point
+        assert account.collected >= 6, point
+        most = (2 if resend else 1) + (name in NOT_TAKEN)
+        assert all(sent.count(batch) <= most for batch in sent), point
+    return point
 
 
+@pytest.mark.parametrize("resend", [True, False], ids=["at least once", "at most once"])
 @pytest.mark.parametrize("name", ACTIONS)
-def test_raising_at_every_point(name: str) -> None:
-    """Whatever is under way, each point is in the account once, and where it says."""
+def test_raising_at_every_point(name: str, resend: bool) -> None:
+    """Each point is counted once, and no batch is sent too often, whatever is raised."""
     # In a thread of its own: raising between two steps of an `except` leaves the
     # exception behind as the thread's current one.
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(strike_everywhere, ACTIONS[name]).result() > 2
+        points = pool.submit(raise_everywhere, name, resend=resend).result()
+    assert points > 2

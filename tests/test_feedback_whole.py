@@ -1,4 +1,4 @@
-"""What the endpoint says of single lines, from its answer to the statistics."""
+"""Messages about lines, from the endpoint's answer to the statistics."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dtmetrics.receiver import running
 from tests.support.endpoint import Endpoint, partly
 
 
-def test_set_aside(process: Process) -> None:
-    """What a real endpoint refuses always ends in the statistics, and is sent no more."""
+def test_quarantine(process: Process) -> None:
+    """An instrument that the endpoint always rejects is quarantined, and sent no more."""
     counter = process.meters.root.counter
     with Endpoint(otherwise=partly(1, 1, [(2, "invalid metric key")])) as endpoint:
         process.configure(
@@ -18,15 +18,15 @@ def test_set_aside(process: Process) -> None:
             counter("good").inc()
             counter("bad").inc()
             assert process.flush()
-        told = process.stats()
+        stats = process.stats()
         process.shutdown()
-    assert told.quarantined == {"bad": "invalid metric key"}
-    assert (told.collected, told.rejected) == (11, 6)
+    assert stats.quarantined == {"bad": "invalid metric key"}
+    assert (stats.collected, stats.rejected) == (11, 6)
     assert [len(request.lines) for request in endpoint.requests] == [2] * 5 + [1]
 
 
 def test_suffixes(process: Process) -> None:
-    """Which keys have another name in classic metrics is in the statistics."""
+    """The statistics name the keys that classic metrics rename."""
     root = process.meters.root
     with running() as url:
         process.configure(endpoint=f"{url}/metrics/ingest", interval=None, enrich=False)

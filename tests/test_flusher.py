@@ -1,3 +1,5 @@
+"""The flusher in the caller's thread: flushing, re-entrance, forks."""
+
 from __future__ import annotations
 
 import signal
@@ -6,7 +8,7 @@ import threading
 import pytest
 
 from dtmetrics.exporters import ExportResult, LineMessage, Outcome
-from tests.support.delivery_rig import ANSWERED, KEEP, UNKNOWN, Rig
+from tests.support.delivery_rig import ANSWERED, INDETERMINATE, RETRY, Rig
 from tests.support.endpoint import PATIENCE
 from tests.support.recorder import MOMENT
 
@@ -14,56 +16,56 @@ from tests.support.recorder import MOMENT
 
 
 def test_flush() -> None:
-    """A flush collects, sends, and says that all was answered."""
+    """A flush collects and sends, and returns True once all was answered."""
     rig = Rig()
     rig.inc()
     assert rig.flusher.flush(5.0)
     assert rig.exporter.lines == ["orders count,delta=1"]
-    assert rig.flusher.account() == (1, 1, 0, {}, 0)
-    assert rig.flusher.flushes == 1
+    assert rig.outbox.account() == (1, 1, 0, {}, 0)
+    assert rig.delivery.collector.flushes == 1
 
 
 def test_flush_of_nothing() -> None:
     """With nothing recorded nothing is sent, and nothing waits."""
     rig = Rig()
     assert rig.flusher.flush(5.0)
-    assert rig.exporter.bodies == []
+    assert rig.exporter.batches == []
 
 
-@pytest.mark.parametrize("step", [KEEP, UNKNOWN])
-def test_flush_that_has_to_wait(step: ExportResult) -> None:
-    """What was not taken waits, keeps its time, and goes out with a later flush."""
+@pytest.mark.parametrize("step", [RETRY, INDETERMINATE])
+def test_flush_of_what_is_not_taken(step: ExportResult) -> None:
+    """A batch that was not taken waits, keeps its time, and is sent by a later flush."""
     rig = Rig(step)
     rig.inc()
     assert not rig.flusher.flush(5.0)
-    assert rig.flusher.account().waiting == 1
+    assert rig.outbox.account().waiting == 1
     rig.now_ms += 60_000
     rig.inc()
     assert rig.flusher.flush(5.0)
-    sent = [b.text.decode() for b in rig.exporter.bodies if b.points]
+    sent = [b.text.decode() for b in rig.exporter.batches if b.points]
     assert sent == [
         f"orders count,delta=1 {MOMENT}",
         f"orders count,delta=1 {MOMENT}",
         f"orders count,delta=1 {MOMENT + 60_000}",
     ]
-    assert rig.flusher.account() == (2, 2, 0, {}, 0)
+    assert rig.outbox.account() == (2, 2, 0, {}, 0)
 
 
 @pytest.mark.parametrize("timeout", [0.0, -5.0, float("nan"), 1e300, float("inf")])
 def test_odd_timeouts(timeout: float) -> None:
-    """Any number is a timeout: one that is over collects, and sends nothing."""
+    """Any number is a timeout; with one that is over a flush collects, and sends nothing."""
     rig = Rig()
     rig.inc()
     done = rig.flusher.flush(timeout)
     assert done == (timeout > 0)
-    assert rig.flusher.account().collected == 1
+    assert rig.outbox.account().collected == 1
 
 
 # -- re-entrance -----------------------------------------------------------------------
 
 
 def test_flush_in_a_callback() -> None:
-    """A flush inside an observer's callback returns at once, and so does closing."""
+    """A flush inside an observer's callback returns False at once, and so does closing."""
     rig = Rig()
     inside: list[bool] = []
 
@@ -79,7 +81,7 @@ def test_flush_in_a_callback() -> None:
 
 
 def test_flush_in_an_exporter() -> None:
-    """A flush inside an export returns at once, too."""
+    """A flush inside an export returns False at once."""
     inside: list[bool] = []
 
     def again() -> ExportResult:
@@ -93,12 +95,12 @@ def test_flush_in_an_exporter() -> None:
 
 
 def test_flush_in_a_signal_handler() -> None:
-    """A signal handler that flushes in the middle of a flush returns at once."""
+    """A flush in a signal handler that interrupts a flush returns False at once."""
     inside: list[bool] = []
 
     def handle(*_: object) -> None:
         inside.append(rig.flusher.flush(PATIENCE))
-        inside.append(rig.flusher.account().waiting == 1)
+        inside.append(rig.outbox.account().waiting == 1)
 
     def interrupted() -> ExportResult:
         signal.raise_signal(signal.SIGUSR1)
@@ -115,16 +117,16 @@ def test_flush_in_a_signal_handler() -> None:
 
 
 def test_account_while_its_thread_changes_it() -> None:
-    """A handler that asks for the account inside the outbox gets one that adds up."""
+    """The account that a handler reads inside the outbox adds up."""
     rig = Rig()
     rig.inc()
     rig.flusher.flush(0.0)
     with rig.outbox._lock:
-        assert rig.flusher.account() == (1, 0, 0, {}, 1)
+        assert rig.outbox.account() == (1, 0, 0, {}, 1)
 
 
 def test_two_flushes() -> None:
-    """A flush beside another waits its turn, and answers for what it collected."""
+    """A flush beside another waits its turn, and its result covers what it collected."""
     inside, go = threading.Event(), threading.Event()
 
     def slow() -> ExportResult:
@@ -134,64 +136,64 @@ def test_two_flushes() -> None:
 
     rig = Rig(slow)
     rig.inc()
-    answers: list[bool] = []
-    first = threading.Thread(target=lambda: answers.append(rig.flusher.flush(PATIENCE)))
+    results: list[bool] = []
+    first = threading.Thread(target=lambda: results.append(rig.flusher.flush(PATIENCE)))
     first.start()
     assert inside.wait(PATIENCE)
     rig.inc("late")
     assert not rig.flusher.flush(0.05)
-    assert rig.flusher.account() == (2, 0, 0, {}, 2)  # collected, all the same
+    assert rig.outbox.account() == (2, 0, 0, {}, 2)  # collected, all the same
     second = threading.Thread(
-        target=lambda: answers.append(rig.flusher.flush(PATIENCE))
+        target=lambda: results.append(rig.flusher.flush(PATIENCE))
     )
     second.start()
     go.set()
     first.join(PATIENCE)
     second.join(PATIENCE)
-    assert answers == [True, True]
-    assert rig.flusher.account() == (2, 2, 0, {}, 0)
+    assert results == [True, True]
+    assert rig.outbox.account() == (2, 2, 0, {}, 0)
 
 
 # -- fork ------------------------------------------------------------------------------
 
 
-def test_fork_forgets() -> None:
-    """A child has no thread, nothing waiting and no trouble: those are the parent's."""
+def test_fork_starts_anew() -> None:
+    """A child has no thread, nothing that waits and no failure: those are the parent's."""
     warned = ExportResult(Outcome.ANSWERED, warnings=[LineMessage(0, "changed")])
-    rig = Rig(warned, KEEP, interval=3_600.0)
+    rig = Rig(warned, RETRY, interval=3_600.0)
     rig.inc()
     assert rig.flusher.flush(5.0)
-    assert rig.flusher.warnings == {"orders": "changed"}
+    assert rig.delivery.feedback.warnings == {"orders": "changed"}
     rig.inc()
     assert not rig.flusher.flush(5.0)
-    thread = rig.flusher._thread
-    rig.flusher._stop.set()  # a real fork leaves the thread behind
+    thread = rig.thread
+    rig.flusher._thread.stop.set()  # a real fork leaves the thread behind
     rig.fork()
-    assert rig.flusher._thread is None
-    assert rig.flusher.account() == (0, 0, 0, {}, 0)
-    assert (rig.flusher.flushes, rig.flusher.last_error) == (0, "")
-    assert rig.flusher.warnings == {}
+    assert rig.thread is None
+    assert rig.outbox.account() == (0, 0, 0, {}, 0)
+    assert (rig.delivery.collector.flushes, rig.sender.log.last_error) == (0, "")
+    assert rig.delivery.feedback.warnings == {}
     rig.inc()
-    assert rig.flusher._thread not in (None, thread)
+    assert rig.thread not in (None, thread)
     assert rig.flusher.close(5.0)
-    assert rig.flusher.account() == (1, 1, 0, {}, 0)
+    assert rig.outbox.account() == (1, 1, 0, {}, 0)
 
 
-@pytest.mark.parametrize("turn", ["collecting", "sending"])
-def test_fork_while_it_works(turn: str) -> None:
-    """What the parent's threads were in the middle of does not stop the child."""
+@pytest.mark.parametrize("lock", ["collecting", "sending"])
+def test_fork_while_it_works(lock: str) -> None:
+    """A lock that the parent's threads held at the fork does not stop the child."""
     rig = Rig()
-    collecting = rig.flusher._collector._lock
-    taken = collecting if turn == "collecting" else rig.flusher._sending
-    with taken.acquire(1.0) as acquired:
+    collecting = rig.delivery.collector._lock
+    held = collecting if lock == "collecting" else rig.flusher._sending
+    with held.acquire(1.0) as acquired:
         assert acquired
         rig.fork()
         rig.inc()
-        answers: list[bool] = []
-        child = threading.Thread(target=lambda: answers.append(rig.flusher.flush(5.0)))
+        results: list[bool] = []
+        child = threading.Thread(target=lambda: results.append(rig.flusher.flush(5.0)))
         child.start()
         child.join(PATIENCE)
-        assert answers == [True]
+        assert results == [True]
     assert rig.flusher.flush(5.0)
 
 
@@ -206,7 +208,7 @@ def test_fork_in_a_callback() -> None:
 
     rig.inc()
     assert not rig.flusher.flush(5.0)
-    assert rig.flusher.account() == (0, 0, 0, {}, 0)
+    assert rig.outbox.account() == (0, 0, 0, {}, 0)
 
 
 def test_fork_in_an_export() -> None:
@@ -219,7 +221,7 @@ def test_fork_in_an_export() -> None:
     rig = Rig(fork)
     rig.inc()
     rig.flusher.flush(5.0)
-    assert rig.flusher.account() == (0, 0, 0, {}, 0)
+    assert rig.outbox.account() == (0, 0, 0, {}, 0)
     rig.inc()
     assert rig.flusher.flush(5.0)
-    assert rig.flusher.account() == (1, 1, 0, {}, 0)
+    assert rig.outbox.account() == (1, 1, 0, {}, 0)

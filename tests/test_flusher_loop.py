@@ -1,3 +1,5 @@
+"""The flusher's loop by a plan: when it collects, sends and rests."""
+
 from __future__ import annotations
 
 import math
@@ -8,29 +10,29 @@ from typing import Any
 import pytest
 
 from dtmetrics.exporters import ExportResult, Outcome
-from tests.support.delivery_rig import ANSWERED, KEEP, Rig, nothing
+from tests.support.delivery_rig import ANSWERED, RETRY, Rig, nothing
 from tests.support.recorder import MOMENT
 from tests.support.spool_directory import Place
 
 
-def test_rhythm() -> None:
-    """It collects at the ends of the wall clock's intervals, and counts in their last.
+def test_collects_at_ends_of_intervals() -> None:
+    """The loop collects at the ends of the wall clock's intervals.
 
     The rig's time is 20 s past a full minute.
     """
     rig = Rig(plan=(nothing, nothing, nothing), interval=60.0)
     assert rig.run() == [40.0, 60.0, 60.0, 60.0]
-    assert rig.flusher.flushes == 3
+    assert rig.delivery.collector.flushes == 3
 
 
-def test_counts_in_the_interval_that_ends() -> None:
-    """What a minute's end collects is stamped in that minute, in the lines as well."""
+def test_timestamps_lie_in_the_interval_that_ends() -> None:
+    """Points collected at the end of a minute have a timestamp within that minute."""
     plan = (lambda: rig.inc(),) * 3
     rig = Rig(plan=plan, chance=lambda: 0.0, interval=60.0)
     rig.run()
     ends = [MOMENT + 39_999, MOMENT + 99_999, MOMENT + 159_999]
-    assert [body.created_ms for body in rig.exporter.bodies] == ends
-    assert rig.exporter.bodies[0].text.decode() == f"orders count,delta=1 {ends[0]}"
+    assert [batch.created_ms for batch in rig.exporter.batches] == ends
+    assert rig.exporter.batches[0].text.decode() == f"orders count,delta=1 {ends[0]}"
 
 
 @pytest.mark.parametrize(
@@ -43,8 +45,8 @@ def test_counts_in_the_interval_that_ends() -> None:
         (0.25, 1.0, 0.125),
     ],
 )
-def test_fleet_out_of_step(interval: float, chance: float, phase: float) -> None:
-    """All collect at once; each posts its own part of half an interval later."""
+def test_fleet_sends_out_of_step(interval: float, chance: float, phase: float) -> None:
+    """A fleet collects at once, and each process sends a part of half an interval later."""
     posted: list[float] = []
 
     def post() -> ExportResult:
@@ -53,12 +55,12 @@ def test_fleet_out_of_step(interval: float, chance: float, phase: float) -> None
 
     rig = Rig(post, plan=(nothing,) * 60, chance=lambda: chance, interval=interval)
     rig.inc()
-    rig.flusher._run(interval)
+    rig.run()
     assert posted == [pytest.approx(phase, abs=1e-5)]
 
 
-def test_phase_after_idle_intervals() -> None:
-    """An interval in which nothing was recorded, or that was flushed, changes no phase."""
+def test_delay_after_idle_intervals() -> None:
+    """An interval without any records leaves the delay of later ones as it is."""
     posted: list[float] = []
 
     def post() -> ExportResult:
@@ -71,8 +73,8 @@ def test_phase_after_idle_intervals() -> None:
     assert posted == [15.0]
 
 
-def test_flush_does_not_wait_for_its_phase() -> None:
-    """Who flushes in the middle of an interval collects and sends now."""
+def test_flush_is_not_delayed() -> None:
+    """A flush in the middle of an interval collects and sends at once."""
     times: list[float] = []
 
     def post() -> ExportResult:
@@ -87,31 +89,31 @@ def test_flush_does_not_wait_for_its_phase() -> None:
     rig = Rig(post, plan=(flush, nothing), interval=60.0)
     assert rig.run() == [40.0, 17.0, 60.0]
     assert times == [rig.alarm.start + 23.0]
-    assert rig.exporter.bodies[0].created_ms == MOMENT + 23_000
+    assert rig.exporter.batches[0].created_ms == MOMENT + 23_000
 
 
 def test_collects_in_the_middle_of_sending() -> None:
-    """Who waits for an answer keeps the rhythm, and is told when to ask again."""
-    asked: list[float] = []
+    """Points are collected on time while an answer is waited for."""
+    waits: list[float] = []
 
     def slow() -> ExportResult:
         for _ in range(4):
             rig.inc()
             rig.alarm.now += 15
-            asked.append(rig.flusher.collect_if_due())
+            waits.append(rig.flusher.collect_if_due())
         return ANSWERED
 
     rig = Rig(slow, plan=(nothing, nothing), interval=60.0)
     rig.inc()
     rig.run()
-    assert asked == pytest.approx([30.0, 15.0, 60.0, 45.0])
+    assert waits == pytest.approx([30.0, 15.0, 60.0, 45.0])
     ends = [MOMENT + 39_999, MOMENT + 99_999]
-    assert [body.created_ms for body in rig.exporter.bodies] == ends
+    assert [batch.created_ms for batch in rig.exporter.batches] == ends
     assert rig.exporter.lines == ["orders count,delta=1", "orders count,delta=3"]
 
 
 def test_idle_process_looks_for_the_dead(tmp_path: Path) -> None:
-    """A process that has nothing to send sends what others leave, within five minutes."""
+    """An idle process sends what dead processes leave within five minutes."""
     place = Place(tmp_path)
     sent: list[int] = []
 
@@ -120,17 +122,17 @@ def test_idle_process_looks_for_the_dead(tmp_path: Path) -> None:
 
     def look() -> None:
         place.wait(60)
-        sent.append(len(rig.exporter.bodies))
+        sent.append(len(rig.exporter.batches))
 
     plan = (look, look, die, *[look] * 6)
     rig = Rig(plan=plan, interval=60.0, spool=place.spool())
     rig.run()
     assert (sent[1], sent[-1]) == (0, 1)
-    assert rig.flusher.account() == (1, 1, 0, {}, 0)
+    assert rig.outbox.account() == (1, 1, 0, {}, 0)
 
 
 def test_nothing_is_due_without_a_thread() -> None:
-    """Without a thread, or after its end, nobody has to be asked again."""
+    """Without a thread, or after its end, no collection is ever due."""
     rig = Rig()
     assert rig.flusher.collect_if_due() == math.inf
     rig = Rig(plan=(nothing,), interval=60.0)
@@ -147,20 +149,20 @@ def test_wall_clock_that_stands_still() -> None:
 
     rig = Rig(plan=(freeze,) * 60, interval=60.0)
     rig.run()
-    assert len(rig.exporter.bodies) >= 15
-    account = rig.flusher.account()
+    assert len(rig.exporter.batches) >= 15
+    account = rig.outbox.account()
     assert account.accepted == account.collected
-    assert all(abs(b.created_ms - MOMENT) <= 120_000 for b in rig.exporter.bodies)
+    assert all(abs(b.created_ms - MOMENT) <= 120_000 for b in rig.exporter.batches)
     assert sum(int(line.rpartition("=")[2]) for line in rig.exporter.lines) >= 58
 
 
 @pytest.mark.parametrize("step", [7_200_000, -7_200_000, -30_000, 900_000])
 def test_clock_that_is_set(step: int) -> None:
-    """However the clock is set, each count arrives once, at a time near the clock's."""
+    """However the clock is set, each count arrives once, with a time near the clock's."""
     far: list[float] = []
 
     def post() -> ExportResult:
-        far.append(rig.wall() - rig.exporter.bodies[-1].created_ms / 1000)
+        far.append(rig.wall() - rig.exporter.batches[-1].created_ms / 1000)
         return ANSWERED
 
     def jump() -> None:
@@ -172,12 +174,12 @@ def test_clock_that_is_set(step: int) -> None:
     rig.run()
     assert rig.flusher.flush(5.0)
     assert sum(int(line[-1]) for line in rig.exporter.lines) == 8
-    assert rig.flusher.clock_steps == 1
+    assert rig.delivery.clock.steps == 1
     assert all(-2 <= age <= 60 for age in far)
 
 
-def test_slow_flush_keeps_the_rhythm() -> None:
-    """A post that takes 40 s is followed by a collection 5 s later, not 60."""
+def test_slow_export_delays_no_collection() -> None:
+    """An export that takes 40 s is followed by a collection 5 s later, not 60."""
 
     def slow() -> ExportResult:
         rig.alarm.now += 40
@@ -189,47 +191,47 @@ def test_slow_flush_keeps_the_rhythm() -> None:
 
 
 def test_sleeping_machine() -> None:
-    """Intervals that were slept over are left out: one flush follows, not many."""
+    """Intervals that the machine slept through are left out: one collection follows."""
 
     def sleep() -> None:
         rig.alarm.now += 1_000
 
     rig = Rig(plan=(sleep, nothing, nothing), interval=60.0)
     assert rig.run() == [40.0, 20.0, 60.0, 60.0]
-    assert rig.flusher.flushes == 3
+    assert rig.delivery.collector.flushes == 3
 
 
-def test_wakes_to_try_again() -> None:
-    """Between two intervals it tries again when that is due, until nothing waits."""
-    rig = Rig(KEEP, KEEP, ANSWERED, KEEP, plan=(nothing,) * 4, interval=60.0)
+def test_wakes_to_retry() -> None:
+    """Between two collections the loop retries when that is due, until nothing waits."""
+    rig = Rig(RETRY, RETRY, ANSWERED, RETRY, plan=(nothing,) * 4, interval=60.0)
     rig.inc()
     rig.alarm.plan[3] = rig.inc
     rig.alarm.plan += [nothing] * 3
     assert rig.run()[:7] == [40.0, 15.0, 0.5, 1.0, 43.5, 15.0, 0.5]
 
 
-def test_rests_as_long_as_asked() -> None:
-    """Asked for a pause of 7 s it wakes a little after them, and tries."""
-    asked = ExportResult(Outcome.RETRY, reason="status 429", retry_after=7.0)
-    rig = Rig(asked, plan=(nothing,) * 3, interval=60.0)
+def test_waits_for_retry_after() -> None:
+    """After a pause of 7 s from Retry-After the loop retries a little later."""
+    throttled = ExportResult(Outcome.RETRY, reason="status 429", retry_after=7.0)
+    rig = Rig(throttled, plan=(nothing,) * 3, interval=60.0)
     rig.inc()
     assert rig.run() == [40.0, 15.0, 7.7, 37.3]
-    assert rig.flusher.account().accepted == 1
+    assert rig.outbox.account().accepted == 1
 
 
 def test_collects_while_the_endpoint_rests() -> None:
-    """A long pause that was asked for stops sending, not collecting.
+    """A long pause from Retry-After stops sending, not collecting.
 
-    What has waited goes out after it, ten bodies a second.
+    The backlog is sent after it, ten batches a second.
     """
-    asked = ExportResult(Outcome.RETRY, reason="status 429", retry_after=300.0)
+    throttled = ExportResult(Outcome.RETRY, reason="status 429", retry_after=300.0)
     plan = (lambda: rig.inc(),) * 8 + (nothing,) * 6
-    rig = Rig(asked, plan=plan, interval=60.0)
+    rig = Rig(throttled, plan=plan, interval=60.0)
     waits = rig.run()
     assert waits[:9] == [40.0, 15.0, 45.0, 60.0, 60.0, 60.0, 60.0, 45.0, 0.1]
     assert waits[9:13] == [0.1] * 4
-    assert len(rig.exporter.bodies) == 1 + 7
-    assert rig.flusher.account() == (7, 7, 0, {}, 0)
+    assert len(rig.exporter.batches) == 1 + 7
+    assert rig.outbox.account() == (7, 7, 0, {}, 0)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), SystemExit(3), KeyboardInterrupt()])
@@ -246,11 +248,11 @@ def test_loop_outlives(error: BaseException, expects_errors: None) -> None:
 
     rig.run()
     assert rig.exporter.lines[-1] == "pool.size gauge,1"
-    assert rig.flusher.account().waiting == 0
+    assert rig.outbox.account().waiting == 0
 
 
 def test_broken_collection(expects_errors: None) -> None:
-    """An error in the middle of collecting is one interval's, and no more."""
+    """An error in the middle of collecting spoils one collection, and no later one."""
     rig = Rig(plan=(nothing,) * 2, interval=60.0)
     collect = rig.registry.collect
     calls: list[int] = []
@@ -269,27 +271,27 @@ def test_broken_collection(expects_errors: None) -> None:
 
 
 @pytest.mark.parametrize("interval", [0.001, 60.0, 3_600.0])
-def test_patience(interval: float) -> None:
-    """However short the interval, an answer is waited for as long as ever."""
+def test_time_for_sending(interval: float) -> None:
+    """However short the interval, an export gets 15 seconds."""
     rig = Rig(plan=(nothing,) * 60, interval=interval)
     rig.inc()
-    rig.flusher._run(interval)
+    rig.run()
     assert rig.exporter.timeouts == [pytest.approx(15.0)]
 
 
-def test_patience_of_a_closing() -> None:
-    """Whoever closes decides how long is waited, whatever the interval."""
+def test_time_for_the_last_sending() -> None:
+    """Closing bounds the last export, whatever the interval."""
     rig = Rig(
-        plan=(lambda: setattr(rig.flusher._sender, "give_up_at", rig.alarm.now + 3),),
+        plan=(lambda: setattr(rig.sender, "give_up_at", rig.alarm.now + 3),),
         interval=0.001,
     )
     rig.inc()
-    rig.flusher._run(0.001)
+    rig.run()
     assert rig.exporter.timeouts == [pytest.approx(3.0, abs=0.01)]
 
 
 def test_error_while_it_waits(expects_errors: None) -> None:
-    """What comes up while it waits, for want of memory say, does not end it either."""
+    """An error while the loop waits, for want of memory for example, does not end it."""
 
     def out_of_memory() -> None:
         raise MemoryError
@@ -302,7 +304,7 @@ def test_error_while_it_waits(expects_errors: None) -> None:
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
 def test_what_was_drained_arrives(error: BaseException, expects_errors: None) -> None:
-    """A callback that raises so much loses its own value, and nobody else's."""
+    """A callback that raises SystemExit costs its own value, and no other."""
     rig = Rig(plan=(nothing,) * 2, interval=60.0)
 
     @rig.meter.observe("pool.size")
@@ -312,4 +314,4 @@ def test_what_was_drained_arrives(error: BaseException, expects_errors: None) ->
     rig.inc()
     rig.run()
     assert rig.exporter.lines == ["orders count,delta=1"]
-    assert rig.flusher.account() == (1, 1, 0, {}, 0)
+    assert rig.outbox.account() == (1, 1, 0, {}, 0)

@@ -1,3 +1,5 @@
+"""The flusher in its own thread: start, work, end."""
+
 from __future__ import annotations
 
 import logging
@@ -9,7 +11,7 @@ import pytest
 
 from dtmetrics._deliver.clock import Clock
 from dtmetrics.exporters import ExportResult
-from tests.support.delivery_rig import ANSWERED, KEEP, Rig
+from tests.support.delivery_rig import ANSWERED, RETRY, Rig
 from tests.support.endpoint import PATIENCE
 from tests.support.recorder import MOMENT
 
@@ -17,23 +19,23 @@ from tests.support.recorder import MOMENT
 def test_first_record_starts_the_thread() -> None:
     """The thread is there from the first record on; recordings start it once."""
     rig = Rig(interval=3_600.0)
-    assert rig.flusher._thread is None
+    assert rig.thread is None
     rig.inc()
-    thread = rig.flusher._thread
+    thread = rig.thread
     assert thread is not None
     assert thread.name == "dtmetrics-flusher"
     assert thread.daemon
     rig.inc("another")
-    assert rig.flusher._thread is thread
+    assert rig.thread is thread
     assert rig.flusher.close(5.0)
     assert not thread.is_alive()
     assert rig.exporter.lines == ["orders count,delta=1", "another count,delta=1"]
 
 
-def test_thread_in_nobodys_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is observed is asked in no request's context, whichever recorded first.
+def test_thread_has_an_empty_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callbacks run in an empty context, whichever request recorded first.
 
-    Threads inherit it in a free-threaded build, and what tracers keep there with them.
+    In a free-threaded build threads inherit the context, and tracers hand it on.
     """
 
     class Inheriting(threading.Thread):
@@ -45,11 +47,11 @@ def test_thread_in_nobodys_context(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "Thread", Inheriting)
     request = ContextVar("request", default="none")
     rig = Rig(interval=0.01)
-    asked: list[str] = []
+    contexts: list[str] = []
 
     @rig.meter.observe("pool.size")
     def size() -> float:
-        asked.append(request.get())
+        contexts.append(request.get())
         return 1
 
     def first() -> None:
@@ -59,14 +61,14 @@ def test_thread_in_nobodys_context(monkeypatch: pytest.MonkeyPatch) -> None:
     copy_context().run(first)
     rig.exporter.wait_for(1)
     assert rig.flusher.close(5.0)
-    assert set(asked) == {"none"}
+    assert set(contexts) == {"none"}
 
 
 def test_no_interval_no_thread() -> None:
-    """With ``interval=None`` nothing happens but what the caller does."""
+    """With ``interval=None`` there is no thread: only the caller's flush sends."""
     rig = Rig()
     rig.inc()
-    assert rig.flusher._thread is None
+    assert rig.thread is None
     assert rig.flusher.close(5.0)
     assert rig.exporter.threads == ["MainThread"]
     assert rig.exporter.closed == 1
@@ -82,45 +84,42 @@ def test_thread_flushes() -> None:
     assert set(rig.exporter.threads) == {"dtmetrics-flusher"}
 
 
-def test_thread_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With no thread to be had, a record half a minute later asks again, not each one.
-
-    A flush works meanwhile.
-    """
-    refused, have, now = [0], [0], [0.0]
+def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the system has no thread, one record in 30 s tries to start it; flush works."""
+    tries, allowed, now = [0], [0], [0.0]
     start = threading.Thread.start
 
-    def refuse(self: threading.Thread) -> None:
-        if self.name == "dtmetrics-flusher" and not have[0]:
-            refused[0] += 1
+    def start_if_allowed(self: threading.Thread) -> None:
+        if self.name == "dtmetrics-flusher" and not allowed[0]:
+            tries[0] += 1
             raise RuntimeError("can't start new thread")
         start(self)
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(threading.Thread, "start", start_if_allowed)
     clock = Clock(lambda: MOMENT / 1_000 + now[0], lambda: now[0])
     rig = Rig(interval=3_600.0, clock=clock)
     for _ in range(100):
         rig.inc()
     assert rig.flusher.flush(5.0)
     assert rig.exporter.lines == ["orders count,delta=100"]
-    assert refused == [1]
+    assert tries == [1]
     now[0] = 31.0
     rig.inc()
     rig.inc()
-    assert refused == [2]
-    have[0] = 1
+    assert tries == [2]
+    allowed[0] = 1
     now[0] = 60.0
     rig.inc()
-    assert rig.flusher._thread is None
+    assert rig.thread is None
     now[0] = 62.0
     rig.inc()
-    assert rig.flusher._thread is not None
+    assert rig.thread is not None
     assert rig.flusher.close(5.0)
-    assert rig.flusher.account() == (2, 2, 0, {}, 0)
+    assert rig.outbox.account() == (2, 2, 0, {}, 0)
 
 
 def test_one_thread_for_many_first_records() -> None:
-    """Threads that record first all at once start one flusher between them."""
+    """Threads that record for the first time at once start one flusher thread."""
     rig = Rig(interval=3_600.0)
     ready = threading.Barrier(8)
 
@@ -140,7 +139,7 @@ def test_one_thread_for_many_first_records() -> None:
 
 
 def test_close_sends_what_is_left() -> None:
-    """Closing collects and sends for the last time, and lets the exporter go, once."""
+    """Closing collects and sends for the last time, and closes the exporter once."""
     rig = Rig(interval=3_600.0)
     rig.inc()
     assert rig.flusher.close(5.0)
@@ -149,9 +148,9 @@ def test_close_sends_what_is_left() -> None:
 
 
 def test_close_in_its_own_thread() -> None:
-    """Closed by its own thread, as where a signal ends uWSGI in it, it sends as well."""
+    """Closing in the flusher's own thread sends as well, as where a signal ends uWSGI in it."""
     rig = Rig()
-    rig.flusher._thread = threading.current_thread()
+    rig.flusher._thread.thread = threading.current_thread()
     rig.inc()
     assert rig.flusher.close(5.0)
     assert rig.exporter.lines == ["orders count,delta=1"]
@@ -160,18 +159,18 @@ def test_close_in_its_own_thread() -> None:
 
 def test_close_when_down() -> None:
     """Closing tries once: what cannot be delivered is waiting, in the account."""
-    rig = Rig(*[KEEP] * 9, interval=3_600.0)
+    rig = Rig(*[RETRY] * 9, interval=3_600.0)
     rig.inc()
     assert not rig.flusher.close(5.0)
-    assert len(rig.exporter.bodies) == 1
-    assert rig.flusher.account().waiting == 1
+    assert len(rig.exporter.batches) == 1
+    assert rig.outbox.account().waiting == 1
     assert rig.exporter.closed == 1
 
 
 def test_close_is_bounded() -> None:
-    """An exporter that hangs keeps nobody: closing returns, and counts what is left.
+    """Closing returns while an exporter hangs, and what is left is waiting.
 
-    What hung lets the exporter go when it comes back, and sends no more.
+    When the exporter returns, its thread closes it and sends nothing more.
     """
     inside, go = threading.Event(), threading.Event()
 
@@ -186,17 +185,17 @@ def test_close_is_bounded() -> None:
     rig.inc("late")
     assert not rig.flusher.close(0.05)
     assert rig.exporter.closed == 0
-    assert rig.flusher.account() == (2, 0, 0, {}, 2)
+    assert rig.outbox.account() == (2, 0, 0, {}, 2)
     go.set()
     rig.exporter.wait_closed()
-    thread = rig.flusher._thread
+    thread = rig.thread
     assert thread is not None
     thread.join(PATIENCE)
-    assert rig.flusher.account() == (2, 1, 0, {}, 1)
+    assert rig.outbox.account() == (2, 1, 0, {}, 1)
 
 
 def test_hanging_callback_leaves_the_next_recording_alone() -> None:
-    """A callback that outlives its flusher takes no points of the one after it."""
+    """A callback that outlives its flusher takes no points of the next one."""
     inside, go = threading.Event(), threading.Event()
     rig = Rig(interval=0.01)
 
@@ -215,10 +214,10 @@ def test_hanging_callback_leaves_the_next_recording_alone() -> None:
     assert inside.wait(PATIENCE)
     assert not rig.flusher.close(0.05)
     go.set()
-    thread = rig.flusher._thread
+    thread = rig.thread
     assert thread is not None
     thread.join(PATIENCE)
-    account = rig.flusher.account()
+    account = rig.outbox.account()
     assert account.collected <= 2  # the counter, and the one that hung
 
 
@@ -234,7 +233,7 @@ def test_quiet_when_all_is_well(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.slow
 def test_many_threads_many_flushes() -> None:
-    """Whatever records and flushes at once, each count arrives once."""
+    """Each count arrives once, however many threads record and flush at once."""
     rig = Rig(interval=0.001)
 
     def work() -> None:

@@ -1,3 +1,5 @@
+"""The outbox: its order, its bounds, and the account of every point."""
+
 from __future__ import annotations
 
 import threading
@@ -7,213 +9,233 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dtmetrics._deliver.outbox import Outbox
+from dtmetrics._deliver.batch_state import MOST_SPLITS, NextAttempt
+from dtmetrics._deliver.outbox import Account, Outbox
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.exporter_contract import a_body
 from tests.support.recorder import MOMENT
 
 ANSWERED = ExportResult(Outcome.ANSWERED)
-KEEP = ExportResult(Outcome.RETRY)
-UNKNOWN = ExportResult(Outcome.INDETERMINATE)
-DROP = ExportResult(Outcome.REJECTED)
+RETRY = ExportResult(Outcome.RETRY)
+INDETERMINATE = ExportResult(Outcome.INDETERMINATE)
+REJECTED = ExportResult(Outcome.REJECTED)
 MINUTE = 60_000
 
 
-def bodies(count: int) -> list[Batch]:
-    """Return so many bodies of one point and 20 bytes each."""
+def batches(count: int) -> list[Batch]:
+    """Return so many batches of one point and the same size."""
     return [a_body(f"order.{n:02} count,delta") for n in range(count)]
 
 
-#: What one of them takes.
-SIZE = bodies(1)[0].size
+#: The size of one of them.
+SIZE = batches(1)[0].size
 
 
 def waiting_in(outbox: Outbox) -> list[Batch]:
-    """Return what waits, in its order."""
-    return [body for body, _ in outbox.waiting()]
+    """Return the batches that wait, in their order."""
+    return [batch for batch, _ in outbox.waiting()]
 
 
-def holds(outbox: Outbox) -> None:
-    """Assert that the account adds up."""
-    account = outbox.account()
-    done = account.accepted + account.rejected + sum(account.dropped.values())
-    assert account.collected == done + account.waiting
-    assert account.waiting >= 0
+# -- attempts -----------------------------------------------------------------------
 
 
 def test_oldest_first() -> None:
-    """Bodies leave in the order in which they were made."""
+    """Batches are sent in the order in which they were made."""
     outbox = Outbox()
-    made = bodies(3)
-    for body in made:
-        outbox.put(body)
-    for body in made:
-        assert outbox.next(MOMENT) is body
-        assert outbox.settle(body, ANSWERED)
-    assert outbox.next(MOMENT) is None
+    made = batches(3)
+    for batch in made:
+        outbox.put(batch)
+    for batch in made:
+        assert outbox.begin_attempt(MOMENT) is batch
+        assert outbox.settle(batch, ANSWERED) is NextAttempt.AT_ONCE
+    assert outbox.begin_attempt(MOMENT) is None
     assert outbox.account() == (3, 3, 0, {}, 0)
 
 
-def test_keeps() -> None:
-    """What was not taken stays at the head, and is waiting."""
+def test_not_taken() -> None:
+    """A batch that was not taken stays the first, and waits."""
     outbox = Outbox()
-    first, second = bodies(2)
+    first, second = batches(2)
     outbox.put(first)
     outbox.put(second)
     for _ in range(3):
-        assert outbox.next(MOMENT) is first
-        assert not outbox.settle(first, KEEP)
+        assert outbox.begin_attempt(MOMENT) is first
+        assert outbox.settle(first, RETRY) is NextAttempt.AFTER_BACKOFF
     assert outbox.account() == (2, 0, 0, {}, 2)
     assert len(outbox) == 2
 
 
 def test_answered_in_part() -> None:
-    """Refused lines are rejected, the others accepted."""
+    """Rejected lines count as rejected, all others as accepted."""
     outbox = Outbox()
-    body = a_body("a count,delta=1", "b count,delta=1", "c count,delta=1")
-    outbox.put(body)
-    assert outbox.next(MOMENT) is body
-    outbox.settle(body, ExportResult(Outcome.ANSWERED, rejected=2))
+    batch = a_body("a count,delta=1", "b count,delta=1", "c count,delta=1")
+    outbox.put(batch)
+    assert outbox.begin_attempt(MOMENT) is batch
+    outbox.settle(batch, ExportResult(Outcome.ANSWERED, rejected=2))
     assert outbox.account() == (3, 1, 2, {}, 0)
 
 
 @pytest.mark.parametrize(("rejected", "counted"), [(-5, 0), (99, 1)])
-def test_wild_answers_add_up(rejected: int, counted: int) -> None:
+def test_impossible_numbers_add_up(rejected: int, counted: int) -> None:
     """An exporter that counts wrongly cannot make the account wrong."""
     outbox = Outbox()
     outbox.put(a_body())
-    body = outbox.next(MOMENT)
-    assert body is not None
-    outbox.settle(body, ExportResult(Outcome.ANSWERED, rejected=rejected))
+    batch = outbox.begin_attempt(MOMENT)
+    assert batch is not None
+    outbox.settle(batch, ExportResult(Outcome.ANSWERED, rejected=rejected))
     assert outbox.account() == (1, 1 - counted, counted, {}, 0)
 
 
-def test_unknown_is_sent_again_once() -> None:
-    """A body that may have been taken gets one second chance and is dropped then."""
+def test_indeterminate_is_sent_once_more() -> None:
+    """An indeterminate batch gets one second attempt, and is dropped after it."""
     outbox = Outbox()
-    body = a_body()
-    outbox.put(body)
-    assert outbox.next(MOMENT) is body
-    assert not outbox.settle(body, UNKNOWN)
-    assert outbox.next(MOMENT) is body
-    assert not outbox.settle(body, KEEP)  # it did not even leave: no chance used up
-    assert outbox.next(MOMENT) is body
-    assert outbox.settle(body, UNKNOWN)
-    assert outbox.account() == (1, 0, 0, {"outcome unknown": 1}, 0)
+    batch = a_body()
+    outbox.put(batch)
+    assert outbox.begin_attempt(MOMENT) is batch
+    assert outbox.settle(batch, INDETERMINATE) is NextAttempt.AFTER_PROBE
+    assert outbox.waiting() == [(batch, True)]
+    assert outbox.begin_attempt(MOMENT) is batch
+    outbox.settle(batch, RETRY)  # certainly not taken: it may be repeated
+    assert outbox.begin_attempt(MOMENT) is batch
+    assert outbox.settle(batch, INDETERMINATE) is NextAttempt.AFTER_PROBE
+    assert outbox.account() == (1, 0, 0, {"indeterminate": 1}, 0)
 
 
-def test_dropped_as_a_whole() -> None:
-    """A body that will never be taken is counted, and makes way."""
+def test_rejected_batch() -> None:
+    """A batch that will never be accepted is dropped, and counted."""
     outbox = Outbox()
-    body = a_body()
-    outbox.put(body)
-    outbox.next(MOMENT)
-    assert outbox.settle(body, DROP)
-    assert outbox.account() == (1, 0, 0, {"refused as a whole": 1}, 0)
+    batch = a_body()
+    outbox.put(batch)
+    outbox.begin_attempt(MOMENT)
+    assert outbox.settle(batch, REJECTED) is NextAttempt.AT_ONCE
+    assert outbox.account() == (1, 0, 0, {"rejected batch": 1}, 0)
+
+
+def test_undelivered_since() -> None:
+    """Two accounts differ by what was dropped or rejected between them."""
+    before = Account(5, 1, 1, {"too old": 2}, 1)
+    after = Account(9, 1, 3, {"too old": 2, "indeterminate": 3}, 0)
+    assert after.undelivered_since(before) == {"rejected": 2, "indeterminate": 3}
+    assert before.undelivered_since(before) == {}
+
+
+# -- bounds -------------------------------------------------------------------------
 
 
 def test_full() -> None:
-    """When it is full the oldest give way, counted."""
+    """When the outbox is full the oldest batches are dropped, and counted."""
     outbox = Outbox(max_bytes=3 * SIZE)
-    made = bodies(5)
-    for body in made:
-        outbox.put(body)
+    made = batches(5)
+    for batch in made:
+        outbox.put(batch)
     assert outbox.account() == (5, 0, 0, {"outbox full": 2}, 3)
-    assert outbox.next(MOMENT) is made[2]
+    assert outbox.begin_attempt(MOMENT) is made[2]
 
 
 def test_full_while_sending() -> None:
-    """What is being sent does not give way: it is answered for, not guessed at."""
+    """A batch in flight is never dropped for want of room: its outcome counts."""
     outbox = Outbox(max_bytes=3 * SIZE)
-    made = bodies(5)
-    for body in made[:3]:
-        outbox.put(body)
-    assert outbox.next(MOMENT) is made[0]
-    for body in made[3:]:
-        outbox.put(body)
+    made = batches(5)
+    for batch in made[:3]:
+        outbox.put(batch)
+    assert outbox.begin_attempt(MOMENT) is made[0]
+    for batch in made[3:]:
+        outbox.put(batch)
     assert outbox.account().dropped == {"outbox full": 2}
-    assert outbox.settle(made[0], ANSWERED)
+    outbox.settle(made[0], ANSWERED)
     assert outbox.account() == (5, 1, 0, {"outbox full": 2}, 2)
-    assert outbox.next(MOMENT) is made[3]
+    assert outbox.begin_attempt(MOMENT) is made[3]
 
 
-def test_full_and_kept() -> None:
-    """What came back unsent is the oldest again, and the first to give way."""
+def test_full_after_an_attempt() -> None:
+    """A batch that was not taken is the oldest again, and the first to be dropped."""
     outbox = Outbox(max_bytes=SIZE + 5)
-    made = bodies(2)
+    made = batches(2)
     outbox.put(made[0])
-    assert outbox.next(MOMENT) is made[0]
+    assert outbox.begin_attempt(MOMENT) is made[0]
     outbox.put(made[1])
     assert outbox.account().dropped == {}
-    assert not outbox.settle(made[0], KEEP)
+    outbox.settle(made[0], RETRY)
     assert outbox.account() == (2, 0, 0, {"outbox full": 1}, 1)
-    assert outbox.next(MOMENT) is made[1]
+    assert outbox.begin_attempt(MOMENT) is made[1]
 
 
 def test_newest_stays() -> None:
-    """One body larger than all that is allowed is kept: it may still go out."""
+    """The newest batch stays, even if it alone is larger than the outbox may be."""
     outbox = Outbox(max_bytes=1)
-    for body in bodies(3):
-        outbox.put(body)
+    for batch in batches(3):
+        outbox.put(batch)
     assert outbox.account() == (3, 0, 0, {"outbox full": 2}, 1)
 
 
-def test_expires() -> None:
-    """After 55 minutes points are dropped: they would arrive too late to be taken."""
+def test_too_old() -> None:
+    """After 55 minutes a batch is dropped: the endpoint would reject its points."""
     outbox = Outbox()
     old = a_body(created_ms=MOMENT)
     new = a_body(created_ms=MOMENT + MINUTE)
     outbox.put(old)
     outbox.put(new)
-    assert outbox.next(MOMENT + 55 * MINUTE) is old
-    assert not outbox.settle(old, KEEP)
-    assert outbox.next(MOMENT + 55 * MINUTE + 1) is new
+    assert outbox.begin_attempt(MOMENT + 55 * MINUTE) is old
+    outbox.settle(old, RETRY)
+    assert outbox.begin_attempt(MOMENT + 55 * MINUTE + 1) is new
     assert outbox.account() == (2, 0, 0, {"too old": 1}, 1)
 
 
-def test_metadata_is_no_point() -> None:
-    """A body without points takes part in delivery and not in the account."""
+def test_metadata_holds_no_points() -> None:
+    """A batch of metadata is delivered like any other, and not in the account."""
     outbox = Outbox(max_bytes=1)
     for number in range(3):
         outbox.put(Batch(b"#orders count dt.meta.unit=%d" % number, (), MOMENT))
-    outbox.next(MOMENT)
     assert outbox.account() == (0, 0, 0, {}, 0)
+    assert outbox.take_metadata_dropped()
+    assert not outbox.take_metadata_dropped()
+    batch = outbox.begin_attempt(MOMENT)
+    assert batch is not None
+    outbox.settle(batch, REJECTED)
+    assert not outbox.take_metadata_dropped()
 
 
-def test_forgets_after_fork() -> None:
+# -- forks and threads --------------------------------------------------------------
+
+
+def test_starts_empty_after_a_fork() -> None:
     """In a forked child nothing waits, nothing was counted, no lock is held."""
     outbox = Outbox()
     outbox.put(a_body())
-    body = outbox.next(MOMENT)
-    assert body is not None
+    batch = outbox.begin_attempt(MOMENT)
+    assert batch is not None
     with outbox._lock:
         outbox.reset_after_fork()
-        asked = threading.Thread(target=outbox.account)
-        asked.start()
-        asked.join(5)
-        assert not asked.is_alive()
-    assert outbox.settle(body, ANSWERED)  # of the parent, and not of this account
+        reader = threading.Thread(target=outbox.account)
+        reader.start()
+        reader.join(5)
+        assert not reader.is_alive()
+    # The outcome is that of the parent's attempt.
+    assert outbox.settle(batch, ANSWERED) is NextAttempt.AT_ONCE
     assert outbox.account() == (0, 0, 0, {}, 0)
 
 
-def test_lock() -> None:
-    """The account is read in one piece: it waits for whoever is changing it."""
+def test_account_waits_for_a_change() -> None:
+    """The account is read as of one moment: it waits while another thread changes it."""
     outbox = Outbox()
-    asked = threading.Thread(target=outbox.account)
+    reader = threading.Thread(target=outbox.account)
     with outbox._lock:
-        asked.start()
-        asked.join(0.05)
-        assert asked.is_alive()
-    asked.join(5)
-    assert not asked.is_alive()
+        reader.start()
+        reader.join(0.05)
+        assert reader.is_alive()
+    reader.join(5)
+    assert not reader.is_alive()
+
+
+# -- any sequence -------------------------------------------------------------------
 
 
 @dataclass(eq=False)
 class Known:
-    """What the model knows of one body."""
+    """What the model knows of one batch."""
 
-    body: Batch
-    doubtful: bool = False
+    batch: Batch
+    maybe_taken: bool = False
 
 
 class Accounts(RuleBasedStateMachine):
@@ -226,140 +248,147 @@ class Accounts(RuleBasedStateMachine):
         self.outbox = Outbox(max_bytes=self.LIMIT, max_age=60)
         self.now = MOMENT
         self.model: list[Known] = []
-        self.leaving: Known | None = None
+        self.in_flight: Known | None = None
+        self.unread_in_a_row = 0
         self.collected = self.accepted = self.rejected = self.dropped = 0
 
-    @rule(lines=st.integers(0, 8), adopted=st.none() | st.booleans())
-    def put(self, lines: int, adopted: bool | None) -> None:
-        """Something is collected, or taken over; a body of metadata has no points."""
+    @rule(lines=st.integers(0, 8), recovered=st.none() | st.booleans())
+    def put(self, lines: int, recovered: bool | None) -> None:
+        """Collect a batch, or recover one; a batch of metadata has no points."""
         made = [f"k{n} count,delta" for n in range(lines)]
-        body = (
+        batch = (
             a_body(*made, created_ms=self.now) if lines else Batch(b"#", (), self.now)
         )
-        if adopted is None:
-            self.outbox.put(body)
+        if recovered is None:
+            self.outbox.put(batch)
         else:
-            self.outbox.adopt(body, doubtful=adopted)
+            self.outbox.recover(batch, in_flight=recovered)
         self.collected += lines
-        self.model.append(Known(body, bool(adopted)))
-        self._full()
+        self.model.append(Known(batch, bool(recovered)))
+        self._make_room()
 
     @rule(seconds=st.integers(0, 40))
     def wait(self, seconds: int) -> None:
-        """Time goes by."""
+        """Let time pass."""
         self.now += seconds * 1_000
 
     @rule()
-    def next(self) -> None:
-        """Somebody sends: the first that is not too old."""
-        queue = ([self.leaving] if self.leaving else []) + self.model
-        fresh = [k for k in queue if self.now - k.body.created_ms <= 60_000]
-        before = queue[: queue.index(fresh[0])] if fresh else queue
-        self.dropped += sum(known.body.points for known in before)
-        body = self.outbox.next(self.now)
-        assert body is (fresh[0].body if fresh else None)
-        self.leaving = fresh[0] if fresh else None
-        self.model = queue[len(before) + 1 :]
+    def begin_attempt(self) -> None:
+        """Begin an attempt with the first batch that is not too old."""
+        self._interrupted()
+        fresh = [k for k in self.model if self.now - k.batch.created_ms <= 60_000]
+        old = self.model[: self.model.index(fresh[0])] if fresh else self.model
+        self.dropped += sum(known.batch.points for known in old)
+        batch = self.outbox.begin_attempt(self.now)
+        assert batch is (fresh[0].batch if fresh else None)
+        self.in_flight = fresh[0] if fresh else None
+        self.model = self.model[len(old) + 1 :]
 
-    @precondition(lambda self: self.leaving is not None)
+    @precondition(lambda self: self.in_flight is not None)
+    @rule()
+    def interrupt(self) -> None:
+        """End an attempt without an outcome."""
+        assert self.in_flight is not None
+        batch = self.in_flight.batch
+        self._interrupted()
+        assert self.outbox.interrupt(batch) is NextAttempt.AFTER_PROBE
+
+    @precondition(lambda self: self.in_flight is not None)
     @rule(outcome=st.sampled_from(Outcome), rejected=st.integers(-1, 10))
     def settle(self, outcome: Outcome, rejected: int) -> None:
-        """Enter an answer."""
-        known = self.leaving
+        """End an attempt with an outcome."""
+        known = self.in_flight
         assert known is not None
-        self.leaving = None
-        body = known.body
-        settled = self.outbox.settle(body, ExportResult(outcome, rejected))
+        self.in_flight = None
+        batch = known.batch
+        at_once = (
+            self.outbox.settle(batch, ExportResult(outcome, rejected))
+            is NextAttempt.AT_ONCE
+        )
         if outcome is Outcome.ANSWERED:
-            lines = min(max(rejected, 0), len(body.identities))
-            counted = sum(body.weights[:lines]) if body.weights else lines
+            counted = min(max(rejected, 0), batch.points)
             self.rejected += counted
-            self.accepted += body.points - counted
-        elif outcome in (Outcome.TOO_LARGE, Outcome.MALFORMED) and b"\n" in body.text:
-            self._halved(body)
-        elif outcome in (Outcome.RETRY, Outcome.THROTTLED, Outcome.MISCONFIGURED) or (
-            outcome is Outcome.INDETERMINATE and not known.doubtful
-        ):
-            assert not settled
-            known.doubtful |= outcome is Outcome.INDETERMINATE
-            self.model.insert(0, known)
-            self._full()
-            return
+            self.accepted += batch.points - counted
+            self.unread_in_a_row = 0
+        elif outcome in (Outcome.TOO_LARGE, Outcome.MALFORMED):
+            self.unread_in_a_row += 1
+            if b"\n" in batch.text and self.unread_in_a_row < MOST_SPLITS:
+                self._split(batch)
+            else:
+                self.dropped += batch.points
+        elif outcome is Outcome.REJECTED:
+            self.dropped += batch.points
         else:
-            self.dropped += body.points
-        assert settled
+            assert not at_once
+            self._not_answered(known, unknown=outcome is Outcome.INDETERMINATE)
+            return
+        assert at_once
 
     @rule()
-    def stow(self) -> None:
-        """Nothing changes but the room that it takes."""
-        texts = [body.text for body in waiting_in(self.outbox)]
-        self.outbox.stow()
-        assert [body.text for body in waiting_in(self.outbox)] == texts
+    def compress(self) -> None:
+        """Change nothing but the memory that batches take."""
+        texts = [batch.text for batch in waiting_in(self.outbox)]
+        self.outbox.compress()
+        assert [batch.text for batch in waiting_in(self.outbox)] == texts
 
-    @rule(cuts=st.integers(1, 3))
-    def newest_first(self, cuts: int) -> None:
-        """Put the last cuts before the others, each in its order."""
-        self.outbox.newest_first(cuts)
-        newest = sorted({known.body.created_ms for known in self.model})[-cuts:]
-        self.model.sort(key=lambda known: known.body.created_ms not in newest)
+    @rule(collections=st.integers(1, 3))
+    def newest_first(self, collections: int) -> None:
+        """Move the last collections before the others, each in its order."""
+        self.outbox.newest_first(collections)
+        newest = sorted({known.batch.created_ms for known in self.model})[-collections:]
+        self.model.sort(key=lambda known: known.batch.created_ms not in newest)
 
-    @rule(data=st.data())
-    def replace(self, data: st.DataObject) -> None:
-        """Untried bodies are put together; with one that is gone nothing happens."""
-        old = self.outbox.untried()
-        chosen = [body for body in old if data.draw(st.booleans())]
-        if not chosen:
+    def _interrupted(self) -> None:
+        if self.in_flight is not None:
+            known, self.in_flight = self.in_flight, None
+            self._not_answered(known, unknown=True)
+
+    def _not_answered(self, known: Known, *, unknown: bool) -> None:
+        if unknown and known.maybe_taken:
+            self.dropped += known.batch.points
             return
-        points = sum(body.points for body in chosen)
-        new = Batch(b"x", (), chosen[-1].created_ms)
-        if points:
-            new = a_body("x count,delta", created_ms=chosen[-1].created_ms)
-            new = Batch(new.text, new.identities, new.created_ms, (points,))
-        self.outbox.replace([*chosen, a_body()], [new])
-        assert self.outbox.untried() == old
-        self.outbox.replace(chosen, [new])
-        place = next(n for n, k in enumerate(self.model) if k.body in chosen)
-        self.model = [k for k in self.model if k.body not in chosen]
-        self.model.insert(place, Known(new))
-        self._full()
+        known.maybe_taken |= unknown
+        self.model.insert(0, known)
+        self._make_room()
 
-    def _halved(self, body: Batch) -> None:
-        first, second = body.halves()
-        assert first.text + b"\n" + second.text == body.text
-        assert (*first.identities, *second.identities) == body.identities
+    def _split(self, batch: Batch) -> None:
+        first, second = batch.halves()
+        assert first.text + b"\n" + second.text == batch.text
+        assert (*first.identities, *second.identities) == batch.identities
         self.model[:0] = [Known(first), Known(second)]
-        self._full()
+        self._make_room()
         for known, half in zip(self.model, waiting_in(self.outbox), strict=True):
-            assert known.body.text == half.text
-            known.body = half
+            assert known.batch.text == half.text
+            known.batch = half
 
-    def _full(self) -> None:
+    def _make_room(self) -> None:
         while self._size() > self.LIMIT and len(self.model) > 1:
-            oldest = min(self.model, key=lambda known: known.body.created_ms)
+            oldest = min(self.model, key=lambda known: known.batch.created_ms)
             self.model.remove(oldest)
-            self.dropped += oldest.body.points
+            self.dropped += oldest.batch.points
 
     def _size(self) -> int:
-        return sum(known.body.size for known in (*self.model, self.leaving) if known)
+        return sum(known.batch.size for known in (*self.model, self.in_flight) if known)
 
     @invariant()
     def adds_up(self) -> None:
-        """Check that the account adds up, and says what the model says."""
-        holds(self.outbox)
+        """Check that the account adds up, and agrees with the model."""
         account = self.outbox.account()
-        waiting = [*self.model, self.leaving] if self.leaving else self.model
+        dropped = sum(account.dropped.values())
+        done = account.accepted + account.rejected + dropped
+        assert account.collected == done + account.waiting
         assert account[:3] == (self.collected, self.accepted, self.rejected)
-        assert sum(account.dropped.values()) == self.dropped
-        assert account.waiting == sum(known.body.points for known in waiting if known)
-        leaving = [self.leaving] if self.leaving else []
-        in_order = [known.body for known in (*leaving, *self.model) if known]
-        assert waiting_in(self.outbox) == in_order
-        assert len(self.outbox) == len(in_order)
+        assert dropped == self.dropped
+        known = [*([self.in_flight] if self.in_flight else []), *self.model]
+        assert account.waiting == sum(each.batch.points for each in known)
+        states = [(each.batch, each.maybe_taken) for each in known]
+        assert self.outbox.waiting() == states
+        assert len(self.outbox) == len(known)
 
     @invariant()
     def is_bounded(self) -> None:
-        """Beyond its bound it holds what is being sent and the newest, no more."""
-        if len(self.outbox) > 2 or (len(self.outbox) > 1 and self.leaving is None):
+        """Check that only the newest and the one in flight exceed the bound."""
+        if len(self.outbox) > 2 or (len(self.outbox) > 1 and self.in_flight is None):
             assert self.outbox._bytes <= self.LIMIT
         assert self.outbox._bytes == self._size()
 

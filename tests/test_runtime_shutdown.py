@@ -9,7 +9,7 @@ import pytest
 from dtmetrics import MemoryExporter
 from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import Batch, ExportResult, Outcome
-from tests.support.delivery_rig import DROP, Script
+from tests.support.delivery_rig import REJECTED, Script
 from tests.support.endpoint import PATIENCE
 from tests.support.runtime_calls import Down, inc, keys
 
@@ -71,13 +71,15 @@ def test_dropped_at_shutdown(
 ) -> None:
     """Rejected and dropped points that no later flush can report are logged."""
     rejecting = ExportResult(Outcome.ANSWERED, 1, "1 lines rejected")
-    runtime.configure(exporter=Script(rejecting, DROP), interval=None, metadata=False)
+    runtime.configure(
+        exporter=Script(rejecting, REJECTED), interval=None, metadata=False
+    )
     inc(runtime)
     assert runtime.flush()
     inc(runtime)
     assert runtime.shutdown()
     assert caplog.messages[-1] == (
-        "dtmetrics: shut down with 2 data points undelivered (2 refused as a whole)"
+        "dtmetrics: shut down with 2 data points undelivered (2 rejected batch)"
     )
 
 

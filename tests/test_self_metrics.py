@@ -1,15 +1,17 @@
+"""Self-metrics: what was dropped, rejected or invalid, as data points."""
+
 from __future__ import annotations
 
 from dtmetrics._runtime.runtime import Process
 from dtmetrics.exporters import ExportResult, Outcome
-from tests.support.delivery_rig import DROP, Script
+from tests.support.delivery_rig import REJECTED, Script
 
-LOST = "dtmetrics.client.points.dropped"
-REFUSED = "dtmetrics.client.values.invalid"
+DROPPED = "dtmetrics.client.points.dropped"
+INVALID = "dtmetrics.client.values.invalid"
 
 
-def said(exporter: Script, name: str) -> list[str]:
-    """Return what was said of losses under this name."""
+def counted(exporter: Script, name: str) -> list[str]:
+    """Return the lines of the self-metric *name*, without it."""
     return [
         line.replace(",dt.metrics.source=dtmetrics", "").removeprefix(f"{name},")
         for line in exporter.lines
@@ -17,8 +19,8 @@ def said(exporter: Script, name: str) -> list[str]:
     ]
 
 
-def test_a_healthy_process_says_nothing(process: Process) -> None:
-    """While nothing is lost, no line is spent on saying so."""
+def test_a_healthy_process_has_none(process: Process) -> None:
+    """While nothing is dropped or invalid, no self-metric is sent."""
     exporter = Script()
     process.configure(exporter=exporter, interval=None)
     for _ in range(3):
@@ -27,41 +29,43 @@ def test_a_healthy_process_says_nothing(process: Process) -> None:
     assert {line.split(",")[0] for line in exporter.lines} == {"orders"}
 
 
-def test_says_each_loss_once(process: Process) -> None:
-    """Each loss is delivered as a count, by reason, with the next flush."""
-    rejecting = ExportResult(Outcome.ANSWERED, 1, "1 lines refused")
-    exporter = Script(DROP, rejecting)
+def test_each_loss_is_counted_once(process: Process) -> None:
+    """What was dropped is delivered as a count, by reason, with the next flush."""
+    rejecting = ExportResult(Outcome.ANSWERED, 1, "1 lines rejected")
+    exporter = Script(REJECTED, rejecting)
     process.configure(exporter=exporter, interval=None, metadata=False)
     orders = process.meters.root.counter("orders")
     for amount in (1, 1, -5, 1):
         orders.inc()
         orders.inc(amount)
         process.flush()
-    assert said(exporter, LOST) == [
-        'reason="refused as a whole" count,delta=1',
+    assert counted(exporter, DROPPED) == [
+        'reason="rejected batch" count,delta=1',
         "reason=rejected count,delta=1",
     ]
-    assert said(exporter, REFUSED) == ['reason="negative increment" count,delta=1']
-    told = process.stats()
-    assert told.collected == told.accepted + told.rejected + sum(told.dropped.values())
+    assert counted(exporter, INVALID) == ['reason="negative increment" count,delta=1']
+    stats = process.stats()
+    assert stats.collected == stats.accepted + stats.rejected + sum(
+        stats.dropped.values()
+    )
 
 
-def test_what_it_means(process: Process) -> None:
-    """The counts are explained like any other key, once something was lost."""
-    exporter = Script(DROP)
+def test_metadata(process: Process) -> None:
+    """Self-metrics have metadata, which is sent once something was dropped."""
+    exporter = Script(REJECTED)
     process.configure(exporter=exporter, interval=None)
     for _ in range(3):
         process.meters.root.counter("orders").inc()
         process.flush()
-    texts = [body.text.decode() for body in exporter.bodies if not body.points]
+    texts = [batch.text.decode() for batch in exporter.batches if not batch.points]
     assert texts == [
-        f"#{LOST} count dt.meta.unit=Count,"
+        f"#{DROPPED} count dt.meta.unit=Count,"
         'dt.meta.description="Data points that never arrived, by reason"'
     ]
 
 
 def test_counts_from_zero_again(process: Process) -> None:
-    """After another configure() and in a forked child all losses are new ones."""
+    """After another configure() and in a forked child the counts start from zero."""
     for _ in range(2):
         exporter = Script()
         process.configure(exporter=exporter, interval=None, force=True)
@@ -71,27 +75,27 @@ def test_counts_from_zero_again(process: Process) -> None:
         process.registry.reset_after_fork()
         process.meters.root.counter("orders").inc(-1)
         process.flush()
-        assert len(said(exporter, REFUSED)) == 3
+        assert len(counted(exporter, INVALID)) == 3
 
 
 def test_switched_off(process: Process) -> None:
-    """Who does not want it has nothing of it."""
-    exporter = Script(DROP)
+    """With ``self_metrics=False`` none is sent, and the statistics still count."""
+    exporter = Script(REJECTED)
     process.configure(exporter=exporter, interval=None, self_metrics=False)
     process.meters.root.counter("orders").inc(-1)
     for _ in range(2):
         process.meters.root.counter("orders").inc()
         process.flush()
     assert not [line for line in exporter.lines if "dtmetrics.client" in line]
-    assert process.stats().dropped == {"refused as a whole": 1}
+    assert process.stats().dropped == {"rejected batch": 1}
 
 
 def test_key_is_taken(process: Process) -> None:
-    """A program that uses the key as something else keeps it; nothing is said then."""
-    process.meters.root.gauge(LOST).set(1)
-    exporter = Script(DROP)
+    """A program that defines the key as another kind keeps it; the self-metric is off."""
+    process.meters.root.gauge(DROPPED).set(1)
+    exporter = Script(REJECTED)
     process.configure(exporter=exporter, interval=None)
     for _ in range(3):
         process.meters.root.counter("orders").inc()
         process.flush()
-    assert not said(exporter, LOST)
+    assert not counted(exporter, DROPPED)

@@ -1,3 +1,5 @@
+"""The sender: order, deadlines, exporters that misbehave, forks."""
+
 from __future__ import annotations
 
 import math
@@ -6,16 +8,21 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._protocol.line import identify
-from dtmetrics.exporters import Batch, ExportResult, LineMessage, Outcome
-from tests.support.delivery_rig import ANSWERED, DROP, KEEP, MISCONFIGURED, Sending
-from tests.support.recorder import MOMENT
+from dtmetrics._deliver.batch_state import State
+from dtmetrics.exporters import ExportResult, LineMessage, Outcome
+from tests.support.delivery_rig import (
+    ANSWERED,
+    MISCONFIGURED,
+    REJECTED,
+    RETRY,
+    Sending,
+)
 
-# -- what becomes of a body -------------------------------------------------------
+# -- what becomes of a batch -------------------------------------------------------
 
 
 def test_sends_in_order() -> None:
-    """Everything that waits goes out, oldest first, and then nothing waits."""
+    """Everything that waits is sent, oldest first, and then nothing waits."""
     sending = Sending()
     for key in ("a", "b", "c"):
         sending.put(key)
@@ -23,53 +30,53 @@ def test_sends_in_order() -> None:
     assert sending.exporter.lines == [f"{key} count,delta=1" for key in "abc"]
     assert sending.outbox.account() == (3, 3, 0, {}, 0)
     assert sending.send()
-    assert len(sending.exporter.bodies) == 3
+    assert len(sending.exporter.batches) == 3
 
 
-def test_refused_is_answered() -> None:
-    """LineMessage lines are an answer: nothing waits, and the reason is kept."""
-    refused = ExportResult(
-        Outcome.ANSWERED, 1, "1 lines refused", rejected_lines=[LineMessage(0, "bad")]
+def test_rejected_lines_are_an_answer() -> None:
+    """After rejected lines nothing waits, and the reason is the last error."""
+    result = ExportResult(
+        Outcome.ANSWERED, 1, "1 lines rejected", rejected_lines=[LineMessage(0, "bad")]
     )
-    sending = Sending(refused)
+    sending = Sending(result)
     sending.put()
     assert sending.send()
     assert sending.outbox.account() == (1, 0, 1, {}, 0)
-    assert sending.sender.last_error == "1 lines refused"
+    assert sending.sender.log.last_error == "1 lines rejected"
 
 
-@pytest.mark.parametrize("step", [KEEP, MISCONFIGURED])
-def test_what_was_not_taken_holds_up_the_rest(step: ExportResult) -> None:
-    """A body that has to wait is tried once, and those behind it not at all."""
+@pytest.mark.parametrize("step", [RETRY, MISCONFIGURED])
+def test_a_failure_holds_up_the_rest(step: ExportResult) -> None:
+    """A batch that was not taken is tried once, and the batches behind it not at all."""
     sending = Sending(step)
     sending.put("a")
     sending.put("b")
     assert not sending.send()
-    assert len(sending.exporter.bodies) == 1
+    assert len(sending.exporter.batches) == 1
     assert sending.send()
-    first, again, last = sending.exporter.bodies
+    first, again, last = sending.exporter.batches
     assert first is again is not last
 
 
-def test_drop_goes_on() -> None:
-    """A body that will never be taken does not hold up those behind it."""
-    sending = Sending(KEEP, DROP)
+def test_a_rejected_batch_holds_up_nothing() -> None:
+    """After a batch that will never be accepted the next one is sent at once."""
+    sending = Sending(RETRY, REJECTED)
     sending.put()
     assert not sending.send()
     sending.put()
     assert sending.send()
-    assert sending.outbox.account() == (2, 1, 0, {"refused as a whole": 1}, 0)
+    assert sending.outbox.account() == (2, 1, 0, {"rejected batch": 1}, 0)
 
 
-def test_expires() -> None:
-    """What could not be delivered for 55 minutes is dropped, and counted."""
-    sending = Sending(KEEP)
+def test_too_old() -> None:
+    """A batch that could not be delivered for 55 minutes is dropped, and counted."""
+    sending = Sending(RETRY)
     sending.put()
     assert not sending.send()
     sending.now_ms += 55 * 60_000 + 1
     assert sending.send()
     assert sending.outbox.account() == (1, 0, 0, {"too old": 1}, 0)
-    assert len(sending.exporter.bodies) == 1
+    assert len(sending.exporter.batches) == 1
 
 
 def slow(sending: Callable[[], Sending]) -> Callable[[], ExportResult]:
@@ -83,7 +90,7 @@ def slow(sending: Callable[[], Sending]) -> Callable[[], ExportResult]:
 
 
 def test_deadline() -> None:
-    """One deadline holds for all bodies, and each attempt is told what is left."""
+    """All batches share one deadline, and each attempt gets what is left of it."""
     sending = Sending(*[slow(lambda: sending)] * 9)
     for _ in range(9):
         sending.put()
@@ -92,8 +99,8 @@ def test_deadline() -> None:
     assert sending.outbox.account() == (9, 5, 0, {}, 4)
 
 
-def test_who_closes_ends_every_sending() -> None:
-    """A moment to give up holds even for a sending that is under way."""
+def test_closing_ends_every_sending() -> None:
+    """``give_up_at`` bounds a sending that is under way already."""
 
     def closing() -> ExportResult:
         sending.sender.give_up_at = 10.0
@@ -106,34 +113,48 @@ def test_who_closes_ends_every_sending() -> None:
     assert sending.exporter.timeouts == [15.0, 6.0, 2.0]
 
 
-# -- foreign code that misbehaves --------------------------------------------------
+# -- exporters that misbehave ------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [ValueError("secret"), MemoryError()])
 def test_exporter_raises(error: Exception, expects_errors: None) -> None:
-    """An exporter that raises is survived; what became of the body is unknown."""
+    """An exporter that raises leaves its batch indeterminate, and is named."""
     sending = Sending(error)
     sending.put()
     assert not sending.send()
-    assert sending.sender.last_error == "the exporter failed"
+    [(_, state)] = [(each.batch, each.state) for each in sending.outbox._queue]
+    assert state is State.INDETERMINATE
+    last_error = sending.sender.log.last_error
+    kind = type(error).__name__
+    assert last_error.startswith(f"the exporter Script raised {kind} at ")
+    assert "delivery_rig.py:" in last_error
     assert sending.send()
     assert sending.outbox.account() == (1, 1, 0, {}, 0)
 
 
-@pytest.mark.parametrize("answer", [None, "ok", 202])
-def test_exporter_answers_nonsense(answer: Any, expects_errors: None) -> None:
-    """What is no result is an error of the exporter, and survived as such."""
+@pytest.mark.parametrize(
+    ("answer", "named"), [(None, "None"), ("ok", "str"), (202, "int")]
+)
+def test_exporter_returns_no_result(
+    answer: Any, named: str, expects_errors: None
+) -> None:
+    """An exporter that returns anything else is named, with what it must return."""
     sending = Sending(lambda: answer)
     sending.put()
     assert not sending.send()
+    assert sending.sender.log.last_error == (
+        f"the exporter Script returned {named}, it must return an ExportResult"
+    )
     assert sending.outbox.account().waiting == 1
     assert sending.send()
 
 
-@pytest.mark.parametrize("refused", [[LineMessage(-9, "x")], [None], 5])
-def test_exporter_names_nonsense(refused: Any, expects_errors: None) -> None:
-    """InvalidValues that name nothing harm nobody: the account is what counts."""
-    sending = Sending(ExportResult(Outcome.ANSWERED, rejected_lines=refused))
+@pytest.mark.parametrize(
+    "rejected", [[LineMessage(-9, "x")], [None], 5, [LineMessage("x", "")]], ids=str
+)
+def test_exporter_names_impossible_lines(rejected: Any, expects_errors: None) -> None:
+    """Messages about lines that do not exist leave the account as it is."""
+    sending = Sending(ExportResult(Outcome.ANSWERED, rejected_lines=rejected))
     sending.put()
     assert sending.send()
     assert sending.outbox.account() == (1, 1, 0, {}, 0)
@@ -152,46 +173,35 @@ def test_exporter_names_nonsense(refused: Any, expects_errors: None) -> None:
     ],
     ids=str,
 )
-def test_exporter_answers_with_nonsense(
+def test_exporter_makes_an_impossible_result(
     fields: dict[str, Any], expects_errors: None
 ) -> None:
-    """A result of nonsense is an error of the exporter: no flush raises, all goes on."""
+    """An `ExportResult` that cannot be made is an error of the exporter, survived."""
     sending = Sending(lambda: ExportResult(**{"outcome": Outcome.RETRY, **fields}))
     sending.put()
     assert not sending.send()
+    # The place is the exporter's line, not the check in dtmetrics.
+    assert " at test_sender.py:" in sending.sender.log.last_error
     assert sending.pause < 60
     assert sending.outbox.account().waiting == 1
     assert sending.send()
     assert sending.outbox.account() == (1, 1, 0, {}, 0)
 
 
-@pytest.mark.parametrize(
-    "refused",
-    [None, 5, [None], [LineMessage("x", "")], [LineMessage(0.5, "")]],
-    ids=str,
-)
-def test_exporter_names_nonsense_of_many(refused: Any, expects_errors: None) -> None:
-    """Nor does it where a line stands for several points."""
-    sending = Sending(ExportResult(Outcome.ANSWERED, 1, rejected_lines=refused))
-    sending.outbox.put(Batch(b"a gauge,1", (identify("a", ()),), MOMENT, (3,)))
-    assert sending.send()
-    assert sending.outbox.account() == (3, 0, 3, {}, 0)
-
-
 def test_interrupted_export() -> None:
-    """Ctrl-C in an export reaches the program; the body is in doubt, and not lost."""
+    """Ctrl-C in an export reaches the program; the batch is indeterminate and waits."""
     sending = Sending(KeyboardInterrupt())
     sending.put()
     with pytest.raises(KeyboardInterrupt):
         sending.send()
     assert sending.outbox.account().waiting == 1
     assert sending.send()
-    assert len(sending.exporter.bodies) == 3  # a harmless line before it is sent again
+    assert len(sending.exporter.batches) == 3  # a probe goes before the second attempt
     assert sending.outbox.account() == (1, 1, 0, {}, 0)
 
 
 def test_interrupted_probe() -> None:
-    """Ctrl-C while it asks with a harmless line changes nothing."""
+    """Ctrl-C during a probe uses up no attempt of the batch."""
     sending = Sending(KeyboardInterrupt(), KeyboardInterrupt())
     sending.put()
     for _ in range(2):
@@ -202,34 +212,37 @@ def test_interrupted_probe() -> None:
 
 
 def test_close_raises(expects_errors: None) -> None:
-    """An exporter that cannot even close does not keep the program from ending."""
+    """An exporter that cannot be closed is named, and does not hold up the end."""
     sending = Sending()
     sending.exporter.close = lambda: 1 / 0  # type: ignore[method-assign, assignment]
     sending.sender.close()
-    assert sending.sender.last_error.startswith("ZeroDivisionError at test_sender.py:")
+    assert sending.sender.log.last_error.startswith(
+        "the exporter Script raised ZeroDivisionError at test_sender.py:"
+    )
 
 
 # -- fork -------------------------------------------------------------------------
 
 
-def test_forgets_after_fork() -> None:
-    """A child begins anew: nothing waits, no trouble is known, no end is set."""
-    sending = Sending(KEEP, KEEP)
+def test_starts_anew_after_a_fork() -> None:
+    """In a forked child nothing waits, no failure is known, no end is set."""
+    sending = Sending(RETRY, RETRY)
     sending.put()
     sending.send()
     sending.sender.give_up_at = 0.0
     sending.sender.reset_after_fork()
     sender = sending.sender
-    assert (sender.last_error, sender.retry_at, sender.give_up_at) == ("", 0, math.inf)
+    assert (sender.log.last_error, sender.backoff.retry_at) == ("", 0.0)
+    assert sender.give_up_at == math.inf
     assert sending.outbox.account() == (0, 0, 0, {}, 0)
-    assert sending.exporter.bodies == []
+    assert sending.exporter.batches == []
     sending.put()
     assert not sending.send()
     assert sending.pause == 0.5
 
 
-def test_survives_an_exporter_that_cannot_fork() -> None:
-    """An exporter whose reset raises does not take the child with it."""
+def test_exporter_that_cannot_reset() -> None:
+    """An exporter whose reset raises does not stop delivery in the child."""
     sending = Sending()
     sending.exporter.reset_after_fork = lambda: 1 / 0  # type: ignore[method-assign, assignment, return-value]
     sending.sender.reset_after_fork()

@@ -1,4 +1,4 @@
-"""What a sender does after each outcome; see also test_sender.py."""
+"""What the sender does after each outcome."""
 
 from __future__ import annotations
 
@@ -7,302 +7,280 @@ from pathlib import Path
 
 import pytest
 
-from dtmetrics.exporters import Batch, ExportResult, LineMessage, Outcome
+from dtmetrics._deliver.batch_state import MOST_SPLITS
+from dtmetrics.exporters import Batch, ExportResult
 from tests.support.delivery_rig import (
     ANSWERED,
-    DROP,
-    KEEP,
-    MISCONFIGURED,
+    INDETERMINATE,
+    MALFORMED,
+    REJECTED,
+    RETRY,
     TOO_LARGE,
-    UNKNOWN,
-    UNREAD,
     Sending,
 )
-from tests.support.recorder import MOMENT
 from tests.support.spool_directory import Place
 
 PROBE = "dtmetrics.client.probe,dt.metrics.source=dtmetrics"
 
 
-def keys(bodies: Iterable[Batch]) -> list[str]:
-    """Return which keys came in which request."""
+def keys(batches: Iterable[Batch]) -> list[str]:
+    """Return the keys of each request."""
     return [
-        " ".join(line.split(" ")[0] for line in body.text.decode().split("\n"))
-        for body in bodies
+        " ".join(line.split(" ")[0] for line in batch.text.decode().split("\n"))
+        for batch in batches
     ]
 
 
-# -- in doubt -----------------------------------------------------------------------
+# -- indeterminate ------------------------------------------------------------------
 
 
-def test_asks_before_it_sends_again() -> None:
-    """After an answer that never came a harmless line asks whether one comes now.
+def test_probe_before_the_second_attempt() -> None:
+    """After an unknown outcome a probe must be answered before anything else is sent.
 
-    Nothing else is put at risk meanwhile; then the same bytes are sent once more.
+    Then the same bytes are sent once more.
     """
-    sending = Sending(UNKNOWN, UNKNOWN, KEEP)
+    sending = Sending(INDETERMINATE, INDETERMINATE, RETRY)
     sending.put("a")
     sending.put("b")
     for _ in range(3):
         assert not sending.send()
     assert sending.send()
-    assert keys(sending.exporter.bodies) == ["a", PROBE, PROBE, PROBE, "a", "b"]
+    assert keys(sending.exporter.batches) == ["a", PROBE, PROBE, PROBE, "a", "b"]
     assert sending.outbox.account() == (2, 2, 0, {}, 0)
-    assert sending.exporter.bodies[0] is sending.exporter.bodies[4]
+    assert sending.exporter.batches[0] is sending.exporter.batches[4]
 
 
-@pytest.mark.parametrize("step", [ANSWERED, DROP, UNREAD, TOO_LARGE])
-def test_any_answer_will_do(step: ExportResult) -> None:
-    """An endpoint that refuses the harmless line answers again all the same."""
-    sending = Sending(UNKNOWN, step)
+@pytest.mark.parametrize("step", [ANSWERED, REJECTED, MALFORMED, TOO_LARGE])
+def test_any_answer_to_a_probe_will_do(step: ExportResult) -> None:
+    """An endpoint that rejects the probe answers again all the same."""
+    sending = Sending(INDETERMINATE, step)
     sending.put()
     assert not sending.send()
     assert sending.send()
-    assert len(sending.exporter.bodies) == 3
+    assert len(sending.exporter.batches) == 3
 
 
-def test_in_doubt_twice() -> None:
-    """A second doubt drops the body, and again a harmless line goes before the rest."""
-    sending = Sending(UNKNOWN, ANSWERED, UNKNOWN)
+def test_indeterminate_twice() -> None:
+    """A second unknown outcome drops the batch, and a probe goes before the rest."""
+    sending = Sending(INDETERMINATE, ANSWERED, INDETERMINATE)
     sending.put("a")
     sending.put("b")
     assert not sending.send()
     assert not sending.send()
     assert sending.send()
-    assert keys(sending.exporter.bodies) == ["a", PROBE, "a", PROBE, "b"]
-    assert sending.outbox.account() == (2, 1, 0, {"outcome unknown": 1}, 0)
+    assert keys(sending.exporter.batches) == ["a", PROBE, "a", PROBE, "b"]
+    assert sending.outbox.account() == (2, 1, 0, {"indeterminate": 1}, 0)
 
 
 def test_at_most_once() -> None:
-    """Who cannot bear double counts has what is in doubt dropped instead, and counted."""
-    sending = Sending(UNKNOWN, resend=False)
+    """With ``resend=False`` an indeterminate batch is dropped and counted instead."""
+    sending = Sending(INDETERMINATE, resend=False)
     sending.put("a")
     sending.put("b")
     assert not sending.send()
     assert sending.send()
-    assert keys(sending.exporter.bodies) == ["a", PROBE, "b"]
-    assert sending.outbox.account() == (2, 1, 0, {"outcome unknown": 1}, 0)
+    assert keys(sending.exporter.batches) == ["a", PROBE, "b"]
+    assert sending.outbox.account() == (2, 1, 0, {"indeterminate": 1}, 0)
 
 
-def test_not_even_sent_is_no_doubt() -> None:
-    """What certainly was not taken after a doubt still has its second chance."""
-    sending = Sending(UNKNOWN, ANSWERED, KEEP)
+def test_a_failure_uses_up_no_second_attempt() -> None:
+    """A second attempt that was certainly not taken may be repeated."""
+    sending = Sending(INDETERMINATE, ANSWERED, RETRY)
     sending.put("a")
     for _ in range(2):
         assert not sending.send()
     assert sending.send()
-    assert keys(sending.exporter.bodies) == ["a", PROBE, "a", "a"]
+    assert keys(sending.exporter.batches) == ["a", PROBE, "a", "a"]
 
 
-# -- in parts -----------------------------------------------------------------------
+# -- halves -------------------------------------------------------------------------
 
 
-def only(
-    allowed: Callable[[Batch], bool], refused: ExportResult
-) -> Callable[..., None]:
-    """Let a sending's exporter answer *refused* to what is not allowed."""
+def accept_only(
+    sending: Sending, accepted: Callable[[Batch], bool], otherwise: ExportResult
+) -> None:
+    """Let the exporter answer *accepted* batches, and return *otherwise* for others."""
+    export = sending.exporter.export
 
-    def script(sending: Sending) -> None:
-        export = sending.exporter.export
+    def decide(batch: Batch, timeout: float) -> ExportResult:
+        export(batch, timeout)
+        return ANSWERED if accepted(batch) else otherwise
 
-        def answer(body: Batch, timeout: float) -> ExportResult:
-            export(body, timeout)
-            return ANSWERED if allowed(body) else refused
+    sending.exporter.export = decide  # type: ignore[method-assign]
 
-        sending.exporter.export = answer  # type: ignore[method-assign]
 
-    return script
+def numbered(count: int) -> list[str]:
+    """Return so many keys, k0 to the last."""
+    return [f"k{n}" for n in range(count)]
 
 
 def test_too_large() -> None:
-    """What is too large goes out in parts, each line once, in its order."""
+    """A batch that is too large is sent in parts, each line once, in its order."""
     sending = Sending()
-    only(lambda body: body.points <= 3, TOO_LARGE)(sending)
-    sending.put(*(f"k{n}" for n in range(10)))
+    accept_only(sending, lambda batch: batch.points <= 3, TOO_LARGE)
+    sending.put(*numbered(10))
     assert sending.send()
     assert sending.outbox.account() == (10, 10, 0, {}, 0)
-    taken = [body for body in sending.exporter.bodies if body.points <= 3]
-    assert " ".join(keys(taken)) == " ".join(f"k{n}" for n in range(10))
+    accepted = [batch for batch in sending.exporter.batches if batch.points <= 3]
+    assert " ".join(keys(accepted)).split() == numbered(10)
 
 
-def test_learns_what_is_too_large() -> None:
-    """What was too large is not asked for again; an hour later a bit more is."""
+@pytest.mark.parametrize(
+    ("result", "reason"), [(TOO_LARGE, "too large"), (MALFORMED, "malformed")]
+)
+def test_one_bad_line(result: ExportResult, reason: str) -> None:
+    """A single bad line among eight is dropped, counted, and costs no other line."""
     sending = Sending()
-    # Up to six of eight lines are taken.
-    names = [f"key.{n}".ljust(20_000, "x") for n in range(8)]
-    only(lambda body: body.points <= 6, TOO_LARGE)(sending)
-    for _ in range(3):
-        sending.put(*names)
-        assert sending.send()
-    asked = [body.points for body in sending.exporter.bodies]
-    assert asked == [8, 4, 4, 4, 4, 4, 4]
-    sending.now += 2 * 3_600
+    accept_only(sending, lambda batch: b"k3" not in batch.text, result)
+    sending.put(*numbered(8))
+    assert sending.send()
+    assert sending.outbox.account() == (8, 7, 0, {reason: 1}, 0)
+
+
+@pytest.mark.parametrize("place", [0, 1, 499, 500, 700, 998, 999])
+def test_one_bad_line_among_a_thousand(place: int) -> None:
+    """Halving finds one bad line among 1,000 with at most 21 requests."""
+    sending = Sending()
+    names = [f"k{n:03}" for n in range(1_000)]
+    bad = names[place].encode()
+    accept_only(sending, lambda batch: bad not in batch.text, MALFORMED)
     sending.put(*names)
     assert sending.send()
-    assert [body.points for body in sending.exporter.bodies[7:]] == [8, 4, 4]
-    assert sending.outbox.account() == (32, 32, 0, {}, 0)
+    assert sending.outbox.account() == (1_000, 999, 0, {"malformed": 1}, 0)
+    assert len(sending.exporter.batches) <= 21
 
 
-def test_believes_no_tiny_limit() -> None:
-    """A proxy that once took nothing, however small, is not obeyed for days."""
-    sending = Sending(UNKNOWN, TOO_LARGE, *[TOO_LARGE] * 15)
-    sending.put(*(f"k{n}" for n in range(8)))
-    assert not sending.send()
-    assert sending.send()
-    assert sending.outbox.account().dropped == {"too large": 8}
-    sending.put(*(f"k{n}" for n in range(8)))
-    assert sending.send()
-    assert sending.exporter.bodies[-1].points == 8
-
-
-def test_one_line_too_large() -> None:
-    """A single line that is too large is dropped, counted, and costs nobody else."""
+@pytest.mark.parametrize("bad", [range(4), range(0, 1_000, 125), range(996, 1_000)])
+def test_several_bad_lines(bad: range) -> None:
+    """Bad lines, scattered or four in a row, cost no good line."""
     sending = Sending()
-    only(lambda body: b"k3" not in body.text, TOO_LARGE)(sending)
-    sending.put(*(f"k{n}" for n in range(8)))
+    names = [f"k{n:03}" for n in range(1_000)]
+    texts = [names[n].encode() for n in bad]
+    accept_only(
+        sending, lambda batch: not any(text in batch.text for text in texts), MALFORMED
+    )
+    sending.put(*names)
     assert sending.send()
-    assert sending.outbox.account() == (8, 7, 0, {"too large": 1}, 0)
+    dropped = {"malformed": len(bad)}
+    assert sending.outbox.account() == (1_000, 1_000 - len(bad), 0, dropped, 0)
 
 
-def test_one_line_makes_it_unreadable() -> None:
-    """One line that makes a thousand refused unread is found by halving, and dropped."""
+@pytest.mark.parametrize(
+    ("result", "reason"), [(TOO_LARGE, "too large"), (MALFORMED, "malformed")]
+)
+def test_nothing_is_accepted(result: ExportResult, reason: str) -> None:
+    """An endpoint that takes nothing costs few requests, and then one for each batch."""
     sending = Sending()
-    only(lambda body: b"k700 " not in body.text, UNREAD)(sending)
-    sending.put(*(f"k{n}" for n in range(1_000)))
+    answers = [False]
+    accept_only(sending, lambda batch: answers[0], result)
+    sending.put(*numbered(1_000))
     assert sending.send()
-    assert sending.outbox.account() == (1_000, 999, 0, {"refused unread": 1}, 0)
-    assert len(sending.exporter.bodies) <= 32
+    # The requests until the limit, and one for each part that was left by then.
+    assert MOST_SPLITS <= len(sending.exporter.batches) <= 2 * MOST_SPLITS
+    for _ in range(10):
+        sending.put(*numbered(1_000))
+    sending.exporter.batches.clear()
+    assert sending.send()
+    assert len(sending.exporter.batches) == 10
+    assert sending.outbox.account() == (11_000, 0, 0, {reason: 11_000}, 0)
+    answers[0] = True
+    sending.put(*numbered(1_000))
+    assert sending.send()
+    assert sending.outbox.account().accepted == 1_000
 
 
-def test_everything_is_unreadable() -> None:
-    """The search ends after 32 refusals; what was not taken by then is dropped."""
-    sending = Sending()
-    only(lambda body: b"k1" not in body.text, UNREAD)(sending)
-    sending.put(*(f"k{n}" for n in range(1_000)))
+def test_halving_again_after_an_answer() -> None:
+    """One answer is enough for the next bad line to be searched for again."""
+    sending = Sending(*[MALFORMED] * MOST_SPLITS)
+    for _ in range(MOST_SPLITS):
+        sending.put()
     sending.put("good")
     assert sending.send()
-    account = sending.outbox.account()
-    assert account.accepted + account.dropped["refused unread"] == 1_001
-    refused = [body for body in sending.exporter.bodies if b"k1" in body.text]
-    assert len(refused) > 32
-    assert keys(sending.exporter.bodies)[-1] == "good"
+    accept_only(sending, lambda batch: b"k3" not in batch.text, MALFORMED)
+    sending.put(*numbered(8))
+    assert sending.send()
+    assert sending.outbox.account().dropped == {"malformed": MOST_SPLITS + 1}
 
 
 # -- after an outage ---------------------------------------------------------------
 
 
-def cut(sending: Sending, *names: str) -> None:
-    """Collect these, a minute after the last time."""
+def collect(sending: Sending, *names: str) -> None:
+    """Put a batch for each name in the outbox, a minute after the last time."""
     sending.now_ms += 60_000
     for name in names:
         sending.put(name)
 
 
 def test_newest_first_after_an_outage() -> None:
-    """The last two cuts come first, so that dashboards show the present; then the past."""
-    sending = Sending(KEEP)
-    cut(sending, "a1", "a2")
+    """The last two collections go first, so dashboards show the present; then the past."""
+    sending = Sending(RETRY)
+    collect(sending, "a1", "a2")
     assert not sending.send()
     for number in "bcde":
-        cut(sending, f"{number}1", f"{number}2")
+        collect(sending, f"{number}1", f"{number}2")
     assert sending.send()
     order = "a1 a1 d1 d2 e1 e2 a2 b1 b2 c1 c2"
-    assert " ".join(keys(sending.exporter.bodies)) == order
+    assert " ".join(keys(sending.exporter.batches)) == order
 
 
 def test_paced_after_an_outage() -> None:
-    """Ten bodies a second, of what has waited; a flush by hand is in a hurry."""
-    sending = Sending(KEEP)
+    """The thread sends ten batches a second of a backlog; a flush sends all at once."""
+    sending = Sending(RETRY)
     for name in "abcdef":
-        cut(sending, name)
-    assert not sending.sender.send(99.0, hurry=False)
+        collect(sending, name)
+    assert not sending.send(99.0, paced=True)
     for left in (5, 4, 3):
-        assert not sending.sender.send(99.0, hurry=False)
+        assert not sending.send(99.0, paced=True)
         assert sending.outbox.account().waiting == left
         assert sending.pause == pytest.approx(0.1)
         sending.now += sending.pause
     assert sending.send()
-    assert sending.sender.retry_at == 0.0
+    assert sending.sender.backoff.retry_at == 0.0
     for name in "gh":
-        cut(sending, name)
-    assert sending.sender.send(99.0, hurry=False)
+        collect(sending, name)
+    assert sending.send(99.0, paced=True)
 
 
 def test_paced_after_a_death(tmp_path: Path) -> None:
-    """What dead processes have left is as much as an outage leaves, and paced as well."""
+    """What dead processes left in the spool is paced like the backlog of an outage."""
     place = Place(tmp_path)
     place.dead(*(place.body(f"k{n} gauge,1") for n in range(4)))
     sending = Sending(spool=place.spool())
     for left in (3, 2, 1):
-        assert not sending.sender.send(99.0, hurry=False)
+        assert not sending.send(99.0, paced=True)
         assert sending.outbox.account().waiting == left
         assert sending.pause == pytest.approx(0.1)
         sending.now += sending.pause
-    assert sending.sender.send(99.0, hurry=False)
-    assert sending.sender.retry_at == 0.0
+    assert sending.send(99.0, paced=True)
+    assert sending.sender.backoff.retry_at == 0.0
     sending.sender.close()
 
 
-def test_what_waits_takes_less_room() -> None:
-    """What has to wait is compressed; what is sent then are the same bytes."""
-    sending = Sending(KEEP)
+def test_what_waits_is_compressed() -> None:
+    """A batch that has to wait is compressed; the bytes that are sent stay the same."""
+    sending = Sending(RETRY)
     sending.put(*(f"orders.of.customer.{n:03}" for n in range(500)))
-    (body,) = sending.waiting
-    text, size = body.text, body.size
+    (batch,) = sending.waiting
+    text, size = batch.text, batch.size
     assert not sending.send()
-    assert body.size < size / 3
+    assert batch.size < size / 3
     assert sending.send()
-    assert sending.exporter.bodies[-1].text == text
+    assert sending.exporter.batches[-1].text == text
 
 
-# -- coalesced points ---------------------------------------------------------------
+# -- a clock that was ahead ---------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("rejected", "named", "points"),
-    [(0, (), 0), (1, (1,), 5), (2, (1,), 7), (2, (), 7), (3, (2,), 10), (9, (), 10)],
-)
-def test_weights(rejected: int, named: tuple[int, ...], points: int) -> None:
-    """A refused line that stands for several points rejects as many."""
-    notes = [LineMessage(line, "bad") for line in named]
-    sending = Sending(ExportResult(Outcome.ANSWERED, rejected, rejected_lines=notes))
-    sending.put("a", "b", "c")
-    (old,) = sending.waiting
-    new = Batch(old.text, old.identities, MOMENT, (2, 5, 3))
-    sending.outbox.replace([old], [new])
-    sending.outbox._collected = 10  # as if those had been collected one by one
-    assert sending.send()
-    assert sending.outbox.account() == (10, 10 - points, points, {}, 0)
-
-
-@pytest.mark.parametrize("step", [KEEP, MISCONFIGURED])
-def test_says_what_an_outage_cost(
-    step: ExportResult, caplog: pytest.LogCaptureFixture
-) -> None:
-    """One line says that it is down, one that it is back and what was lost meanwhile."""
-    sending = Sending(step, step, step)
-    sending.put("a", "b")
-    assert not sending.send()
-    sending.now_ms += 56 * 60_000
-    sending.put("c")
-    assert not sending.send()
-    assert not sending.send()
-    assert sending.send()
-    assert [record.getMessage() for record in caplog.records] == [
-        f"dtmetrics: cannot deliver, will go on trying: {step.reason}",
-        "dtmetrics: delivering again; data points lost meanwhile: 2 too old",
-    ]
-
-
-def test_puts_the_time_right() -> None:
-    """What a clock wrote that was hours ahead is sent with the time that it is now."""
-    sending = Sending(KEEP)
+def test_restamps_what_lies_ahead() -> None:
+    """Lines of a clock that was hours ahead are sent with the present time."""
+    sending = Sending(RETRY)
     sending.now_ms += 2 * 3_600_000
     sending.put("a", "b")
     assert not sending.send()
     sending.now_ms -= 2 * 3_600_000
     assert sending.send()
-    last = sending.exporter.bodies[-1]
+    last = sending.exporter.batches[-1]
     assert last.text.decode() == "\n".join(
         f"{key} count,delta=1 {sending.now_ms}" for key in "ab"
     )
@@ -310,14 +288,14 @@ def test_puts_the_time_right() -> None:
     assert sending.outbox.account() == (2, 2, 0, {}, 0)
 
 
-def test_puts_the_time_right_one_by_one() -> None:
-    """Bodies of several cuts are sent at once then, and still have a time each."""
-    sending = Sending(KEEP)
+def test_restamped_batches_have_times_of_their_own() -> None:
+    """Batches of several collections that are restamped together never share a time."""
+    sending = Sending(RETRY)
     sending.now_ms += 2 * 3_600_000
     for _ in range(3):
         sending.put("orders")
     assert not sending.send()
     sending.now_ms -= 2 * 3_600_000
     assert sending.send()
-    texts = [body.text.decode() for body in sending.exporter.bodies[1:]]
+    texts = [batch.text.decode() for batch in sending.exporter.batches[1:]]
     assert texts == [f"orders count,delta=1 {sending.now_ms + n}" for n in range(3)]

@@ -15,12 +15,18 @@ from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._deliver.spool_sync import SpoolSync
 from dtmetrics._spool import disk_worker
 from dtmetrics._spool.spool import Spool
-from dtmetrics.exporters import Batch, ExportResult, Outcome
-from tests.support.delivery_rig import ANSWERED, DROP, KEEP, TOO_LARGE, UNKNOWN, Sending
+from dtmetrics.exporters import ExportResult, Outcome
+from tests.support.delivery_rig import (
+    ANSWERED,
+    INDETERMINATE,
+    REJECTED,
+    RETRY,
+    TOO_LARGE,
+    Sending,
+)
 from tests.support.endpoint import PATIENCE, Endpoint, accept, answer, hang_up, never
 from tests.support.exporter_contract import a_body
 from tests.support.script import expect, run
-from tests.support.spool_directory import Place, killed, texts
 
 TENANT = "an endpoint"
 
@@ -107,7 +113,7 @@ def sending(root: Path, *steps: ExportResult) -> Sending:
     """Return a sender with a spool."""
     made = Sending(*steps)
     spool = Spool(root, TENANT, now_ms=lambda: made.now_ms, clock=lambda: made.now)
-    made.sender._copies = SpoolSync(made.outbox, spool)
+    made.sender._spool = SpoolSync(made.outbox, spool)
     return made
 
 
@@ -123,11 +129,11 @@ def test_nothing_on_disk_while_all_is_well(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("steps", "suffixes"),
     [
-        ([KEEP], [[".b", ".b"], []]),
-        ([UNKNOWN], [[".b", ".try"], []]),
-        ([UNKNOWN, ANSWERED, UNKNOWN], [[".b", ".try"], [".b"], []]),
-        ([KEEP, DROP], [[".b", ".b"], []]),
-        ([KEEP, TOO_LARGE, ANSWERED, KEEP], [[".b", ".b"], [".b", ".b"], []]),
+        ([RETRY], [[".b", ".b"], []]),
+        ([INDETERMINATE], [[".b", ".try"], []]),
+        ([INDETERMINATE, ANSWERED, INDETERMINATE], [[".b", ".try"], [".b"], []]),
+        ([RETRY, REJECTED], [[".b", ".b"], []]),
+        ([RETRY, TOO_LARGE, ANSWERED, RETRY], [[".b", ".b"], [".b", ".b"], []]),
     ],
 )
 def test_in_step(
@@ -142,29 +148,9 @@ def test_in_step(
         assert files(tmp_path) == expected
 
 
-def test_folded_on_disk_as_well(tmp_path: Path) -> None:
-    """What was folded while it waited takes the place of its parts on disk."""
-    place = Place(tmp_path)
-    outbox = Outbox()
-    copies = SpoolSync(outbox, spool := place.spool())
-    parts = [place.body("a count,delta=1"), place.body("a count,delta=2")]
-    for body in parts:
-        outbox.put(body)
-    copies.secure()
-    assert place.files() == ["b", "b"]
-    identities = parts[0].identities
-    folded = Batch(b"a count,delta=3", identities, place.now_ms, weights=(2,))
-    outbox.replace(parts, [folded])
-    copies.secure()
-    assert place.files() == ["b"]
-    killed(spool)
-    place.wait(120)
-    assert texts(place.spool().adopt()) == ["a count,delta=3"]
-
-
 def test_dropped_is_off_the_disk(tmp_path: Path) -> None:
     """What became too old is no longer on disk either."""
-    made = sending(tmp_path, KEEP)
+    made = sending(tmp_path, RETRY)
     made.put()
     assert not made.send()
     made.now_ms += 56 * 60_000
@@ -174,7 +160,7 @@ def test_dropped_is_off_the_disk(tmp_path: Path) -> None:
 
 def test_forked(tmp_path: Path) -> None:
     """A child leaves what its parent has on disk to the parent."""
-    made = sending(tmp_path, KEEP)
+    made = sending(tmp_path, RETRY)
     made.put()
     assert not made.send()
     pid = os.fork()
@@ -196,7 +182,7 @@ def test_without_a_spool() -> None:
     outbox = Outbox()
     outbox.put(a_body())
     copies = SpoolSync(outbox, None)
-    assert not copies.adopt()
+    assert not copies.recover()
     copies.secure()
     copies.trying(a_body())
     copies.tried(a_body(), Outcome.RETRY)
@@ -240,7 +226,7 @@ def test_disk_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     end, real = threading.Event(), os.fsync
     monkeypatch.setattr(os, "fsync", lambda file: (end.wait(PATIENCE), real(file)))
     monkeypatch.setattr(disk_worker, "_SECONDS", 0.02)
-    made = sending(tmp_path, KEEP, ANSWERED, KEEP)
+    made = sending(tmp_path, RETRY, ANSWERED, RETRY)
     made.put("a")
     assert not made.send()
     assert made.send()
@@ -248,9 +234,9 @@ def test_disk_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     made.put("b")
     assert not made.send()
     made.sender.secure()
-    assert made.sender.on_disk["failed: too slow"] == 1
+    assert made.sender._spool.account()["failed: too slow"] == 1
     end.set()
-    left = made.sender._copies._errands._left
+    left = made.sender._spool._errands._left
     assert left is not None
     left.join(PATIENCE)
     made.sender.secure()

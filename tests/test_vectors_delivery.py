@@ -1,4 +1,4 @@
-"""The official clients' tests of answers, retries and bodies, over real sockets."""
+"""The official clients' tests of answers, retries and batches, over real sockets."""
 
 from __future__ import annotations
 
@@ -33,42 +33,42 @@ UNTOUCHED = {"calls": 1, "ok": 0, "dropped": 0, "waiting": 3}
 
 differ(
     Difference(
-        "a 200 without a verdict is somebody else's page: nothing was taken",
+        "a 200 without a verdict is another server's page: nothing was taken",
         "rs-005",
         lambda given: {"treated_as": "misconfigured"},
     ),
     Difference(
-        "nothing is dropped because of a number of attempts: it waits for 55 minutes",
+        "no number of attempts drops a batch: it waits for 55 minutes",
         "rs-046 rs-053",
         lambda given: {"calls": 4, "dropped": 0, "waiting": 3},
     ),
     Difference(
-        "who asks for a pause gets it, and up to a fifth more: not all come back at once",
+        "Retry-After is exceeded by up to a fifth, so processes come back apart",
         "rs-047",
         lambda given: {"calls": 2, "sleeps": [2.5 * 1.2]},
     ),
     Difference(
-        "and that up to five minutes",
+        "Retry-After is respected up to five minutes",
         "rs-048",
         lambda given: {"calls": 2, "sleeps": [60 * 1.2]},
     ),
     Difference(
-        "a token may be renewed, a module switched on: the data waits for it",
+        "a token may be renewed, a module switched on: batches wait for it",
         "rs-049 rs-050 rs-051",
         lambda given: UNTOUCHED,
     ),
     Difference(
-        "after an answer that never came a harmless line is sent before the data",
+        "after an unknown outcome a probe is sent before the batch",
         "rs-045",
         lambda given: {"calls": 3, "ok": 3},
     ),
     Difference(
-        "what is too large goes out in parts",
+        "a batch that is too large is sent in parts",
         "rs-061",
         lambda given: {"permanent": False, "disabled": False},
     ),
     Difference(
-        "and we go on trying",
+        "after such an answer batches are retried",
         "rs-060 rs-062",
         lambda given: {"permanent": False, "disabled": False},
     ),
@@ -80,42 +80,42 @@ differ(
 
 @vectors("response", "parse")
 def test_answers(case: Case) -> None:
-    """An answer says of us how many lines were taken, which were not, and why."""
+    """A result holds how many lines were rejected, which, and why."""
     given, theirs = case["input"], case["expected"]
     lines = theirs.get("lines_ok", 1) + theirs.get("lines_invalid", 0) or 1
-    body = a_body(*["a count,delta=1"] * lines)
+    batch = a_body(*["a count,delta=1"] * lines)
     with Endpoint(answer(given["status"], given["body"])) as endpoint:
         exporter = HttpExporter(endpoint.url)
-        result = exporter.export(body, 5.0)
+        result = exporter.export(batch, 5.0)
         exporter.close()
     answered = result.outcome is Outcome.ANSWERED
     facts = {
         "lines_ok": lines - result.rejected if answered else 0,
         "lines_invalid": result.rejected,
-        "invalid_lines": [[n + 1, said] for n, said in result.rejected_lines],
-        "warnings": [[n + 1, said] for n, said in result.warnings],
+        "invalid_lines": [[n + 1, text] for n, text in result.rejected_lines],
+        "warnings": [[n + 1, text] for n, text in result.warnings],
         "treated_as": "ok" if answered else result.outcome.value,
     }
-    # Codes and messages around the lists are what their numbers say once more.
+    # Codes and messages around the lists repeat their numbers.
     agree_in_part(case, facts, {name: theirs[name] for name in facts & theirs.keys()})
 
 
 class InTurn:
-    """Exports by one exporter after the other."""
+    """An exporter that hands each batch to the next of several exporters."""
 
     def __init__(self, exporters: list[Exporter]) -> None:
         self.exporters = exporters
         self.calls = 0
 
-    def export(self, body: Batch, timeout: float) -> ExportResult:
+    def export(self, batch: Batch, timeout: float) -> ExportResult:
         exporter = self.exporters[min(self.calls, len(self.exporters) - 1)]
         self.calls += 1
-        return exporter.export(body, timeout)
+        return exporter.export(batch, timeout)
 
 
 @vectors("response", "retry_sequence")
 def test_retries(case: Case) -> None:
-    """What was not taken is sent again after a pause, and what was taken is not."""
+    """A batch that was not taken is sent again after a pause, an accepted one is not."""
     responses = case["input"]["responses"]
     lines = case["input"]["lines"]
     with Endpoint(*[verdict_of(r, lines) for r in responses if r != GONE]) as endpoint:
@@ -145,7 +145,7 @@ GONE = "ConnectionError"
 
 
 def verdict_of(response: Any, lines: int) -> Verdict:
-    """Return how an endpoint answers so: a 200 with the verdict that makes it one."""
+    """Return how an endpoint answers so; a 200 gets the verdict of a real one."""
     if isinstance(response, dict):
         pause = f"Retry-After: {response['Retry-After']}"
         return answer(response["status"], headers=[pause])
@@ -153,7 +153,7 @@ def verdict_of(response: Any, lines: int) -> Verdict:
     return answer(200, verdict, accepted=True) if response == 200 else answer(response)
 
 
-# -- bodies -------------------------------------------------------------------------
+# -- batches ------------------------------------------------------------------------
 
 
 def sent(process: Process, lines: int, *script: Verdict, **settings: Any) -> list[int]:
@@ -170,7 +170,7 @@ def sent(process: Process, lines: int, *script: Verdict, **settings: Any) -> lis
 
 
 @vectors("response", "batching")
-def test_bodies(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines are sent in as few requests as the limit allows, until one fails."""
     given = case["input"]
     limit, responses = given.get("batch", 1_000), given.get("responses", ())
@@ -183,14 +183,14 @@ def test_bodies(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) -
 
 @vectors("response", "collector_behaviour")
 def test_like_the_collector(case: Case, process: Process) -> None:
-    """What the collector's exporter would send and drop we send and drop."""
+    """The collector's exporter would send and drop the same."""
     given = case["input"]
     if "lines" in given:
         requests = sent(process, given["lines"], *[partly(0, 1)] * 2)
-        refused = process.stats().rejected
+        rejected = process.stats().rejected
         agree_in_part(
             case,
-            {"requests": len(requests), "invalid_sum": refused},
+            {"requests": len(requests), "invalid_sum": rejected},
             case["expected"],
         )
         return
@@ -214,8 +214,8 @@ def test_like_the_collector(case: Case, process: Process) -> None:
 
 @vectors("response", "sum_invalid")
 def test_sum(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refused lines are summed up over all answers."""
+    """Rejected lines are summed up over all answers."""
     monkeypatch.setattr("dtmetrics._deliver.batching.LINES_LIMIT", 2)
     sent(process, 4, *(answer(400, each) for each in case["input"]))
-    said = f"{process.stats().rejected} invalid metric lines found"
-    agree(case, {"message": said}, case["expected"])
+    message = f"{process.stats().rejected} invalid metric lines found"
+    agree(case, {"message": message}, case["expected"])

@@ -253,7 +253,7 @@ def flushed(process: Process, records: list[Case]) -> list[list[str]]:
         counter = process.meters.root.counter(each["key"], **texts)
         counter.inc(each["delta"], **each.get("dims", {}))
     assert process.flush()
-    return [body.text.decode().split("\n") for body in exporter.bodies]
+    return [body.text.decode().split("\n") for body in exporter.batches]
 
 
 # -- enrichment files ----------------------------------------------------

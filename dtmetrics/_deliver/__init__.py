@@ -1,14 +1,10 @@
-"""Delivery: what the flusher's thread does with data points.
+"""Delivery: from the registry to the exporter, in the flusher's thread.
 
-Reading order: ``exporter`` (the port: a body and its answer), ``pack`` (points ->
-lines -> bodies), ``outbox`` (what still waits, and the account of every point),
-``answer`` (what the endpoint's reply means), ``http`` (the endpoint), ``progress``
-(how far a request has come), ``punctual`` (a hard deadline for each), ``feedback``
-(what the endpoint says of single lines), ``breaker`` (when to try again), ``backlog``
-(what waits for long), ``spool`` and ``copies`` (the same on disk), ``sender`` (bodies
-out), ``losses`` (what never arrived, as points of our own), ``collector`` (the
-registry's points into the outbox), ``clock`` (when that is due, and its time),
-``flusher`` (the thread: when to collect, when to send, when to give up). Beside the
-way: ``turn`` (one thread at a time), ``secret`` (the token), ``own`` (which requests
-are ours).
+Reading order: ``delivery`` (the parts, and how they are wired), ``flusher`` (when to
+collect and to send; ``schedule``, ``clock`` and ``flusher_thread`` serve it),
+``collector`` (points into the outbox; ``batching`` makes lines and batches of them,
+``self_metrics`` adds points of our own), ``batch_state`` (the table: what becomes of a
+batch), ``outbox`` (executes it, and keeps the account), ``sender`` (batches to the
+exporter), ``backoff`` (when to try again), ``delivery_log`` and ``feedback`` (what the
+results mean for the log and for instruments), ``spool_sync`` (what waits, on disk).
 """

@@ -1,61 +1,108 @@
-"""When to try again after a failure."""
+"""Backoff: when the next attempt is due, and how it begins.
+
+Exponential backoff with full jitter, so that processes that failed together do not
+come back together:
+https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from dtmetrics.exporters import ExportResult, Outcome
+from dtmetrics._deliver.batch_state import NextAttempt
 
-__all__ = ["Backoff"]
+__all__ = ["Backoff", "RetryPolicy"]
 
-_FIRST_PAUSE, _SHORTEST_PAUSE = 1.0, 0.1
+# 2**16 times the first pause is beyond every longest one.
+_MOST_DOUBLINGS = 16
 
-# What waits for somebody to change a setting: asked for more often, it would only fill
-# the endpoint's log. As long as this a new token takes to be used, at most.
-_FIRST_SLOW_PAUSE, _LONGEST_SLOW_PAUSE = 60.0, 300.0
 
-# Bodies a second while an endpoint that was down is given what has waited: an hour of
-# 10,000 series goes out in a minute, and a fleet of a hundred does not bring it down.
-_PACE = 10.0
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetryPolicy:
+    """How long to wait between attempts. All times are in seconds."""
+
+    #: The first pause after a failure; it doubles with each failure in a row.
+    first_pause: float = 1.0
+    #: The longest pause. A random part of each is taken, but never less than the
+    #: shortest.
+    longest_pause: float = 60.0
+    shortest_pause: float = 0.1
+    #: The same while a setting is wrong. An endpoint that is asked more often only
+    #: fills its log, and a new token is used within the longest pause.
+    first_slow_pause: float = 60.0
+    longest_slow_pause: float = 300.0
+    #: A pause that the endpoint asked for, and a slow one, grows by up to this part.
+    jitter: float = 0.2
+    #: Batches a second after an outage. An hour of 10,000 series goes out in a minute,
+    #: and a fleet of a hundred processes does not bring the endpoint down again.
+    drain_rate: float = 10.0
 
 
 class Backoff:
-    """Says when the next attempt is due, ``retry_at``; 0.0: as soon as something waits.
+    """Decides when the sender may go on after a failure.
 
-    After each failure in a row it waits longer, up to *longest* seconds, and a random
-    part of it, so that processes that failed together do not come back together
-    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter).
+    *monotonic* returns seconds, *random* a number from 0 to 1.
     """
 
     def __init__(
-        self, clock: Callable[[], float], chance: Callable[[], float], longest: float
+        self,
+        policy: RetryPolicy,
+        *,
+        monotonic: Callable[[], float],
+        random: Callable[[], float],
     ) -> None:
-        self._clock = clock
-        self._chance = chance
-        self._longest = longest
-        self.retry_at = 0.0
-        self._failures = 0
-        self._slow_failures = 0
+        self._policy = policy
+        self._monotonic = monotonic
+        self._random = random
+        self.reset()
 
-    def failed(self, result: ExportResult) -> None:
-        """Wait, for longer than the last time."""
-        if result.outcome is Outcome.MISCONFIGURED:
-            pause = min(_LONGEST_SLOW_PAUSE, _FIRST_SLOW_PAUSE * 2**self._slow_failures)
-            self._slow_failures = min(self._slow_failures + 1, 16)
-            pause *= 1 + 0.2 * self._chance()
+    def reset(self) -> None:
+        """Start anew, as in a forked child."""
+        self._failures: Counter[NextAttempt] = Counter()
+        #: When the next attempt is due, by the monotonic clock; 0.0: at once.
+        self.retry_at = 0.0
+        #: Whether the endpoint must answer a probe before the next batch is sent.
+        self.probe_first = False
+        #: Whether the last failure was a throttled request: a later one may succeed.
+        self.throttled = False
+        #: Whether what an outage has left is being sent, at the policy's drain rate.
+        self.draining = False
+
+    def failed(
+        self, next_attempt: NextAttempt, retry_after: float | None = None
+    ) -> None:
+        """Wait, for longer than after the failure before."""
+        policy = self._policy
+        if next_attempt is NextAttempt.SLOW_BACKOFF:
+            pause = self._doubled(
+                next_attempt, policy.first_slow_pause, policy.longest_slow_pause
+            )
+            pause *= 1 + policy.jitter * self._random()
         else:
-            longest = min(self._longest, _FIRST_PAUSE * 2**self._failures)
-            self._failures = min(self._failures + 1, 16)
-            pause = max(_SHORTEST_PAUSE, longest * self._chance())
-            if result.retry_after is not None:
-                pause = result.retry_after * (1 + 0.2 * self._chance())
-        self.retry_at = self._clock() + pause
+            pause = self._doubled(
+                NextAttempt.AFTER_BACKOFF, policy.first_pause, policy.longest_pause
+            )
+            pause = max(policy.shortest_pause, pause * self._random())
+            if retry_after is not None:
+                pause = retry_after * (1 + policy.jitter * self._random())
+        self.throttled = next_attempt is NextAttempt.WHEN_ASKED
+        if next_attempt is NextAttempt.AFTER_PROBE:
+            self.probe_first = True
+        self.retry_at = self._monotonic() + pause
 
-    def worked(self) -> None:
-        """Begin with a short pause the next time."""
-        self._failures = self._slow_failures = 0
+    def succeeded(self) -> None:
+        """Send the next batch at once, and begin with a short pause the next time."""
+        self._failures.clear()
         self.retry_at = 0.0
+        self.throttled = False
 
     def pace(self) -> None:
-        """Go on soon, not at once."""
-        self.retry_at = self._clock() + 1 / _PACE
+        """Send the next batch soon, at the rate that a recovering endpoint bears."""
+        self.retry_at = self._monotonic() + 1 / self._policy.drain_rate
+
+    def _doubled(self, kind: NextAttempt, first: float, longest: float) -> float:
+        doublings = min(self._failures[kind], _MOST_DOUBLINGS)
+        self._failures[kind] += 1
+        return float(min(longest, first * 2**doublings))

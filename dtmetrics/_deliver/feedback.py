@@ -1,4 +1,4 @@
-"""What the endpoint says of single lines, brought home to their instruments."""
+"""Feedback: what the endpoint reports about lines, brought to their instruments."""
 
 from __future__ import annotations
 
@@ -12,105 +12,107 @@ from dtmetrics.exporters import Batch, ExportResult, LineMessage, Outcome
 
 __all__ = ["Feedback"]
 
-# After so many bodies in a row in which the endpoint refused all of its lines, an
-# instrument is not worth recording: at an interval of a minute, five minutes.
-_STRIKES = 5
+# An instrument all of whose lines were rejected in so many batches in a row is
+# quarantined: at an interval of a minute, after five minutes.
+_MOST_REJECTIONS = 5
 
-# How many different things are worth a line of the log, or a place in the statistics.
-_MOST_SAID = 1_000
+# A bound for log records, and for entries of ``stats().warnings``.
+_MOST_MESSAGES = 1_000
 
-# Parts of the line and numbers, in the endpoint's words: "failed to parse metric key
-# of message 'load.-1 3'; error at '-' (index 5)". The end of a message may be cut.
+# Parts of a line and numbers within a message: "failed to parse metric key of message
+# 'load.-1 3'; error at '-' (index 5)". The end of a message may be cut off.
 _QUOTED = re.compile(r"'[^']*(?:'|$)|[-+]?[0-9.]+")
 
 
 class Feedback:
-    """Says once why an instrument's lines are refused, and ends what is hopeless."""
+    """Logs once why lines are rejected, and quarantines hopeless instruments."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """In a forked child: what was said so far was the parent's."""
-        #: What the endpoint remarked last on lines that it took, by metric key.
+        """Start anew in a forked child: the messages were the parent's."""
+        #: The endpoint's first warning about accepted lines, by metric key.
         self.warnings: dict[str, str] = {}
-        self._said: set[tuple[str, str]] = set()
-        self._strikes: Counter[str] = Counter()
+        #: In how many batches in a row all lines of a metric key were rejected.
+        self.rejections_in_a_row: Counter[str] = Counter()
+        self._logged: set[tuple[str, str]] = set()
 
-    def take(self, body: Batch, result: ExportResult) -> None:
-        """Take note of what *result* says of the lines of *body*."""
-        for note in result.warnings:
-            key = _key_of(body, note)
-            if key not in self.warnings and len(self.warnings) < _MOST_SAID:
-                self.warnings[key] = note.message
-                log.info("the endpoint says of %s: %s", key, note.message)
+    def take(self, batch: Batch, result: ExportResult) -> None:
+        """Use what *result* reports about the lines of *batch*."""
+        for warning in result.warnings:
+            key = _key_of(batch, warning)
+            if key not in self.warnings and len(self.warnings) < _MOST_MESSAGES:
+                self.warnings[key] = warning.message
+                log.info("the endpoint warns about %s: %s", key, warning.message)
         reasons: dict[str, str] = {}
-        for note in result.rejected_lines:
-            key = _key_of(body, note)
-            reasons.setdefault(key, note.message)
-            self._say_once(key, note.message)
-        answered = result.outcome is Outcome.ANSWERED and body.points
-        if answered and (result.rejected or self._strikes):
-            self._count_strikes(body, result, reasons)
+        for rejection in result.rejected_lines:
+            key = _key_of(batch, rejection)
+            reasons.setdefault(key, rejection.message)
+            self._log_once(key, rejection.message)
+        rejections = result.rejected or self.rejections_in_a_row
+        if rejections and batch.points and result.outcome is Outcome.ANSWERED:
+            self._count_rejections(batch, result, reasons)
 
-    def _say_once(self, key: str, message: str) -> None:
-        said = key, _kind_of(message)
-        if said not in self._said and len(self._said) < _MOST_SAID:
-            self._said.add(said)
+    def _log_once(self, key: str, message: str) -> None:
+        record = key, _kind_of(message)
+        if record not in self._logged and len(self._logged) < _MOST_MESSAGES:
+            self._logged.add(record)
             what = "the metadata of " if key.startswith("#") else ""
             name = key.removeprefix("#")
-            whose = self._registry.catalog.definition_of(name) or name
-            log.warning("the endpoint refused %s%s: %s", what, whose, message)
+            instrument = self._registry.catalog.definition_of(name) or name
+            log.warning("the endpoint rejected %s%s: %s", what, instrument, message)
 
-    def _count_strikes(
-        self, body: Batch, result: ExportResult, reasons: Mapping[str, str]
+    def _count_rejections(
+        self, batch: Batch, result: ExportResult, reasons: Mapping[str, str]
     ) -> None:
-        # A wrong clock is no instrument's fault; all points of a body have its time.
+        # A wrong clock is not an instrument's fault: all points of a batch have its
+        # time.
         if any("timestamp" in _kind_of(reason) for reason in reasons.values()):
             return
-        for key, refused in _fates(body, result).items():
-            if not refused:
-                self._strikes.pop(key, None)
+        for key, rejected in _verdicts(batch, result).items():
+            if not rejected:
+                self.rejections_in_a_row.pop(key, None)
                 continue
-            self._strikes[key] += 1
-            if self._strikes[key] >= _STRIKES:
+            self.rejections_in_a_row[key] += 1
+            if self.rejections_in_a_row[key] >= _MOST_REJECTIONS:
                 self._registry.quarantine(key, reasons.get(key) or result.reason)
 
 
-def _key_of(body: Batch, note: LineMessage) -> str:
-    """Return whose line it is; for one of metadata with the ``#`` before."""
-    if body.points:
-        return body.identities[note.line].key
-    return body.text.split(b"\n")[note.line].partition(b" ")[0].decode()
+def _key_of(batch: Batch, message: LineMessage) -> str:
+    """Return the metric key of a line; of a metadata line with ``#`` before it."""
+    if batch.points:
+        return batch.identities[message.line].key
+    return batch.text.split(b"\n")[message.line].partition(b" ")[0].decode()
 
 
 def _kind_of(message: str) -> str:
-    """Return *message* without what it quotes, which is new each time."""
+    """Return *message* without what it quotes, which differs each time."""
     return _QUOTED.sub("", message)
 
 
-def _fates(body: Batch, result: ExportResult) -> dict[str, bool]:
-    """Return of which keys all lines were refused, and of which some were taken.
+def _verdicts(batch: Batch, result: ExportResult) -> dict[str, bool]:
+    """Return for each key whether all its lines were rejected.
 
-    A list of refused lines may be cut ("First 10 errors reported"), a number is not.
-    Keys of which neither is known are left out.
+    A list of rejected lines may be cut off ("First 10 errors reported"), their number
+    is complete. Keys about which neither is certain are left out.
     """
-    lines = Counter(each.key for each in body.identities)
-    if result.rejected >= body.points:
+    lines = Counter(each.key for each in batch.identities)
+    if result.rejected >= batch.points:
         return dict.fromkeys(lines, True)
-    refused = {note.line for note in result.rejected_lines}
-    unlisted = max(0, result.rejected - len(refused))
-    # Behind the last line of a list that is cut, any line may have been refused.
-    known = max(refused, default=-1) + 1 if unlisted else body.points
-    listed = Counter(body.identities[line].key for line in refused)
-    taken = Counter(each.key for each in body.identities[:known])
-    taken.subtract(listed)
-    fates = {}
+    rejected = {message.line for message in result.rejected_lines}
+    unlisted = max(0, result.rejected - len(rejected))
+    # Behind the last line of a list that is cut off, any line may have been rejected.
+    known = max(rejected, default=-1) + 1 if unlisted else batch.points
+    listed = Counter(batch.identities[line].key for line in rejected)
+    accepted = Counter(each.key for each in batch.identities[:known])
+    accepted.subtract(listed)
+    verdicts = {}
     for key, count in lines.items():
-        if taken[key] or count - listed[key] > unlisted:
-            fates[key] = False
+        if accepted[key] or count - listed[key] > unlisted:
+            verdicts[key] = False
         elif listed[key]:
-            # All of it that is known; those behind the list are taken for the same.
-            fates[key] = True
-    return fates
+            # All of its lines that are known; the others are assumed to be alike.
+            verdicts[key] = True
+    return verdicts

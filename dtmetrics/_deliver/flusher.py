@@ -1,201 +1,98 @@
 """The flusher: when to collect, when to send, when to give up.
 
-Collecting is one thread's turn at a time, and so is sending: the flusher's own, or
-the caller's in ``flush()`` and ``close()``. So they work without a thread as well,
-and what is recorded is collected in time while a slow endpoint is being waited for.
+One thread at a time collects, and one at a time sends: the flusher's own, or the
+caller's in ``flush()`` and ``close()``. So both work without a thread, and points are
+collected on time while a slow endpoint is waited for.
 """
 
 from __future__ import annotations
 
 import math
-import random
-import threading
-from collections.abc import Callable
-from contextvars import Context
 
 from dtmetrics._core import log
 from dtmetrics._core.try_lock import TryLock
-from dtmetrics._deliver.clock import Clock, Schedule
+from dtmetrics._deliver.clock import Timing
 from dtmetrics._deliver.collector import Collector
-from dtmetrics._deliver.feedback import Feedback
-from dtmetrics._deliver.outbox import Account, Outbox
-from dtmetrics._deliver.self_metrics import SelfMetrics
+from dtmetrics._deliver.flusher_thread import FlusherThread
+from dtmetrics._deliver.schedule import Schedule, SendSchedule
 from dtmetrics._deliver.sender import Sender
-from dtmetrics._record.registry import Registry
-from dtmetrics._spool.recovery import LOOK_SECONDS
-from dtmetrics._spool.spool import Spool
-from dtmetrics.exporters import Exporter
 
 __all__ = ["Flusher"]
 
-# Seconds for sending, at least, however short the interval: who gives up on an answer
-# too early sends twice.
-_PATIENCE = 15.0
-
-# The clocks of a fleet agree, so all its processes cut at once. Each posts a random
-# part of half an interval later, and the other half is left for trying again; of half
-# a minute at most, because somebody waits for the numbers.
-_SPREAD, _SPREAD_SECONDS = 0.5, 30.0
-
-# Until the next record may ask for a thread that was refused: to ask costs 10 us.
-_REFUSED_SECONDS = 30.0
-
-# How soon Ctrl-C is noticed by who waits for the thread to end.
-_JOIN_SECONDS = 0.5
+# Seconds for sending, however short the interval: a request that is given up too early
+# is sent twice.
+_SEND_SECONDS = 15.0
 
 # How soon a machine that slept is noticed.
 _LONGEST_WAIT = 60.0
 
 
 class Flusher:
-    """Brings what a registry collects to an exporter, every *interval* seconds.
+    """Collects and sends every *interval* seconds, in a thread of its own.
 
-    With ``interval=None`` there is no thread, and ``flush()`` does it.
+    With ``interval=None`` there is no thread, and only ``flush()`` collects.
     """
 
     def __init__(
         self,
-        registry: Registry,
-        exporter: Exporter,
-        outbox: Outbox,
+        collector: Collector,
+        sender: Sender,
         *,
-        interval: float | None = 60.0,
-        metadata: bool = True,
-        longest_pause: float = 60.0,
-        losses: SelfMetrics | None = None,
-        spool: Spool | None = None,
-        clock: Clock | None = None,
-        chance: Callable[[], float] = random.random,
-        event: Callable[[], threading.Event] = threading.Event,
+        interval: float | None,
+        timing: Timing,
     ) -> None:
-        self._outbox = outbox
-        self._feedback = Feedback(registry)
-        self._wall = clock or Clock()
-        self._clock = self._wall.monotonic
-        self._sender = Sender(
-            exporter,
-            outbox,
-            self._wall.now_ms,
-            self._wall.unused,
-            self._clock,
-            chance,
-            self._feedback.take,
-            longest_pause,
-            spool,
-        )
+        self._collector = collector
+        self._sender = sender
         self._interval = interval
-        self._look_seconds = math.inf if spool is None else LOOK_SECONDS
-        self._collector = Collector(
-            registry, outbox, losses, metadata=metadata, on_error=self._sender.failed
+        self._timing = timing
+        self._thread = FlusherThread(
+            self._run, monotonic=timing.clock.monotonic, event=timing.event
         )
-        self._chance = chance
-        self._event = event
         self._renew()
 
     def _renew(self) -> None:
-        """Make what a fork must not share with its parent."""
-        self._thread: threading.Thread | None = None
-        self._ask_again = 0.0
-        self._starting = threading.Lock()
-        self._stop = self._event()
-        self._collector.renew(self._stop)
+        """Make what a forked child must not share with its parent."""
         self._sending = TryLock()
-        self._rhythm: Schedule | None = None
-        self._phase = 0.0
-        self._post_at = self._look_at = math.inf
-
-    @property
-    def flushes(self) -> int:
-        """How often was collected."""
-        return self._collector.flushes
-
-    @property
-    def clock_steps(self) -> int:
-        """How often the wall clock was seen to jump."""
-        return self._wall.steps
-
-    @property
-    def last_error(self) -> str:
-        """What last went wrong, or nothing."""
-        return self._sender.last_error
-
-    @property
-    def warnings(self) -> dict[str, str]:
-        """What the endpoint remarked on lines that it took, by metric key."""
-        return self._feedback.warnings.copy()
+        self._collector.renew(self._thread.stop)
+        # Made by the thread.
+        self._schedule: Schedule | None = None
+        self._send_schedule: SendSchedule | None = None
 
     @property
     def busy_here(self) -> bool:
-        """Whether the thread that asks is in the middle of a flush.
+        """Whether the calling thread is in the middle of a flush.
 
-        It is in a callback or a signal handler then, and must not wait for itself.
+        It is in a callback or a signal handler then, and would wait for itself.
         """
         return self._collector.busy_here or self._sending.held
 
-    @property
-    def on_disk(self) -> dict[str, int]:
-        """What the spool says of itself; nothing if there is none."""
-        return self._sender.on_disk
-
-    @property
-    def restamped(self) -> int:
-        """How many data points were sent with another time than their own."""
-        return self._sender.restamped
-
-    def account(self) -> Account:
-        """Return what became of all points so far."""
-        return self._outbox.account()
-
     def start(self) -> bool:
-        """Start the thread unless it runs; say whether somebody will collect."""
-        if self._interval is None or self._thread is not None:
-            return True
-        if self._clock() < self._ask_again:
-            return False
-        # Whoever comes second, a signal handler of the first perhaps, need not wait.
-        if not self._starting.acquire(blocking=False):
-            return False
-        try:
-            if self._thread is None:
-                thread = threading.Thread(
-                    target=self._run,
-                    args=(self._interval,),
-                    name="dtmetrics-flusher",
-                    daemon=True,
-                )
-                # Refused at interpreter exit, in some subinterpreters and when the
-                # system has no thread left: then a later record asks again.
-                # In nobody's context: Sentry and OpenTelemetry pass that of the request
-                # which records first on to the thread, as CPython 3.14t does.
-                Context().run(thread.start)
-                self._thread = thread
-        except RuntimeError:
-            self._ask_again = self._clock() + _REFUSED_SECONDS
-            return False
-        finally:
-            self._starting.release()
-        return True
+        """Start the thread unless it runs; return whether collections will happen."""
+        return self._interval is None or self._thread.start()
 
     def flush(self, timeout: float) -> bool:
-        """Collect now and send; False if something still waits after *timeout*."""
-        timeout = max(0.0, timeout)
-        deadline = self._clock() + timeout
+        """Collect and send; False: something still waits after *timeout* seconds."""
         if self.busy_here:
             return False
-        collected = self._collector.collect(timeout, self._wall.stamp, paced=False)
+        timeout = max(0.0, timeout)
+        deadline = self._timing.clock.monotonic() + timeout
+        collected = self._collector.collect(
+            timeout, self._timing.clock.timestamp, paced=False
+        )
         return collected and self._send(deadline)
 
     def close(self, timeout: float) -> bool:
-        """Collect and send what is left, end the thread, let go of the exporter.
+        """Collect and send what is left, end the thread, release the exporter.
 
-        The thread does the sending, if there is one: it can be left behind when
-        the exporter hangs, or a name server, and the timeout is over.
+        The thread does the sending, if there is one: it can be left behind if the
+        exporter or a name server hangs and *timeout* is over.
         """
-        timeout = max(0.0, timeout)
-        deadline = self._clock() + timeout
         if self.busy_here:
             return False
-        collected = self._collector.collect(timeout, self._wall.stamp, paced=False)
+        timeout = max(0.0, timeout)
+        clock = self._timing.clock
+        deadline = clock.monotonic() + timeout
+        collected = self._collector.collect(timeout, clock.timestamp, paced=False)
         if not collected:
             # A callback hangs, perhaps for ever.
             log.warning(
@@ -203,94 +100,99 @@ class Flusher:
                 self._collector.series_count,
             )
         self._sender.give_up_at = deadline
-        # Before the last attempt, which may outlast us.
+        # Before the last attempt, which may outlast this call.
         self._sender.secure()
-        self._stop.set()
-        thread = self._thread
-        # uWSGI ends a process in whatever thread its signal came: in this one, perhaps.
-        mine = thread is not None and thread.ident == threading.get_ident()
-        if thread is None or mine or not thread.is_alive():
+        if not self._thread.end(deadline):
             self._finish()
-        else:
-            # Piece by piece: a signal that comes just before a wait does not end it.
-            while thread.is_alive() and (left := deadline - self._clock()) > 0:
-                thread.join(min(left, _JOIN_SECONDS))
-        return collected and len(self._outbox) == 0
+        return collected and not self._sender.waiting
 
     def reset_after_fork(self) -> None:
-        """In a forked child: there is no thread, and what waits is the parent's."""
+        """Start anew in a forked child: thread, locks and batches are the parent's."""
+        self._thread.reset_after_fork()
         self._renew()
-        self._feedback.reset_after_fork()
         self._sender.reset_after_fork()
 
     def collect_if_due(self, timeout: float = 0.0) -> float:
-        """Collect if that is due; return in how many seconds it is the next time.
+        """Collect if that is due; return the seconds until the next collection.
 
-        For whoever waits for an answer in the middle of sending, in any thread. With
-        another thread's collection in the way it does nothing after *timeout*.
+        Any thread that waits for an answer may call it. It does nothing while another
+        thread collects for longer than *timeout* seconds.
         """
-        rhythm = self._rhythm
-        if rhythm is None or self._stop.is_set():
+        schedule = self._schedule
+        if schedule is None or self._thread.stop.is_set():
             return math.inf
-        if rhythm.wait() <= 0:
-            self._collector.collect(timeout, lambda: self._cut(rhythm), paced=True)
-        return rhythm.wait()
+        if schedule.wait() <= 0:
+            self._collector.collect(
+                timeout, lambda: self._take_due(schedule), paced=True
+            )
+        return schedule.wait()
 
-    def _cut(self, rhythm: Schedule) -> int | None:
-        due = rhythm.due
-        cut_ms = rhythm.cut()
-        # What is to come is not put off: a clock that stands still has cuts due often.
-        if cut_ms is not None and not due < self._post_at < math.inf:
-            self._post_at = due + self._phase
-        return cut_ms
+    def _take_due(self, schedule: Schedule) -> int | None:
+        due = schedule.due
+        timestamp = schedule.take_due()
+        if timestamp is not None and self._send_schedule is not None:
+            self._send_schedule.collected(due)
+        return timestamp
 
-    def _run(self, interval: float) -> None:
-        self._rhythm = rhythm = Schedule(self._wall, interval)
-        self._phase = min(interval * _SPREAD, _SPREAD_SECONDS) * self._chance()
-        self._look_at = self._clock() + self._look_seconds
-        while self._goes_on(rhythm, interval):
+    # -- the thread ----------------------------------------------------------------
+
+    def _run(self) -> None:
+        interval = self._interval
+        if interval is None:
+            return
+        clock = self._timing.clock
+        sends = SendSchedule(
+            clock.monotonic,
+            interval=interval,
+            part=self._timing.random(),
+            look_seconds=self._sender.look_seconds,
+        )
+        self._send_schedule = sends
+        self._schedule = schedule = Schedule(clock, interval)
+        while self._step(schedule, sends, interval):
             pass
         self._finish()
 
-    def _goes_on(self, rhythm: Schedule, interval: float) -> bool:
-        """Wait for what is due next, and do it; False: it is time to end."""
+    def _step(self, schedule: Schedule, sends: SendSchedule, interval: float) -> bool:
+        """Wait for what is due next, and do it; False: the thread has to end."""
         try:
-            if self._stop.wait(self._rest(rhythm)):
+            monotonic = self._timing.clock.monotonic
+            left = self._next_send(sends) - monotonic()
+            rest = max(0.0, min(schedule.wait(), left, _LONGEST_WAIT))
+            if self._thread.stop.wait(rest):
                 return False
             self.collect_if_due(interval)
-            if self._clock() >= self._next_sending():
-                self._post_at = math.inf
-                self._look_at = self._clock() + self._look_seconds
-                self._send(self._clock() + max(interval, _PATIENCE), hurry=False)
+            if monotonic() >= self._next_send(sends):
+                sends.sending()
+                self._send(monotonic() + max(interval, _SEND_SECONDS), paced=True)
         except BaseException as error:  # noqa: BLE001
-            # A callback's SystemExit or gevent.Timeout: nobody is above us whom it
+            # A callback's SystemExit or gevent.Timeout: there is no caller that it
             # could reach, and without this thread nothing is sent.
-            self._sender.failed(error)
+            self._sender.log.survived(error)
         return True
 
-    def _rest(self, rhythm: Schedule) -> float:
-        sending = self._next_sending() - self._clock()
-        return max(0.0, min(rhythm.wait(), sending, _LONGEST_WAIT))
+    def _next_send(self, sends: SendSchedule) -> float:
+        sender = self._sender
+        return sends.due(waiting=sender.waiting, retry_at=sender.backoff.retry_at)
 
-    def _next_sending(self) -> float:
-        if not len(self._outbox):
-            return self._look_at
-        return self._sender.retry_at or self._post_at
-
-    def _send(self, deadline: float, *, hurry: bool = True) -> bool:
-        with self._sending.acquire(deadline - self._clock()) as acquired:
-            return acquired and self._sender.send(deadline, hurry=hurry)
+    def _send(self, deadline: float, *, paced: bool = False) -> bool:
+        with self._sending.acquire(
+            deadline - self._timing.clock.monotonic()
+        ) as acquired:
+            return acquired and self._sender.send(deadline, paced=paced)
 
     def _finish(self) -> None:
-        """Send for the last time, and let go of the exporter."""
-        deadline = self._sender.give_up_at
-        with self._sending.acquire(deadline - self._clock()) as acquired:
-            if acquired:
-                # One that answers is asked again, as long as there is time; at one
-                # that does not, no program's end has to wait.
-                while not self._sender.send(deadline) and self._sender.throttled:
-                    pause = self._sender.retry_at - self._clock()
-                    if pause >= deadline - self._clock():
-                        break
-                    self._event().wait(max(0.0, pause))
-                self._sender.close()
+        """Send for the last time, and release the exporter."""
+        sender, monotonic = self._sender, self._timing.clock.monotonic
+        deadline = sender.give_up_at
+        with self._sending.acquire(deadline - monotonic()) as acquired:
+            if not acquired:
+                return
+            # An endpoint that throttles is asked again while there is time. One that
+            # does not answer must not hold up the end of the program.
+            while not sender.send(deadline) and sender.backoff.throttled:
+                pause = sender.backoff.retry_at - monotonic()
+                if pause >= deadline - monotonic():
+                    break
+                self._timing.event().wait(max(0.0, pause))
+            sender.close()

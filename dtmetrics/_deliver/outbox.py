@@ -1,31 +1,30 @@
-"""What still waits, bounded, and the account of every point.
+"""The outbox: the batches that wait, within bounds, and the account of every point.
 
-A point enters the account when its body enters the outbox and leaves it as accepted,
-rejected or dropped: ``collected = accepted + rejected + dropped + waiting``, always.
+What becomes of a batch is decided by the table in `dtmetrics._deliver.batch_state`;
+this module executes it. A point enters the account with its batch and leaves it as
+accepted, rejected or dropped: ``collected = accepted + rejected + sum(dropped) +
+waiting`` at every moment.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from threading import RLock
 from typing import NamedTuple
 
-from dtmetrics._core.safe_call import call_safely
+from dtmetrics._deliver.batch_state import (
+    AT_LEAST_ONCE,
+    AT_MOST_ONCE,
+    MOST_SPLITS,
+    Event,
+    NextAttempt,
+    State,
+    Transition,
+)
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 
 __all__ = ["Account", "Outbox"]
-
-FULL = "outbox full"
-EXPIRED = "too old"
-REFUSED_BODY = "refused as a whole"
-UNKNOWN = "outcome unknown"
-TOO_LARGE = "too large"
-UNREAD = "refused unread"
-
-# Requests to find the lines that make an endpoint refuse a body unread: 20 find one
-# among 1,000. What is still in doubt then is dropped.
-_SEARCH_REQUESTS = 32
 
 
 class Account(NamedTuple):
@@ -37,8 +36,8 @@ class Account(NamedTuple):
     dropped: Mapping[str, int]
     waiting: int
 
-    def lost_since(self, earlier: Account) -> dict[str, int]:
-        """Return how many points were given up or refused since then, by reason."""
+    def undelivered_since(self, earlier: Account) -> dict[str, int]:
+        """Return the points dropped or rejected since *earlier*, by reason."""
         before = {**earlier.dropped, "rejected": earlier.rejected}
         now = {**self.dropped, "rejected": self.rejected}
         grown = {
@@ -47,38 +46,47 @@ class Account(NamedTuple):
         return {reason: points for reason, points in grown.items() if points > 0}
 
 
-class _Search:
-    """How many requests are left to find what is wrong with a body."""
-
-    __slots__ = ("left",)
-
-    def __init__(self) -> None:
-        self.left = _SEARCH_REQUESTS
+# The same outcome of a batch that is not split.
+_NOT_SPLIT = {
+    Outcome.TOO_LARGE: Event.LINE_TOO_LARGE,
+    Outcome.MALFORMED: Event.LINE_MALFORMED,
+}
 
 
 class _Entry:
-    """A body that waits, and what has happened to it."""
+    """A batch, its state, and the bytes that the outbox counts for it."""
 
-    __slots__ = ("body", "doubtful", "search", "tried")
+    __slots__ = ("batch", "size", "state")
 
-    def __init__(self, body: Batch, *, doubtful: bool = False) -> None:
-        self.body = body
-        #: Whether it may have been taken already.
-        self.doubtful = doubtful
-        self.tried = doubtful
-        self.search = _Search()
+    def __init__(self, batch: Batch, state: State) -> None:
+        self.batch = batch
+        self.size = batch.size
+        self.state = state
+
+
+class _Counts:
+    """What the outbox counts. The points that wait are the difference."""
+
+    def __init__(self) -> None:
+        self.collected = self.accepted = self.rejected = 0
+        self.dropped: Counter[str] = Counter()
+        #: Whether metadata was dropped that the endpoint has never answered.
+        self.metadata_dropped = False
+        #: How many requests in a row came back as too large or malformed.
+        self.unread_in_a_row = 0
 
 
 class Outbox:
-    """Bodies in the order they were made; the oldest give way when it is full.
+    """Batches in the order of their collection. One of them may be in flight.
 
-    Neither the newest nor the one that is being sent gives way, so that with a tiny
-    *max_bytes* these two are what is kept. What may have been taken is given out a
-    second time, unless *resend* is false.
+    Beyond *max_bytes* the oldest are dropped, except the newest and the one in flight:
+    with a tiny *max_bytes* it holds these two. Batches older than *max_age* seconds are
+    dropped instead of sent. Unless *resend* is true, no batch is sent twice.
 
-    A signal handler may raise in here, and runs where something has been called. So
-    what is changed in several steps is made ready first, and then changed with at most
-    one call, the last of them.
+    Discipline: a signal handler may raise in here after any call. So each change is
+    prepared first, and then made with at most one call, which comes last. A result is
+    returned outside of the lock: CPython does not release it where a handler raises
+    between the call of ``return call()`` and the end of the block.
     """
 
     def __init__(
@@ -90,224 +98,208 @@ class Outbox:
     ) -> None:
         self._max_bytes = max_bytes
         self._max_age_ms = max_age * 1000
-        self._resend = resend
+        self._table = AT_LEAST_ONCE if resend else AT_MOST_ONCE
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """In a forked child: what waits is the parent's to send."""
-        # Re-entrant: a signal handler may ask for the account while its own thread
-        # is in here. It finds the account between two steps, and still adding up.
+        """Start empty in a forked child: what waits is the parent's to send."""
+        # Re-entrant: a signal handler may read the account while its own thread is in
+        # here. It finds the account between two changes, and the account adds up.
         self._lock = RLock()
-        self._waiting: deque[_Entry] = deque()
-        self._leaving: _Entry | None = None
+        self._queue: deque[_Entry] = deque()
+        self._in_flight: _Entry | None = None
         self._bytes = 0
-        self._collected = self._accepted = self._rejected = 0
-        self._dropped: Counter[str] = Counter()
-        #: Whether metadata was given up that nobody has ever had the chance to take.
-        self.metadata_lost = False
+        self._counts = _Counts()
 
     def __len__(self) -> int:
-        return len(self._waiting) + (self._leaving is not None)
+        return len(self._queue) + (self._in_flight is not None)
 
-    # -- in and out ----------------------------------------------------------------
+    # -- new batches ---------------------------------------------------------------
 
-    def put(self, body: Batch) -> None:
-        """Take *body* in, and out what is too much."""
-        self._put(_Entry(body))
+    def put(self, batch: Batch) -> None:
+        """Add a batch that was collected just now."""
+        self._add(batch, Event.COLLECTED)
 
-    def adopt(self, body: Batch, *, doubtful: bool) -> None:
-        """Take in what another process has left, which may have been taken."""
-        self._put(_Entry(body, doubtful=doubtful))
+    def recover(self, batch: Batch, *, in_flight: bool) -> None:
+        """Add a batch of a dead process, which may have died while sending it."""
+        self._add(batch, Event.LEFT_IN_FLIGHT if in_flight else Event.RECOVERED)
 
-    def next(self, now_ms: int) -> Batch | None:
-        """Return the body to send, the same one until it is settled.
+    def _add(self, batch: Batch, event: Event) -> None:
+        with self._lock:
+            state, reason, _ = self._table[State.NEW, event]
+            counts, points = self._counts, batch.points
+            if state is State.DROPPED:
+                dropped = counts.dropped[reason] + points
+                counts.collected += points
+                counts.dropped[reason] = dropped
+                return
+            entry = _Entry(batch, state)
+            counts.collected += points
+            self._bytes += entry.size
+            self._queue.append(entry)
+            self._make_room()
 
-        The endpoint refuses points from more than an hour ago: bodies that would
-        arrive so late are dropped.
+    # -- attempts ------------------------------------------------------------------
+
+    def begin_attempt(self, now_ms: int) -> Batch | None:
+        """Return the first batch that is not too old, now in flight; None: none waits.
+
+        A batch that is still in flight counts as interrupted: a signal handler raised
+        before its outcome could be settled.
         """
         with self._lock:
-            while self._leaving is not None or self._waiting:
-                if self._leaving is None:
-                    self._leaving = self._waiting[0]
-                    del self._waiting[0]
-                entry = self._leaving
-                if now_ms - entry.body.created_ms > self._max_age_ms:
-                    self._drop(entry, EXPIRED)
-                elif entry.doubtful and not self._resend:
-                    self._drop(entry, UNKNOWN)
-                else:
-                    entry.tried = True
-                    return entry.body
+            if self._in_flight is not None:
+                self.interrupt(self._in_flight.batch)
+            while self._queue:
+                entry = self._queue[0]
+                if now_ms - entry.batch.created_ms > self._max_age_ms:
+                    self._drop(entry, self._table[entry.state, Event.TOO_OLD].reason)
+                    continue
+                transition = self._table[entry.state, Event.ATTEMPT]
+                del self._queue[0]
+                entry.state = transition.state
+                self._in_flight = entry
+                return entry.batch
             return None
 
-    def settle(self, body: Batch, result: ExportResult) -> bool:
-        """Enter what became of *body*; False: it has to wait."""
+    def settle(self, batch: Batch, result: ExportResult) -> NextAttempt:
+        """Enter what became of the attempt to send *batch*; return when to go on."""
         with self._lock:
-            entry = self._leaving
-            if entry is None or entry.body is not body:
-                return True  # sent by the parent of this forked process
-            if self._has_to_wait(entry, result.outcome):
-                self._leaving = None
-                self._waiting.appendleft(entry)
-                self._make_room()
-                return False
-            if result.outcome is Outcome.ANSWERED:
-                rejected = _points_rejected(body, result)
-                points, size = body.points, body.size
-                self._leaving = None
-                self._rejected += rejected
-                self._accepted += points - rejected
-                self._bytes -= size
-            elif result.outcome is Outcome.TOO_LARGE:
-                self._divide(entry, TOO_LARGE)
-            elif result.outcome is Outcome.MALFORMED:
-                entry.search.left -= 1
-                self._divide(entry, UNREAD)
-            else:
-                doubt = result.outcome is Outcome.INDETERMINATE
-                self._drop(entry, UNKNOWN if doubt else REFUSED_BODY)
-            return True
+            entry = self._in_flight
+            if entry is None or entry.batch is not batch:
+                # Sent by the parent of this forked process.
+                return NextAttempt.AT_ONCE
+            event = self._event_of(batch, result.outcome)
+            next_attempt = self._end_attempt(entry, event, result.rejected)
+        return next_attempt  # noqa: RET504 -- see the class docstring
 
-    def divide(self, body: Batch) -> None:
-        """Take *body*, which is leaving, back in halves: it would be too large."""
+    def interrupt(self, batch: Batch) -> NextAttempt:
+        """Note that the attempt to send *batch* ended without an outcome."""
         with self._lock:
-            entry = self._leaving
-            if entry is not None and entry.body is body:
-                self._divide(entry, TOO_LARGE)
+            entry = self._in_flight
+            if entry is None or entry.batch is not batch:
+                return NextAttempt.AT_ONCE
+            next_attempt = self._end_attempt(entry, Event.INTERRUPTED)
+        return next_attempt  # noqa: RET504 -- see the class docstring
+
+    def _event_of(self, batch: Batch, outcome: Outcome) -> Event:
+        counts = self._counts
+        if outcome in _NOT_SPLIT:
+            counts.unread_in_a_row += 1
+            if counts.unread_in_a_row >= MOST_SPLITS or b"\n" not in batch.text:
+                return _NOT_SPLIT[outcome]
+        elif outcome is Outcome.ANSWERED:
+            counts.unread_in_a_row = 0
+        return Event[outcome.name]
+
+    def _end_attempt(
+        self, entry: _Entry, event: Event, rejected: int = 0
+    ) -> NextAttempt:
+        transition = self._table[entry.state, event]
+        if transition.state is State.ANSWERED:
+            self._answer(entry, rejected)
+        elif transition.state is State.SPLIT:
+            self._split(entry)
+        elif transition.state is State.DROPPED:
+            self._drop(entry, transition.reason)
+        else:
+            self._put_back(entry, transition)
+        # Each row of a batch that was sent has a next attempt.
+        return transition.next_attempt or NextAttempt.AT_ONCE
+
+    def _answer(self, entry: _Entry, rejected: int) -> None:
+        counts, points = self._counts, entry.batch.points
+        # An exporter may be the user's own, and count wrongly.
+        rejected = min(max(0, rejected), points)
+        self._in_flight = None
+        counts.rejected += rejected
+        counts.accepted += points - rejected
+        self._bytes -= entry.size
+
+    def _split(self, entry: _Entry) -> None:
+        state = self._table[State.NEW, Event.HALVED].state
+        halves = [_Entry(half, state) for half in entry.batch.halves()]
+        growth = sum(half.size for half in halves) - entry.size
+        halves.reverse()
+        self._in_flight = None
+        self._bytes += growth
+        self._queue.extendleft(halves)
+        self._make_room()
+
+    def _put_back(self, entry: _Entry, transition: Transition) -> None:
+        self._in_flight = None
+        entry.state = transition.state
+        self._queue.appendleft(entry)
+        self._make_room()
+
+    def _drop(self, entry: _Entry, reason: str) -> None:
+        """Discard *entry*, which is in flight or waits, and count its points."""
+        counts, points = self._counts, entry.batch.points
+        dropped = counts.dropped[reason] + points
+        if entry is self._in_flight:
+            self._in_flight = None
+        else:
+            place = self._queue.index(entry)
+            del self._queue[place]
+        self._bytes -= entry.size
+        if points:
+            counts.dropped[reason] = dropped
+        elif entry.state in (State.QUEUED, State.INDETERMINATE):
+            counts.metadata_dropped = True
 
     # -- waiting -------------------------------------------------------------------
 
-    def newest_first(self, cuts: int) -> None:
-        """Put what was collected at the last few times before all that is older."""
+    def newest_first(self, collections: int) -> None:
+        """Move the batches of the last *collections* before all that are older."""
         with self._lock:
-            moments = sorted({entry.body.created_ms for entry in self._waiting})
-            newest = frozenset(moments[-cuts:])
-            self._waiting = deque(
-                # Stable, so that the order is kept on both sides.
-                sorted(self._waiting, key=lambda e: e.body.created_ms not in newest)
+            moments = sorted({entry.batch.created_ms for entry in self._queue})
+            newest = frozenset(moments[-collections:])
+            self._queue = deque(
+                # Stable, so the order is kept on both sides.
+                sorted(self._queue, key=lambda e: e.batch.created_ms not in newest)
             )
 
-    def stow(self) -> None:
-        """Let what waits take less room."""
+    def compress(self) -> None:
+        """Let the batches that wait take less memory."""
         with self._lock:
-            for entry in self._waiting:
-                size = entry.body.size
-                entry.body.stow()
-                self._bytes += entry.body.size - size
-
-    def untried(self) -> list[Batch]:
-        """Return the bodies that nobody has tried to send yet, oldest first."""
-        with self._lock:
-            return [entry.body for entry in self._waiting if not entry.tried]
-
-    def replace(self, old: Iterable[Batch], new: Iterable[Batch]) -> None:
-        """Let *new* wait in place of *old*, with the same points, if all still wait."""
-        with self._lock:
-            waiting = {id(e.body): e for e in self._waiting if not e.tried}
-            gone = [waiting.get(id(body)) for body in old]
-            if not gone or None in gone:
-                return
-            come = [_Entry(body) for body in new]
-            place = self._waiting.index(gone[0])  # type: ignore[arg-type]
-            rest = [e for e in self._waiting if e not in gone]
-            waiting_now = deque([*rest[:place], *come, *rest[place:]])
-            more = sum(e.body.size for e in come)
-            more -= sum(e.body.size for e in gone if e)
-            self._waiting = waiting_now
-            self._bytes += more
-            self._make_room()
+            for entry in self._queue:
+                entry.batch.compress()
+                size = entry.batch.size
+                self._bytes += size - entry.size
+                entry.size = size
 
     def waiting(self) -> list[tuple[Batch, bool]]:
-        """Return all that waits, each with whether it may have been taken already."""
+        """Return each batch that waits, and whether it may have been taken already."""
+        maybe_taken = State.INDETERMINATE, State.RESENDING
         with self._lock:
-            leaving = [self._leaving] if self._leaving else []
-            return [(each.body, each.doubtful) for each in (*leaving, *self._waiting)]
+            first = [self._in_flight] if self._in_flight else []
+            entries = [*first, *self._queue]
+        return [(each.batch, each.state in maybe_taken) for each in entries]
+
+    def _make_room(self) -> None:
+        while self._bytes > self._max_bytes and len(self._queue) > 1:
+            oldest = min(self._queue, key=lambda entry: entry.batch.created_ms)
+            self._drop(oldest, self._table[oldest.state, Event.OUTBOX_FULL].reason)
 
     # -- the account ---------------------------------------------------------------
 
     def account(self) -> Account:
-        """Return what became of all points so far, in one piece."""
+        """Return what became of all points so far, as of one moment."""
         with self._lock:
-            done = self._accepted + self._rejected + self._dropped.total()
-            return Account(
-                self._collected,
-                self._accepted,
-                self._rejected,
-                dict(self._dropped),
-                self._collected - done,
+            counts = self._counts
+            done = counts.accepted + counts.rejected + counts.dropped.total()
+            account = Account(
+                counts.collected,
+                counts.accepted,
+                counts.rejected,
+                dict(counts.dropped),
+                counts.collected - done,
             )
+        return account  # noqa: RET504 -- see the class docstring
 
-    # -- within --------------------------------------------------------------------
-
-    def _put(self, entry: _Entry) -> None:
-        with self._lock:
-            points, size = entry.body.points, entry.body.size
-            self._collected += points
-            self._bytes += size
-            self._waiting.append(entry)
-            self._make_room()
-
-    def _has_to_wait(self, entry: _Entry, outcome: Outcome) -> bool:
-        if outcome is Outcome.INDETERMINATE:
-            # A second sending counts it twice if the first arrived, none loses it
-            # if not. One second chance: at most one body too many an outage.
-            again, entry.doubtful = not entry.doubtful and self._resend, True
-            return again
-        return outcome in (Outcome.RETRY, Outcome.THROTTLED, Outcome.MISCONFIGURED)
-
-    def _divide(self, entry: _Entry, reason: str) -> None:
-        if b"\n" not in entry.body.text or entry.search.left <= 0:
-            self._drop(entry, reason)
-            return
-        more = -entry.body.size
-        parts = []
-        for half in entry.body.halves():
-            part = _Entry(half)
-            part.search, part.tried = entry.search, True
-            more += half.size
-            parts.append(part)
-        parts.reverse()
-        self._leaving = None
-        self._bytes += more
-        self._waiting.extendleft(parts)
-        self._make_room()
-
-    def _make_room(self) -> None:
-        while self._bytes > self._max_bytes and len(self._waiting) > 1:
-            oldest = min(self._waiting, key=lambda entry: entry.body.created_ms)
-            self._drop(oldest, FULL)
-
-    def _drop(self, entry: _Entry, reason: str) -> None:
-        """Give up what leaves or waits."""
-        points, size = entry.body.points, entry.body.size
-        dropped = self._dropped[reason] + points
-        if entry is self._leaving:
-            self._leaving = None
-        else:
-            place = self._waiting.index(entry)
-            del self._waiting[place]
-        self._bytes -= size
-        if points:
-            self._dropped[reason] = dropped
-        elif reason in (FULL, EXPIRED):
-            self.metadata_lost = True
-
-
-def _points_rejected(body: Batch, result: ExportResult) -> int:
-    """Return how many points the refused lines of *body* stand for.
-
-    A list of them may be cut: of those that are not named, any may have been refused,
-    and the first are taken for them.
-    """
-    lines = min(max(0, result.rejected), len(body.identities))
-    if not body.weights or not lines:
-        return lines
-    # Who exports may be anybody, and name anything.
-    named = call_safely(_named, result, len(body.weights), default=set[int]())
-    others = (line for line in range(len(body.weights)) if line not in named)
-    counted = [*sorted(named), *others][:lines]
-    return sum(body.weights[line] for line in counted)
-
-
-def _named(result: ExportResult, lines: int) -> set[int]:
-    return {note.line for note in result.rejected_lines if note.line in range(lines)}
+    def take_metadata_dropped(self) -> bool:
+        """Return whether metadata was dropped that was never answered; ask anew."""
+        counts = self._counts
+        dropped = counts.metadata_dropped
+        counts.metadata_dropped = False
+        return dropped

@@ -1,8 +1,8 @@
-"""What was lost, as data points of our own: a healthy process says nothing."""
+"""Self-metrics: what was dropped, rejected or invalid, as data points of our own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from dtmetrics._deliver.outbox import Account
 from dtmetrics._protocol.point import CountDelta, DataPoints, Identity
@@ -11,53 +11,56 @@ from dtmetrics._record.registry import Registry
 
 __all__ = ["SelfMetrics"]
 
-_LOST = Definition(
-    "dtmetrics.client.points.dropped",
-    "counter",
-    "{point}",
-    "Data points that never arrived, by reason",
-    "dtmetrics",
+_DROPPED = Definition(
+    name="dtmetrics.client.points.dropped",
+    kind="counter",
+    unit="{point}",
+    description="Data points that never arrived, by reason",
+    site="dtmetrics",
 )
-_REFUSED = Definition(
-    "dtmetrics.client.values.invalid",
-    "counter",
-    "{value}",
-    "Values that could not be recorded, by reason",
-    "dtmetrics",
+_INVALID = Definition(
+    name="dtmetrics.client.values.invalid",
+    kind="counter",
+    unit="{value}",
+    description="Values that could not be recorded, by reason",
+    site="dtmetrics",
 )
 
 
 class SelfMetrics:
-    """Says at each collection what was lost since the last one, by reason."""
+    """Counts since the last collection, by reason. A healthy process has none.
+
+    *account* returns the outbox's account.
+    """
 
     def __init__(self, registry: Registry, account: Callable[[], Account]) -> None:
         self._registry = registry
         self._account = account
-        self._lost = registry.catalog.define(_LOST)
-        self._refused = registry.catalog.define(_REFUSED)
+        self._dropped = registry.catalog.define(_DROPPED)
+        self._invalid = registry.catalog.define(_INVALID)
         self._epoch = registry.epoch
-        self._told: dict[tuple[str, str], int] = {}
+        self._reported: dict[tuple[str, str], int] = {}
 
-    def __call__(self, timestamp_ms: int) -> DataPoints:
-        """Return what is to be said now."""
+    def collect(self, timestamp_ms: int) -> DataPoints:
+        """Return what has been counted since the last time."""
         if self._epoch is not self._registry.epoch:
-            # All of it is counted from zero, in a forked child and after a start.
+            # All counters start from zero after a fork and after a start.
             self._epoch = self._registry.epoch
-            self._told = {}
+            self._reported = {}
         account = self._account()
-        lost = {**account.dropped, "rejected": account.rejected}
-        grown = {
-            **self._grown(self._lost, lost),
-            **self._grown(self._refused, self._registry.invalid_values.total()),
+        dropped = {**account.dropped, "rejected": account.rejected}
+        counts = {
+            **self._grown(self._dropped, dropped),
+            **self._grown(self._invalid, self._registry.invalid_values.total()),
         }
-        return DataPoints(CountDelta, [*grown], [*grown.values()], timestamp_ms)
+        return DataPoints(CountDelta, [*counts], [*counts.values()], timestamp_ms)
 
-    def _grown(self, family: Family, totals: dict[str, int]) -> dict[Identity, int]:
+    def _grown(self, family: Family, totals: Mapping[str, int]) -> dict[Identity, int]:
         grown: dict[Identity, int] = {}
         for reason, total in totals.items():
-            delta = total - self._told.get((family.key, reason), 0)
+            delta = total - self._reported.get((family.key, reason), 0)
             if delta > 0 and not family.void:
-                self._told[family.key, reason] = total
+                self._reported[family.key, reason] = total
                 series = self._registry.series(family, ((("reason", reason),),))
                 grown[series] = grown.get(series, 0) + delta
         return grown

@@ -28,11 +28,11 @@ class SpoolSync:
         self._spool = spool
         self._errands = DiskWorker()
 
-    def adopt(self) -> list[bool]:
-        """Let wait what dead processes have left; say of each if it is in doubt."""
+    def recover(self) -> list[bool]:
+        """Put what dead processes left in the outbox; return what was in flight."""
         if self._spool is None:
             return []
-        return self._errands.do(partial(self._adopt, self._spool), default=[])
+        return self._errands.do(partial(self._recover, self._spool), default=[])
 
     def secure(self) -> None:
         """Let what waits, and nothing else, outlive this process."""
@@ -83,11 +83,11 @@ class SpoolSync:
         if self._spool is not None:
             self._spool.reset_after_fork()
 
-    def _adopt(self, spool: Spool) -> list[bool]:
-        adopted = spool.adopt()
-        for body, doubtful in adopted:
-            self._outbox.adopt(body, doubtful=doubtful)
-        return [doubtful for _, doubtful in adopted]
+    def _recover(self, spool: Spool) -> list[bool]:
+        recovered = spool.adopt()
+        for batch, in_flight in recovered:
+            self._outbox.recover(batch, in_flight=in_flight)
+        return [in_flight for _, in_flight in recovered]
 
     def _secure(self, spool: Spool) -> bool:
         """Secure some of what waits; say whether that is all."""
@@ -95,7 +95,7 @@ class SpoolSync:
         waiting = self._outbox.waiting()
         now = {id(body) for body, _ in waiting}
         gone = [body for body in spool.kept() if id(body) not in now]
-        # What was divided or folded, if something was.
+        # Halves, if a batch was split.
         spool.exchange(gone, waiting)
         for body, doubtful in waiting:
             if monotonic() > end:

@@ -24,6 +24,7 @@ from dtmetrics._runtime.stats import Stats
 
 if TYPE_CHECKING:
     from dtmetrics._config.config import Config
+    from dtmetrics._deliver.delivery import Delivery
     from dtmetrics._deliver.flusher import Flusher
     from dtmetrics._deliver.outbox import Account
     from dtmetrics._spool.spool import Spool
@@ -44,6 +45,7 @@ class Runtime:
     def __init__(self) -> None:
         self.registry = Registry()
         self.meters = Meters(self.registry)
+        self._delivery: Delivery | None = None
         self._flusher: Flusher | None = None
         self._running = False
         self._lock = TryLock()
@@ -145,20 +147,15 @@ class Runtime:
         """Return the counts of what was recorded and sent so far."""
         invalid = self.registry.invalid_values.total()
         series = self.registry.series_count
-        flusher = self._flusher
-        if flusher is None:
+        delivery = self._delivery
+        if delivery is None:
             return Stats(dropped={}, invalid=invalid, series=series)
         return Stats(
-            *flusher.account(),
+            *delivery.outbox.account(),
             invalid=invalid,
             series=series,
-            flushes=flusher.flushes,
-            last_error=flusher.last_error,
-            spool=flusher.on_disk,
-            restamped=flusher.restamped,
-            clock_steps=flusher.clock_steps,
-            warnings=flusher.warnings,
             quarantined=self.registry.catalog.all_quarantined(),
+            **delivery.stats()._asdict(),
         )
 
     def get_meter(self, name: str = "") -> Meter:
@@ -173,9 +170,11 @@ class Runtime:
         return self.meters.get(name)
 
     def _start(self, config: Config, spool: Spool | None) -> None:
-        from dtmetrics._deliver.flusher import Flusher  # noqa: PLC0415
-        from dtmetrics._deliver.outbox import Outbox  # noqa: PLC0415
-        from dtmetrics._deliver.self_metrics import SelfMetrics  # noqa: PLC0415
+        from dtmetrics._deliver.backoff import RetryPolicy  # noqa: PLC0415
+        from dtmetrics._deliver.delivery import (  # noqa: PLC0415
+            Delivery,
+            DeliverySettings,
+        )
         from dtmetrics._runtime.factories import (  # noqa: PLC0415
             make_exporter,
             recording_options,
@@ -184,7 +183,7 @@ class Runtime:
         def collect_while_waiting() -> float:
             # Collections stay on time while a response is awaited. Observers are called
             # in a new context, because instrumentation is suppressed in this one.
-            return Context().run(flusher.collect_if_due)
+            return Context().run(delivery.flusher.collect_if_due)
 
         exporter = config.exporter
         if exporter is None:
@@ -193,44 +192,41 @@ class Runtime:
                 on_move=self.registry.catalog.describe_again,
                 while_waiting=collect_while_waiting,
             )
-        outbox = Outbox(
-            config.max_outbox_bytes, resend=config.delivery == "at_least_once"
-        )
-        losses = SelfMetrics(self.registry, outbox.account)
-        flusher = Flusher(
-            self.registry,
-            exporter,
-            outbox,
+        settings = DeliverySettings(
             interval=config.interval,
+            max_outbox_bytes=config.max_outbox_bytes,
+            resend=config.delivery == "at_least_once",
             metadata=config.metadata,
+            self_metrics=config.self_metrics,
             # A OneAgent on this host restarts in seconds, and serves this host only.
-            longest_pause=10.0 if config.local else 60.0,
-            losses=losses if config.self_metrics else None,
-            spool=spool,
+            policy=RetryPolicy(longest_pause=10.0 if config.local else 60.0),
         )
+        delivery = Delivery(self.registry, exporter, settings, spool=spool)
         options = recording_options(config)
-        self.registry.start(options, outside_uwsgi_master(flusher.start))
-        self._flusher = flusher
+        self.registry.start(options, outside_uwsgi_master(delivery.flusher.start))
+        self._delivery, self._flusher = delivery, delivery.flusher
         self._running = True
         self._hooks.install()
 
     def _stop(self, timeout: float) -> bool:
-        flusher = self._flusher
-        if not self._running or flusher is None:
+        delivery, flusher = self._delivery, self._flusher
+        if not self._running or delivery is None or flusher is None:
             return True
         if flusher.busy_here:
             return False
         self.registry.stop()
-        before = flusher.account()
+        before = delivery.outbox.account()
         done = flusher.close(timeout)
         self.registry.clear()
         self._running = False
-        _log_undelivered(before, flusher.account())
+        _log_undelivered(before, delivery.outbox.account())
         return done
 
     def _shutdown_at_exit(self) -> None:
-        flusher = self._flusher
-        if flusher is not None and not (self.registry.recorded or flusher.flushes):
+        delivery = self._delivery
+        if delivery is not None and not (
+            self.registry.recorded or delivery.collector.flushes
+        ):
             # A process that has recorded nothing, such as a reloader or the master of a
             # server: its observers would report it as one more worker.
             self.registry.observers.clear()
@@ -260,7 +256,7 @@ def _log_undelivered(before: Account, after: Account) -> None:
 
     No later collection can report them.
     """
-    lost = after.lost_since(before)
+    lost = after.undelivered_since(before)
     if undelivered := after.waiting + sum(lost.values()):
         counts = ", ".join(f"{points} {reason}" for reason, points in lost.items())
         details = f" ({counts})" if lost else ""

@@ -83,20 +83,14 @@ class Row:
         """Add a figure that is worth reading and does not affect the verdict."""
         self.notes.append(text)
 
-    def require_balance(
-        self, received: Received, stats: dict[str, Any], *, folded: bool = False
-    ) -> None:
+    def require_balance(self, received: Received, stats: dict[str, Any]) -> None:
         """Require that the endpoint got as many points as the library calls accepted.
 
-        Points are compared, not values: the value of a dropped point is unknown here.
-        Where points may have been *folded* into one a minute, fewer arrive than are
-        accepted.
-        """
+        Points are compared, not values: the value of a dropped point is unknown here."""
         accepted = stats["accepted"]
-        unknown = stats["dropped"].get("outcome unknown", 0)
+        unknown = stats["dropped"].get("indeterminate", 0)
         self.require(
-            received.points <= accepted + unknown
-            and (folded or accepted <= received.points),
+            accepted <= received.points <= accepted + unknown,
             f"{received.points} points arrived, {accepted} accepted, {unknown} unknown",
         )
 

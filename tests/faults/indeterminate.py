@@ -49,7 +49,7 @@ def answers_lost_at_most_once(run: Run) -> Row:
         row.require(row.difference <= 0, f"{row.difference} too many")
         row.require(not received.repeated, f"arrived twice: {received.repeated}")
         _require_counted(row, received, stats)
-        unknown = stats["dropped"].get("outcome unknown", 0)
+        unknown = stats["dropped"].get("indeterminate", 0)
         met = sum(each["lines"] for each in received.requests_with("hang_up"))
         row.require(unknown == met, f"{met} answers lost, {unknown} points unknown")
     return row

@@ -210,7 +210,7 @@ def _check_soak(row: Row, received: Received, facts: dict[str, Any]) -> None:
     row.require(facts["delivered"], "not delivered")
     row.require(lost >= 0, f"{-lost} more than was recorded")
     row.require(not lost or dropped, f"{lost} are missing, and none is counted")
-    row.require_balance(received, facts["stats"], folded=True)
+    row.require_balance(received, facts["stats"])
     row.require(not received.unreadable, f"unreadable: {received.unreadable}")
     unanswered = [e for e in received.requests_with("hang_up", "flood") if e["lines"]]
     most = sum(each["lines"] for each in unanswered)

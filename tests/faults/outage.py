@@ -84,7 +84,7 @@ def ten_minutes_unreachable(run: Run) -> Row:
             return row
         received = server.received()
         _enter(row, received, program)
-        row.require_balance(received, facts["stats"], folded=True)
+        row.require_balance(received, facts["stats"])
         row.require_exact()
         row.require(facts["delivered"], "not delivered")
         row.require(not facts["stats"]["dropped"], f"dropped {facts['stats']}")

@@ -1,4 +1,4 @@
-"""A sender and a flusher with fakes around: a scripted exporter, and told clocks."""
+"""Delivery with fakes around it: a scripted exporter, and clocks that tests move."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from dtmetrics._deliver.clock import Clock
+from dtmetrics._deliver.backoff import RetryPolicy
+from dtmetrics._deliver.clock import Clock, Timing
+from dtmetrics._deliver.delivery import Delivery, DeliverySettings
 from dtmetrics._deliver.feedback import Feedback
-from dtmetrics._deliver.flusher import Flusher
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._deliver.sender import Sender
+from dtmetrics._deliver.spool_sync import SpoolSync
 from dtmetrics._protocol.line import identify
 from dtmetrics._record.meter import Meters
 from dtmetrics._record.options import RecordingOptions
@@ -21,67 +23,68 @@ from tests.support.endpoint import PATIENCE
 from tests.support.recorder import MOMENT
 
 ANSWERED = ExportResult(Outcome.ANSWERED)
-KEEP = ExportResult(Outcome.RETRY, reason="status 503")
-UNKNOWN = ExportResult(Outcome.INDETERMINATE, reason="ReadTimeout")
-DROP = ExportResult(Outcome.REJECTED, reason="status 406")
+RETRY = ExportResult(Outcome.RETRY, reason="status 503")
+INDETERMINATE = ExportResult(Outcome.INDETERMINATE, reason="ReadTimeout")
+REJECTED = ExportResult(Outcome.REJECTED, reason="status 406")
 MISCONFIGURED = ExportResult(Outcome.MISCONFIGURED, reason="status 401")
 TOO_LARGE = ExportResult(Outcome.TOO_LARGE, reason="status 413")
-UNREAD = ExportResult(Outcome.MALFORMED, reason="status 400")
+MALFORMED = ExportResult(Outcome.MALFORMED, reason="status 400")
 
 Step = ExportResult | BaseException | Callable[[], Any]
 
 
 class Script:
-    """An exporter that does what a list says, and answers everything after that."""
+    """An exporter that follows a list of steps, and answers everything after them."""
 
     def __init__(self, *steps: Step) -> None:
         self.steps = list(steps)
-        self.bodies: list[Batch] = []
+        self.batches: list[Batch] = []
         self.timeouts: list[float] = []
         self.threads: list[str] = []
         self.closed = 0
-        self.news = threading.Condition()
+        self.changed = threading.Condition()
 
-    def export(self, body: Batch, timeout: float) -> ExportResult:
-        with self.news:
-            self.bodies.append(body)
+    def export(self, batch: Batch, timeout: float) -> ExportResult:
+        with self.changed:
+            self.batches.append(batch)
             self.timeouts.append(timeout)
             self.threads.append(threading.current_thread().name)
-            self.news.notify_all()
+            self.changed.notify_all()
         step: Any = self.steps.pop(0) if self.steps else ANSWERED
         if isinstance(step, BaseException):
             raise step
         return step() if callable(step) else step
 
     def close(self) -> None:
-        with self.news:
+        with self.changed:
             self.closed += 1
-            self.news.notify_all()
+            self.changed.notify_all()
 
     def reset_after_fork(self) -> None:
-        self.bodies.clear()
+        self.batches.clear()
 
     @property
     def lines(self) -> list[str]:
-        """Every line that came, without its time."""
-        texts = (body.text.decode().split("\n") for body in self.bodies)
+        """Every exported line, without its timestamp."""
+        texts = (batch.text.decode().split("\n") for batch in self.batches)
         return [line.rpartition(" ")[0] for lines in texts for line in lines]
 
     def wait_for(self, count: int) -> None:
-        """Wait until so many bodies have come."""
-        with self.news:
-            assert self.news.wait_for(lambda: len(self.bodies) >= count, PATIENCE)
+        """Wait until *count* batches were exported."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.batches) >= count, PATIENCE)
 
     def wait_closed(self) -> None:
         """Wait until it is closed."""
-        with self.news:
-            assert self.news.wait_for(lambda: self.closed > 0, PATIENCE)
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.closed > 0, PATIENCE)
 
 
 class Alarm(threading.Event):
-    """A stop event on a clock of its own: to wait is to move the clock.
+    """A stop event with a clock of its own: waiting moves the clock.
 
-    At each wait *plan* may say what happens then; after it the event is set.
+    Each wait calls the next function of *plan*; the wait after the last one sets the
+    event.
     """
 
     def __init__(self, *plan: Callable[[], object]) -> None:
@@ -105,45 +108,54 @@ def nothing() -> None:
     """Let an interval pass."""
 
 
-def nobody() -> bool:
-    """Start no thread, and say that all is well."""
+def start_no_thread() -> bool:
+    """Start no thread, as if one ran."""
     return True
 
 
 class Rig:
-    """A registry, a flusher and what stands around them."""
+    """A registry and its delivery to a scripted exporter."""
 
     def __init__(
         self,
         *steps: Step,
         plan: tuple[Callable[[], object], ...] = (),
-        max_bytes: int = 32 << 20,
-        **kwargs: Any,
+        chance: Callable[[], float] = lambda: 0.5,
+        clock: Clock | None = None,
+        spool: Spool | None = None,
+        interval: float | None = None,
+        **settings: Any,
     ) -> None:
         self.registry = Registry()
         self.meter = Meters(self.registry).root
         self.exporter = Script(*steps)
-        self.outbox = Outbox(max_bytes)
         #: The time by the wall clock, until a plan moves it.
         self.now_ms = MOMENT
-        kwargs.setdefault("interval", None)
         self.alarm = Alarm(*plan)
         self.planned = bool(plan)
-        if plan:
-            kwargs["event"] = lambda: self.alarm
-        if plan or kwargs["interval"] is None:
-            kwargs["clock"] = Clock(self.wall, self.monotonic)
-        kwargs.setdefault("chance", lambda: 0.5)
-        self.flusher = Flusher(
+        if plan or interval is None:
+            clock = Clock(self.wall, self.monotonic)
+        event = (lambda: self.alarm) if plan else threading.Event
+        self.interval = interval
+        self.delivery = Delivery(
             self.registry,
             self.exporter,
-            self.outbox,
-            **kwargs,
+            DeliverySettings(interval=interval, **settings),
+            spool=spool,
+            timing=Timing(clock or Clock(), chance, event),
         )
-        # By a plan the loop runs in the test's own thread.
+        self.flusher = self.delivery.flusher
+        self.sender = self.delivery.sender
+        self.outbox = self.delivery.outbox
+        # With a plan the loop runs in the test's own thread.
         self.registry.start(
-            RecordingOptions(), self.flusher.start if not plan else nobody
+            RecordingOptions(), start_no_thread if plan else self.flusher.start
         )
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The flusher's thread."""
+        return self.flusher._thread.thread
 
     def wall(self) -> float:
         """Return the time by the wall clock."""
@@ -159,18 +171,18 @@ class Rig:
         self.meter.counter(key).inc()
 
     def fork(self) -> None:
-        """Do what a child does."""
+        """Reset what a forked child resets."""
         self.registry.reset_after_fork()
         self.flusher.reset_after_fork()
 
     def run(self) -> list[float]:
-        """Let the loop run in this thread by its plan; return how long it waited."""
-        self.flusher._run(60.0)
+        """Run the loop in this thread, by the plan; return how long it waited."""
+        self.flusher._run()
         return self.alarm.waits
 
 
 class Sending:
-    """A sender, its outbox and a scripted exporter, at a time that stands still."""
+    """A sender, its outbox and a scripted exporter, at a time that tests move."""
 
     def __init__(
         self,
@@ -185,37 +197,36 @@ class Sending:
         self.now_ms = MOMENT
         self.registry = Registry()
         self.feedback = Feedback(self.registry)
+        clock = Clock(lambda: self.now_ms / 1000, lambda: self.now)
         self.sender = Sender(
             self.exporter,
             self.outbox,
-            lambda: self.now_ms,
-            Clock().unused,
-            lambda: self.now,
-            chance,
-            self.feedback.take,
-            spool=spool,
+            timing=Timing(clock, chance),
+            policy=RetryPolicy(),
+            feedback=self.feedback,
+            spool=None if spool is None else SpoolSync(self.outbox, spool),
         )
 
     def put(self, *keys: str, points: bool = True) -> None:
-        """Let a body wait: a line for each of *keys*, or one of an order."""
+        """Put a batch in the outbox: a line for each of *keys*, or one of an order."""
         names = keys or ("orders",)
         line = (
             f"%s count,delta=1 {self.now_ms}" if points else "#%s count dt.meta.unit=s"
         )
         text = "\n".join(line % name for name in names)
-        owners = tuple(identify(name, ()) for name in names if points)
-        self.outbox.put(Batch(text.encode(), owners, self.now_ms))
+        identities = tuple(identify(name, ()) for name in names if points)
+        self.outbox.put(Batch(text.encode(), identities, self.now_ms))
 
-    def send(self, seconds: float = 5.0) -> bool:
-        """Send, within so many seconds."""
-        return self.sender.send(self.now + seconds)
+    def send(self, seconds: float = 5.0, *, paced: bool = False) -> bool:
+        """Send, within *seconds*."""
+        return self.sender.send(self.now + seconds, paced=paced)
 
     @property
     def waiting(self) -> list[Batch]:
-        """What waits, in its order."""
-        return [body for body, _ in self.outbox.waiting()]
+        """The batches that wait, in their order."""
+        return [batch for batch, _ in self.outbox.waiting()]
 
     @property
     def pause(self) -> float:
-        """How long until the next attempt."""
-        return self.sender.retry_at - self.now
+        """How many seconds are left until the next attempt."""
+        return self.sender.backoff.retry_at - self.now

@@ -1,0 +1,96 @@
+"""Delivery assembled: which parts there are, and what each is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from dtmetrics._deliver.backoff import RetryPolicy
+from dtmetrics._deliver.clock import Clock, Timing
+from dtmetrics._deliver.collector import Collector
+from dtmetrics._deliver.feedback import Feedback
+from dtmetrics._deliver.flusher import Flusher
+from dtmetrics._deliver.outbox import Outbox
+from dtmetrics._deliver.self_metrics import SelfMetrics
+from dtmetrics._deliver.sender import Sender
+from dtmetrics._deliver.spool_sync import SpoolSync
+from dtmetrics._record.registry import Registry
+from dtmetrics._spool.spool import Spool
+from dtmetrics.exporters import Exporter
+
+__all__ = ["Delivery", "DeliverySettings", "DeliveryStats"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliverySettings:
+    """What ``configure()`` decides about delivery."""
+
+    #: Seconds between collections; None: only ``flush()`` collects.
+    interval: float | None = 60.0
+    max_outbox_bytes: int = 32 << 20
+    #: Whether a batch whose outcome is unknown is sent once more.
+    resend: bool = True
+    metadata: bool = True
+    self_metrics: bool = False
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+class DeliveryStats(NamedTuple):
+    """What delivery contributes to ``stats()``, besides the account."""
+
+    flushes: int
+    last_error: str
+    spool: dict[str, int]
+    restamped: int
+    clock_steps: int
+    warnings: dict[str, str]
+
+
+class Delivery:
+    """The parts that bring what *registry* collects to *exporter*."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        exporter: Exporter,
+        settings: DeliverySettings,
+        *,
+        spool: Spool | None = None,
+        timing: Timing | None = None,
+    ) -> None:
+        timing = timing or Timing(Clock())
+        self.clock = timing.clock
+        self.outbox = Outbox(settings.max_outbox_bytes, resend=settings.resend)
+        self.spool = None if spool is None else SpoolSync(self.outbox, spool)
+        self.feedback = Feedback(registry)
+        self.sender = Sender(
+            exporter,
+            self.outbox,
+            timing=timing,
+            policy=settings.policy,
+            feedback=self.feedback,
+            spool=self.spool,
+        )
+        self.collector = Collector(
+            registry,
+            self.outbox,
+            SelfMetrics(registry, self.outbox.account)
+            if settings.self_metrics
+            else None,
+            metadata=settings.metadata,
+            on_error=self.sender.log.survived,
+        )
+        self.flusher = Flusher(
+            self.collector, self.sender, interval=settings.interval, timing=timing
+        )
+
+    def stats(self) -> DeliveryStats:
+        """Return what has happened so far."""
+        return DeliveryStats(
+            flushes=self.collector.flushes,
+            last_error=self.sender.log.last_error,
+            spool={} if self.spool is None else self.spool.account(),
+            restamped=self.sender.restamped,
+            clock_steps=self.clock.steps,
+            warnings=self.feedback.warnings.copy(),
+        )

@@ -1,0 +1,102 @@
+"""What is logged about delivery: each change of state, and each kind of fault, once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from dtmetrics._core import log
+from dtmetrics._deliver.outbox import Account
+from dtmetrics.exporters import ExportResult, Outcome
+
+__all__ = ["DeliveryLog", "kind_and_place"]
+
+# A bound for exporters whose reasons differ each time.
+_MOST_RECORDS = 1_000
+
+# Files of this package, and code that has no file: a dataclass's methods, for example.
+_OURS = str(Path(__file__).parent.parent) + os.sep, "<"
+
+
+class DeliveryLog:
+    """Logs outages, their end and their cost, and keeps the last error.
+
+    *account* returns the outbox's account.
+    """
+
+    def __init__(self, account: Callable[[], Account]) -> None:
+        self._account = account
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """Start anew in a forked child: the outage was the parent's."""
+        #: The last reason why a batch, or a line of it, was not accepted; or empty.
+        self.last_error = ""
+        #: Why attempts have failed since the last one that was answered.
+        self.outage: set[str] = set()
+        self._before = Account(0, 0, 0, {}, 0)
+        self._logged: set[tuple[str, str]] = set()
+
+    def note(self, result: ExportResult) -> None:
+        """Log the result of an attempt, unless it is clean or known."""
+        reason = result.reason
+        if reason:
+            self.last_error = reason
+        if result.outcome is Outcome.REJECTED:
+            self._warn_once("the endpoint rejected a batch for good: %s", reason)
+        elif result.outcome in (Outcome.TOO_LARGE, Outcome.MALFORMED):
+            self._warn_once("the endpoint rejected a batch unread: %s", reason)
+        elif result.outcome is not Outcome.ANSWERED:
+            self._failed(reason)
+
+    def _failed(self, reason: str) -> None:
+        if not self.outage:
+            self._before = self._account()
+        if reason not in self.outage and len(self.outage) < _MOST_RECORDS:
+            self.outage.add(reason)
+            log.warning("cannot deliver, will retry: %s", reason)
+
+    def outage_ended(self) -> None:
+        """Log that batches are answered again, and which points were dropped."""
+        self.outage.clear()
+        undelivered = self._account().undelivered_since(self._before)
+        if undelivered:
+            counts = ", ".join(f"{n} {reason}" for reason, n in undelivered.items())
+            log.warning("delivering again; data points dropped meanwhile: %s", counts)
+        else:
+            log.warning("delivering again")
+
+    def survived(self, error: BaseException) -> None:
+        """Log an error that the flusher survived, by its class and place."""
+        # Not by its text: that of a foreign error may hold what was sent.
+        self.last_error = kind_and_place(error)
+        self._warn_once("an error in the flusher: %s", self.last_error)
+
+    def exporter_error(self, exporter: str, error: BaseException) -> None:
+        """Log an error that *exporter* raised while it was closed."""
+        self.last_error = f"the exporter {exporter} raised {kind_and_place(error)}"
+        self._warn_once("%s", self.last_error)
+
+    def _warn_once(self, text: str, reason: str) -> None:
+        record = text, reason
+        if record not in self._logged and len(self._logged) < _MOST_RECORDS:
+            self._logged.add(record)
+            log.warning(text, reason)
+
+
+def kind_and_place(error: BaseException) -> str:
+    """Return the class of *error* and where it was raised: ``KeyError at shop.py:12``.
+
+    The place is the innermost outside this package, if there is one.
+    """
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        places.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
+        trace = trace.tb_next
+    foreign = [place for place in places if not place[0].startswith(_OURS)]
+    if not places:
+        return type(error).__name__
+    file, line = (foreign or places)[-1]
+    return f"{type(error).__name__} at {Path(file).name}:{line}"

@@ -1,0 +1,163 @@
+"""What is logged about delivery."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from dtmetrics.exporters import ExportResult, LineMessage, Outcome
+from tests.support.delivery_rig import (
+    ANSWERED,
+    MALFORMED,
+    MISCONFIGURED,
+    REJECTED,
+    RETRY,
+    TOO_LARGE,
+    Sending,
+)
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was logged, without the prefix that every record has."""
+    texts = [record.getMessage() for record in caplog.records]
+    assert all(text.startswith("dtmetrics: ") for text in texts)
+    return [text.removeprefix("dtmetrics: ") for text in texts]
+
+
+def test_exporter_errors_are_logged_once(
+    caplog: pytest.LogCaptureFixture, expects_errors: None
+) -> None:
+    """An exporter that raises again and again is one record, with class and place."""
+    sending = Sending(*[ValueError("secret")] * 6)
+    sending.put()
+    for _ in range(6):
+        sending.send()
+    [record] = messages(caplog)
+    assert record.startswith(
+        "cannot deliver, will retry: the exporter Script raised ValueError at "
+        "delivery_rig.py:"
+    )
+    assert "secret" not in record
+
+
+def test_error_without_a_place(expects_errors: None) -> None:
+    """An error that was never raised is named by its class alone."""
+    sending = Sending()
+    sending.sender.log.survived(ValueError("secret"))
+    assert sending.sender.log.last_error == "ValueError"
+
+
+def test_changes_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Each outage is logged once for each reason, and so is its end."""
+    other = ExportResult(Outcome.RETRY, reason="status 401")
+    sending = Sending(RETRY, RETRY, other, RETRY, other, ANSWERED, ANSWERED, RETRY)
+    for _ in range(8):
+        sending.put()
+        sending.send()
+    assert messages(caplog) == [
+        "cannot deliver, will retry: status 503",
+        "cannot deliver, will retry: status 401",
+        "delivering again",
+        "cannot deliver, will retry: status 503",
+        "delivering again",
+    ]
+
+
+@pytest.mark.parametrize("step", [RETRY, MISCONFIGURED])
+def test_cost_of_an_outage(
+    step: ExportResult, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The end of an outage is logged with the points that were dropped meanwhile."""
+    sending = Sending(step, step, step)
+    sending.put("a", "b")
+    assert not sending.send()
+    sending.now_ms += 56 * 60_000
+    sending.put("c")
+    assert not sending.send()
+    assert not sending.send()
+    assert sending.send()
+    assert messages(caplog) == [
+        f"cannot deliver, will retry: {step.reason}",
+        "delivering again; data points dropped meanwhile: 2 too old",
+    ]
+
+
+def test_end_of_an_outage_that_emptied_the_outbox(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An outage ends with the next answer, although its batches were dropped before."""
+    sending = Sending(RETRY)
+    sending.put("a")
+    assert not sending.send()
+    sending.now_ms += 56 * 60_000
+    assert sending.send()
+    sending.put("b")
+    assert sending.send()
+    assert messages(caplog)[1:] == [
+        "delivering again; data points dropped meanwhile: 1 too old"
+    ]
+
+
+def test_each_rejection_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A line that is rejected again and again is one record for its key and message."""
+
+    def rejecting(*lines: int) -> ExportResult:
+        rejected = [LineMessage(line, f"bad {line}") for line in lines]
+        return ExportResult(Outcome.ANSWERED, len(lines), rejected_lines=rejected)
+
+    sending = Sending(rejecting(0), rejecting(0), rejecting(0, 1), rejecting(1))
+    for _ in range(3):
+        sending.put("a", "b")
+    sending.put("a", "b", points=False)
+    assert sending.send()
+    assert messages(caplog) == [
+        "the endpoint rejected a: bad 0",
+        "the endpoint rejected b: bad 1",
+        "the endpoint rejected the metadata of b: bad 1",
+    ]
+
+
+def test_records_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    """However many rejections differ, the log ends at a thousand records."""
+    rejected = [LineMessage(0, "bad" + "!" * number) for number in range(3_000)]
+    sending = Sending(ExportResult(Outcome.ANSWERED, rejected_lines=rejected))
+    sending.put()
+    assert sending.send()
+    assert len(caplog.records) == 1_000
+
+
+def test_reasons_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    """An exporter with a new reason each time fills neither the log nor the memory."""
+    sending = Sending(
+        *[ExportResult(Outcome.RETRY, reason=f"failure {n}") for n in range(1_100)]
+    )
+    sending.put()
+    for _ in range(1_100):
+        assert not sending.send()
+    assert len(caplog.records) == 1_000
+    assert sending.sender.log.last_error == "failure 1099"
+
+
+def test_rejected_batches_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Batches that are dropped or halved for one reason are one record."""
+    sending = Sending(REJECTED, TOO_LARGE, REJECTED, MALFORMED, ANSWERED, MALFORMED)
+    for _ in range(4):
+        sending.put()
+    assert sending.send()
+    assert messages(caplog) == [
+        "the endpoint rejected a batch for good: status 406",
+        "the endpoint rejected a batch unread: status 413",
+        "the endpoint rejected a batch unread: status 400",
+    ]
+
+
+def test_quiet_when_all_is_well(caplog: pytest.LogCaptureFixture) -> None:
+    """What is delivered is logged at no level."""
+    sending = Sending()
+    with caplog.at_level(logging.DEBUG, "dtmetrics"):
+        sending.put()
+        assert sending.send()
+        sending.sender.close()
+    assert caplog.records == []
+    assert sending.exporter.closed == 1
