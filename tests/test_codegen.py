@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._record.codegen import _OWN_NAMES
+from dtmetrics._record.codegen import _TEMPLATE_NAMES
 from dtmetrics._record.options import RecordingOptions
 from tests.support.timer_clock import Timing
 
@@ -77,8 +77,8 @@ def test_any_parameters(parameters: str, args: list[int], kwargs: dict[str, int]
 
 def test_own_names_are_kept_apart() -> None:
     """A parameter may have any name that the compiled source uses itself."""
-    assert "_clock" in _OWN_NAMES
-    for name in sorted(_OWN_NAMES):
+    assert "_clock" in _TEMPLATE_NAMES
+    for name in sorted(_TEMPLATE_NAMES):
         made = Timing().timer()(written(f"{name}, *, other=2"))
         assert made(1) == made(**{name: 1}) == {name: 1, "other": 2}
 

@@ -8,7 +8,7 @@ from threading import Barrier, Thread
 
 import pytest
 
-from dtmetrics._record.context import AMBIENT
+from dtmetrics._record.dimensions import CONTEXT
 from tests.support.caller_values import Raises
 from tests.support.recorder import Recorder, dimensions_of
 
@@ -113,7 +113,7 @@ def test_context_survives_an_error(recorder: Recorder) -> None:
     """A context ends with its block, also when the block fails."""
     with pytest.raises(KeyError), recorder.registry.context(a=1):
         raise KeyError
-    assert AMBIENT.get() == ()
+    assert CONTEXT.get() == ()
 
 
 def test_context_of_hostile_values(recorder: Recorder) -> None:
@@ -134,7 +134,7 @@ def test_context_keeps_little(recorder: Recorder) -> None:
     gone = weakref.ref(text)
     with recorder.registry.context(**{"text": text, "k" * 1_000_000: "x" * 1_000_000}):
         recorder.meter.counter("c").inc()
-        assert max(len(part) for pair in AMBIENT.get() for part in pair) <= 250
+        assert max(len(part) for pair in CONTEXT.get() for part in pair) <= 250
     del text
     gc.collect()
     assert gone() is None

@@ -9,22 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._protocol.normalize import clean_dimension_key
 from dtmetrics._record.dimensions import NO_KEY, NO_TEXT, TOO_MANY, Pairs, merge
 from tests.support.caller_values import Lies, Raises
 
 
 def merged(*layers: Pairs) -> tuple[dict[str, str], Tally[str]]:
-    """Merge; return the dimensions and what was refused, by reason."""
-    refused: Tally[str] = Tally()
+    """Merge; return the dimensions, and counts of rejected pairs by reason."""
+    rejected: Tally[str] = Tally()
 
-    def refuse(reason: str) -> None:
-        refused[reason] += 1
+    def reject(reason: str) -> None:
+        rejected[reason] += 1
 
-    pairs = merge(layers, clean_dimension_key, refuse)
+    pairs = merge(layers, reject)
     assert list(pairs) == sorted(pairs)
     assert len(dict(pairs)) == len(pairs)
-    return dict(pairs), refused
+    return dict(pairs), rejected
 
 
 keys = st.sampled_from("abcde")
@@ -38,7 +37,7 @@ layers = st.lists(
 
 @given(layers)
 def test_precedence(layers: list[Pairs]) -> None:
-    """The more specific wins, the later within a layer; no text takes one away."""
+    """The more specific value wins, within a layer the last; one without text removes its key."""
     expected: dict[str, Any] = {}
     for layer in layers:
         expected |= dict(layer)
@@ -74,14 +73,14 @@ def test_precedence(layers: list[Pairs]) -> None:
     ],
 )
 def test_text(value: Any, text: str) -> None:
-    """Any object's text is a value, on one line and cut to the endpoint's limit."""
+    """A value of any class becomes a text on one line, cut to the endpoint's limit."""
     assert merged((("key", value),)) == ({"key": text}, {})
     assert type(merged((("key", value),))[0]["key"]) is str
 
 
 @pytest.mark.parametrize("value", ["", None, bytearray()])
 def test_no_text(value: Any) -> None:
-    """A dimension without text is left out, and so is the one that it hides."""
+    """A value without text is left out, and so is the more general one."""
     assert merged((("a", "default"),), (("a", value), ("b", "1"))) == ({"b": "1"}, {})
 
 
@@ -89,14 +88,14 @@ def test_no_text(value: Any) -> None:
     "value", [Raises(), Lies(), 10**5000], ids=["raises", "lies", "endless"]
 )
 def test_hostile_text(value: Any) -> None:
-    """One that cannot be asked for its text is refused, and hides nothing."""
-    dimensions, refused = merged((("a", "default"),), (("a", value), ("b", "1")))
+    """A value whose conversion raises is rejected, and the more general one is used."""
+    dimensions, rejected = merged((("a", "default"),), (("a", value), ("b", "1")))
     assert dimensions == {"a": "default", "b": "1"}
-    assert refused == {NO_TEXT: 1}
+    assert rejected == {NO_TEXT: 1}
 
 
 def test_collision_after_cleaning() -> None:
-    """Keys that are one after cleaning are one dimension: the last wins."""
+    """Keys that are equal after cleaning are one dimension, and the last value wins."""
     assert merged((("Tenant Name", 1), ("tenant_name", 2)))[0] == {"tenant_name": "2"}
     assert merged((("tenant_name", 2), ("Tenant Name", 1)))[0] == {"tenant_name": "1"}
 
@@ -107,33 +106,33 @@ def test_collision_after_cleaning() -> None:
     ids=["", "dots", "none", "raises", "lies"],
 )
 def test_no_key(key: Any) -> None:
-    """A key with nothing valid in it is refused, and spoils nothing else."""
+    """A pair with an invalid key is rejected alone."""
     assert merged(((key, "x"), ("a", "1"))) == ({"a": "1"}, {NO_KEY: 1})
 
 
 @pytest.mark.parametrize("key", [7, type("Text", (str,), {})("_7"), b"_7"], ids=type)
 def test_foreign_key(key: Any) -> None:
-    """A key that is no plain text counts as its text."""
-    dimensions, refused = merged(((key, "x"),))
+    """A key of another class is taken by its text."""
+    dimensions, rejected = merged(((key, "x"),))
     assert list(dimensions.values()) == ["x"]
     assert {*map(type, dimensions)} == {str}
-    assert not refused
+    assert not rejected
 
 
 def test_too_many() -> None:
-    """Past 50 the most specific are kept, and the rest is counted."""
+    """Of more than 50 dimensions the most specific are kept, and the others counted."""
     general = tuple((f"general{i}", i) for i in range(30))
     special = tuple((f"special{i}", i) for i in range(40))
-    dimensions, refused = merged(general, special)
-    kept = [*special, *general[20:]]
-    assert dimensions == {key: str(value) for key, value in kept}
-    assert refused == {TOO_MANY: 20}
+    dimensions, rejected = merged(general, special)
+    expected = [*special, *general[20:]]
+    assert dimensions == {key: str(value) for key, value in expected}
+    assert rejected == {TOO_MANY: 20}
 
 
 def test_no_text_takes_no_room() -> None:
-    """What is left out for want of text does not count among the 50."""
+    """Dimensions without text do not count towards the limit of 50."""
     general = tuple((f"general{i}", i) for i in range(50))
     nothing = tuple((f"nothing{i}", None) for i in range(60))
-    dimensions, refused = merged(general, nothing)
+    dimensions, rejected = merged(general, nothing)
     assert len(dimensions) == 50
-    assert not refused
+    assert not rejected

@@ -109,7 +109,7 @@ def test_refused_always(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
     assert talk.quarantined == {"acme.bad": "invalid metric key"}
     assert talk.record() == ["acme.good"]
     assert talk.recorder.registry.series_count == 1
-    assert "set aside: invalid metric key" in caplog.text
+    assert "is quarantined: invalid metric key" in caplog.text
 
 
 def test_set_aside_costs_nothing(talk: Talk) -> None:
@@ -214,12 +214,12 @@ def test_record_that_was_under_way(
 ) -> None:
     """What a thread records while its instrument is set aside is ended as well."""
     talk.hears(BAD, times=5)
-    registry, family = talk.recorder.registry, talk.bad._origin.family
+    registry, family = talk.recorder.registry, talk.bad.origin.family
     registry.series(family, ((("late", 1),),))  # it had asked before
     talk.hears(BAD)
     assert family.series == {}
     assert registry.series_count == 1
-    assert caplog.text.count("is set aside") == 1
+    assert caplog.text.count("is quarantined") == 1
 
 
 def test_wrong_clock(talk: Talk) -> None:
@@ -250,7 +250,7 @@ def test_start_again(talk: Talk) -> None:
     """With the next start everything is tried again."""
     talk.hears(BAD, times=5)
     registry = talk.recorder.registry
-    registry.start(registry.settings, bool)
+    registry.start(registry.generation.options, bool)
     assert talk.quarantined == {}
     talk.bad.inc()
     assert [point.identity.key for point in talk.recorder.points()] == ["acme.bad"]

@@ -74,7 +74,7 @@ def test_off(recorder: Recorder) -> None:
     """While nothing is recorded every verb keeps nothing."""
     meter = recorder.meter
     counter, gauge, summary = meter.counter("c"), meter.gauge("g"), meter.summary("s")
-    settings = recorder.registry.settings
+    settings = recorder.registry.generation.options
     recorder.registry.stop()
     for dimensions in ({}, {"a": 1}):
         counter.inc(**dimensions)

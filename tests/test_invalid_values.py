@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._record.family import Definition
+from dtmetrics._record.definition import Definition
 from dtmetrics._record.invalid_values import InvalidValues
 from tests.support.caller_values import Raises
 from tests.support.recorder import Recorder

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics._record.options import RecordingOptions
-from tests.support.caller_values import NUMBERS, REFUSED, Raises, ids
+from tests.support.caller_values import INVALID, NUMBERS, Raises, ids
 from tests.support.recorder import Recorder, dimensions_of
 
 
@@ -77,7 +77,7 @@ def test_raises_half_way(recorder: Recorder) -> None:
     assert recorder.registry.invalid_values.total() == {"observing it failed": 2}
 
 
-@pytest.mark.parametrize(("value", "reason"), REFUSED, ids=ids(REFUSED))
+@pytest.mark.parametrize(("value", "reason"), INVALID, ids=ids(INVALID))
 def test_refused(recorder: Recorder, value: Any, reason: str) -> None:
     """A row that is no finite number is refused, and no other with it."""
     observed(recorder, [(1, {"a": 1}), (value, {"a": 2}), (3, {"a": 3})])

@@ -9,11 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dtmetrics._protocol.point import CountDelta, GaugeSummary, GaugeValue
-from dtmetrics._record.counter_series import CounterSeries
-from dtmetrics._record.gauge_series import LEFT, GaugeSeries, Level
-from dtmetrics._record.series import Series
+from dtmetrics._record.gauge_series import LEAVE, GaugeSeries, SetTo
+from dtmetrics._record.series import CounterSeries, Series
 from dtmetrics._record.summary_series import SummarySeries
-from tests.support.caller_values import NOT_FINITE, NUMBERS, REFUSED, Index, Sneaks, ids
+from tests.support.caller_values import INVALID, NOT_FINITE, NUMBERS, Index, Sneaks, ids
 from tests.support.series_cells import KINDS, drain, record, series_of
 
 FOLD, DRAIN = object(), object()
@@ -25,8 +24,8 @@ finite = st.floats(-1e300, 1e300) | st.integers(-(10**40), 10**40)
 values = (
     finite.map(lambda number: (number, number, ""))
     | st.sampled_from(range(len(NUMBERS))).map(lambda place: (*NUMBERS[place], ""))
-    | st.sampled_from(range(len(REFUSED))).map(
-        lambda place: (REFUSED[place][0], None, REFUSED[place][1])
+    | st.sampled_from(range(len(INVALID))).map(
+        lambda place: (INVALID[place][0], None, INVALID[place][1])
     )
 )
 
@@ -191,8 +190,8 @@ def test_summary_beyond_a_double() -> None:
 @given(
     st.lists(
         values
-        | finite.map(Level)
-        | st.sampled_from([LEFT, FOLD, DRAIN])
+        | finite.map(SetTo)
+        | st.sampled_from([LEAVE, FOLD, DRAIN])
         | st.tuples(st.just("set"), finite),
         max_size=40,
     )
@@ -208,15 +207,15 @@ def test_gauge_replays(steps: list[Any]) -> None:
         elif step is DRAIN:
             assert drain(series) == (None if level is None else GaugeValue(level))
             assert refused == bad
-        elif type(step) is Level:
+        elif type(step) is SetTo:
             level = step.value
             record(series, step)
-        elif step is LEFT:
+        elif step is LEAVE:
             level = level - 1 if level is not None and level >= 1 else level
-            record(series, LEFT)
+            record(series, LEAVE)
         elif len(step) == 2:  # set, and its value
             series.value = level = step[1]
-            record(series, Level(level))
+            record(series, SetTo(level))
         else:
             value, number, reason = step
             record(series, value)
@@ -246,7 +245,7 @@ def sum_in_order(first: float, moves: list[float]) -> float:
 def test_gauge_beyond_a_double() -> None:
     """A level beyond a double is refused, and the one before stays."""
     series, refused = series_of(GaugeSeries)
-    record(series, Level(1.5e308), 1.5e308, Level(10**400), 10**400)
+    record(series, SetTo(1.5e308), 1.5e308, SetTo(10**400), 10**400)
     assert drain(series) == GaugeValue(1.5e308)
     assert refused == {NOT_FINITE: 3}
 
@@ -271,8 +270,8 @@ def test_gauge_refuses_only() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("value", "reason"), REFUSED, ids=ids(REFUSED))
-def test_refuses(kind: type[Series], value: Any, reason: str) -> None:
+@pytest.mark.parametrize(("value", "reason"), INVALID, ids=ids(INVALID))
+def test_refuses(kind: type[Series[Any]], value: Any, reason: str) -> None:
     """What is no finite number is refused, counted once, and spoils nothing else."""
     series, refused = series_of(kind)
     record(series, 2, value, 3)
@@ -282,7 +281,7 @@ def test_refuses(kind: type[Series], value: Any, reason: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("value", "number"), NUMBERS, ids=ids(NUMBERS))
-def test_accepts(kind: type[Series], value: Any, number: Any) -> None:
+def test_accepts(kind: type[Series[Any]], value: Any, number: Any) -> None:
     """What is a number in Python counts as the int or float that it is."""
     series, refused = series_of(kind)
     record(series, value)

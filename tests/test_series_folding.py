@@ -9,26 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics._protocol.point import CountDelta, GaugeSummary, GaugeValue
-from dtmetrics._record.counter_series import CounterSeries
-from dtmetrics._record.series import Series
-from tests.support.caller_values import REFUSED, Index
+from dtmetrics._record.series import CounterSeries, Series
+from tests.support.caller_values import INVALID, Index
 from tests.support.series_cells import KINDS, drain, drain_together, record, series_of
 
 recorded = st.lists(
-    st.integers(0, 9) | st.floats(0, 9) | st.sampled_from(range(len(REFUSED))).map(str),
+    st.integers(0, 9) | st.floats(0, 9) | st.sampled_from(range(len(INVALID))).map(str),
     max_size=4,
 )
 
 
 @given(st.sampled_from(KINDS), st.lists(recorded, max_size=8))
 def test_many_are_drained_as_each_would_be(
-    kind: type[Series], cells: list[list[Any]]
+    kind: type[Series[Any]], cells: list[list[Any]]
 ) -> None:
     """A cell with a value that nobody can add up spoils no other beside it."""
     several, alone, refusals = [], [], []
     for values in cells:
         # By their places, because hypothesis would ask hostile ones for their hash.
-        hostile = [REFUSED[int(v)][0] if isinstance(v, str) else v for v in values]
+        hostile = [INVALID[int(v)][0] if isinstance(v, str) else v for v in values]
         (beside, refused), (own, wanted) = series_of(kind), series_of(kind)
         record(beside, *hostile)
         record(own, *hostile)
@@ -42,7 +41,7 @@ def test_many_are_drained_as_each_would_be(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("limit", [1, 64])
-def test_holds_little(kind: type[Series], limit: int) -> None:
+def test_holds_little(kind: type[Series[Any]], limit: int) -> None:
     """A series that is hit without end never holds more than its limit and one."""
     series, _ = series_of(kind, limit)
     most = 0
@@ -53,17 +52,17 @@ def test_holds_little(kind: type[Series], limit: int) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_forgets_after_fork(kind: type[Series]) -> None:
+def test_forgets_after_fork(kind: type[Series[Any]]) -> None:
     """A reset forgets all values; whoever was in the middle of recording is ignored."""
     series, _ = series_of(kind)
     record(series, 5)
     before = series.values
     series.lock.acquire()
-    series.reset(Lock())
+    series.reset_after_fork(Lock())
     before.append(7)  # a record that a forking signal handler interrupted
     assert series.buffer is None
     assert drain(series) is None
-    series.wire()
+    series.enable_fast_path()
     record(series, 2)
     assert drain(series) in (CountDelta(2), GaugeSummary(2, 2, 2, 1), GaugeValue(2))
 
@@ -83,7 +82,7 @@ class Then(Index):
 def test_fold_interrupted_by_a_fork() -> None:
     """A fold in which a signal handler forks ends well in the child, and in vain."""
     series, _ = series_of(CounterSeries)
-    record(series, 5, Then(1, lambda: series.reset(Lock())))
+    record(series, 5, Then(1, lambda: series.reset_after_fork(Lock())))
     series.fold_if_free()
     assert series.lock.acquire(blocking=False)
     assert drain_together([series]) == [None]
@@ -128,7 +127,7 @@ CHECKS = [check_fold_gives_way, check_fold_inside_drain, check_record_inside]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_one_folds_at_a_time(check: Callable[[type[Series]], None]) -> None:
+def test_one_folds_at_a_time(check: Callable[[type[Series[Any]]], None]) -> None:
     """Nothing is lost or doubled where recording, folding and draining overlap."""
     check(CounterSeries)
 

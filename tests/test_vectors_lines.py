@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 from dtmetrics._protocol.line import identify
-from dtmetrics._protocol.normalize import clean_dimension_key
 from dtmetrics._protocol.point import (
     CountDelta,
     DataPoint,
@@ -135,9 +134,7 @@ def identity_of(given: Case) -> Identity:
     )
     key = prefixed(given)
     assert key
-    return identify(
-        key, merge([tuple(layer) for layer in layers], clean_dimension_key, [].append)
-    )
+    return identify(key, merge([tuple(layer) for layer in layers], [].append))
 
 
 def pairs_of(given: Case, layer: str) -> list[tuple[str, Any]]:

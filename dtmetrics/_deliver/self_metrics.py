@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from dtmetrics._deliver.outbox import Account
 from dtmetrics._protocol.point import CountDelta, DataPoints, Identity
-from dtmetrics._record.family import Definition, Family
+from dtmetrics._record.catalog import Family
+from dtmetrics._record.definition import Definition
 from dtmetrics._record.registry import Registry
 
 __all__ = ["SelfMetrics"]
@@ -35,14 +36,14 @@ class SelfMetrics:
         self._account = account
         self._lost = registry.catalog.define(_LOST)
         self._refused = registry.catalog.define(_REFUSED)
-        self._epoch = registry.epoch
+        self._generation = registry.generation
         self._told: dict[tuple[str, str], int] = {}
 
     def __call__(self, timestamp_ms: int) -> DataPoints:
         """Return what is to be said now."""
-        if self._epoch is not self._registry.epoch:
+        if self._generation is not self._registry.generation:
             # All of it is counted from zero, in a forked child and after a start.
-            self._epoch = self._registry.epoch
+            self._generation = self._registry.generation
             self._told = {}
         account = self._account()
         lost = {**account.dropped, "rejected": account.rejected}

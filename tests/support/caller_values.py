@@ -121,7 +121,7 @@ NUMBERS: list[tuple[Any, int | float]] = [
 ]
 
 #: What is recorded, and why it is refused.
-REFUSED: list[tuple[Any, str]] = [
+INVALID: list[tuple[Any, str]] = [
     (float("nan"), NOT_FINITE),
     (float("inf"), NOT_FINITE),
     (float("-inf"), NOT_FINITE),

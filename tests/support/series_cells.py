@@ -1,4 +1,4 @@
-"""A series by itself: recorded into as a handle does, drained as the registry does."""
+"""A series alone: recorded into as instruments do, drained as the registry does."""
 
 from __future__ import annotations
 
@@ -8,29 +8,28 @@ from threading import Lock
 from typing import Any
 
 from dtmetrics._protocol.point import GaugeSummary
-from dtmetrics._record.counter_series import CounterSeries
 from dtmetrics._record.gauge_series import GaugeSeries
-from dtmetrics._record.series import Series
+from dtmetrics._record.series import CounterSeries, Series
 from dtmetrics._record.series import drain as drain_all
 from dtmetrics._record.summary_series import SummarySeries
 
 KINDS = [CounterSeries, SummarySeries, GaugeSeries]
 
 
-def series_of(kind: type[Series], limit: int = 8) -> tuple[Any, Tally[str]]:
-    """Return a series, wired, and what it refuses, by reason."""
-    refused: Tally[str] = Tally()
+def series_of(kind: type[Series[Any]], limit: int = 8) -> tuple[Any, Tally[str]]:
+    """Return a series with its fast path enabled, and counts of what it rejects."""
+    rejected: Tally[str] = Tally()
 
-    def refuse(reason: str) -> None:
-        refused[reason] += 1
+    def reject(reason: str) -> None:
+        rejected[reason] += 1
 
-    series = kind("key", "key", Lock(), refuse, limit)
-    series.wire()
-    return series, refused
+    series = kind("key", "key", Lock(), reject, limit)
+    series.enable_fast_path()
+    return series, rejected
 
 
 def record(series: Any, *values: Any) -> None:
-    """Record as a handle does what is not a counter's one."""
+    """Record *values* as an instrument does, even a counter's 1 as an item of the list."""
     if series.values is None:
         series.values = []
     for value in values:
@@ -40,14 +39,14 @@ def record(series: Any, *values: Any) -> None:
 
 
 def drain(series: Any) -> Any:
-    """Drain as the registry does; return a payload."""
+    """Drain one series as the registry does; return a payload."""
     with series.lock:
         return drain_together([series])[0]
 
 
-def drain_together(cells: Sequence[Any]) -> list[Any]:
-    """Do so with cells of one kind, whose lock is held."""
+def drain_together(chunk: Sequence[Any]) -> list[Any]:
+    """Drain several series of one kind, whose lock is held; return their payloads."""
     return [
-        value if value is None or type(value) is GaugeSummary else cell.payload(value)
-        for cell, value in zip(cells, drain_all(cells), strict=True)
+        value if value is None or type(value) is GaugeSummary else series.payload(value)
+        for series, value in zip(chunk, drain_all(chunk), strict=True)
     ]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.caller_values import NUMBERS, REFUSED, Index, Wraps, ids
+from tests.support.caller_values import INVALID, NUMBERS, Index, Wraps, ids
 from tests.support.recorder import Recorder
 
 moves = st.floats(-1e300, 1e300) | st.integers(-(10**30), 10**30)
@@ -42,18 +42,20 @@ def test_gauge_replays(steps: list[tuple[str, Any]], dimensions: Any) -> None:
             gauge.dec(number, **dimensions)
             level = plain - plain - plain
         elif step == "refused":
-            bad, _ = REFUSED[value % len(REFUSED)]
+            bad, _ = INVALID[value % len(INVALID)]
             # The size of an integer that is set is judged late: see below.
             verbs = [gauge.inc, gauge.dec, gauge.set][: 2 + (type(bad) is not int)]
             for verb in verbs:
                 verb(bad, **dimensions)
             refused += len(verbs)
         elif step == "remove":
-            gauge._find(dimensions).fold_if_free()  # so that it says what it refuses
+            gauge.find_series(
+                dimensions
+            ).fold_if_free()  # so that it says what it refuses
             gauge.remove(**dimensions)
             level = None
         elif step == "fold":
-            gauge._find(dimensions).fold_if_free()
+            gauge.find_series(dimensions).fold_if_free()
         else:
             shown = [point.payload[0] for point in recorder.points()]
             assert shown == ([] if level is None else [level])
@@ -73,7 +75,7 @@ def test_gauge_accepts(recorder: Recorder, value: Any, number: Any) -> None:
     assert recorder.registry.invalid_values.total() == {}
 
 
-@pytest.mark.parametrize(("value", "reason"), REFUSED, ids=ids(REFUSED))
+@pytest.mark.parametrize(("value", "reason"), INVALID, ids=ids(INVALID))
 @pytest.mark.parametrize("moved", [False, True])
 def test_gauge_keeps_the_last_good(
     recorder: Recorder, value: Any, reason: str, moved: bool
@@ -176,10 +178,10 @@ def test_gauge_blocks_across_a_start(recorder: Recorder) -> None:
 
     @gauge
     def restart() -> None:
-        registry.start(registry.settings, lambda: True)
+        registry.start(registry.generation.options, lambda: True)
 
     with gauge:
-        registry.start(registry.settings, lambda: True)
+        registry.start(registry.generation.options, lambda: True)
     assert recorder.lines() == []
     with gauge:
         with gauge:
