@@ -6,6 +6,7 @@ was a look-up, a lock that all wait for), no slow moment of the machine.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from time import process_time, thread_time
@@ -22,6 +23,9 @@ from benchmarks.measure import (
 )
 from benchmarks.part import Result
 from benchmarks.table import Table
+from dtmetrics._record.meter import Meter
+from dtmetrics._record.options import RecordingOptions
+from dtmetrics._record.registry import Registry
 
 __all__ = ["LIMITS", "Limit", "measure", "too_fast"]
 
@@ -30,7 +34,10 @@ THREADS = [1, 2, 4, 8, 16]
 DIMENSIONS = [0, 1, 2, 5, 10, 25, 49]
 INC, GIVEN = "inc, bound handles", "inc, a dimension in the call"
 COUNTED = "flush, a line of a counter"
+QUARANTINED = "quarantine of a key, with a prefix"
 _SECONDS = 0.05
+#: Of quarantined keys: an application has some hundred.
+_KEYS = 1_000
 #: Calls of one slice, however few series there are.
 _CALLS = 2_000
 
@@ -56,6 +63,8 @@ LIMITS = [
     Limit("growth series", GIVEN, "10", "100,000", 30),
     Limit("growth series", COUNTED, "1,000", "100,000", 3),
     Limit("growth series", "flush, a line of a summary", "1,000", "100,000", 3),
+    # A key is found by a look-up, not by a scan of all keys.
+    Limit("growth series", QUARANTINED, "10", "1,000", 4),
     # Ten times the dimensions, ten times the cost of each and a constant.
     Limit("growth dimensions", "inc, in the call", "5", "49", 10),
     Limit("growth dimensions", "inc, bound handle", "0", "49", 2),
@@ -115,6 +124,7 @@ def _with_series(count: int, size: Size) -> dict[str, float]:
         **{name: _called(each, size) for name, each in calls.items()},
         COUNTED: _flushed(incs, 3, size),
         "flush, a line of a summary": _flushed(records, 0.1234567, size),
+        **({QUARANTINED: _quarantined(count, size)} if count <= _KEYS else {}),
     }
 
 
@@ -145,6 +155,30 @@ def _flushed(calls: Calls, value: float, size: Size) -> float:
 
     with quiet():
         return 1e9 * min(once() for _ in range(3 * size.turns)) / len(calls)
+
+
+def _quarantined(count: int, size: Size) -> float:
+    """Return what it costs to quarantine each of so many keys."""
+    names = [f"shop.orders.number{n}.placed" for n in range(count)]
+
+    def once() -> float:
+        registry = Registry()
+        registry.start(RecordingOptions(prefix="acme"), lambda: True)
+        meter = Meter(registry, "")
+        for name in names:
+            meter.counter(name).inc()
+        start = thread_time()
+        for name in names:
+            registry.quarantine(f"acme.{name}", "rejected")
+        return thread_time() - start
+
+    logging.disable()
+    try:
+        with quiet():
+            passes = size.turns * max(1, _CALLS // count)
+            return 1e9 * min(once() for _ in range(passes)) / count
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _with_dimensions(count: int, size: Size) -> dict[str, float]:

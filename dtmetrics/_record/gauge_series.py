@@ -96,8 +96,7 @@ class GaugeSeries(Series[Move]):
         """Return the value after *moves*; None if it was never set."""
         level = self._value_before(moves)
         for move in moves:
-            # By the class, because a move may be any object that a caller passed.
-            if type(move) is SetTo:
+            if isinstance(move, SetTo):
                 level = self._in_range(move.value, level)
             elif move is LEAVE:
                 if level is not None and level >= 1:
@@ -105,7 +104,7 @@ class GaugeSeries(Series[Move]):
             else:
                 # Nine of ten moves are 1 or -1. Without a call they take 0.1 us.
                 kind = type(move)
-                plain = kind is float or (kind is int and abs(move) <= LARGEST)
+                plain = kind is float or (kind is int and -LARGEST <= move <= LARGEST)
                 number = move if plain else checked_number(move, self.reject)
                 if number is not None:
                     level = self._in_range((level or 0) + number, level)
