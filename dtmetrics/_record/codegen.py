@@ -4,8 +4,8 @@ A timer without ``args=`` and ``result=`` takes two readings of the clock and an
 The three steps of a `CallHook`, each a call, would add 120 ns. A wrapper with the
 parameters of the function itself needs neither a tuple nor a dictionary for ``*args,
 **kwargs``. A closure that takes these costs more for each timed call (``python -m
-benchmarks.closures``, CPython 3.11.7): +20 % without arguments, +25 % with two, +35 %
-for a method, +40 % with two keywords, +17 % for a coroutine. Compiling takes 0.1 ms,
+benchmarks.closures``, CPython 3.11.7): 19 % without arguments, 29 % with two, 31 % for
+a method, 39 % with two keywords, 5 to 17 % for a coroutine. Compiling takes 0.1 ms,
 once for all functions whose parameters have the same names.
 
 The wrapper rejects wrong arguments by itself, with the message of the function: it has
