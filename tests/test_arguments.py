@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from dtmetrics._decorate.arguments import argument_getters, name_of
 
 
-class Called:
-    """A class with things to call."""
+class Callee:
+    """A class with a method, whose instances can be called."""
 
     def method(self) -> None:
         """Do nothing."""
@@ -26,17 +26,17 @@ class Called:
     [
         (len, "builtins.len"),
         (str.upper, "builtins.str.upper"),
-        (Called, f"{__name__}.Called"),
-        (Called.method, f"{__name__}.Called.method"),
-        (Called().method, f"{__name__}.Called.method"),
-        (Called(), f"{__name__}.Called"),
+        (Callee, f"{__name__}.Callee"),
+        (Callee.method, f"{__name__}.Callee.method"),
+        (Callee().method, f"{__name__}.Callee.method"),
+        (Callee(), f"{__name__}.Callee"),
         (functools.partial(functools.partial(len)), "builtins.len"),
         ([].append, "list.append"),
     ],
     ids=lambda case: case if isinstance(case, str) else type(case).__name__,
 )
 def test_name(target: Any, name: str) -> None:
-    """Everything callable has a name that says where it is."""
+    """Each callable is named by its module and its qualified name."""
     assert name_of(target) == name
 
 
@@ -51,31 +51,31 @@ some = st.integers(0, 9)
     st.lists(some, min_size=1, max_size=5),
     st.dictionaries(st.sampled_from("bcdxy"), some),
 )
-def test_fetches_what_is_bound(args: list[int], kwargs: dict[str, int]) -> None:
-    """An argument is found where ``inspect`` finds it, however it was given."""
+def test_gets_what_is_bound(args: list[int], kwargs: dict[str, int]) -> None:
+    """A getter returns what ``inspect`` binds, by position or by keyword."""
     signature = inspect.signature(many)
     try:
         bound = signature.bind(*args, **kwargs)
     except TypeError:
         return
     bound.apply_defaults()
-    truth = {**bound.arguments, **bound.arguments["more"]}
+    expected = {**bound.arguments, **bound.arguments["more"]}
     wanted = dict.fromkeys([*"abcdxy", "rest"])
-    found = argument_getters(wanted, many)
-    assert found.keys() == wanted.keys()
-    for name, fetch in found.items():
-        assert fetch(tuple(args), kwargs) == truth.get(name), name
+    getters = argument_getters(wanted, many)
+    assert getters.keys() == wanted.keys()
+    for name, get in getters.items():
+        assert get(tuple(args), kwargs) == expected.get(name), name
 
 
 def test_converts() -> None:
-    """A callable makes a value of the argument; of none that was given it makes none."""
-    found = argument_getters({"a": len, "x": len}, many)
-    assert found["a"](("abc",), {}) == 3
-    assert found["x"](("abc",), {}) is None
+    """A converter is applied to the argument, and not called if there is none."""
+    getters = argument_getters({"a": len, "x": len}, many)
+    assert getters["a"](("abc",), {}) == 3
+    assert getters["x"](("abc",), {}) is None
 
 
 def test_unknown_names() -> None:
-    """A name that the target does not take gives no dimension."""
+    """An argument that the target does not accept has no getter."""
 
     def one(a: int) -> None: ...
 
@@ -83,7 +83,7 @@ def test_unknown_names() -> None:
 
 
 def test_no_signature() -> None:
-    """What has no signature gives no dimensions."""
+    """A callable without a signature has no getters."""
     assert argument_getters({"a": None}, dict.fromkeys) == {} or inspect.signature(
         dict.fromkeys
     )

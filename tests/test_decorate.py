@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from dtmetrics._decorate.decorate import Ready
-from tests.support.call_recorder import around
+from tests.support.call_recorder import logged
 from tests.support.script import expect
 
 
 def test_ready_never_waits() -> None:
-    """What is ready is had without the event loop, and as often as one likes."""
+    """A Ready is awaited without the event loop, any number of times."""
     ready = Ready("value")
 
     async def twice() -> list[str]:
@@ -23,13 +23,13 @@ def test_ready_never_waits() -> None:
 
 
 def test_not_callable() -> None:
-    """What cannot be called cannot be decorated, and is told so at once."""
+    """Decorating something that is not callable raises a TypeError that names it."""
     with pytest.raises(TypeError, match="cannot decorate 3: it is not callable"):
-        around(3)
+        logged(3)
 
 
 def test_first_decoration_loads_wrapt() -> None:
-    """A program that decorates nothing does not wait for wrapt (0.1 s) to load."""
+    """The first decoration loads wrapt (0.1 s); instruments and blocks do not."""
     loaded = expect(
         """
         import sys

@@ -21,8 +21,8 @@ from tests.support.recorder import Recorder
 from tests.support.timer_clock import Timing
 
 
-def test_methods_get_their_object() -> None:
-    """Each kind of method gets the object or the class that it got before."""
+def test_methods_are_bound() -> None:
+    """Each kind of method gets its object or its class as its first argument."""
     it = Methods()
     assert it.function(1) == (it, 1, 2)
     assert asyncio.run(it.coroutine(1)) == (it, 1)  # type: ignore[arg-type]
@@ -39,14 +39,14 @@ def test_methods_get_their_object() -> None:
 
 
 def test_method_is_bound_by_the_interpreter() -> None:
-    """A method in a class is a plain function, as fast to call as one."""
+    """A decorated method is a plain function in its class, which makes calls fast."""
     assert type(vars(Methods)["function"]) is type(lambda: None)
     assert type(vars(Methods)["coroutine"]) is type(lambda: None)
     assert type(vars(Methods)["generator"]) is Decorated
 
 
 def test_subclasses_and_super() -> None:
-    """A method is inherited, overridden and called by super() as before."""
+    """A decorated method can be inherited, overridden and called by super()."""
 
     class Child(Methods):
         def function(self, a: int, *, b: int = 5) -> tuple[Any, ...]:
@@ -68,12 +68,12 @@ def test_subclasses_and_super() -> None:
 
 @wrapt.decorator
 def foreign(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-    """Say to whom it was bound, as wrapt's decorators can."""
+    """Return the instance as well, as decorators of wrapt can."""
     return instance, wrapped(*args, **kwargs)
 
 
 def test_with_other_decorators_of_wrapt() -> None:
-    """Decorators of wrapt, above and below, are called and know what they are bound to."""
+    """Decorators of wrapt, above and below, get the instance they are bound to."""
     timing = Timing()
 
     class Both:
@@ -93,7 +93,7 @@ def test_with_other_decorators_of_wrapt() -> None:
 
 
 def test_callable_descriptors() -> None:
-    """An object that says itself how it is bound, and what it is called, still does."""
+    """A callable descriptor keeps its own binding and learns its name."""
 
     class Descriptor:
         name = ""
@@ -128,7 +128,7 @@ def test_callable_descriptors() -> None:
 
 
 def test_wrapping_a_decorated_function() -> None:
-    """functools.wraps and partial see a function; calls are still measured."""
+    """A decorated function below functools.wraps or in a partial is still timed."""
     timing = Timing()
 
     @timing.timer()
@@ -145,8 +145,8 @@ def test_wrapping_a_decorated_function() -> None:
     assert timing.took() == {"": [2, 0, 0]}
 
 
-def test_decorated_more_than_once() -> None:
-    """Timed over counted over gauged: each sees each call, and it looks the same."""
+def test_stacked_decorators() -> None:
+    """A timer, a counter and a gauge on one function each record each call."""
     recorder = Recorder()
     meter = recorder.meter
 
@@ -155,7 +155,7 @@ def test_decorated_more_than_once() -> None:
         @meter.counter("c")
         @meter.gauge("g")
         def method(self, a: int) -> int:
-            """Say what it does."""
+            """Return the argument."""
             return a
 
         @meter.timed("t")
@@ -176,14 +176,14 @@ def test_decorated_more_than_once() -> None:
     assert str(inspect.signature(Stacked.method)) == "(self, a: 'int') -> 'int'"
     assert inspect.iscoroutinefunction(Stacked.coroutine)
     assert inspect.isgeneratorfunction(items)
-    assert inspect.getdoc(Stacked.method) == "Say what it does."
+    assert inspect.getdoc(Stacked.method) == "Return the argument."
     payloads = {key: payload for (key, _), payload in recorder.payloads().items()}
     assert payloads["t"].count == payloads["c"].delta == 3  # type: ignore[union-attr]
     assert payloads["g"].value == 0  # type: ignore[union-attr]
 
 
 def test_mocks() -> None:
-    """unittest.mock patches decorated functions and methods, and puts them back."""
+    """A mock can patch a decorated function or method, and restores it."""
     before = vars(Methods)["function"], vars(Methods)["generator"], function
     here = sys.modules[__name__]
     with (
@@ -204,8 +204,8 @@ def test_mocks() -> None:
 
 
 def test_mock_as_a_target() -> None:
-    """A mock, which has every attribute, can be decorated as well."""
-    made = timed(unittest.mock.Mock(return_value=3))
-    assert made() == 3
+    """A mock, which has all attributes, can be decorated."""
+    decorated = timed(unittest.mock.Mock(return_value=3))
+    assert decorated() == 3
     awaited = timed(unittest.mock.AsyncMock(return_value=3))
     assert asyncio.run(awaited()) == 3

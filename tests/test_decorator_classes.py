@@ -17,8 +17,8 @@ from tests.support.recorder import Recorder
 T = TypeVar("T")
 
 
-def test_abstract_methods_stay_abstract() -> None:
-    """A class with a decorated abstract method has no instances, nor has a child."""
+def test_abstract_methods() -> None:
+    """A decorated abstract method is abstract, in its class and in a subclass."""
 
     class Base(abc.ABC):
         @timed
@@ -45,15 +45,15 @@ def test_abstract_methods_stay_abstract() -> None:
 
 
 @typing.runtime_checkable
-class Says(Protocol):
-    """What has a decorated method."""
+class HasMethod(Protocol):
+    """A protocol with a decorated method."""
 
     @timed
     def method(self) -> Any: ...
 
 
-def test_class_bodies_of_all_sorts() -> None:
-    """Enums, named tuples, data classes and protocols take decorated methods."""
+def test_kinds_of_classes() -> None:
+    """Enums, named tuples, data classes and protocols can have decorated methods."""
 
     class Color(enum.Enum):
         RED = 1
@@ -88,55 +88,55 @@ def test_class_bodies_of_all_sorts() -> None:
     assert list(Color) == [Color.RED]
     for it in (Color.RED, Pair(1), Data()):
         assert it.method() is it
-        assert isinstance(it, Says)
+        assert isinstance(it, HasMethod)
     assert list(Color.RED.items()) == [Color.RED]
     assert list(Data().items()) == [Data()]
 
 
-def test_metaclass_that_guards_its_attributes() -> None:
-    """A metaclass that forbids to set attributes does not break the class."""
+def test_metaclass_that_forbids_setattr() -> None:
+    """A class can have decorated methods if its metaclass forbids setting attributes."""
 
-    class Guard(type):
+    class Seal(type):
         def __setattr__(cls, name: str, value: Any) -> None:
             raise AttributeError(name)
 
-    class Guarded(metaclass=Guard):
+    class Sealed(metaclass=Seal):
         @timed
         def method(self) -> int:
             return 1
 
-    assert Guarded().method() == 1
+    assert Sealed().method() == 1
 
 
-class Guard(type):
-    """Forbid to set attributes."""
+class Seal(type):
+    """Forbid setting attributes."""
 
     def __setattr__(cls, name: str, value: Any) -> None:
         raise AttributeError(name)
 
 
-def test_class_whose_metaclass_guards_its_attributes(recorder: Recorder) -> None:
-    """Decorated as a whole, such a class has its methods measured as any other."""
+def test_whole_class_whose_metaclass_forbids_setattr(recorder: Recorder) -> None:
+    """A class can be decorated as a whole if its metaclass forbids setting attributes."""
 
     @recorder.meter.timed("t")
-    class Guarded(metaclass=Guard):
+    class Sealed(metaclass=Seal):
         def method(self) -> int:
             return 1
 
-    assert Guarded().method() == 1
+    assert Sealed().method() == 1
     assert len(recorder.points()) == 1
 
 
-def test_metaclass_sees_functions_made_methods() -> None:
-    """To a metaclass that looks at its namespace a decorated method is a function."""
-    seen = []
+def test_metaclass_sees_functions() -> None:
+    """A metaclass sees decorated methods as functions in the namespace."""
+    seen: list[str] = []
 
-    class Looks(type):
+    class Recording(type):
         def __new__(mcs, name: str, bases: Any, body: dict[str, Any]) -> Any:
             seen.extend(k for k, v in body.items() if isinstance(v, types.FunctionType))
             return super().__new__(mcs, name, bases, body)
 
-    class Looked(metaclass=Looks):
+    class Recorded(metaclass=Recording):
         @timed
         def method(self) -> None: ...
 
@@ -145,11 +145,11 @@ def test_metaclass_sees_functions_made_methods() -> None:
             yield 1
 
     assert seen == ["method", "items"]
-    assert list(Looked().items()) == [1]
+    assert list(Recorded().items()) == [1]
 
 
-def test_class_takes_no_more_than_its_public_methods(recorder: Recorder) -> None:
-    """Of a class its public methods are counted; the rest of its body is left alone."""
+def test_whole_class_has_its_public_methods_decorated(recorder: Recorder) -> None:
+    """Decorating a class decorates its public methods and nothing else in it."""
 
     class Batch(Generic[T]):
         kind = int

@@ -11,9 +11,9 @@ from tests.support.decorated_callables import timed
 from tests.support.recorder import Recorder
 
 
-def test_methods_that_type_makes_of_functions() -> None:
-    """By their names alone these functions become static and class methods, as before."""
-    told = []
+def test_implied_static_and_class_methods() -> None:
+    """Decorated functions that are static or class methods by their names still are."""
+    subclasses = []
 
     class Base:
         @timed
@@ -25,7 +25,7 @@ def test_methods_that_type_makes_of_functions() -> None:
         @timed
         def __init_subclass__(cls, **options: Any) -> None:
             super().__init_subclass__()
-            told.append((cls.__name__, options))
+            subclasses.append((cls.__name__, options))
 
         @timed
         def __class_getitem__(cls, item: Any) -> Any:
@@ -35,7 +35,7 @@ def test_methods_that_type_makes_of_functions() -> None:
         def __new__(cls, number: int = 2) -> Any:
             return super().__new__(cls, number + 1)
 
-    assert told == [("Child", {"mark": 1})]
+    assert subclasses == [("Child", {"mark": 1})]
     assert (Base[int], Child[3]) == (("Base", int), ("Child", 3))  # type: ignore[misc]
     assert (Base(5).number, Child().number) == (5, 3)
     assert copy.copy(Base(7)).number == 7
@@ -44,7 +44,7 @@ def test_methods_that_type_makes_of_functions() -> None:
 
 
 def test_special_methods(recorder: Recorder) -> None:
-    """Methods that the interpreter calls by their place in the class can be decorated."""
+    """Special methods, which the interpreter looks up in the class, can be decorated."""
     counted = recorder.meter.counter("c")
 
     class Special:
@@ -80,12 +80,12 @@ def test_special_methods(recorder: Recorder) -> None:
     with one:
         raise LookupError
     [point] = recorder.points()
-    # Two were made; each other method was called once.
+    # Two instances were made; each of the five other methods was called once.
     assert point.payload[0] == 2 + 5
 
 
 def test_slots_and_attributes_of_an_instance() -> None:
-    """A class with __slots__ takes decorated methods; an instance may hide one."""
+    """A class with __slots__ can have decorated methods; an instance can shadow one."""
 
     class Slots:
         __slots__ = ("number",)
@@ -112,8 +112,8 @@ def test_slots_and_attributes_of_an_instance() -> None:
     assert (it.method, it.items) == (2, 3)
 
 
-def test_set_on_a_class_that_is_there() -> None:
-    """What is decorated and then put on a class, or an instance, is bound as before."""
+def test_set_on_an_existing_class() -> None:
+    """A decorated function set on a class or an instance later is bound as usual."""
 
     class Late:
         pass
@@ -127,17 +127,17 @@ def test_set_on_a_class_that_is_there() -> None:
     kind: Any = Late
     kind.method, kind.items = timed(function), timed(items)
     kind.of_class = classmethod(timed(function))
-    kind.alone = staticmethod(timed(function))
+    kind.static = staticmethod(timed(function))
     it = kind()
-    it.own = timed(it.method)
-    assert it.method(1) == it.own(1) == (it, 1)
+    it.bound = timed(it.method)
+    assert it.method(1) == it.bound(1) == (it, 1)
     assert list(it.items(2)) == [(it, 2)]
     assert it.of_class(3) == (Late, 3)
-    assert it.alone(4, 5) == (4, 5)
+    assert it.static(4, 5) == (4, 5)
 
 
 def test_partial_and_dispatching_methods() -> None:
-    """Functools makes partial and dispatching methods of decorated functions."""
+    """Partial and dispatching methods can be made of decorated functions."""
 
     class Partial:
         @timed

@@ -29,54 +29,54 @@ DECORATORS: dict[str, Callable[[Any], Decorate]] = {
 
 @pytest.fixture(params=DECORATORS.values(), ids=DECORATORS)
 def decorate(request: pytest.FixtureRequest, recorder: Recorder) -> Any:
-    """Return a decorator of each kind."""
+    """Return a decorator, one of each kind."""
     return request.param(recorder.meter)
 
 
 def outcome(call: Callable[[], Any]) -> Any:
-    """Return what *call* gives, or all that can be seen of what it raises."""
+    """Return what *call* returns, or the attributes of the error that it raises."""
     try:
         return call()
     except BaseException as error:
         return type(error), error.args, repr(error.__cause__), repr(error.__context__)
 
 
-def plain(a: Any, **more: Any) -> Any:
-    """Return the arguments, or raise the one that is an error."""
+def returns(a: Any, **more: Any) -> Any:
+    """Return the arguments; raise *a* if it is an error."""
     if isinstance(a, BaseException):
         raise a
     return a, more
 
 
 async def waits(a: Any, **more: Any) -> Any:
-    """Do so in time."""
+    """Return the arguments after a pause; raise *a* if it is an error."""
     await asyncio.sleep(0)
-    return plain(a, **more)
+    return returns(a, **more)
 
 
 def yields(a: Any, **more: Any) -> Iterator[Any]:
-    """Do so as an item."""
+    """Yield the arguments; raise *a* if it is an error."""
     yield 1
-    yield plain(a, **more)
+    yield returns(a, **more)
 
 
 async def ayields(a: Any, **more: Any) -> AsyncGenerator[Any, None]:
-    """Do so as an item, in time."""
+    """Yield the arguments after a pause; raise *a* if it is an error."""
     yield await waits(a, **more)
 
 
-def as_object(called: Any) -> Any:
-    """Return an object that is called as *called* is."""
-    return type("Object", (), {"__call__": staticmethod(called)})()
+def as_object(function: Any) -> Any:
+    """Return an object that calls *function* when it is called."""
+    return type("Object", (), {"__call__": staticmethod(function)})()
 
 
 RUNS: list[tuple[Any, Callable[[Any], Any]]] = [
-    (plain, lambda given: given),
+    (returns, lambda returned: returned),
     (waits, asyncio.run),
     (yields, list),
-    (ayields, lambda given: asyncio.run(collected(given))),
+    (ayields, lambda items: asyncio.run(collected(items))),
 ]
-GIVEN: list[Any] = [
+ARGUMENTS: list[Any] = [
     1,
     None,
     KeyError("k"),
@@ -85,29 +85,31 @@ GIVEN: list[Any] = [
     GeneratorExit(),
     asyncio.CancelledError("c"),
 ]
-# What a wrapper may call its own parameters and variables.
-NAMES = dict.fromkeys(["self", "args", "kwargs", "func", "wrapped", "instance", "clock"])  # fmt: skip
+# Names that a wrapper may use for its own parameters and variables.
+KEYWORDS = dict.fromkeys(["self", "args", "kwargs", "func", "wrapped", "instance", "clock"])  # fmt: skip
 
 
 @pytest.mark.parametrize(("target", "run"), RUNS, ids=lambda it: getattr(it, "__name__", ""))  # fmt: skip
-@pytest.mark.parametrize("made_of", [lambda it: it, functools.partial, as_object], ids=["function", "partial", "object"])  # fmt: skip
-def test_behaves_as_its_twin(decorate: Decorate, target: Any, run: Any, made_of: Any) -> None:  # fmt: skip
-    """Decorated or not: the same results, errors, causes and contexts."""
-    bare, made = made_of(target), decorate(made_of(target))
-    for given in GIVEN:
-        for more in ({}, NAMES):
-            ours = outcome(lambda a=given, more=more: run(made(a, **more)))
-            assert ours == outcome(lambda a=given, more=more: run(bare(a, **more)))
-    assert outcome(lambda: run(made())) == outcome(lambda: run(bare()))
+@pytest.mark.parametrize("form", [lambda it: it, functools.partial, as_object], ids=["function", "partial", "object"])  # fmt: skip
+def test_behaves_as_its_twin(decorate: Decorate, target: Any, run: Any, form: Any) -> None:  # fmt: skip
+    """A decorated callable has the results, errors, causes and contexts of its twin."""
+    plain, decorated = form(target), decorate(form(target))
+    for argument in ARGUMENTS:
+        for more in ({}, KEYWORDS):
+            result = outcome(lambda a=argument, more=more: run(decorated(a, **more)))
+            assert result == outcome(
+                lambda a=argument, more=more: run(plain(a, **more))
+            )
+    assert outcome(lambda: run(decorated())) == outcome(lambda: run(plain()))
 
 
 @pytest.mark.parametrize(("target", "run"), RUNS, ids=lambda it: getattr(it, "__name__", ""))  # fmt: skip
-@pytest.mark.parametrize("made_of", [lambda it: it, functools.partial], ids=["function", "partial"])  # fmt: skip
-def test_looks_as_its_twin(decorate: Decorate, target: Any, run: Any, made_of: Any) -> None:  # fmt: skip
-    """Decorated or not: the same answers of inspect, the same hash, and equal."""
-    bare = made_of(target)
-    made = decorate(bare)
-    for question in (
+@pytest.mark.parametrize("form", [lambda it: it, functools.partial], ids=["function", "partial"])  # fmt: skip
+def test_looks_as_its_twin(decorate: Decorate, target: Any, run: Any, form: Any) -> None:  # fmt: skip
+    """A decorated callable is equal to its twin, and looks the same to inspect."""
+    plain = form(target)
+    decorated = decorate(plain)
+    for examine in (
         inspect.signature,
         inspect.iscoroutinefunction,
         inspect.isgeneratorfunction,
@@ -120,13 +122,13 @@ def test_looks_as_its_twin(decorate: Decorate, target: Any, run: Any, made_of: A
         hash,
         bool,
     ):
-        assert question(made) == question(bare), question
-    assert made == bare
-    assert isinstance(made, type(bare))
+        assert examine(decorated) == examine(plain), examine
+    assert decorated == plain
+    assert isinstance(decorated, type(plain))
 
 
 def test_context_managers_below(decorate: Decorate) -> None:
-    """A decorated context manager enters, catches and is a decorator as before."""
+    """A decorated context manager enters, catches and decorates as its twin."""
     _compare_managers(
         lambda of: decorate(contextlib.contextmanager(of)),
         lambda of: decorate(contextlib.asynccontextmanager(of)),
@@ -134,7 +136,7 @@ def test_context_managers_below(decorate: Decorate) -> None:
 
 
 def test_context_managers_above(decorate: Decorate) -> None:
-    """So does one made of a decorated generator."""
+    """A context manager of a decorated generator function behaves as its twin."""
     _compare_managers(
         lambda of: contextlib.contextmanager(decorate(of)),
         lambda of: contextlib.asynccontextmanager(decorate(of)),
@@ -142,55 +144,57 @@ def test_context_managers_above(decorate: Decorate) -> None:
 
 
 def _compare_managers(manager: Decorate, amanager: Decorate) -> None:
-    said: list[Any] = []
+    events: list[Any] = []
 
     def catches(a: int) -> Iterator[int]:
-        """Say what happens."""
+        """Log what happens."""
         try:
             yield a
         except KeyError as error:
-            said.append(error.args)
+            events.append(error.args)
         finally:
-            said.append("left")
+            events.append("left")
 
     async def acatches(a: int) -> AsyncGenerator[int, None]:
         for item in catches(a):
             try:
                 yield item
             except KeyError as error:
-                said.append(error.args)
+                events.append(error.args)
 
     def use(manager: Decorate, amanager: Decorate) -> list[Any]:
-        said.clear()
-        made, amade = manager(catches), amanager(acatches)
-        said.append((made.__name__, made.__doc__, str(inspect.signature(made))))
-        said.append(inspect.isgeneratorfunction(made))
-        said.append(made(1)(lambda: "inside")())
+        events.clear()
+        decorated, adecorated = manager(catches), amanager(acatches)
+        events.append(
+            (decorated.__name__, decorated.__doc__, str(inspect.signature(decorated)))
+        )
+        events.append(inspect.isgeneratorfunction(decorated))
+        events.append(decorated(1)(lambda: "inside")())
         for error in (None, KeyError("k"), ValueError("v"), StopIteration("s"), RuntimeError("r")):  # fmt: skip
-            said.append(outcome(lambda error=error: _within(made(1), error)))
-            said.append(outcome(lambda error=error: asyncio.run(_awithin(amade(1), error))))  # fmt: skip
-        return said.copy()
+            events.append(outcome(lambda error=error: _within(decorated(1), error)))
+            events.append(outcome(lambda error=error: asyncio.run(_awithin(adecorated(1), error))))  # fmt: skip
+        return events.copy()
 
-    bare = use(contextlib.contextmanager, contextlib.asynccontextmanager)
-    assert use(manager, amanager) == bare
+    plain = use(contextlib.contextmanager, contextlib.asynccontextmanager)
+    assert use(manager, amanager) == plain
 
 
 def _within(manager: Any, error: BaseException | None) -> Any:
-    with manager as given:
+    with manager as entered:
         if error:
             raise error
-    return given
+    return entered
 
 
 async def _awithin(manager: Any, error: BaseException | None) -> Any:
-    async with manager as given:
+    async with manager as entered:
         if error:
             raise error
-    return given
+    return entered
 
 
 def test_dispatch_and_caches(decorate: Decorate) -> None:
-    """Generic functions and caches stand above and below."""
+    """Generic functions and caches work above and below a decorator."""
 
     @functools.singledispatch
     @decorate
@@ -207,7 +211,7 @@ def test_dispatch_and_caches(decorate: Decorate) -> None:
 
 
 def test_weak_methods() -> None:
-    """A bound method equals itself, has its hash, and can be referred to weakly."""
+    """Bound decorated methods are equal, have equal hashes, and allow WeakMethod."""
     it = Methods()
     for name in ("function", "coroutine", "generator", "agenerator"):
         bound = getattr(it, name)
@@ -218,7 +222,7 @@ def test_weak_methods() -> None:
 
 
 def test_spawned_process() -> None:
-    """A process that starts anew gets decorated functions and methods by name."""
+    """A spawned process receives decorated functions and methods by their names."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(function, (1,), {"b": "x"}) == {"x": 1}
         _, *rest = pool.apply(Methods().function, (1,))

@@ -1,4 +1,4 @@
-"""Hostile texts wherever a caller can give one, and the lines that come of them."""
+"""Hostile texts as names, units, descriptions and dimensions; the lines they give."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tests.support.protocol_grammar import read
 from tests.support.recorder import MOMENT, Recorder
 from tests.support.strategies import NASTY
 
-# With what makes a line, behind the end of one or of a value.
+# Includes whole lines, after a line end or the end of a value.
 PIECES = [*NASTY, *"aZ09", "\nevil count,delta=1", '",evil="1', '" count,delta=7\n']
-# A name, its unit and description, and three dimensions.
-TEXTS_EACH = 9
-Told = tuple[str, frozenset[tuple[str, str]]]
-# Into one registry, so that some meet under one key.
+# A name, a unit, a description and three dimensions.
+TEXTS_PER_RECORD = 9
+Meaning = tuple[str, frozenset[tuple[str, str]]]
+# Recorded in one registry, so that some have the same key.
 RECORDS = 500
 
 
 def hostile(seed: int) -> Iterator[str]:
-    """Yield texts without end, of pieces that break metrics and of any characters."""
+    """Yield endless texts of pieces that have broken metrics and of any characters."""
     random = Random(seed)
     while True:
         any_character = chr(random.randrange(0x110000))
@@ -43,49 +43,46 @@ def hostile(seed: int) -> Iterator[str]:
     ],
 )
 def test_no_text_injects_a_line(count: int) -> None:
-    """Each point is one line that says its key, its dimensions and its number.
-
-    And so is what a key means.
-    """
+    """Each point is one line with its key, dimensions and number, each metadata one line."""
     texts = hostile(seed=count)
-    for _ in range(0, count, TEXTS_EACH * RECORDS):
+    for _ in range(0, count, TEXTS_PER_RECORD * RECORDS):
         recorder = Recorder()
-        wanted: Counter[Told] = Counter()
+        expected: Counter[Meaning] = Counter()
         for number in range(1, RECORDS + 1):
-            name, unit, description, *pairs = islice(texts, TEXTS_EACH)
+            name, unit, description, *pairs = islice(texts, TEXTS_PER_RECORD)
             counter = recorder.meter.counter(name, unit=unit, description=description)
             dimensions = dict(zip(pairs[::2], pairs[1::2], strict=True))
             counter.inc(number, **dimensions)
             if not counter.origin.family.void:
-                wanted[counter.origin.family.key, cleaned(dimensions)] += number
-        assert told_by_lines(recorder) == wanted
+                expected[counter.origin.family.key, cleaned(dimensions)] += number
+        assert meanings_of_lines(recorder) == expected
         assert_metadata(recorder)
 
 
 def cleaned(dimensions: Mapping[str, str]) -> frozenset[tuple[str, str]]:
-    """Return *dimensions* as they are to arrive: the last of two with one key."""
+    """Return *dimensions* cleaned; of two with the same key the last."""
     pairs = {
         clean_dimension_key(k): clean_dimension_value(v) for k, v in dimensions.items()
     }
     return frozenset((key, value) for key, value in pairs.items() if key and value)
 
 
-def told_by_lines(recorder: Recorder) -> Counter[Told]:
-    """Return what the lines say, which are those of the points and no other."""
+def meanings_of_lines(recorder: Recorder) -> Counter[Meaning]:
+    """Return the contents of the lines; assert that each point has one line."""
     chunks = [*recorder.registry.collect(MOMENT)]
     text = "\n".join(line for chunk in chunks for line in encode(chunk))
     lines = text.splitlines()
     assert len(lines) == sum(len(chunk.identities) for chunk in chunks)
-    told: Counter[Told] = Counter()
+    meanings: Counter[Meaning] = Counter()
     for line in map(read, lines):
         assert line.kind == "count"
         assert line.timestamp == MOMENT
-        told[line.key, frozenset(line.dimensions.items())] += line.numbers["delta"]
-    return told
+        meanings[line.key, frozenset(line.dimensions.items())] += line.numbers["delta"]
+    return meanings
 
 
 def assert_metadata(recorder: Recorder) -> None:
-    """Check that what the keys mean is one line each, of that key."""
+    """Assert that the metadata of each key is one line of that key."""
     for metadata in recorder.registry.catalog.collect_metadata():
         line = encode_metadata(metadata)
         if line is not None:

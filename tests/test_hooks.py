@@ -9,10 +9,10 @@ from dtmetrics._decorate.hooks import error_type
 
 
 class Outer:
-    """A class with an exception inside."""
+    """A class that contains an exception class."""
 
     class InnerError(Exception):
-        """An exception of a user's."""
+        """An exception of a user."""
 
 
 @pytest.mark.parametrize(
@@ -26,5 +26,5 @@ class Outer:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_error_type(error: Any, name: str) -> None:
-    """An error is named by its class and the module of that, never by its text."""
+    """An error type is the class with its module; it never contains the message."""
     assert error_type(error) == name

@@ -28,14 +28,14 @@ from dtmetrics._protocol.point import (
     Payload,
 )
 from tests.support import protocol_grammar, strategies
-from tests.support.protocol_grammar import NotALine, read
+from tests.support.protocol_grammar import NotALineError, read
 from tests.support.recorder import in_columns, one_line_of
 
 MOMENT = 1_700_000_000_000
 
 
-def written(payload: Payload, dimensions: Dimensions = ()) -> str:
-    """Return the line of one point, without its time."""
+def line_of(payload: Payload, dimensions: Dimensions = ()) -> str:
+    """Return the line of one point, without its timestamp."""
     line = one_line_of(DataPoint(identify("orders", dimensions), payload, MOMENT))
     text, _, moment = line.rpartition(" ")
     assert moment == str(MOMENT)
@@ -53,14 +53,14 @@ def written(payload: Payload, dimensions: Dimensions = ()) -> str:
         pytest.param("a 1\u2028", id="line end of unicode"),
         pytest.param("a", id="no payload"),
         pytest.param("a  1", id="two blanks"),
-        pytest.param("a 1 ", id="blank at the end"),
+        pytest.param("a 1 ", id="trailing blank"),
         pytest.param("#a gauge dt.meta.unit=s", id="metadata"),
         pytest.param("1a 1", id="key starts with a digit"),
         pytest.param("a.1 1", id="section starts with a digit"),
         pytest.param("a.-b 1", id="section starts with a hyphen"),
         pytest.param("a..b 1", id="empty section"),
         pytest.param("a. 1", id="dot at the end"),
-        pytest.param("ä 1", id="letter that is not latin"),
+        pytest.param("ä 1", id="letter outside Latin"),
         pytest.param("dt.a 1", id="reserved key"),
         pytest.param("a" * 251 + " 1", id="long key"),
         pytest.param("a,B=c 1", id="capital in a dimension key"),
@@ -76,24 +76,25 @@ def written(payload: Payload, dimensions: Dimensions = ()) -> str:
         pytest.param("a,b=c\\ d 1", id="escape outside quotes"),
         pytest.param("a,b=c d 1", id="blank outside quotes"),
         pytest.param("a,b=" + "c" * 251 + " 1", id="long value"),
-        pytest.param("a,b=c,b=c 1", id="a dimension twice"),
+        pytest.param("a,b=c,b=c 1", id="duplicate dimension"),
         pytest.param("a, b=c 1", id="blank before a dimension"),
         pytest.param("a,b=c, 1", id="comma at the end"),
         pytest.param(
-            "a" + "".join(f",b{number}=c" for number in range(51)) + " 1", id="51"
+            "a" + "".join(f",b{number}=c" for number in range(51)) + " 1",
+            id="51 dimensions",
         ),
         pytest.param("a 1e5", id="exponent without a point"),
-        pytest.param("a .5", id="nothing before the point"),
-        pytest.param("a 5.", id="nothing behind the point"),
-        pytest.param("a 1.e5", id="nothing between the point and the exponent"),
+        pytest.param("a .5", id="no digit before the point"),
+        pytest.param("a 5.", id="no digit after the point"),
+        pytest.param("a 1.e5", id="no digit between point and exponent"),
         pytest.param("a +1", id="plus"),
-        pytest.param("a 01", id="zero at the start"),
+        pytest.param("a 01", id="leading zero"),
         pytest.param("a nan", id="nan"),
         pytest.param("a True", id="bool"),
         pytest.param("a 1_000", id="underscore"),
-        pytest.param("a \u0661", id="digit that is not ascii"),
-        pytest.param("a 1.0e999", id="no double"),
-        pytest.param("a " + "9" * 309, id="no double for an integer"),
+        pytest.param("a \u0661", id="digit outside ASCII"),
+        pytest.param("a 1.0e999", id="too large for a double"),
+        pytest.param("a " + "9" * 309, id="integer too large for a double"),
         pytest.param("a gauge,", id="no number"),
         pytest.param("a count,1", id="running total"),
         pytest.param("a count,delta=nan", id="delta of nan"),
@@ -101,24 +102,26 @@ def written(payload: Payload, dimensions: Dimensions = ()) -> str:
         pytest.param("a gauge,max=1,min=1,sum=1,count=1", id="another order"),
         pytest.param("a gauge,min=1,max=1,sum=1,count=-1", id="negative count"),
         pytest.param("a gauge,min=1,max=1,sum=1,count=1.0", id="count with a point"),
-        pytest.param("a gauge,min=0,max=1,sum=0,count=0", id="zero of something"),
+        pytest.param(
+            "a gauge,min=0,max=1,sum=0,count=0", id="count of zero with a max"
+        ),
         pytest.param("a gauge,min=2,max=1,sum=3,count=2", id="min > max"),
         pytest.param("a gauge,min=1,max=2,sum=0.99,count=1", id="mean < min"),
         pytest.param("a gauge,min=1,max=2,sum=4.1,count=2", id="mean > max"),
-        pytest.param("a 1 0", id="no time"),
-        pytest.param("a 1 1.5", id="time with a point"),
-        pytest.param("a 1 5 6", id="two times"),
+        pytest.param("a 1 0", id="timestamp of zero"),
+        pytest.param("a 1 1.5", id="timestamp with a point"),
+        pytest.param("a 1 5 6", id="two timestamps"),
         pytest.param('a,b="' + "\\\\" * 25_000 + '" 1', id="long line"),
     ],
 )
 def test_the_oracle_is_strict(line: str) -> None:
-    """The grammar that our lines are measured by refuses what nobody promises."""
-    with pytest.raises(NotALine):
+    """The oracle rejects what the protocol does not document."""
+    with pytest.raises(NotALineError):
         read(line)
 
 
 def test_the_oracle_reads() -> None:
-    """The grammar that our lines are measured by understands what they say."""
+    """The oracle reads key, dimensions, payload and timestamp of a line."""
     summary = "gauge,min=-1,max=2.5,sum=1.0e+0,count=2"
     assert read(
         rf'a.b,c="d \"e\" \\",f=g:h {summary} {MOMENT}'
@@ -133,7 +136,7 @@ def test_the_oracle_reads() -> None:
     assert read("a -1.5").numbers == read("a gauge,-1.5").numbers == {"value": -1.5}
 
 
-# -- heads ----------------------------------------------------------------------
+# -- line prefixes --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -159,7 +162,7 @@ def test_the_oracle_reads() -> None:
     ],
 )
 def test_values(value: str, text: str) -> None:
-    """Plain values stand bare; others in quotes, where two characters are escaped."""
+    """A plain value is written bare, others in quotes, where two characters are escaped."""
     identity = identify("orders", (("region", value),))
     assert identity.line_prefix == f"orders,region={text}"
     assert read(f"{identity.line_prefix} 1").dimensions == {"region": value}
@@ -167,7 +170,7 @@ def test_values(value: str, text: str) -> None:
 
 @pytest.mark.parametrize("flags", [[], ["-O"]], ids=["asserts", "no asserts"])
 def test_no_second_line(flags: list[str]) -> None:
-    """Should cleaning ever miss a line end, there is still one line, under -O too."""
+    """A line end that cleaning missed cannot start a second line, under -O either."""
     code = """if True:
         from dtmetrics._protocol.line import identify
         for end in "\\n\\r\\v\\f\\x1c\\x1d\\x1e\\x85\\u2028\\u2029":
@@ -179,15 +182,15 @@ def test_no_second_line(flags: list[str]) -> None:
 
 
 @given(st.lists(st.tuples(strategies.texts, strategies.texts)), strategies.texts)
-def test_no_second_line_of_anything(pairs: list[tuple[str, str]], key: str) -> None:
-    """No text whatever, cleaned or not, makes two lines, or one without UTF-8 form."""
+def test_any_text_makes_one_line(pairs: list[tuple[str, str]], key: str) -> None:
+    """Any texts, cleaned or not, make one line that has a UTF-8 form."""
     line = one_line_of(DataPoint(identify(key, tuple(pairs)), GaugeValue(1), MOMENT))
     assert len(line.splitlines()) == 1
     line.encode()
 
 
 def test_the_longest_line_fits() -> None:
-    """With all there may be, and every character escaped, a line is within limits."""
+    """The longest line, with each character of each value escaped, is within the limit."""
     dimensions = tuple(
         (f"d{number:03}".ljust(DIMENSION_KEY_LIMIT, "d"), '"' * VALUE_LIMIT)
         for number in range(DIMENSIONS_LIMIT)
@@ -252,13 +255,13 @@ class Unit(float):
     ids=repr,
 )
 def test_number_texts(number: float, text: str) -> None:
-    """Numbers are plain: no lost digit, a point before an exponent, no type's name."""
+    """A number is written with all digits, a point before an exponent, and no type."""
     assert number_text(number) == text
 
 
 @given(strategies.numbers)
-def test_numbers_return(number: float) -> None:
-    """A number is read back as it was: the same integer, or the same double."""
+def test_numbers_are_read_back(number: float) -> None:
+    """A number is read back as the same integer or the same double."""
     text = number_text(number)
     assert re.fullmatch(protocol_grammar.NUMBER, text)
     assert float(text) == float(number)
@@ -291,14 +294,14 @@ def test_numbers_return(number: float) -> None:
     ids=repr,
 )
 def test_payloads(payload: Payload, text: str) -> None:
-    """Each kind of payload has one form."""
-    assert written(payload) == f"orders {text}"
-    assert written(payload, (("a", "b c"),)) == f'orders,a="b c" {text}'
+    """Each kind of payload is written in one form."""
+    assert line_of(payload) == f"orders {text}"
+    assert line_of(payload, (("a", "b c"),)) == f'orders,a="b c" {text}'
 
 
 def test_one_observation() -> None:
-    """Of a single observation one number is sent three times."""
-    assert written(GaugeSummary(0.1, 0.2, 0.3, 1)) == (
+    """A summary of one observation has one number as min, max and sum."""
+    assert line_of(GaugeSummary(0.1, 0.2, 0.3, 1)) == (
         "orders gauge,min=0.1,max=0.1,sum=0.1,count=1"
     )
 
@@ -322,10 +325,10 @@ def test_one_observation() -> None:
 )
 @pytest.mark.parametrize("drift", [0, 2e-17, -2e-17])
 def test_equal_observations(value: float, times: int, drift: float) -> None:
-    """Equal values have that value for a mean, wherever the sum is rounded to."""
+    """The mean of equal values is within min and max, however the sum is rounded."""
     total: Any = value * times if type(value) is int else float(Fraction(value) * times)
     total = total if type(value) is int else total * (1 + drift * times)
-    numbers = read(written(GaugeSummary(value, value, total, times))).numbers
+    numbers = read(line_of(GaugeSummary(value, value, total, times))).numbers
     mean = float(numbers["sum"]) / numbers["count"]
     assert float(numbers["min"]) <= mean <= float(numbers["max"])
     assert numbers["sum"] == total
@@ -337,8 +340,8 @@ def test_equal_observations(value: float, times: int, drift: float) -> None:
 @example(GaugeSummary(0.1, 0.1, math.fsum([0.1] * 3), 3))
 @example(GaugeSummary(2**1000, 2**1000 + 1, 2**1001 + 1, 2))
 def test_summaries_hold(summary: GaugeSummary) -> None:
-    """Whatever was observed, min <= sum/count <= max holds for the doubles read."""
-    numbers = read(written(summary)).numbers
+    """In each summary min <= sum/count <= max holds for the doubles that are read."""
+    numbers = read(line_of(summary)).numbers
     low, high, total = (float(numbers[name]) for name in ("min", "max", "sum"))
     assert low <= total / numbers["count"] <= high
     assert numbers["count"] == summary.count
@@ -352,8 +355,8 @@ KINDS = {CountDelta: "count", GaugeValue: "gauge", GaugeSummary: "summary"}
 
 
 @given(strategies.points)
-def test_speaks_the_grammar(point: DataPoint) -> None:
-    """Whatever a caller records, the line is one the endpoint can parse."""
+def test_lines_are_valid(point: DataPoint) -> None:
+    """The line of any point is valid and has its key, dimensions and timestamp."""
     line = read(one_line_of(point))
     assert line.key == point.identity.key
     assert line.dimensions == dict(point.identity.dimensions)
@@ -363,16 +366,18 @@ def test_speaks_the_grammar(point: DataPoint) -> None:
 
 @given(st.lists(strategies.points, max_size=6))
 def test_many_at_once(points: list[DataPoint]) -> None:
-    """Points that are written together are written as each alone."""
+    """Points that are encoded together have the lines of each alone."""
     for kind in KINDS:
-        alike = [p._replace(timestamp_ms=5) for p in points if type(p.payload) is kind]
-        if alike:
-            assert encode(in_columns(alike)) == [*map(one_line_of, alike)]
+        same_kind = [
+            p._replace(timestamp_ms=5) for p in points if type(p.payload) is kind
+        ]
+        if same_kind:
+            assert encode(in_columns(same_kind)) == [*map(one_line_of, same_kind)]
 
 
 @given(strategies.points.filter(lambda point: type(point.payload) is not GaugeSummary))
-def test_says_the_number(point: DataPoint) -> None:
-    """A counter's or gauge's number arrives: the same integer or the same double."""
+def test_number_of_a_line(point: DataPoint) -> None:
+    """The line of a counter or gauge has its number: the same integer or double."""
     (number,) = point.payload
     (found,) = read(one_line_of(point)).numbers.values()
     assert found == number

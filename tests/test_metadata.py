@@ -30,19 +30,19 @@ from dtmetrics._protocol.parse import ParsedMetadata, parse
     ],
 )
 def test_unit(unit: str, shown: str) -> None:
-    """Units are named as Dynatrace names them; what it does not know stays."""
+    """Units get the names that Dynatrace has; others are not changed."""
     line = encode_metadata(Metadata("key", "gauge", unit, ""))
     assert line == f"#key gauge dt.meta.unit={shown}"
 
 
 @pytest.mark.parametrize("unit", ["", "1", "a b", "°C", "x" * (UNIT_LIMIT + 1), "a\nb"])
 def test_no_unit(unit: str) -> None:
-    """A unit that says nothing, or that the endpoint does not take, is left out."""
+    """A unit of 1, or one that the endpoint does not accept, is left out."""
     assert encode_metadata(Metadata("key", "gauge", unit, "")) is None
 
 
 def test_kinds() -> None:
-    """A counter's metadata is that of a count, any other's that of a gauge."""
+    """The metadata of a counter has the type count, that of others the type gauge."""
     kinds = [
         (encode_metadata(Metadata("key", kind, "s", "")) or "").split(" ")[1]
         for kind in ("counter", "gauge", "summary")
@@ -51,15 +51,15 @@ def test_kinds() -> None:
 
 
 def test_description_is_cut() -> None:
-    """A description is cut at the lower of the published limits."""
+    """A description is cut at 1,023 characters, the lower of the published limits."""
     parsed = parse(encode_metadata(Metadata("key", "gauge", "", "x" * 5_000)) or "")
     assert isinstance(parsed, ParsedMetadata)
     assert parsed.properties == {"dt.meta.description": "x" * DESCRIPTION_LIMIT}
 
 
 @given(unit=st.text(max_size=80), description=st.text(max_size=1_100))
-def test_whatever_is_written_is_accepted(unit: str, description: str) -> None:
-    """Whatever an author writes, the line is one that the endpoint can read."""
+def test_any_metadata_is_accepted(unit: str, description: str) -> None:
+    """Any unit and description make one line that the parser accepts."""
     line = encode_metadata(Metadata("key", "counter", unit, description))
     if line is not None:
         assert len(line.splitlines()) == 1
@@ -67,8 +67,8 @@ def test_whatever_is_written_is_accepted(unit: str, description: str) -> None:
 
 
 @given(description=st.text("abc \"\\,='{}", min_size=1).filter(str.strip))
-def test_a_description_arrives_as_it_was_written(description: str) -> None:
-    """Quotes, backslashes and commas of a description arrive as they are."""
+def test_description_is_read_back(description: str) -> None:
+    """A description with quotes, backslashes and commas is read back unchanged."""
     parsed = parse(encode_metadata(Metadata("key", "gauge", "", description)) or "")
     assert isinstance(parsed, ParsedMetadata)
     assert parsed.properties["dt.meta.description"] == description.strip()

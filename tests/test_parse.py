@@ -28,20 +28,20 @@ from tests.support.vectors import Case, vectors
 
 
 def point(line: str) -> ParsedPoint:
-    """Return *line* as the point it has to be."""
+    """Return the point that *line* is."""
     parsed = parse(line)
     assert isinstance(parsed, ParsedPoint), parsed
     return parsed
 
 
 def summary_of(number: int, times: int) -> DataPoint:
-    """Return the summary of a number that was observed so many times."""
+    """Return the summary of *number*, observed so many *times*."""
     payload = GaugeSummary(number, number, number * times, times)
     return DataPoint(strategies.Known("a", ()), payload, MOMENT)
 
 
 def rejection(line: str) -> Rejection:
-    """Return why *line* is refused, as it has to be."""
+    """Return why *line* is rejected."""
     parsed = parse(line)
     assert isinstance(parsed, Rejection), parsed
     return parsed
@@ -63,7 +63,7 @@ def rejection(line: str) -> Rejection:
     ],
 )
 def test_payloads(payload: str, expected: Payload) -> None:
-    """Every form of payload is read; integers stay integers, whatever their size."""
+    """Each form of payload is read; an integer of any size stays an integer."""
     parsed = point(f"orders {payload}").payload
     assert parsed == expected
     assert type(parsed) is type(expected)
@@ -71,14 +71,14 @@ def test_payloads(payload: str, expected: Payload) -> None:
 
 
 def test_running_total() -> None:
-    """The deprecated running total is read, and marked as one."""
+    """The deprecated running total is read and marked as absolute."""
     assert point("orders count,42").absolute
     assert point("orders count,42").payload == CountDelta(42)
     assert not point("orders count,delta=42").absolute
 
 
 def test_timestamp() -> None:
-    """The time of a point is optional."""
+    """The timestamp of a point is optional."""
     assert point("orders 1 1700000000000").timestamp_ms == 1_700_000_000_000
     assert point("orders 1").timestamp_ms is None
 
@@ -96,18 +96,18 @@ def test_timestamp() -> None:
     ],
 )
 def test_dimension_values(text: str, expected: str) -> None:
-    """Values come quoted or bare, and arrive without their escapes."""
+    """A value is read in quotes or bare, without its escapes."""
     assert point(f"orders,region={text} 1").dimensions == {"region": expected}
 
 
 def test_dimensions() -> None:
-    """Quoted and bare ones mix, and of a key given twice the first value is kept."""
+    """Quoted and bare values can be mixed; of a duplicate key the first value counts."""
     dimensions = point('orders,a="x y",dt.entity.host=HOST-1,a=z 1').dimensions
     assert dimensions == {"a": "x y", "dt.entity.host": "HOST-1"}
 
 
 def test_fifty_dimensions() -> None:
-    """A line holds 50 dimensions, and not one more."""
+    """A line can have 50 dimensions; 51 are rejected."""
     fifty = "orders" + "".join(f",d{number}=x" for number in range(50))
     assert len(point(f"{fifty} 1").dimensions) == 50
     assert rejection(f"{fifty},more=x 1").message == "dimension count exceeded: 51 > 50"
@@ -117,7 +117,7 @@ def test_fifty_dimensions() -> None:
     "key", ["a", "_a", "A-b_C.d", "load.1m", "x" * 255, "dt", "dtx.y"]
 )
 def test_keys(key: str) -> None:
-    """What the protocol page allows as a metric key is accepted."""
+    """A metric key that the protocol page allows is accepted."""
     assert point(f"{key} 1").key == key
 
 
@@ -142,7 +142,7 @@ def test_keys(key: str) -> None:
     ],
 )
 def test_bad_keys(line: str, index: int) -> None:
-    """A metric key that the endpoint refuses is refused at the right character."""
+    """An invalid metric key is rejected at the index of its first invalid character."""
     assert rejection(line).index == index
 
 
@@ -174,7 +174,7 @@ def test_bad_keys(line: str, index: int) -> None:
     ],
 )
 def test_bad_dimensions(line: str, index: int) -> None:
-    """A dimension that the endpoint refuses is refused at the right character."""
+    """An invalid dimension is rejected at the index where reading stops."""
     assert rejection(line).index == index
 
 
@@ -216,7 +216,7 @@ def test_bad_dimensions(line: str, index: int) -> None:
     ],
 )
 def test_bad_payloads(line: str, index: int) -> None:
-    """What follows the dimensions is refused at the character where reading stops."""
+    """An invalid payload is rejected at the index where reading stops."""
     assert rejection(line).index == index
 
 
@@ -263,26 +263,26 @@ def test_bad_payloads(line: str, index: int) -> None:
         ),
     ],
 )
-def test_words(line: str, message: str) -> None:
-    """InvalidValues are worded as the endpoint words them, where that is known."""
+def test_messages(line: str, message: str) -> None:
+    """Rejections have the wording of the endpoint, where it is known."""
     assert rejection(line).message == message
 
 
 def test_no_tolerance_of_bounds() -> None:
-    """How far a mean may lie outside of its bounds is not how far they may cross."""
+    """The tolerance applies to the mean of a summary, not to min > max."""
     point("a gauge,min=1,max=1,sum=1.0000005,count=1")
     message = rejection("a gauge,min=1.0000005,max=1,sum=1,count=1").message
     assert message.startswith("inconsistent gauge fields: min <= avg <= max")
 
 
 def test_negative_count() -> None:
-    """A summary of less than nothing is refused."""
+    """A summary with a negative count is rejected."""
     message = rejection("a gauge,min=0,max=0,sum=0,count=-1").message
     assert message.startswith("inconsistent gauge fields: count >= 0 doesn't hold")
 
 
 def test_messages_are_bounded_and_printable() -> None:
-    """A refusal can go to a terminal or a log: it is short, without control codes."""
+    """The message of a rejection is short and has no control characters."""
     message = rejection("a," + "b" * 40_000 + "\x1b[2J\x9b\u2028" + "c" * 5_000).message
     assert len(message) < 300
     assert message.isprintable()
@@ -318,7 +318,7 @@ def test_messages_are_bounded_and_printable() -> None:
     ],
 )
 def test_metadata(line: str, expected: ParsedMetadata) -> None:
-    """A metadata line is read, in both spellings in use; the first text counts."""
+    """A metadata line is read in both spellings; of duplicates the first counts."""
     assert parse(line) == expected
 
 
@@ -340,19 +340,19 @@ def test_metadata(line: str, expected: ParsedMetadata) -> None:
     ],
 )
 def test_bad_metadata(line: str, index: int) -> None:
-    """There are no comments, and no other properties than the known ones."""
+    """Comments, unknown types and unknown properties are rejected."""
     assert rejection(line).index == index
 
 
 @vectors("line", "accepted_by_docs")
 def test_documented_lines(case: Case) -> None:
-    """Every line that the documentation shows is accepted."""
+    """Each line that the documentation shows is accepted."""
     point(case["input"])
 
 
 @vectors("number", "is_valid_summary")
 def test_official_summaries(case: Case) -> None:
-    """Summaries are judged as the official library judges them."""
+    """A summary is accepted if the official library accepts it."""
     fields = ",".join(f"{name}={number}" for name, number in case["input"].items())
     assert isinstance(parse(f"a gauge,{fields}"), ParsedPoint) is case["expected"]
 
@@ -360,26 +360,26 @@ def test_official_summaries(case: Case) -> None:
 @given(strategies.points)
 @example(summary_of(2**60 + 1, times=3))
 @example(summary_of(2**64 + 1, times=1))
-def test_reads_what_we_write(written: DataPoint) -> None:
-    """What the encoder writes is read back as the same point."""
-    line = one_line_of(written)
-    identity, payload, timestamp_ms = written
+def test_lines_are_read_back(original: DataPoint) -> None:
+    """A line that the encoder wrote is read back as the same point."""
+    line = one_line_of(original)
+    identity, payload, timestamp_ms = original
     if type(payload) is GaugeSummary:
-        # A bound may have given way by one rounding (tests/test_line.py).
+        # The encoder may have moved a bound by one rounding (tests/test_line.py).
         payload = GaugeSummary(**read(line).numbers)  # type: ignore[arg-type]
     dimensions = dict(identity.dimensions)
     assert parse(line) == ParsedPoint(identity.key, dimensions, payload, timestamp_ms)
 
 
-@pytest.mark.parametrize(("count", "taken"), [(1, True), (3, False)])
-def test_summaries_are_of_doubles(count: int, taken: bool) -> None:
-    """Summaries are judged as the doubles that the endpoint reads.
+@pytest.mark.parametrize(("count", "accepted"), [(1, True), (3, False)])
+def test_summaries_are_of_doubles(count: int, accepted: bool) -> None:
+    """The rule for means applies to doubles, as the endpoint reads them.
 
-    2**53 + 1 is 2**53 there, and three times as much by three is 2**53 + 2.
+    As a double 2**53 + 1 is 2**53; the mean of three of them is 2**53 + 2.
     """
     number = 2**53 + 1
     fields = f"min={number},max={number},sum={number * count},count={count}"
-    assert isinstance(parse(f"a gauge,{fields}"), ParsedPoint) is taken
+    assert isinstance(parse(f"a gauge,{fields}"), ParsedPoint) is accepted
 
 
 @given(
@@ -387,8 +387,8 @@ def test_summaries_are_of_doubles(count: int, taken: bool) -> None:
     | st.text("a.-1Z,=\" \\#gaugecount{}\t\n'")
     | st.from_regex(r"a(,b=[ab\"\\]*)* (gauge|count),[a-z0-9=,.eE+-]*( [0-9.]*)?")
 )
-def test_answers_any_text(text: str) -> None:
-    """Whatever a line holds, the answer is a value, never an exception."""
+def test_never_raises(text: str) -> None:
+    """For any text the parser returns a value and does not raise."""
     parsed = parse(text)
     if isinstance(parsed, Rejection):
         assert 0 <= parsed.index <= len(text)
@@ -398,7 +398,7 @@ def test_answers_any_text(text: str) -> None:
 
 
 def test_long_lines() -> None:
-    """A line of more than 50,000 characters is refused before it is read."""
+    """A line of more than 50,000 characters is rejected before it is read."""
     line = "a,b=" + "\\," * 500_000
     rejected = rejection(line)
     assert rejected.message == f"line length exceeded: {len(line)} > {LINE_LIMIT}"
@@ -406,7 +406,7 @@ def test_long_lines() -> None:
 
 
 def steps(line: str) -> int:
-    """Return how many calls it takes to judge *line*."""
+    """Return how many calls it takes to parse *line*."""
     count = 0
 
     def counting(frame: object, event: str, argument: object) -> None:
@@ -439,6 +439,6 @@ def steps(line: str) -> int:
     ],
 )
 def test_work_is_linear(start: str, hostile: str) -> None:
-    """Four times the hostile text is at most four times the work."""
+    """Four times the hostile text takes at most four times the calls."""
     few = (LINE_LIMIT // 4 - 100) // len(hostile)
     assert steps(start + hostile * few * 4) <= 4 * steps(start + hostile * few) + 50

@@ -26,28 +26,28 @@ ORDERS = identify("orders", (("region", "eu"),))
     ids=lambda value: type(value).__name__,
 )
 def test_frozen(value: object) -> None:
-    """What crosses from thread to thread cannot be changed, nor extended."""
+    """Objects that are shared between threads cannot be changed or extended."""
     for name in ("delta", "min", "timestamp_ms", "other"):
         with pytest.raises(AttributeError):
             setattr(value, name, 2)
 
 
-def test_identity_is_told_by_its_head() -> None:
-    """An identity shows what every line of its series starts with."""
+def test_identity_shows_its_line_prefix() -> None:
+    """The repr of an identity has the start of each line of its series."""
     assert repr(ORDERS) == "<Identity orders,region=eu>"
     assert (ORDERS.key, ORDERS.line_prefix) == ("orders", "orders,region=eu")
 
 
-def test_identity_is_itself() -> None:
-    """Identities are compared as objects: comparing texts at each flush would cost."""
+def test_identities_are_compared_as_objects() -> None:
+    """Two identities with the same text are not equal, and have no __dict__."""
     again = identify("orders", (("region", "eu"),))
     assert again != ORDERS
     assert len({ORDERS, ORDERS}) == 1
     assert not hasattr(ORDERS, "__dict__")
 
 
-def test_payloads_say_their_names() -> None:
-    """A payload shows what its numbers are; the summary's count is a number."""
+def test_payloads_show_their_fields() -> None:
+    """A payload shows the names of its numbers; the count of a summary is a number."""
     summary = GaugeSummary(min=1, max=2, sum=3, count=2)
     assert repr(summary) == "GaugeSummary(min=1, max=2, sum=3, count=2)"
     assert summary.count == 2
@@ -55,11 +55,11 @@ def test_payloads_say_their_names() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8])
 def test_points_in_parts(size: int) -> None:
-    """Points in columns come apart in order, each once, its value beside its owner."""
-    owners = [identify(f"k{n}", ()) for n in range(7)]
-    points = DataPoints(CountDelta, owners, range(7), 5)
+    """Points are split in order, each once, with its identity and its value."""
+    identities = [identify(f"k{n}", ()) for n in range(7)]
+    points = DataPoints(CountDelta, identities, range(7), 5)
     parts = [*points.parts(size)]
     assert all(len(part.identities) <= size for part in parts)
     assert [point for part in parts for point in part.each()] == [
-        DataPoint(owner, CountDelta(n), 5) for n, owner in enumerate(owners)
+        DataPoint(identity, CountDelta(n), 5) for n, identity in enumerate(identities)
     ]

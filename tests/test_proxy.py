@@ -21,19 +21,19 @@ from tests.support.decorated_callables import (
     Methods,
     Whole,
     function,
-    named,
+    id_of,
     timed,
 )
 from tests.support.timer_clock import Timing
 
 
-@pytest.mark.parametrize("made", [*KINDS, *METHODS], ids=named)
-def test_introspection(made: Any) -> None:
-    """Every question that inspect and typing answer has the answer it had."""
-    bare = inspect.unwrap(made)
-    if inspect.ismethod(made):
-        bare = inspect.unwrap(made.__func__).__get__(made.__self__)
-    for question in (
+@pytest.mark.parametrize("decorated", [*KINDS, *METHODS], ids=id_of)
+def test_introspection(decorated: Any) -> None:
+    """The inspect and typing modules answer for a decorated callable as for the undecorated one."""
+    plain = inspect.unwrap(decorated)
+    if inspect.ismethod(decorated):
+        plain = inspect.unwrap(decorated.__func__).__get__(decorated.__self__)
+    for examine in (
         inspect.signature,
         inspect.iscoroutinefunction,
         inspect.isgeneratorfunction,
@@ -48,27 +48,29 @@ def test_introspection(made: Any) -> None:
         typing.get_type_hints,
         callable,
     ):
-        assert question(made) == question(bare), question
+        assert examine(decorated) == examine(plain), examine
     for name in ("__name__", "__qualname__", "__module__", "__doc__", "__defaults__"):
-        assert getattr(made, name) == getattr(bare, name)
+        assert getattr(decorated, name) == getattr(plain, name)
     for name in ("__kwdefaults__", "__annotations__"):
-        assert getattr(made, name) == getattr(bare, name)
+        assert getattr(decorated, name) == getattr(plain, name)
 
 
-@pytest.mark.parametrize("made", [*KINDS, Methods.generator], ids=named)
-def test_introspection_of_old(made: Any) -> None:
-    """So has getfullargspec(), except for methods: there it is as with functools.wraps."""
-    assert inspect.getfullargspec(made) == inspect.getfullargspec(inspect.unwrap(made))
+@pytest.mark.parametrize("decorated", [*KINDS, Methods.generator], ids=id_of)
+def test_getfullargspec(decorated: Any) -> None:
+    """The full argument spec is unchanged, except of methods, as with functools.wraps."""
+    assert inspect.getfullargspec(decorated) == inspect.getfullargspec(
+        inspect.unwrap(decorated)
+    )
 
 
 def test_annotations_of_the_class() -> None:
-    """Whoever asks a proxy's class for annotations does not hide those of functions."""
+    """Reading the annotations of the proxy class does not hide those of a function."""
     assert type(function).__annotations__ is not None
     assert function.__annotations__ == inspect.unwrap(function).__annotations__ != {}
 
 
 def test_defaults_are_not_applied_twice() -> None:
-    """Showing a function's defaults does not change how it is called."""
+    """The defaults that a decorated method shows are not applied a second time."""
     methods = Methods()
     assert Methods.function.__kwdefaults__ == {"b": 2}
     assert methods.function(1) == (methods, 1, 2)
@@ -78,7 +80,7 @@ def test_defaults_are_not_applied_twice() -> None:
 
 
 def test_function_is_a_proxy() -> None:
-    """Attributes are those of the function, and set on it."""
+    """Attributes of a decorated function are read from and set on the function."""
     assert function.__code__ is inspect.unwrap(function).__code__
     assert inspect.unwrap(function).mark == "set from outside"  # type: ignore[attr-defined]
     assert isinstance(function, wrapt.FunctionWrapper)
@@ -88,65 +90,65 @@ def test_function_is_a_proxy() -> None:
 
 
 def test_signature_without_following() -> None:
-    """Who does not follow wrappers sees a function's signature all the same."""
-    bare = inspect.signature(inspect.unwrap(function))
-    assert inspect.signature(function, follow_wrapped=False) == bare
+    """The signature is that of the function, also without following wrappers."""
+    plain = inspect.signature(inspect.unwrap(function))
+    assert inspect.signature(function, follow_wrapped=False) == plain
 
 
-def test_marks_of_other_decorators_stay() -> None:
-    """What others wrote on a method, before or after, is on it."""
-    assert Methods.below_mark.mark == ["by another decorator"]  # type: ignore[attr-defined]
-    assert Methods.above_mark.mark == ["by another decorator"]  # type: ignore[attr-defined]
+def test_attributes_set_by_other_decorators() -> None:
+    """A method has the attributes that decorators above and below have set."""
+    assert Methods.below_mark.mark == ["set by another decorator"]  # type: ignore[attr-defined]
+    assert Methods.above_mark.mark == ["set by another decorator"]  # type: ignore[attr-defined]
     assert Methods().below_mark.mark is Methods.below_mark.mark  # type: ignore[attr-defined]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="since CPython 3.12")
 def test_function_marked_as_coroutine() -> None:
-    """A function that is marked as one for coroutines is awaited, and stays marked."""
+    """A function marked as a coroutine function is timed until its coroutine ends."""
     timing = Timing()
 
     @timing.timer()
     @inspect.markcoroutinefunction  # type: ignore[attr-defined,untyped-decorator,unused-ignore]
-    def made() -> Any:
+    def decorated() -> Any:
         async def inner() -> int:
             timing.pass_(1)
             return 1
 
         return inner()
 
-    assert inspect.iscoroutinefunction(made)
-    assert asyncio.run(made()) == 1
+    assert inspect.iscoroutinefunction(decorated)
+    assert asyncio.run(decorated()) == 1
     assert timing.took() == {"": [1, 1, 1]}
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize(
-    "made",
+    "decorated",
     [*KINDS, Methods.function, Methods.generator, Whole, Whole.method],
-    ids=named,
+    ids=id_of,
 )
-def test_pickled_by_name(made: Any, protocol: int) -> None:
-    """A decorated function travels as a name and arrives as itself."""
-    assert pickle.loads(pickle.dumps(made, protocol)) is made
+def test_pickled_by_name(decorated: Any, protocol: int) -> None:
+    """A decorated function is pickled by its name."""
+    assert pickle.loads(pickle.dumps(decorated, protocol)) is decorated
 
 
 def test_bound_methods_and_instances_are_pickled() -> None:
-    """So do instances with decorated methods, and the methods bound to them."""
+    """Instances with decorated methods can be pickled, as can their bound methods."""
     for name in ("function", "coroutine", "generator", "above_lru"):
         bound = getattr(Methods(), name)
         assert pickle.loads(pickle.dumps(bound)).__self__.__class__ is Methods
 
 
 @pytest.mark.parametrize(
-    "made", [*KINDS, Methods.function, Methods.generator], ids=named
+    "decorated", [*KINDS, Methods.function, Methods.generator], ids=id_of
 )
-def test_copied_as_functions_are(made: Any) -> None:
-    """A copy of a decorated function is the function."""
-    assert copy.copy(made) is copy.deepcopy(made) is made
+def test_copied_as_functions_are(decorated: Any) -> None:
+    """A copy of a decorated function is the same object."""
+    assert copy.copy(decorated) is copy.deepcopy(decorated) is decorated
 
 
 class Greeter:
-    """A callable object with a state."""
+    """A callable object with state."""
 
     def __init__(self) -> None:
         self.names = ["a"]
@@ -160,34 +162,34 @@ class Greeter:
     [(Greeter(), ["a"]), (functools.partial(int, "3"), 3), ([1].count, None)],
 )
 def test_objects_are_pickled_without_decoration(target: Any, result: Any) -> None:
-    """A callable that has no name of its own arrives as it was before."""
-    arrived = pickle.loads(pickle.dumps(timed(target)))
-    assert type(arrived) is type(target)
+    """Pickling a decorated object that has no name gives the undecorated object."""
+    loaded = pickle.loads(pickle.dumps(timed(target)))
+    assert type(loaded) is type(target)
     if result is not None:
-        assert arrived() == result
+        assert loaded() == result
 
 
 def test_objects_are_copied_with_their_decoration() -> None:
-    """A copy of a decorated object is a decorated object with a state of its own."""
+    """A deep copy of a decorated object is decorated, and has its own state."""
     timing = Timing()
-    made = timing.timer()(Greeter())
-    deep = copy.deepcopy(made)
-    shallow = copy.copy(made)
+    decorated = timing.timer()(Greeter())
+    deep = copy.deepcopy(decorated)
+    shallow = copy.copy(decorated)
     deep().append("b")
     shallow().append("c")
-    assert made() == ["a", "c"]
+    assert decorated() == ["a", "c"]
     assert timing.took() == {"": [3, 0, 0]}
 
 
-@pytest.mark.skipif("WRAPT_DISABLE_EXTENSIONS" in os.environ, reason="it is this run")
+@pytest.mark.skipif("WRAPT_DISABLE_EXTENSIONS" in os.environ, reason="this is that run")
 def test_without_extension() -> None:
-    """All of this holds where wrapt has to do without its C extension."""
+    """Without the C extension of wrapt all tests of this file pass."""
     here = __file__, "-q", "-p", "no:cacheprovider", "-p", "no:randomly"
-    ran = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "pytest", *here],
         env={**os.environ, "WRAPT_DISABLE_EXTENSIONS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ran.returncode == 0, ran.stdout
+    assert done.returncode == 0, done.stdout

@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dtmetrics._protocol.point import CountDelta, GaugeSummary, GaugeValue
+from dtmetrics._record.series import CounterSeries, Series
+from tests.support.caller_values import INVALID, Index
 from tests.support.single_series import (
     KINDS,
     drain,
@@ -14,10 +18,6 @@ from tests.support.single_series import (
     record,
     series_of,
 )
-
-from dtmetrics._protocol.point import CountDelta, GaugeSummary, GaugeValue
-from dtmetrics._record.series import CounterSeries, Series
-from tests.support.caller_values import INVALID, Index
 
 recorded = st.lists(
     st.integers(0, 9) | st.floats(0, 9) | st.sampled_from(range(len(INVALID))).map(str),

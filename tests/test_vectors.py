@@ -1,4 +1,4 @@
-"""The official libraries' tests of names, values and numbers."""
+"""Conformance with the official libraries: names, values and numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dtmetrics._protocol.normalize import (
     clean_key,
     text_of,
 )
-from tests.support.vector_cases import prefixed, recorded, value_of
+from tests.support.vector_cases import prefixed_key, recorded, value_of
 from tests.support.vectors import (
     CASES,
     NAMED,
@@ -29,7 +29,7 @@ from tests.support.vectors import (
     vectors,
 )
 
-#: What else runs official tests.
+#: The other files of conformance tests.
 FILES = (
     "test_parse",
     "test_vectors_delivery",
@@ -40,34 +40,38 @@ FILES = (
 
 differ(
     Difference(
-        "tenants refused sections that start with a digit (protocol.md 2)",
+        "tenants rejected sections that start with a digit: micrometer issue 4058",
         "mk-016 mk-017 mk-018 mk-047",
         lambda raw: re.sub(r"\.(?=[0-9])", "._", raw),
     ),
     Difference(
-        "so these keys need an underscore",
+        "keys with sections that start with a digit get an underscore",
         "mk-130 mk-131 mk-132 mk-139",
         lambda raw: True,
     ),
     Difference(
-        "250 characters are published as well as 255, and are safe",
+        "of the two published limits, 250 and 255, the lower is taken",
         "mk-055 dv-024 dv-035 dv-036 dv-037 dv-038",
         lambda raw: raw[:250],
     ),
-    Difference("so these are too long", "mk-141 dv-260", lambda raw: True),
     Difference(
-        "the 250 characters are those of the value, not of its escaped form",
+        "texts of 251 to 255 characters are too long for the lower limit",
+        "mk-141 dv-260",
+        lambda raw: True,
+    ),
+    Difference(
+        "the limit of 250 characters applies to the value before it is escaped",
         "dv-106 dv-107 dv-108 dv-109 dv-118 dv-119 dv-120 dv-121 dv-122 dv-237 dv-238 "
         "dv-239 dv-240 dv-241 dv-095 dv-097 dv-099 dv-101",
         lambda raw: raw[:250].rstrip("\0"),
     ),
     Difference(
-        "what gets escaped is not changed: cleaning and escaping are two steps",
+        "escaping is a step of its own, and cleaning does not change such values",
         "dv-262 dv-263 dv-264 dv-265 dv-266 dv-267 dv-268 dv-269 dv-270 dv-271",
         lambda raw: False,
     ),
     Difference(
-        "a line end becomes an underscore in every value, as in the other libraries",
+        "a line end becomes an underscore in each value, as in the other libraries",
         "dv-331",
         lambda raw: r'"\"C:\\Program Files\\Foo\\bar.exe\" -flag_next"',
     ),
@@ -75,7 +79,7 @@ differ(
 
 
 def without_escapes(text: str) -> str:
-    """Return what the escaped *text* means."""
+    """Return *text* without escapes."""
     return re.sub(r"\\(.)", r"\1", text)
 
 
@@ -84,71 +88,71 @@ def without_escapes(text: str) -> str:
 
 @vectors("metric_key", "normalise")
 def test_keys(case: Case) -> None:
-    """Metric keys are mended as the official libraries mend them."""
+    """Metric keys are normalised as in the official libraries."""
     agree(case, clean_key(case["input"]), case["expected"])
 
 
 @vectors("metric_key", "needs_normalisation")
-def test_fine_keys(case: Case) -> None:
-    """What the official libraries find fine as a metric key is left alone."""
+def test_valid_keys(case: Case) -> None:
+    """A metric key that the official libraries accept is not changed."""
     agree(case, clean_key(case["input"]) != case["input"], case["expected"])
 
 
 @vectors("metric_key", "with_prefix")
 def test_prefixes(case: Case) -> None:
-    """A prefix is joined by one dot, and mended with the key."""
-    agree(case, prefixed(case["input"]), case["expected"])
+    """A prefix is joined with one dot and normalised with the key."""
+    agree(case, prefixed_key(case["input"]), case["expected"])
 
 
 @vectors("dimension_key", "normalise")
 def test_dimension_keys(case: Case) -> None:
-    """Dimension keys are mended as the official libraries mend them."""
+    """Dimension keys are normalised as in the official libraries."""
     agree(case, clean_dimension_key(case["input"]), case["expected"])
 
 
 @vectors("dimension_key", "needs_normalisation")
-def test_fine_dimension_keys(case: Case) -> None:
-    """What the official libraries find fine as a dimension key is left alone."""
+def test_valid_dimension_keys(case: Case) -> None:
+    """A dimension key that the official libraries accept is not changed."""
     agree(case, clean_dimension_key(case["input"]) != case["input"], case["expected"])
 
 
 @vectors("dimension_value", "normalise_without_escape")
 def test_values(case: Case) -> None:
-    """Dimension values are mended as the official libraries mend them."""
+    """Dimension values are normalised as in the official libraries."""
     agree(case, clean_dimension_value(text_of(case["input"])), case["expected"])
 
 
 @vectors("dimension_value", "normalise_and_escape", "escape_only")
 def test_escaped_values(case: Case) -> None:
-    """Dimension values mean what they mean in the official libraries."""
+    """Escaped dimension values have the meaning they have in the official libraries."""
     ours = clean_dimension_value(text_of(case["input"]))
     agree(case, ours, without_escapes(case["expected"]))
 
 
 @vectors("dimension_value", "prequoted_passthrough")
 def test_quoted_values(case: Case) -> None:
-    """What one library takes for quotes around a value is data, like all of it."""
-    theirs = without_escapes(case["expected"][1:-1])
-    agree(case, clean_dimension_value(case["input"]), f'"{theirs}"')
+    """Quotes around a value are part of it, unlike in the official Java library."""
+    content = without_escapes(case["expected"][1:-1])
+    agree(case, clean_dimension_value(case["input"]), f'"{content}"')
 
 
 @vectors("dimension_value", "needs_normalisation")
-def test_fine_values(case: Case) -> None:
-    """What the official libraries find fine as a value is left alone."""
+def test_valid_values(case: Case) -> None:
+    """A value that the official libraries accept is not changed."""
     ours = clean_dimension_value(case["input"]) != case["input"]
     agree(case, ours, case["expected"])
 
 
 @vectors("dimension_value", "char_needs_escape")
 def test_plain_characters(case: Case) -> None:
-    """What the official libraries write as it is stands as it is in our lines."""
+    """A character that the official libraries write bare is written bare."""
     identity = identify("a", (("b", case["input"]),))
     agree(case, identity.line_prefix != f"a,b={case['input']}", case["expected"])
 
 
 @vectors("dimension_value", "quoted_form")
-def test_quotes(case: Case) -> None:
-    """In quotes we escape as the documentation does."""
+def test_quoted_form(case: Case) -> None:
+    """A value in quotes is escaped as in the documentation."""
     value = clean_dimension_value(case["input"])
     agree(case, identify("a", (("b", value),)).line_prefix[4:], case["expected"])
 
@@ -158,7 +162,7 @@ def test_quotes(case: Case) -> None:
 
 @vectors("number", "format")
 def test_numbers(case: Case) -> None:
-    """A number's text is the same number, and its exponent follows a point."""
+    """The text of a number is the same number; an exponent follows a point."""
     number = value_of(case["input"])
     if case["expected"] is None:
         assert recorded("gauge", number) == []
@@ -170,7 +174,7 @@ def test_numbers(case: Case) -> None:
 
 @vectors("number", "is_valid_value")
 def test_valid_numbers(case: Case) -> None:
-    """What the official libraries refuse as a number is not sent."""
+    """A number that the official libraries do not accept is not sent."""
     sent = recorded("gauge", value_of(case["input"])) != []
     agree(case, sent, case["expected"])
 
@@ -180,29 +184,31 @@ def test_valid_numbers(case: Case) -> None:
 
 @pytest.fixture
 def all_tables() -> None:
-    """Have every file that runs such tests enter its tables."""
+    """Import each file of conformance tests, which adds its tables."""
     if not CASES:
         pytest.skip(f"{VECTORS.name} is absent")
     for name in FILES:
         importlib.import_module(f"tests.{name}")
 
 
-def test_every_file_is_known() -> None:
-    """No file runs official tests without its tables being checked here."""
-    here = Path(__file__).parent
-    files = [p for p in here.glob("test_*.py") if "@vectors(" in p.read_text("utf-8")]
+def test_all_files_are_listed() -> None:
+    """Each file of conformance tests is listed here, so that its tables are checked."""
+    directory = Path(__file__).parent
+    files = [
+        p for p in directory.glob("test_*.py") if "@vectors(" in p.read_text("utf-8")
+    ]
     assert {path.stem for path in files} == {*FILES, Path(__file__).stem}
 
 
 def test_every_kind_is_accounted_for(all_tables: None) -> None:
-    """Each kind of official test is run, or there is a reason why not, never both."""
+    """Each kind of case is either run or listed with a reason for not running it."""
     kinds = {(case["area"], case["kind"]) for case in CASES}
     assert kinds == RUN | NOT_RUN.keys()
     assert not RUN & NOT_RUN.keys()
 
 
-def test_no_difference_is_stale(all_tables: None) -> None:
-    """Every case that a table names exists, is run, and is named once."""
+def test_tables_are_not_stale(all_tables: None) -> None:
+    """Each case that a table names exists, is run, and is named once."""
     run = {case["id"] for case in CASES if (case["area"], case["kind"]) in RUN}
     named = [id_ for id_, _ in NAMED]
     assert set(named) <= run

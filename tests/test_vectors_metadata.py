@@ -1,4 +1,4 @@
-"""The official libraries' tests of metadata, and of what the platform's files say."""
+"""Conformance with the official libraries: metadata and enrichment files."""
 
 from __future__ import annotations
 
@@ -18,109 +18,109 @@ from tests.support.delivery_rig import Script
 from tests.support.recorder import Recorder
 from tests.support.vectors import Case, Difference, agree, differ, vectors
 
-Meaning = tuple[str, str, dict[str, str]] | None
+Parts = tuple[str, str, dict[str, str]] | None
 
 VIRTUAL = "dt_metadata_e617c525669e072eebe3d0f08212e8f2"
 
 
 def quoted(text: str) -> str | None:
-    r"""Return *text* in quotes, `"` and `\` escaped; None where there is nothing."""
+    r"""Return *text* in quotes, with `"` and `\` escaped; None if it is empty."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"' if text else None
 
 
 def one_line(raw: str) -> str:
-    """Return *raw* with a blank for each run of control characters, and none around."""
+    """Return *raw* stripped, with a blank for each run of control characters."""
     return re.sub("[\x00-\x1f]+", " ", raw).strip()
 
 
 differ(
     Difference(
-        "a backslash is escaped like a quote: theirs would escape what follows it, the "
-        "closing quote even (a documented bug, protocol.md 10)",
+        "a backslash is escaped: in the Java library it escapes the next character, even "
+        "the closing quote",
         "md-010 md-011 md-015",
         lambda raw: quoted(one_line(raw)),
     ),
     Difference(
-        "a line end is a blank: no page says that one can be written",
+        "a line end is a blank: escaped line ends are not documented",
         "md-013 md-014",
         lambda raw: quoted(one_line(raw)),
     ),
     Difference(
-        "a control character between two words leaves a blank, so they stay two",
+        "a control character between two words becomes a blank",
         "md-017 md-028 md-029",
         lambda raw: quoted(one_line(raw)),
     ),
     Difference(
-        "a character that Unicode does not know yet is text, as in dimensions",
+        "an unassigned character is text, as in dimensions",
         "md-021",
         quoted,
     ),
     Difference(
-        "the limit is 1,023 characters, not theirs for a display name",
+        "the limit is 1,023 characters, not that of a display name",
         "md-067 md-071",
         quoted,
     ),
     Difference(
-        "no text is taken as quoted already: its quotes are part of it",
+        "quotes around a text are part of it",
         "md-036 md-037 md-038 md-039 md-040 md-041 md-042 md-043 md-044 md-045 md-046 "
         "md-047 md-048 md-049 md-050 md-051 md-052 md-053 md-054 md-055 md-056 md-057 "
         "md-058 md-059 md-060 md-061 md-062 md-063 md-064 md-065 md-066",
         lambda raw: quoted(one_line(raw)),
     ),
     Difference(
-        "a display name has no place in our API: a metric is called by its key",
+        "the API has no display names",
         "md-147 md-148 md-161 md-162 md-165 md-166 md-167 md-169 md-170 md-174 md-177 "
         "md-213",
-        lambda given: meaning(
-            given["key"],
-            unit=given.get("unit"),
-            description=quoted(given.get("description", "")),
-            prefix=given.get("prefix"),
+        lambda case_input: parts(
+            case_input["key"],
+            unit=case_input.get("unit"),
+            description=quoted(case_input.get("description", "")),
+            prefix=case_input.get("prefix"),
         ),
     ),
     Difference(
-        "and so it has not, where a line end is a blank as well",
+        "the API has no display names, and a line end is a blank",
         "md-173",
-        lambda given: meaning("my.metric", description='"multiline description"'),
+        lambda case_input: parts("my.metric", description='"multiline description"'),
     ),
     Difference(
         "a line end of a description is a blank",
         "md-152",
-        lambda given: meaning("my.metric", description='"multiline description"'),
+        lambda case_input: parts("my.metric", description='"multiline description"'),
     ),
     Difference(
-        "quotes around nothing are a text of two quotes",
+        "empty quotes are a text of two quotes",
         "md-156",
-        lambda given: meaning("my.metric", description=r'"\"\""'),
+        lambda case_input: parts("my.metric", description=r'"\"\""'),
     ),
     Difference(
-        "what an annotation counts is a Count, whatever stands in its braces",
+        "a unit that is an annotation is a Count",
         "md-159",
-        lambda given: meaning("my.metric", unit="Count"),
+        lambda case_input: parts("my.metric", unit="Count"),
     ),
     Difference(
-        "so it is here, and there is no display name",
+        "a unit that is an annotation is a Count, and the API has no display names",
         "md-171",
-        lambda given: meaning(
+        lambda case_input: parts(
             "my.metric", unit="Count", description='"escape description"'
         ),
     ),
     Difference(
-        "and here, where quotes are text",
+        "a unit that is an annotation is a Count, and quotes are text",
         "md-176",
-        lambda given: meaning("my.metric", unit="Count", description=r'"\"\""'),
+        lambda case_input: parts("my.metric", unit="Count", description=r'"\"\""'),
     ),
     Difference(
-        "the quotes of a description stay, a unit needs none, and no name is sent",
+        "quotes in a description are text, a unit has none, and no name is sent",
         "md-214",
-        lambda given: meaning("cloud.gcp.x", unit="Byte", description=r'"d \"q\""'),
+        lambda case_input: parts("cloud.gcp.x", unit="Byte", description=r'"d \"q\""'),
     ),
     Difference(
-        "of two definitions the first counts, as it does for the endpoint",
+        "of two definitions the first counts, as for the endpoint",
         "md-210",
-        lambda given: [
-            meaning(
+        lambda case_input: [
+            parts(
                 "my.count",
                 kind="count",
                 unit="Bytes",
@@ -129,44 +129,44 @@ differ(
         ],
     ),
     Difference(
-        "metadata goes in bodies of its own, so that an answer counts points or none",
+        "metadata is sent in batches of its own, so that responses count points only",
         "md-211",
-        lambda given: [2, 2],
+        lambda case_input: [2, 2],
     ),
     Difference(
-        "every file is read: that one leads nowhere says nothing about the others",
+        "each file is read: one that names a missing file does not affect the others",
         "md-246",
-        lambda given: {"key1": "value1", "key2": "value2", "key3": "value3"},
+        lambda case_input: {"key1": "value1", "key2": "value2", "key3": "value3"},
     ),
 )
 
 
-def meaning(
+def parts(
     key: str, prefix: str | None = None, kind: str = "gauge", **named: str | None
-) -> Meaning:
-    """Return what a line of metadata says; None where it would say nothing."""
+) -> Parts:
+    """Return the parts of a metadata line; None if it has no properties."""
     properties = {f"dt.meta.{name}": text for name, text in named.items() if text}
     key = f"{prefix}.{key}" if prefix else key
     return (key, kind, properties) if properties else None
 
 
-def read(line: str | None) -> Meaning:
-    """Return what *line* says; texts in quotes, where the protocol leaves a choice."""
+def read(line: str | None) -> Parts:
+    """Return the parts of *line*, with texts in quotes, which are optional."""
     if line is None:
         return None
     found = re.fullmatch(r"#(\S+) (gauge|count) (.+)", line)
     assert found
     pairs = re.findall(r'(dt\.meta\.\w+)=("(?:\\.|[^"\\])*"|[^",]+)(?:,|$)', found[3])
     assert ",".join(map("=".join, pairs)) == found[3]
-    said = {
+    properties = {
         name: text.strip('"') if name == "dt.meta.unit" else in_quotes(text)
         for name, text in pairs
     }
-    return found[1], found[2], said
+    return found[1], found[2], properties
 
 
 def in_quotes(text: str) -> str:
-    """Return *text* as it is written in quotes, if it was not."""
+    """Return *text* in quotes."""
     return text if text.startswith('"') else f'"{text}"'
 
 
@@ -175,7 +175,7 @@ def in_quotes(text: str) -> str:
 
 @vectors("metadata", "metadata_string")
 def test_descriptions(case: Case) -> None:
-    """A description is written as the official libraries write theirs, in quotes."""
+    """A description is that of the official libraries, in quotes."""
     line = encode_metadata(Metadata("key", "gauge", "", text_of(case["input"])))
     ours = line and line.removeprefix("#key gauge dt.meta.description=")
     agree(case, ours, in_quotes(case["expected"]) if case["expected"] else None)
@@ -190,24 +190,24 @@ def test_units_that_are_sent(case: Case) -> None:
 
 @vectors("metadata", "unit_map")
 def test_units_of_time(case: Case) -> None:
-    """A time that is written out is called as micrometer calls it."""
+    """A unit of time that is written out has the name that micrometer gives it."""
     line = encode_metadata(Metadata("key", "gauge", case["input"], ""))
     agree(case, line, f"#key gauge dt.meta.unit={case['expected']}")
 
 
 @vectors("metadata", "metadata_line")
 def test_lines(case: Case) -> None:
-    """A recorded metric's line of metadata says what theirs says, in any order."""
-    given = case["input"]
+    """The metadata line of a metric has the properties of the official one, in any order."""
+    case_input = case["input"]
     recorder = Recorder()
     recorder.registry.start(
-        RecordingOptions(prefix=given.get("prefix", "")), lambda: True
+        RecordingOptions(prefix=case_input.get("prefix", "")), lambda: True
     )
-    texts = {name: given.get(name) for name in ("unit", "description")}
-    if given["type"] == "count":
-        recorder.meter.counter(given["key"], **texts).inc()
+    texts = {name: case_input.get(name) for name in ("unit", "description")}
+    if case_input["type"] == "count":
+        recorder.meter.counter(case_input["key"], **texts).inc()
     else:
-        recorder.meter.gauge(given["key"], **texts).set(1)
+        recorder.meter.gauge(case_input["key"], **texts).set(1)
     lines = [
         encode_metadata(each) for each in recorder.registry.catalog.collect_metadata()
     ]
@@ -216,11 +216,11 @@ def test_lines(case: Case) -> None:
 
 @vectors("metadata", "metadata_batch")
 def test_flushes(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flush sends the data, and then once what each key means."""
-    given = case["input"]
-    if isinstance(given, dict):
+    """A flush sends the data, and then the metadata of each key once."""
+    case_input = case["input"]
+    if isinstance(case_input, dict):
         monkeypatch.setattr(
-            "dtmetrics._deliver.batching.LINES_LIMIT", given["batch_size"]
+            "dtmetrics._deliver.batching.LINES_LIMIT", case_input["batch_size"]
         )
         both = [
             {"key": "my.count", "delta": 1, "unit": "Bytes"},
@@ -229,9 +229,9 @@ def test_flushes(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) 
         counts = [len(lines) for lines in flushed(process, both)]
         agree(case, counts, case["expected"]["request_line_counts"])
         return
-    ours = [line for lines in flushed(process, given) for line in lines]
+    ours = [line for lines in flushed(process, case_input) for line in lines]
     theirs = [line.removesuffix(" <ts>") for line in case["expected"]]
-    data = len(given)
+    data = len(case_input)
     assert [protocol_grammar.read(line)[:4] for line in ours[:data]] == [
         protocol_grammar.read(line)[:4] for line in theirs[:data]
     ]
@@ -239,7 +239,7 @@ def test_flushes(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) 
 
 
 def flushed(process: Process, records: list[Case]) -> list[list[str]]:
-    """Return the lines of each body that is sent of these increments."""
+    """Return the lines of each batch that is sent for these increments."""
     exporter = Script()
     process.configure(
         exporter=exporter,
@@ -256,19 +256,19 @@ def flushed(process: Process, records: list[Case]) -> list[list[str]]:
     return [body.text.decode().split("\n") for body in exporter.bodies]
 
 
-# -- what the platform's files say ----------------------------------------------------
+# -- enrichment files ----------------------------------------------------
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the directory of the platform's files, which is the working one as well."""
+    """Return the directory of the enrichment files, and make it the working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @vectors("metadata", "enrichment_properties")
 def test_properties(case: Case, here: Path) -> None:
-    """Of a file of properties the pairs are read that the official libraries read."""
+    """A properties file gives the pairs that the official libraries read from it."""
     text = "\n".join(line.removesuffix("\n") for line in case["input"])
     (here / "dt_metadata.properties").write_text(text, "utf-8")
     agree(case, enrichment(str(here)), case["expected"])
@@ -276,20 +276,20 @@ def test_properties(case: Case, here: Path) -> None:
 
 @vectors("metadata", "enrichment_map")
 def test_maps(case: Case, here: Path) -> None:
-    """Of a file of JSON the pairs are read that have a key and a value."""
+    """A JSON file gives the pairs that have a key and a value."""
     (here / "dt_metadata.json").write_text(json.dumps(case["input"]), "utf-8")
     agree(case, enrichment(str(here)), case["expected"])
 
 
 @vectors("metadata", "indirection_file")
 def test_indirection(case: Case) -> None:
-    """OneAgent's file names another in its first line."""
+    """The first line of the file of OneAgent names another file."""
     agree(case, first_line(case["input"]) or None, case["expected"])
 
 
 @vectors("metadata", "enrichment_files")
 def test_files(case: Case, here: Path) -> None:
-    """The files are found and followed as the official libraries do."""
+    """Files are found and followed as in the official libraries."""
     names = {
         "virtual": f"{VIRTUAL}.properties",
         "virtual_json": f"{VIRTUAL}.json",

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.call_recorder import around
+from tests.support.call_recorder import logged
 from tests.support.timer_clock import Clock
 
 CAUGHT: list[Any] = [
@@ -46,8 +46,8 @@ operations = st.lists(
 )
 
 
-def body(script: Any, log: list[Any]) -> Generator[Any, Any, Any]:
-    """Do what *script* says, and log what comes in."""
+def scripted(script: Any, log: list[Any]) -> Generator[Any, Any, Any]:
+    """Run *script*, and log what is sent and caught."""
     for kind, value, caught in script:
         if kind == "return":
             return value
@@ -63,49 +63,49 @@ def body(script: Any, log: list[Any]) -> Generator[Any, Any, Any]:
 
 
 def outcome(call: Callable[[], Any]) -> Any:
-    """Return what *call* gives or raises."""
+    """Return what *call* returns or raises."""
     try:
-        return "gave", call()
+        return "returned", call()
     except BaseException as error:
         return type(error), error.args, repr(error.__cause__), repr(error.__context__)
 
 
-def operate(items: Generator[Any, Any, Any], what: str, value: Any) -> Any:
-    """Do one thing to a generator; return what came of it."""
-    if what == "send":
+def operate(items: Generator[Any, Any, Any], name: str, value: Any) -> Any:
+    """Do one operation on a generator; return its outcome."""
+    if name == "send":
         return outcome(lambda: items.send(value))
-    if what == "throw":
+    if name == "throw":
         return outcome(lambda: items.throw(value("thrown")))
-    if what == "close":
+    if name == "close":
         return outcome(items.close)
     return outcome(lambda: next(items))
 
 
 @given(steps, operations, st.booleans())
-def test_generator_is_the_bare_one(script: Any, todo: Any, active: bool) -> None:
-    """Whatever is sent, thrown, caught and closed: no difference to be seen."""
-    made, log = around(body, clock=Clock() if active else None)
-    ours: list[Any] = []
-    theirs: list[Any] = []
-    items, bare = made(script, ours), body(script, theirs)
-    for what, value in todo:
-        assert operate(items, what, value) == operate(bare, what, value)
-        assert ours == theirs
-        assert inspect.getgeneratorstate(items) == inspect.getgeneratorstate(bare)
+def test_generator_behaves_as_undecorated(script: Any, todo: Any, active: bool) -> None:
+    """Any sequence of send, throw and close has the outcome of the undecorated one."""
+    decorated, log = logged(scripted, clock=Clock() if active else None)
+    decorated_log: list[Any] = []
+    plain_log: list[Any] = []
+    items, plain = decorated(script, decorated_log), scripted(script, plain_log)
+    for name, value in todo:
+        assert operate(items, name, value) == operate(plain, name, value)
+        assert decorated_log == plain_log
+        assert inspect.getgeneratorstate(items) == inspect.getgeneratorstate(plain)
     for _ in range(len(script) + 1):
-        assert outcome(items.close) == outcome(bare.close)
-    assert len(log.said) == log.begun
+        assert outcome(items.close) == outcome(plain.close)
+    assert len(log.ended) == log.begun
 
 
 @types.coroutine
 def pause() -> Generator[str, None, None]:
-    """Wait, in a coroutine, for whoever drives it."""
+    """Suspend the coroutine that awaits it, once."""
     yield "paused"
 
 
-async def abody(script: Any, log: list[Any]) -> AsyncGenerator[Any, Any]:
-    """Do what *script* says, step by step, and log what comes in."""
-    closing: Any = GeneratorExit  # is refused once, or nothing would ever end it
+async def ascripted(script: Any, log: list[Any]) -> AsyncGenerator[Any, Any]:
+    """Run *script*, and log what is sent and caught."""
+    closing: Any = GeneratorExit  # ignored once: otherwise it would never end
     for kind, value, caught in script:
         if kind == "return":
             return
@@ -130,7 +130,7 @@ async def abody(script: Any, log: list[Any]) -> AsyncGenerator[Any, Any]:
 
 
 def stepped(waiting: Any, *, cancel: bool) -> Any:
-    """Await to the end; or cancel in the first pause."""
+    """Await to the end, or cancel in the first pause."""
     steps = waiting.__await__()
     try:
         assert next(steps) == "paused"
@@ -142,31 +142,33 @@ def stepped(waiting: Any, *, cancel: bool) -> Any:
         return stop.value
 
 
-def aoperate(items: AsyncGenerator[Any, Any], what: str, value: Any) -> Any:
-    """Do one thing to an asynchronous generator; return what came of it."""
+def aoperate(items: AsyncGenerator[Any, Any], name: str, value: Any) -> Any:
+    """Do one operation on an asynchronous generator; return its outcome."""
     waiting: Any
-    if what == "send":
+    if name == "send":
         waiting = items.asend(value)
-    elif what == "throw":
+    elif name == "throw":
         waiting = items.athrow(value("thrown"))
-    elif what == "close":
+    elif name == "close":
         waiting = items.aclose()
     else:
         waiting = items.__anext__()
-    return outcome(lambda: stepped(waiting, cancel=what == "cancel"))
+    return outcome(lambda: stepped(waiting, cancel=name == "cancel"))
 
 
 @given(steps, operations, st.booleans())
-def test_async_generator_is_the_bare_one(script: Any, todo: Any, active: bool) -> None:
-    """Whatever is sent, thrown, cancelled and closed: no difference to be seen."""
-    made, log = around(abody, clock=Clock() if active else None)
-    ours: list[Any] = []
-    theirs: list[Any] = []
-    items, bare = made(script, ours), abody(script, theirs)
+def test_async_generator_behaves_as_undecorated(
+    script: Any, todo: Any, active: bool
+) -> None:
+    """Any sequence of send, throw, cancel and close has the undecorated outcome."""
+    decorated, log = logged(ascripted, clock=Clock() if active else None)
+    decorated_log: list[Any] = []
+    plain_log: list[Any] = []
+    items, plain = decorated(script, decorated_log), ascripted(script, plain_log)
     todo = [*todo, *[("close", None)] * (len(script) + 1)]
-    for what, value in todo:
-        assert aoperate(items, what, value) == aoperate(bare, what, value)
-        assert ours == theirs
-        assert items.ag_running == bare.ag_running
-    del items  # one that refused to be closed cannot be resumed, but still ends
-    assert len(log.said) == log.begun
+    for name, value in todo:
+        assert aoperate(items, name, value) == aoperate(plain, name, value)
+        assert decorated_log == plain_log
+        assert items.ag_running == plain.ag_running
+    del items  # a generator that ignored a close cannot be resumed, but still ends
+    assert len(log.ended) == log.begun

@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.call_recorder import around
+from tests.support.call_recorder import logged
 from tests.support.timer_clock import Clock, Timing
 
 
 @pytest.fixture(params=["total", "active"])
 def clock(request: pytest.FixtureRequest) -> Clock | None:
-    """Both ways to time a generator."""
+    """Return the clock for each of the two ways to time a generator."""
     return Clock() if request.param == "active" else None
 
 
 def test_generator_ends() -> None:
-    """A generator is told once: its return value, or its failure."""
+    """The hook gets the end of a generator once: its return value or its error."""
 
     def two(fail: bool) -> Generator[int, None, str]:
         yield 1
@@ -30,15 +30,15 @@ def test_generator_ends() -> None:
             raise LookupError
         return "done"
 
-    made, log = around(two)
-    assert list(made(fail=False)) == [1]
+    decorated, log = logged(two)
+    assert list(decorated(fail=False)) == [1]
     with pytest.raises(LookupError):
-        list(made(fail=True))
-    assert [result for _, result, _, _ in log.said] == ["done", LookupError]
+        list(decorated(fail=True))
+    assert [result for _, result, _, _ in log.ended] == ["done", LookupError]
 
 
 def test_generator_never_started(clock: Clock | None) -> None:
-    """A generator that nobody asked for an item is not measured."""
+    """The hook does not run for a generator that never took a step."""
 
     def items() -> Iterator[int]:
         yield 1
@@ -46,34 +46,34 @@ def test_generator_never_started(clock: Clock | None) -> None:
     async def aitems() -> AsyncGenerator[int, None]:
         yield 1
 
-    made, log = around(items, clock=clock)
-    made().close()
-    made()
-    amade, alog = around(aitems, clock=clock)
-    asyncio.run(amade().aclose())
-    amade()
+    decorated, log = logged(items, clock=clock)
+    decorated().close()
+    decorated()
+    adecorated, alog = logged(aitems, clock=clock)
+    asyncio.run(adecorated().aclose())
+    adecorated()
     gc.collect()
     assert log.begun == alog.begun == 0
 
 
-def test_generator_given_up(clock: Clock | None) -> None:
-    """Who iterates may have had enough: closed or dropped, it has not failed."""
+def test_generator_that_is_not_exhausted(clock: Clock | None) -> None:
+    """A generator that is closed or deleted before its end has not failed."""
 
     def items() -> Iterator[int]:
         yield 1
         yield 2
 
-    made, log = around(items, clock=clock)
-    closed = made()
+    decorated, log = logged(items, clock=clock)
+    closed = decorated()
     next(closed)
     closed.close()
-    next(made())
+    next(decorated())
     gc.collect()
-    assert [result for _, result, _, _ in log.said] == [None, None]
+    assert [result for _, result, _, _ in log.ended] == [None, None]
 
 
 def test_generator_times(timing: Timing) -> None:
-    """By "total" a generator lasts from first to last step, by "active" inside it."""
+    """Total time is from the first to the last step; active time leaves pauses out."""
 
     def items() -> Iterator[int]:
         timing.pass_(1)
@@ -87,7 +87,7 @@ def test_generator_times(timing: Timing) -> None:
 
 
 def test_active_time_of_a_generator_that_is_closed(timing: Timing) -> None:
-    """Time outside is not counted either before a throw or a close."""
+    """Active time leaves out the pauses before a throw and before a close."""
 
     def items() -> Iterator[int]:
         try:
@@ -99,25 +99,25 @@ def test_active_time_of_a_generator_that_is_closed(timing: Timing) -> None:
         finally:
             timing.pass_(4)
 
-    going = timing.timer(generator="active")(items)()
-    next(going)
+    generator = timing.timer(generator="active")(items)()
+    next(generator)
     timing.pass_(10)
-    going.throw(LookupError)  # type: ignore[attr-defined]
+    generator.throw(LookupError)  # type: ignore[attr-defined]
     timing.pass_(10)
-    going.close()  # type: ignore[attr-defined]
+    generator.close()  # type: ignore[attr-defined]
     assert timing.took() == {"": [1, 7, 7]}
 
 
 def test_async_generator_times(timing: Timing) -> None:
-    """The same holds for asynchronous generators."""
+    """Total and active time of an asynchronous generator are as of a plain one."""
 
     async def items() -> AsyncGenerator[int, None]:
         timing.pass_(1)
         yield 1
         timing.pass_(2)
 
-    async def consume(made: Callable[[], AsyncGenerator[int, None]]) -> None:
-        async for _ in made():
+    async def consume(decorated: Callable[[], AsyncGenerator[int, None]]) -> None:
+        async for _ in decorated():
             timing.pass_(10)
 
     for mode in ("total", "active"):
@@ -126,7 +126,7 @@ def test_async_generator_times(timing: Timing) -> None:
 
 
 def test_generators_interleaved_between_threads(timing: Timing) -> None:
-    """Generators of one function may be advanced in turn, by any thread."""
+    """Generators of one function can be advanced in turn, each by any thread."""
 
     @timing.timer()
     def items(n: int) -> Iterator[int]:
@@ -149,7 +149,7 @@ def test_generators_interleaved_between_threads(timing: Timing) -> None:
 
 
 def test_generator_keeps_its_name(clock: Clock | None) -> None:
-    """A generator has the name of its function."""
+    """A generator of a decorated function has the name of the function."""
 
     def items() -> Iterator[int]:
         yield 1
@@ -157,16 +157,19 @@ def test_generator_keeps_its_name(clock: Clock | None) -> None:
     async def aitems() -> AsyncGenerator[int, None]:
         yield 1
 
-    made = around(items, clock=clock)[0]()
-    amade = around(aitems, clock=clock)[0]()
-    assert (made.__name__, made.__qualname__) == (items.__name__, items.__qualname__)
-    assert amade.__qualname__ == aitems.__qualname__
-    assert isinstance(made, types.GeneratorType)
-    assert inspect.isasyncgen(amade)
+    decorated = logged(items, clock=clock)[0]()
+    adecorated = logged(aitems, clock=clock)[0]()
+    assert (decorated.__name__, decorated.__qualname__) == (
+        items.__name__,
+        items.__qualname__,
+    )
+    assert adecorated.__qualname__ == aitems.__qualname__
+    assert isinstance(decorated, types.GeneratorType)
+    assert inspect.isasyncgen(adecorated)
 
 
 def test_generator_based_coroutine(clock: Clock | None) -> None:
-    """What types.coroutine made awaitable stays so; other generators do not get it."""
+    """A generator can be awaited if ``types.coroutine`` made it so, and only then."""
 
     @types.coroutine
     def waits(n: int) -> Generator[None, None, int]:
@@ -176,22 +179,22 @@ def test_generator_based_coroutine(clock: Clock | None) -> None:
     def items() -> Iterator[None]:
         yield
 
-    made, log = around(waits, clock=clock)
+    decorated, log = logged(waits, clock=clock)
 
     async def main() -> int:
-        return await made(3)  # type: ignore[no-any-return]
+        return await decorated(3)  # type: ignore[no-any-return]
 
     assert asyncio.run(main()) == 3
-    assert log.said == [(1.0, 3, (3,), {})]
-    assert inspect.isawaitable(made(1))
-    assert not inspect.isawaitable(around(items, clock=clock)[0]())
+    assert log.ended == [(1.0, 3, (3,), {})]
+    assert inspect.isawaitable(decorated(1))
+    assert not inspect.isawaitable(logged(items, clock=clock)[0]())
 
 
-def test_async_generator_left_to_the_event_loop(
+def test_async_generator_closed_by_the_event_loop(
     clock: Clock | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The loop closes what was left open without complaint, as before."""
-    cleaned = []
+    """The event loop closes an open asynchronous generator without a warning."""
+    cleaned_up = []
 
     async def items() -> AsyncGenerator[int, None]:
         try:
@@ -199,24 +202,24 @@ def test_async_generator_left_to_the_event_loop(
             yield 2
         finally:
             await asyncio.sleep(0)
-            cleaned.append(True)
+            cleaned_up.append(True)
 
-    made, log = around(items, clock=clock)
-    kept = []
+    decorated, log = logged(items, clock=clock)
+    references = []
 
     async def main(keep: bool) -> None:
-        going = made()
-        async for _ in going:
+        generator = decorated()
+        async for _ in generator:
             break
         if keep:
-            kept.append(going)
-        del going
+            references.append(generator)
+        del generator
         for _ in range(5):
             await asyncio.sleep(0)
 
     asyncio.run(main(keep=True))
     asyncio.run(main(keep=False))
-    assert cleaned == [True, True]
-    assert [result for _, result, _, _ in log.said] == [None, None]
+    assert cleaned_up == [True, True]
+    assert [result for _, result, _, _ in log.ended] == [None, None]
     assert capfd.readouterr().err == ""
     assert sys.get_asyncgen_hooks() == (None, None)

@@ -13,16 +13,16 @@ from tests.support.timer_clock import Clock, Timing
 
 @pytest.fixture(params=["total", "active"])
 def clock(request: pytest.FixtureRequest) -> Clock | None:
-    """Both ways to time a generator."""
+    """Return the clock for each of the two ways to time a generator."""
     return Clock() if request.param == "active" else None
 
 
 class Boom(Exception):
-    """An error that can be watched."""
+    """An error that can have a weak reference."""
 
 
 class Argument:
-    """A thing that can be watched."""
+    """An argument that can have a weak reference."""
 
 
 async def _afail(argument: Argument) -> None:
@@ -38,7 +38,7 @@ def _gfail(argument: Argument) -> Iterator[int]:
     raise Boom
 
 
-def _gthrown(argument: Argument) -> Generator[int, None, None]:
+def _gthrow(argument: Argument) -> Generator[int, None, None]:
     yield 1
 
 
@@ -47,7 +47,7 @@ async def _agfail(argument: Argument) -> AsyncGenerator[int, None]:
     raise Boom
 
 
-async def _agthrown(argument: Argument) -> AsyncGenerator[int, None]:
+async def _agthrow(argument: Argument) -> AsyncGenerator[int, None]:
     yield 1
 
 
@@ -69,32 +69,32 @@ def _stepped(waiting: Coroutine[Any, Any, Any]) -> None:
 @pytest.mark.parametrize(
     ("target", "use"),
     [
-        (_fail, lambda made, it: made(it)),
-        (_afail, lambda made, it: _stepped(made(it))),
-        (_gfail, lambda made, it: list(made(it))),
-        (_gthrown, lambda made, it: _throw(made(it))),
-        (_agfail, lambda made, it: _stepped(collected(made(it)))),
-        (_agthrown, lambda made, it: _stepped(_athrow(made(it)))),
+        (_fail, lambda decorated, it: decorated(it)),
+        (_afail, lambda decorated, it: _stepped(decorated(it))),
+        (_gfail, lambda decorated, it: list(decorated(it))),
+        (_gthrow, lambda decorated, it: _throw(decorated(it))),
+        (_agfail, lambda decorated, it: _stepped(collected(decorated(it)))),
+        (_agthrow, lambda decorated, it: _stepped(_athrow(decorated(it)))),
     ],
     ids=lambda each: getattr(each, "__name__", "").lstrip("_"),
 )
-def test_nothing_is_kept_alive(
+def test_failed_call_frees_its_objects(
     target: Any, use: Callable[[Any, Argument], Any], clock: Clock | None
 ) -> None:
-    """After a failed call neither error nor arguments wait for the garbage collector."""
+    """After a failed call its error and arguments are freed without a collection."""
     timing = Timing()
     mode = "active" if clock else "total"
-    made = timing.timer(args={"argument": id}, generator=mode)(target)
+    decorated = timing.timer(args={"argument": id}, generator=mode)(target)
     argument = Argument()
-    watched = [weakref.ref(argument)]
+    references = [weakref.ref(argument)]
     gc.collect()
     gc.disable()
     try:
         try:
-            use(made, argument)
+            use(decorated, argument)
         except Boom as error:
-            watched.append(weakref.ref(error))
+            references.append(weakref.ref(error))
         del argument
-        assert [ref() for ref in watched] == [None, None]
+        assert [ref() for ref in references] == [None, None]
     finally:
         gc.enable()

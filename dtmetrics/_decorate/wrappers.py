@@ -72,7 +72,8 @@ def wrap_generator(
 ) -> Call:
     """Run *hook* around generators, from the first step to the last.
 
-    *awaitable* generators are those of a ``types.coroutine`` function; theirs are, too.
+    If *func* is a ``types.coroutine`` function, its generators are *awaitable*; those
+    of the wrapper are, too.
     """
     drive: Call = _drive
     if awaitable:

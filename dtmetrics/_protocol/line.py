@@ -5,9 +5,7 @@ https://docs.dynatrace.com/docs/ingest-from/extend-dynatrace/extend-metrics/refe
 
 from __future__ import annotations
 
-import re
-
-from dtmetrics._protocol.normalize import one_line
+from dtmetrics._protocol.normalize import line_prefix
 from dtmetrics._protocol.point import (
     CountDelta,
     DataPoints,
@@ -16,25 +14,7 @@ from dtmetrics._protocol.point import (
     Identity,
 )
 
-__all__ = ["encode", "identify", "line_prefix", "number_text", "quoted"]
-
-# The protocol page documents quoted values, in which only `"` and `\` are escaped, and
-# shows plain values without quotes. Escapes outside quotes are not documented. The
-# official libraries write them; dtmetrics does not.
-_BARE = re.compile("[A-Za-z0-9_.:/-]+")
-_TO_ESCAPE = re.compile(r'(["\\])')
-
-
-def line_prefix(key: str, dimensions: Dimensions) -> str:
-    """Return the start of each line of a series: its cleaned *key* and *dimensions*.
-
-    >>> line_prefix("orders", (("region", "eu west"), ("tier", "1")))
-    'orders,region="eu west",tier=1'
-    """
-    pairs = (f",{name}={_value_text(value)}" for name, value in dimensions)
-    # Cleaning has removed line ends already. This second barrier is against injection:
-    # a line end that passed would start a line of the caller's choosing.
-    return one_line(key + "".join(pairs))
+__all__ = ["encode", "identify", "number_text"]
 
 
 def identify(key: str, dimensions: Dimensions) -> Identity:
@@ -89,15 +69,6 @@ def number_text(number: int | float) -> str:
     return text
 
 
-def quoted(text: str) -> str:
-    r"""Return *text* in quotes, with ``"`` and ``\`` escaped.
-
-    >>> print(quoted('say "hi"'))
-    "say \"hi\""
-    """
-    return '"' + _TO_ESCAPE.sub(r"\\\1", text) + '"'
-
-
 def _summary_text(summary: GaugeSummary) -> str:
     """Return the fields of *summary* so that ``min <= sum/count <= max`` holds.
 
@@ -126,7 +97,3 @@ def _summary_text(summary: GaugeSummary) -> str:
         f"min={number_text(low)},max={number_text(high)},"
         f"sum={number_text(total)},count={count}"
     )
-
-
-def _value_text(value: str) -> str:
-    return value if _BARE.fullmatch(value) else quoted(value)

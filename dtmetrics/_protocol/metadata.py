@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from dtmetrics._protocol.line import quoted
-from dtmetrics._protocol.normalize import one_line
+from dtmetrics._protocol.normalize import one_line, quoted
 
 __all__ = ["DESCRIPTION_LIMIT", "UNIT_LIMIT", "Metadata", "encode_metadata"]
 
@@ -21,8 +20,8 @@ DESCRIPTION_LIMIT = 1_023
 #: That of the official Java library, as are the characters that a unit may have.
 UNIT_LIMIT = 63
 
-# UCUM units that have another name in Dynatrace. The unit 1 is left out: it says no
-# more than a missing unit. An annotation such as {order} is shown as a count.
+# UCUM units that have another name in Dynatrace. The unit 1 is left out, because it is
+# the same as a missing unit. An annotation such as {order} is shown as a count.
 _UNITS = {"By": "Byte", "%": "Percent", "1": ""}
 # Units of time that are written out, singular or plural and in any case. Micrometer's
 # DynatraceExporterV2 has the same: https://github.com/micrometer-metrics/micrometer

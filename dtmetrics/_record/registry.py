@@ -12,7 +12,7 @@ from threading import RLock
 from typing import Protocol
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._protocol.line import line_prefix
+from dtmetrics._protocol.normalize import line_prefix
 from dtmetrics._protocol.point import DataPoints, Dimensions
 from dtmetrics._record.catalog import KINDS, AnySeries, Catalog, Family
 from dtmetrics._record.dimensions import Pairs, context_of, merge

@@ -1,4 +1,4 @@
-"""What tests of decorated calls share: a measure that writes down what it is told."""
+"""Decorated callables whose hook logs each call."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from dtmetrics._decorate.decorate import decorate
 from dtmetrics._record.registry import Registry
 
 
-class Log:
-    """A measure that writes down what it is told."""
+class CallLog:
+    """A hook that logs the calls that end, and counts those that begin.
+
+    The token of a call is its number, from 1.0 on.
+    """
 
     def __init__(self) -> None:
-        self.said: list[Any] = []
+        #: Token, result or class of the error, args and kwargs of each call.
+        self.ended: list[tuple[float, Any, Any, Any]] = []
         self.begun = 0
 
     def begin(self) -> float:
@@ -21,19 +25,19 @@ class Log:
         return float(self.begun)
 
     def end(self, token: Any, result: Any, args: Any, kwargs: Any) -> None:
-        self.said.append((token, result, args, kwargs))
+        self.ended.append((token, result, args, kwargs))
 
     def fail(self, token: Any, error: BaseException, args: Any, kwargs: Any) -> None:
-        self.said.append((token, type(error), args, kwargs))
+        self.ended.append((token, type(error), args, kwargs))
 
 
-def around(target: Any, *, recording: bool = True, clock: Any = None) -> Any:
-    """Return *target* with a log around it, and the log."""
-    registry, log = Registry(), Log()
+def logged(target: Any, *, recording: bool = True, clock: Any = None) -> Any:
+    """Return *target*, decorated with a hook that logs, and the log."""
+    registry, log = Registry(), CallLog()
     registry.recording = recording
     return decorate(target, lambda _: log, registry, clock=clock), log
 
 
 async def collected(items: AsyncGenerator[Any, None]) -> list[Any]:
-    """Return all of *items*."""
+    """Return all *items*."""
     return [item async for item in items]

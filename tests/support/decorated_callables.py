@@ -1,4 +1,4 @@
-"""Decorated things of every kind, in a module, as pickle wants them."""
+"""Decorated callables of each kind, in a module, where pickle can find them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 from tests.support.recorder import Recorder
 
-# What is pickled by name has to be in a module.
+# A function is pickled by its name in a module.
 timed = Recorder().meter.timed
 
 
 @timed
 def function(a: int, /, b: str = "b", *, c: float = 1.5) -> dict[str, int]:
-    """Say what it does."""
+    """Map *b* to *a*."""
     return {b: a}
 
 
@@ -24,25 +24,25 @@ function.mark = "set from outside"  # type: ignore[attr-defined]
 
 @timed
 async def coroutine(a: int) -> int:
-    """Be awaited."""
+    """Return *a*."""
     return a
 
 
 @timed
 def generator(a: int) -> Iterator[int]:
-    """Give one item."""
+    """Yield *a*."""
     yield a
 
 
 @timed
 async def agenerator(a: int) -> AsyncGenerator[int, None]:
-    """Give one item, in time."""
+    """Yield *a*, asynchronously."""
     yield a
 
 
 def marked(function: Any) -> Any:
-    """Write something on *function*, as decorators of others do."""
-    function.mark = ["by another decorator"]
+    """Set an attribute of *function*, as other decorators do."""
+    function.mark = ["set by another decorator"]
     return function
 
 
@@ -51,7 +51,7 @@ class Methods:
 
     @timed
     def function(self, a: int, *, b: int = 2) -> tuple[Any, ...]:
-        """Say what it does."""
+        """Return the arguments."""
         return self, a, b
 
     @timed
@@ -117,7 +117,7 @@ class Methods:
 
 @timed
 class Whole:
-    """A class as a target."""
+    """A class that is decorated as a whole."""
 
     def method(self) -> int:
         return 1
@@ -136,7 +136,7 @@ METHODS = [
 ]
 
 
-def named(made: Any) -> str:
-    """Return what a test with *made* is called."""
-    bound = "bound " if inspect.ismethod(made) else ""
-    return bound + str(getattr(made, "__qualname__", type(made).__name__))
+def id_of(decorated: Any) -> str:
+    """Return the name of *decorated* for the id of a test."""
+    bound = "bound " if inspect.ismethod(decorated) else ""
+    return bound + str(getattr(decorated, "__qualname__", type(decorated).__name__))

@@ -1,7 +1,8 @@
-"""The protocol, written a second time: what may stand in a line, and what it says.
+"""The grammar of the protocol, written a second time, as an oracle for tests.
 
-An oracle for the tests of everything that writes lines. It shares no code with the
-package, and where nobody knows what the endpoint does, it refuses.
+It reads the lines that the package writes and shares no code with it. It accepts only
+what is documented:
+https://docs.dynatrace.com/docs/ingest-from/extend-dynatrace/extend-metrics/reference/metric-ingestion-protocol
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ INTEGER = rf"-?{DIGITS}"
 EXPONENT = r"[eE][+-]?[0-9]+"
 NUMBER = rf"{INTEGER}(?:\.[0-9]+(?:{EXPONENT})?)?"
 
-# -- what follows the dimensions ------------------------------------------------
+# -- payload and timestamp ------------------------------------------------
 
 GAUGE = rf"(?:gauge,)?(?P<value>{NUMBER})"
 SUMMARY = (
@@ -53,7 +54,7 @@ TIMESTAMP = r"(?: (?P<timestamp>[1-9][0-9]*))?"
 
 
 class Line(NamedTuple):
-    """What a line says. A kind is one of PAYLOADS, and its numbers are named there."""
+    """The parts of a line. The kind is a key of PAYLOADS, which names the numbers."""
 
     key: str
     dimensions: dict[str, str]
@@ -62,42 +63,42 @@ class Line(NamedTuple):
     timestamp: int | None
 
 
-class NotALine(Exception):
-    """Why a text is no line of the protocol."""
+class NotALineError(Exception):
+    """The reason why a text is not a line of the protocol."""
 
 
 def is_key(text: str) -> bool:
-    """Whether *text* can be a metric key, a reserved one included."""
+    """Whether *text* is a valid metric key, apart from the reserved prefix."""
     return len(text) <= KEY_LIMIT and re.fullmatch(KEY, text) is not None
 
 
 def is_dimension_key(text: str) -> bool:
-    """Whether *text* can be the key of a dimension."""
+    """Whether *text* is a valid dimension key."""
     fits = len(text) <= DIMENSION_KEY_LIMIT
     return fits and re.fullmatch(DIMENSION_KEY, text) is not None
 
 
 def is_dimension_value(text: str) -> bool:
-    """Whether *text* can be the value of a dimension, before it is escaped."""
+    """Whether *text* is a valid dimension value, before it is escaped."""
     legal = re.search(f"[{FORBIDDEN}]", text) is None
     return legal and 0 < len(text) <= VALUE_LIMIT
 
 
 def read(line: str) -> Line:
-    """Return what *line* says; raises NotALine with a reason."""
+    """Return the parts of *line*; raise NotALineError with the reason otherwise."""
     if len(line) > LINE_LIMIT:
-        _refuse("too long", len(line))
+        _reject("too long", len(line))
     if line.splitlines() != [line]:
-        _refuse("more or less than one line", line)
-    head = _match(rf"({KEY})({DIMENSIONS}) ", line, "no key and dimensions")
-    kind, texts = _payload(line[head.end() :])
+        _reject("not exactly one line", line)
+    start = _match(rf"({KEY})({DIMENSIONS}) ", line, "no key and dimensions")
+    kind, texts = _payload(line[start.end() :])
     timestamp = texts.pop("timestamp")
     numbers = {name: _number(text) for name, text in texts.items()}
     if kind == "summary":
         _check_summary(**numbers)
     return Line(
-        _key(head[1]),
-        _dimensions(head[2]),
+        _key(start[1]),
+        _dimensions(start[2]),
         kind,
         numbers,
         None if timestamp is None else int(timestamp),
@@ -108,14 +109,14 @@ def _payload(text: str) -> tuple[str, dict[str, str]]:
     for kind, payload in PAYLOADS.items():
         if found := re.fullmatch(payload + TIMESTAMP, text):
             return kind, found.groupdict()
-    return _refuse("no payload", text)
+    return _reject("no payload", text)
 
 
 def _key(key: str) -> str:
     if not is_key(key):
-        _refuse("key too long", key)
+        _reject("key too long", key)
     if key.startswith(RESERVED):
-        _refuse("reserved key", key)
+        _reject("reserved key", key)
     return key
 
 
@@ -125,20 +126,20 @@ def _dimensions(text: str) -> dict[str, str]:
         quoted = written.startswith('"')
         value = re.sub(ESCAPE, r"\1", written[1:-1]) if quoted else written
         if key in dimensions:
-            _refuse("a dimension twice", key)
+            _reject("duplicate dimension", key)
         if not is_dimension_key(key):
-            _refuse("dimension key too long", key)
+            _reject("dimension key too long", key)
         if not is_dimension_value(value):
-            _refuse("dimension value too long", value)
+            _reject("dimension value too long", value)
         dimensions[key] = value
     if len(dimensions) > DIMENSIONS_LIMIT:
-        _refuse("too many dimensions", len(dimensions))
+        _reject("too many dimensions", len(dimensions))
     return dimensions
 
 
 def _number(text: str) -> int | float:
     if abs(float(text)) == float("inf"):
-        _refuse("beyond every double", text)
+        _reject("too large for a double", text)
     return int(text) if re.fullmatch(INTEGER, text) else float(text)
 
 
@@ -147,17 +148,17 @@ def _check_summary(**numbers: int | float) -> None:
     fields = ("min", "max", "sum", "count")
     low, high, total, count = (float(numbers[name]) for name in fields)
     if low > high:
-        _refuse("min > max", numbers)
+        _reject("min > max", numbers)
     if count == 0:
         if (low, high, total) != (0, 0, 0):
-            _refuse("count is 0 and the rest is not", numbers)
+            _reject("count is 0, but not min, max and sum", numbers)
     elif not low - TOLERANCE <= total / count <= high + TOLERANCE:
-        _refuse("min <= sum/count <= max does not hold", numbers)
+        _reject("min <= sum/count <= max does not hold", numbers)
 
 
-def _match(pattern: str, line: str, fault: str) -> re.Match[str]:
-    return re.match(pattern, line) or _refuse(fault, line)
+def _match(pattern: str, line: str, reason: str) -> re.Match[str]:
+    return re.match(pattern, line) or _reject(reason, line)
 
 
-def _refuse(reason: str, what: object) -> NoReturn:
-    raise NotALine(f"{reason}: {what!a:.200}")
+def _reject(reason: str, part: object) -> NoReturn:
+    raise NotALineError(f"{reason}: {part!a:.200}")

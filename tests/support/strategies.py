@@ -7,13 +7,13 @@ from fractions import Fraction
 
 from hypothesis import strategies as st
 
-from dtmetrics._protocol.line import line_prefix
 from dtmetrics._protocol.normalize import (
     DIMENSIONS_LIMIT,
     RESERVED_PREFIX,
     clean_dimension_key,
     clean_dimension_value,
     clean_key,
+    line_prefix,
 )
 from dtmetrics._protocol.point import (
     CountDelta,

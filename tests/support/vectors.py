@@ -1,13 +1,17 @@
-"""The official libraries' own test tables, and how a test runs them.
+"""Conformance tests: the test cases of the official libraries.
 
-The tables are read where they are and are no part of this repository. Each file of
-tests says in a table of its own where we differ on purpose; both kinds of table are
-checked for what has become stale (tests/test_vectors.py).
+The file of cases is not part of the repository. Without it these tests are skipped.
+The environment variable DTMETRICS_TEST_VECTORS names the file if it is not in its usual
+place.
+
+Each test file declares in a table of its own where dtmetrics differs on purpose.
+tests/test_vectors.py checks that no entry of these tables is stale.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,58 +20,71 @@ import pytest
 
 Case = dict[str, Any]
 
-VECTORS = Path(__file__).parents[3] / "shared" / "vectors.json"
+VECTORS = Path(
+    os.environ.get("DTMETRICS_TEST_VECTORS")
+    or Path(__file__).parents[3] / "shared" / "vectors.json"
+)
 CASES: list[Case] = json.loads(VECTORS.read_text("utf-8")) if VECTORS.exists() else []
 
-#: What is run, filled by the decorators of the tests.
+#: The areas and kinds that are run. Filled by the decorators of the tests.
 RUN: set[tuple[str, str]] = set()
 
-#: The kinds of an area that are not, and why.
+#: The areas and kinds that are not run, and why.
 NOT_RUN = {
-    ("line", "cumulative_to_delta"): "observed counters: a matter of recording",
-    ("metric_key", "invalid_type"): "our signatures say str, and mypy looks at them",
-    ("dimension_key", "invalid_type"): "our signatures say str, and mypy looks at them",
-    ("dimension_value", "invalid_type"): "any value may be one: it has a text_of()",
-    ("dimension_value", "needs_normalisation_quoted"): "no value is taken as quoted",
-    ("number", "histogram_estimate_min"): "no histograms: a summary is kept",
-    ("number", "histogram_estimate_max"): "no histograms: a summary is kept",
+    (
+        "line",
+        "cumulative_to_delta",
+    ): "a matter of observed counters, which belong to recording",
+    (
+        "metric_key",
+        "invalid_type",
+    ): "the signatures accept str only, and mypy checks them",
+    (
+        "dimension_key",
+        "invalid_type",
+    ): "the signatures accept str only, and mypy checks them",
+    ("dimension_value", "invalid_type"): "each value is valid, as its text_of()",
+    ("dimension_value", "needs_normalisation_quoted"): "quotes are part of a value",
+    ("number", "histogram_estimate_min"): "there are no histograms, only summaries",
+    ("number", "histogram_estimate_max"): "there are no histograms, only summaries",
 }
 
 
 class Difference(NamedTuple):
-    """Cases that we answer otherwise than the official libraries, and how."""
+    """Cases whose result differs from that of the official libraries, and the reason."""
 
     why: str
     ids: str
-    ours: Callable[[Any], object]  # takes the case's input
+    #: Makes our result from the input of the case.
+    ours: Callable[[Any], object]
 
 
-#: By the id of the case. Filled by the files' own tables.
+#: By the id of the case. Filled by the tables of the test files.
 DIFFERENT: dict[str, Difference] = {}
-#: What nobody can ask of us, by the id of the case, and why.
+#: The cases that the API cannot express, by their ids, and why.
 IMPOSSIBLE: dict[str, str] = {}
-#: Every id that a table names, with the reason.
+#: The ids that tables name, with the reasons.
 NAMED: set[tuple[str, str]] = set()
 
 
 def differ(*differences: Difference) -> None:
-    """Enter a file's table of differences."""
+    """Add the table of differences of a test file."""
     for each in differences:
         NAMED.update((id_, each.why) for id_ in each.ids.split())
         DIFFERENT.update((id_, each) for id_ in each.ids.split())
 
 
 def cannot(reasons: Mapping[str, str]) -> None:
-    """Enter a file's table of cases that are skipped: a reason, and their ids."""
+    """Add the table of skipped cases of a test file: reasons, each with its ids."""
     for why, ids in reasons.items():
         NAMED.update((id_, why) for id_ in ids.split())
         IMPOSSIBLE.update((id_, why) for id_ in ids.split())
 
 
 def vectors(area: str, *kinds: str) -> pytest.MarkDecorator:
-    """Let a test run the cases of these kinds, or say that they are absent.
+    """Run a test with each case of these kinds; skip it if the file is absent.
 
-    The tables of its file have to be entered before.
+    The tables of the test file must have been added before.
     """
     RUN.update((area, kind) for kind in kinds)
     absent = pytest.mark.skip(reason=f"{VECTORS.name} is absent")
@@ -87,7 +104,7 @@ def _marks(case: Case) -> list[pytest.MarkDecorator]:
 
 
 def agree(case: Case, ours: object, theirs: object) -> None:
-    """Check that we answer as they do, or differ as the table says."""
+    """Assert that both results are equal, or that they differ as the table declares."""
     difference = DIFFERENT.get(case["id"])
     if difference is None:
         assert ours == theirs
@@ -96,7 +113,7 @@ def agree(case: Case, ours: object, theirs: object) -> None:
 
 
 def agree_in_part(case: Case, facts: Case, theirs: Case) -> None:
-    """Do so with those of *facts* that they, or the table's row, speak of."""
+    """Assert as `agree` does, for the facts that *theirs* or the table contains."""
     difference = DIFFERENT.get(case["id"])
-    said: Any = difference.ours(case["input"]) if difference else theirs
-    agree(case, {name: facts[name] for name in said}, theirs)
+    expected: Any = difference.ours(case["input"]) if difference else theirs
+    agree(case, {name: facts[name] for name in expected}, theirs)
