@@ -75,7 +75,7 @@ class Origin(NamedTuple):
 
 
 class _NotCacheable(Exception):  # noqa: N818 -- leaves lru_cache, is not an error
-    pass
+    """Raised by what a cache calls, so that the cache keeps nothing."""
 
 
 class Instrument(Generic[S]):
@@ -97,8 +97,7 @@ class Instrument(Generic[S]):
         self._bound = bound
         self._series = cast("S", _UNKNOWN)
         self._cache: _lru_cache_wrapper[S] | None = None
-        # That of the series and the cache.
-        self._generation: Generation | None = None
+        self._generation: Generation | None = None  # of the series and the cache
 
     def __repr__(self) -> str:
         bound = "".join(f", {key}={value!r}" for key, value in self._bound)
@@ -150,8 +149,8 @@ class Instrument(Generic[S]):
                 series = cache(**dimensions)
                 if series.buffer is not None:
                     return series
-            except Exception:  # noqa: BLE001, S110 -- `call_safely` costs 0.15 us
-                pass  # _look_up() handles it
+            except Exception:  # noqa: BLE001, S110 -- _look_up() handles it
+                pass
         return self._look_up(dimensions)
 
     def _look_up(self, dimensions: Mapping[str, object]) -> S | None:
