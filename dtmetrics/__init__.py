@@ -45,7 +45,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dtmetrics._record.instruments import Counter, Gauge, Summary
+from dtmetrics._record.gauge import Gauge
+from dtmetrics._record.instruments import Counter, Summary
 from dtmetrics._record.meter import Meter
 from dtmetrics._record.timer import Timer
 from dtmetrics._runtime.runtime import default

@@ -4,9 +4,14 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._record.family import Definition
+from dtmetrics._protocol.normalize import clean_key
+from dtmetrics._record import catalog
+from dtmetrics._record.catalog import Family
+from dtmetrics._record.definition import Definition
+from dtmetrics._record.invalid_values import ignore
 from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.registry import Registry
+from dtmetrics._record.series import CounterSeries
 from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
 from tests.support.caller_values import Raises
 from tests.support.recorder import Recorder
@@ -16,7 +21,7 @@ BAD = {"empty": "", "dots": "...", "reserved": "dt.cpu", "int": 123, "none": Non
 
 @pytest.mark.parametrize("name", BAD.values(), ids=BAD)
 def test_invalid_key_under_strict(name: Any) -> None:
-    """Under strict settings a metric that cannot have a key raises."""
+    """Under strict settings an invalid name raises."""
     recorder = Recorder(strict=True)
     with pytest.raises(InvalidKeyError, match=r"test_catalog\.py:\d+\)"):
         recorder.meter.counter(name)
@@ -26,7 +31,7 @@ def test_invalid_key_under_strict(name: Any) -> None:
 def test_invalid_key(
     name: Any, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Else it is said once, and the metric records nothing."""
+    """An invalid name is logged once, and the instrument records nothing."""
     for _ in range(3):
         recorder.meter.bind(a=1).counter(name).inc()
     assert recorder.lines() == []
@@ -37,7 +42,7 @@ def test_invalid_key(
 
 
 def test_hostile_name(recorder: Recorder) -> None:
-    """A name may be any object; it is refused without asking it much."""
+    """A name that is not a text is invalid, even if its methods raise."""
     recorder.meter.counter(Raises()).inc()  # type: ignore[arg-type]
     recorder.meter.gauge([]).set(1)  # type: ignore[arg-type]
     recorder.meter.timed("...", args=("x",))(lambda x: x)(1)
@@ -45,20 +50,20 @@ def test_hostile_name(recorder: Recorder) -> None:
 
 
 def test_conflict(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
-    """One key as two kinds is said once, with both places; the first one counts."""
+    """A key of two kinds is logged once, with both places; the first kind records."""
     first = recorder.meter.counter("a.b")
     for _ in range(2):
         recorder.meters.get("other").gauge("a.b").set(7)
     first.inc()
     assert recorder.lines() == ["a.b count,delta=1"]
-    [said] = caplog.messages
-    assert said.count("test_catalog.py") == 2
-    assert "gauge 'a.b'" in said
-    assert "counter 'a.b'" in said
+    [message] = caplog.messages
+    assert message.count("test_catalog.py") == 2
+    assert "gauge 'a.b'" in message
+    assert "counter 'a.b'" in message
 
 
 def test_conflict_after_cleaning() -> None:
-    """Names that are one key after cleaning are one metric, so of one kind."""
+    """Names that are equal after cleaning are one key, which has one kind."""
     recorder = Recorder(strict=True)
     recorder.meter.counter("a b").inc()
     recorder.meter.counter("a_b").inc(2)
@@ -67,8 +72,8 @@ def test_conflict_after_cleaning() -> None:
         recorder.meter.summary("a!b")
 
 
-def test_strict_start_tells_of_before() -> None:
-    """A strict start raises for what was defined before, and starts nothing."""
+def test_strict_start_raises_earlier_errors() -> None:
+    """A strict start raises the first error of earlier definitions, and starts nothing."""
     recorder = Recorder()
     recorder.registry.stop()
     recorder.meter.counter("a")
@@ -79,8 +84,8 @@ def test_strict_start_tells_of_before() -> None:
     assert not recorder.registry.recording
 
 
-def test_strict_start_tells_once() -> None:
-    """What was raised where it was defined is not raised again by the next start."""
+def test_strict_start_after_a_raised_error() -> None:
+    """An error that the definition raised is not raised again by the next start."""
     recorder = Recorder(strict=True)
     with pytest.raises(DefinitionError):
         recorder.meter.counter("...")
@@ -90,8 +95,132 @@ def test_strict_start_tells_once() -> None:
 
 
 def test_definition_is_shared() -> None:
-    """Whoever defines a key first says what it is."""
+    """Equal definitions share a family, and the first one gives its unit."""
     registry = Registry()
     first = registry.catalog.define(Definition("a", "counter", unit="s"))
     assert registry.catalog.define(Definition("a", "counter", unit="ms")) is first
     assert first.definition.unit == "s"
+
+
+# -- families --------------------------------------------------------------------------
+
+
+def family_of(kind: str = "counter") -> tuple[Family, CounterSeries]:
+    """Return a family and its only series, with its fast path enabled."""
+    family = Family(Definition("name", kind), "name", ignore)
+    series = CounterSeries("name", "name", family.lock, family.reject, 8)
+    series.enable_fast_path()
+    family.series[series.line_prefix] = series
+    return family, series
+
+
+def test_clear() -> None:
+    """A discarded series is not found any more, and instruments look up another one."""
+    family, series = family_of()
+    family.clear()
+    assert family.all_series() == []
+    assert series.discarded
+    assert series.buffer is None
+
+
+def test_reset_after_fork() -> None:
+    """In a child the series stay, without values and with a new lock."""
+    family, series = family_of()
+    next(series.ones)
+    family.lock.acquire()
+    family.reset_after_fork()
+    assert family.all_series() == [series]
+    assert not series.discarded
+    assert series.buffer is None
+    assert next(series.ones) == 0
+    assert series.lock is family.lock
+    assert family.lock.acquire(blocking=False)
+
+
+def test_first_metadata_counts() -> None:
+    """The first definition with a unit or a description gives both, not its site."""
+    family = Family(Definition("a", "counter", site="x:1"), "a", ignore)
+    assert not family.has_metadata
+    for number, unit in enumerate(["", "s", "ms"]):
+        definition = Definition("a", "counter", unit=unit, site=f"y:{number}")
+        family.add_definition(definition)
+    assert family.has_metadata
+    assert family.definition == Definition("a", "counter", unit="s", site="x:1")
+
+
+def test_described_again() -> None:
+    """The metadata of a cleared family, and of a child's, is collected again."""
+    family, _ = family_of()
+    for reset in (family.clear, family.reset_after_fork):
+        family.described = True
+        reset()
+        assert not family.described
+
+
+# -- keys ------------------------------------------------------------------------------
+
+
+def test_prefix_is_applied_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key is cleaned once when it is defined and once at each start, never later."""
+    cleaned: list[str] = []
+
+    def clean(raw: str) -> str | None:
+        cleaned.append(raw)
+        return clean_key(raw)
+
+    monkeypatch.setattr(catalog, "clean_key", clean)
+    recorder = Recorder(prefix="acme")
+    counters = [recorder.meter.counter(f"c{number}") for number in range(50)]
+    assert len(cleaned) == 2 * 50  # the name, and the prefix with it
+    recorder.registry.start(RecordingOptions(prefix="shop"), lambda: True)
+    assert len(cleaned) == 3 * 50
+    for number, counter in enumerate(counters):
+        counter.inc()
+        counter.inc(2, a=number)
+        assert recorder.registry.catalog.definition_of(f"shop.c{number}")
+    assert len(recorder.lines()) == 100
+    assert recorder.registry.catalog.collect_metadata() == []
+    for number in range(50):
+        recorder.registry.quarantine(f"shop.c{number}", "rejected")
+    assert len(recorder.registry.catalog.all_quarantined()) == 50
+    assert len(cleaned) == 3 * 50
+
+
+def test_keys_that_a_prefix_makes_equal() -> None:
+    """Names that differ only past the limit of a prefixed key are quarantined together."""
+    recorder = Recorder(prefix="p" * 200)
+    names = ["n" * 60 + end for end in "ab"]
+    for name in names:
+        recorder.meter.counter(name).inc()
+    [key] = {point.identity.key for point in recorder.points()}
+    recorder.registry.quarantine(key, "rejected")
+    for name in names:
+        recorder.meter.counter(name).inc()
+    assert recorder.lines() == []
+    assert recorder.registry.catalog.all_quarantined() == {key: "rejected"}
+
+
+def test_quarantine_ends_with_a_start(
+    recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A quarantine is logged once, with its reason, and lasts until the next start."""
+    counter = recorder.meter.counter("c")
+    for _ in range(2):
+        counter.inc()
+        recorder.registry.quarantine("c", "invalid metric key")
+        assert recorder.registry.catalog.all_quarantined() == {
+            "c": "invalid metric key"
+        }
+        assert recorder.lines() == []
+    [message] = caplog.messages
+    assert message.endswith("is quarantined: invalid metric key")
+    recorder.registry.start(RecordingOptions(), lambda: True)
+    counter.inc()
+    assert recorder.lines() == ["c count,delta=1"]
+
+
+def test_quarantine_of_an_unknown_key(recorder: Recorder) -> None:
+    """Quarantining a key that was never defined changes nothing."""
+    recorder.registry.quarantine("unknown", "rejected")
+    assert recorder.registry.catalog.all_quarantined() == {}
+    assert recorder.registry.catalog.definition_of("unknown") is None

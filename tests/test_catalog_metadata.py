@@ -13,19 +13,19 @@ from tests.support.caller_values import Lies, Raises
 from tests.support.recorder import Recorder
 
 
-def told(recorder: Recorder) -> list[Metadata]:
-    """Collect what keys mean, sorted."""
+def collected(recorder: Recorder) -> list[Metadata]:
+    """Collect metadata, sorted."""
     return sorted(recorder.registry.catalog.collect_metadata())
 
 
-def test_says_what_a_key_means(recorder: Recorder) -> None:
-    """A key that was recorded is explained by kind, unit and description."""
+def test_metadata_of_a_key(recorder: Recorder) -> None:
+    """The metadata of a recorded key has its kind, unit and description."""
     meter = recorder.meter
     meter.counter("c", unit="{order}", description="Orders taken").inc()
     meter.gauge("g", description="How deep").set(1)
     meter.summary("s", unit="EUR").record(1)
     meter.timed("t").record(1)
-    assert told(recorder) == [
+    assert collected(recorder) == [
         ("c", "counter", "{order}", "Orders taken"),
         ("g", "gauge", "", "How deep"),
         ("s", "summary", "EUR", ""),
@@ -33,80 +33,80 @@ def test_says_what_a_key_means(recorder: Recorder) -> None:
     ]
 
 
-def test_says_it_once(recorder: Recorder) -> None:
-    """However often a key is recorded, in however many series, it is explained once."""
+def test_collected_once(recorder: Recorder) -> None:
+    """The metadata of a key is collected once, for all its series and records."""
     counter = recorder.meter.counter("c", unit="s")
     for number in range(3):
         counter.inc(1, number=number)
-        assert len(told(recorder)) == (number == 0)
+        assert len(collected(recorder)) == (number == 0)
 
 
 def test_only_of_what_was_recorded(recorder: Recorder) -> None:
-    """A key that nobody has recorded is not explained before somebody does."""
+    """The metadata of a key is collected after its first record."""
     counter = recorder.meter.counter("c", unit="s")
     recorder.meter.counter("never", unit="s")
     recorder.meter.gauge("...", unit="s").set(1)
-    assert told(recorder) == []
+    assert collected(recorder) == []
     counter.inc()
-    assert [metadata.key for metadata in told(recorder)] == ["c"]
+    assert [metadata.key for metadata in collected(recorder)] == ["c"]
 
 
 def test_of_observations(recorder: Recorder) -> None:
-    """What is observed is explained once it was asked for."""
+    """The metadata of an observed key is collected after its first number."""
     recorder.meter.observe("o", unit="By", description="Memory")(lambda: 1)
-    assert told(recorder) == []
+    assert collected(recorder) == []
     assert recorder.lines() == ["o gauge,1"]
-    assert told(recorder) == [("o", "gauge", "By", "Memory")]
+    assert collected(recorder) == [("o", "gauge", "By", "Memory")]
 
 
 def test_key_is_that_of_the_data(recorder: Recorder) -> None:
-    """A key is cleaned and prefixed as in the lines that it explains."""
+    """Metadata has the same key as the data lines, with the prefix."""
     recorder.registry.start(RecordingOptions(prefix="my app"), lambda: True)
     recorder.meter.counter("orders placed", unit="s").inc()
     [line] = recorder.lines()
-    [metadata] = told(recorder)
+    [metadata] = collected(recorder)
     assert line.startswith(f"{metadata.key} ")
 
 
-MEANINGS = st.lists(
+METADATA = st.lists(
     st.tuples(st.sampled_from(["", "s", "By"]), st.sampled_from(["", "a", "b"])),
     min_size=1,
     max_size=6,
 )
 
 
-@given(MEANINGS)
-def test_first_meaning_counts(meanings: list[tuple[str, str]]) -> None:
-    """Of many definitions of a key the first with a unit or a description counts."""
+@given(METADATA)
+def test_first_metadata_counts(definitions: list[tuple[str, str]]) -> None:
+    """Of several definitions of a key the first with a unit or a description counts."""
     recorder = Recorder()
-    for unit, description in meanings:
+    for unit, description in definitions:
         recorder.meter.counter("c", unit=unit, description=description).inc()
-    wanted = [("c", "counter", *meaning) for meaning in meanings if any(meaning)]
-    assert told(recorder) == wanted[:1]
+    wanted = [("c", "counter", *texts) for texts in definitions if any(texts)]
+    assert collected(recorder) == wanted[:1]
 
 
-def test_meaning_that_comes_late(recorder: Recorder) -> None:
-    """A key that was recorded before anybody explained it is explained when it is."""
+def test_late_metadata(recorder: Recorder) -> None:
+    """Metadata that is defined after the first record is collected then."""
     recorder.meter.counter("c").inc()
-    assert told(recorder) == []
+    assert collected(recorder) == []
     recorder.meter.counter("c", unit="s")
-    assert told(recorder) == [("c", "counter", "s", "")]
+    assert collected(recorder) == [("c", "counter", "s", "")]
     recorder.meter.counter("c", unit="ms")
-    assert told(recorder) == []
+    assert collected(recorder) == []
 
 
-def test_conflict_explains_nothing(
+def test_metadata_of_a_conflict(
     recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A definition that conflicts with the first does not say what its key means."""
+    """A definition that conflicts with the first gives no metadata."""
     recorder.meter.counter("c").inc()
     recorder.meter.gauge("c", unit="s").set(1)
-    assert told(recorder) == []
+    assert collected(recorder) == []
     assert "it records nothing" in caplog.text
 
 
 class Lazy:
-    """A text that is translated when it is asked for."""
+    """A text that is translated when it is used."""
 
     def __str__(self) -> str:
         return "Bestellungen"
@@ -129,7 +129,7 @@ class Lazy:
 def test_text_of_any_kind(
     recorder: Recorder, kind: str, given_text: Any, text: str
 ) -> None:
-    """Unit and description may be None, a lazy text or anything: nothing raises."""
+    """Unit and description may be any object; one without text counts as empty."""
     make = getattr(recorder.meter, kind)
     for _ in range(2):
         made = make("name", unit=given_text, description=given_text)
@@ -140,32 +140,34 @@ def test_text_of_any_kind(
             getattr(made, verb)(1)
             break
     assert recorder.lines()
-    assert [metadata[2:] for metadata in told(recorder)] == [(text, text)] * bool(text)
+    assert [metadata[2:] for metadata in collected(recorder)] == [(text, text)] * bool(
+        text
+    )
 
 
 def test_after_fork(recorder: Recorder) -> None:
-    """A child explains its keys anew: its parent may have ended before it could."""
+    """A child collects metadata again, because its parent may end before sending it."""
     counter = recorder.meter.counter("c", unit="s")
     counter.inc()
-    assert len(told(recorder)) == 1
+    assert len(collected(recorder)) == 1
     recorder.registry.reset_after_fork()
     counter.inc()
-    assert len(told(recorder)) == 1
-    assert told(recorder) == []
+    assert len(collected(recorder)) == 1
+    assert collected(recorder) == []
 
 
 def test_after_a_restart(recorder: Recorder) -> None:
-    """A new start() may be for another endpoint, which knows of no key yet."""
+    """After a new start metadata is collected again, because the endpoint may be another."""
     counter = recorder.meter.counter("c", unit="s")
     counter.inc()
-    assert len(told(recorder)) == 1
+    assert len(collected(recorder)) == 1
     recorder.registry.start(RecordingOptions(prefix="new"), lambda: True)
-    assert told(recorder) == []
+    assert collected(recorder) == []
     counter.inc()
-    assert told(recorder) == [("new.c", "counter", "s", "")]
+    assert collected(recorder) == [("new.c", "counter", "s", "")]
 
 
 def test_below_the_level(recorder: Recorder) -> None:
-    """What is not recorded for its level is not explained either."""
+    """An instrument below the level has no metadata."""
     recorder.meter.counter("c", unit="s", level=logging.DEBUG).inc()
-    assert told(recorder) == []
+    assert collected(recorder) == []

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._record.codegen import _OWN_NAMES
+from dtmetrics._record.codegen import _TEMPLATE_NAMES
 from dtmetrics._record.options import RecordingOptions
 from tests.support.timer_clock import Timing
 
-# Such that mean something to Python, to a wrapper, or to the template.
+# Names with a meaning for Python, for wrappers, or in the template.
 NAMES = ["a", "b", "self", "args", "kwargs", "func", "call", "clock", "print", "match", "é", "len", "_func", "_took"]  # fmt: skip
 
 
 @st.composite
 def parameter_lists(draw: st.DrawFn) -> str:
-    """Write a list of parameters, of every kind and in every order that Python takes."""
+    """Draw a parameter list with every kind of parameter, in every valid order."""
     names = iter(draw(st.permutations(NAMES)))
     most = st.integers(0, 3)
     first, either, only = ([next(names) for _ in range(draw(most))] for _ in range(3))
@@ -34,23 +34,23 @@ def parameter_lists(draw: st.DrawFn) -> str:
     several = f"*{next(names)}" if draw(st.booleans()) else "*" if only else ""
     more = f"**{next(names)}" if draw(st.booleans()) else ""
     slash = ["/"] if first else []
-    written = [*positional[: len(first)], *slash, *positional[len(first) :], several, *keywords, more]  # fmt: skip
-    return ", ".join(filter(None, written))
+    parts = [*positional[: len(first)], *slash, *positional[len(first) :], several, *keywords, more]  # fmt: skip
+    return ", ".join(filter(None, parts))
 
 
-def outcome(call: Callable[[], Any]) -> Any:
-    """Return what *call* gives, or what it says of wrong arguments."""
+def result_of(call: Callable[[], Any]) -> Any:
+    """Return the result of *call*, or the message of its TypeError."""
     try:
         return call()
     except TypeError as error:
         return str(error)
 
 
-def written(parameters: str, kind: str = "def") -> Any:
-    """Return a function with these parameters that returns what it got."""
+def function_with(parameters: str, kind: str = "def") -> Any:
+    """Return a function with these parameters that returns its arguments."""
     space: dict[str, Any] = {"__name__": __name__}
-    exec(f"{kind} given({parameters}): return dict(locals())", space)
-    return space["given"]
+    exec(f"{kind} function({parameters}): return dict(locals())", space)
+    return space["function"]
 
 
 @given(
@@ -59,32 +59,32 @@ def written(parameters: str, kind: str = "def") -> Any:
     st.dictionaries(st.sampled_from([*NAMES, "other"]), st.integers(), max_size=4),
 )
 def test_any_parameters(parameters: str, args: list[int], kwargs: dict[str, int]) -> None:  # fmt: skip
-    """Whatever a function takes, timed it takes and refuses the same, in the same words."""
+    """A timed function accepts and rejects the same arguments, with the same messages."""
     timing = Timing()
-    bare, awaited = written(parameters), written(parameters, "async def")
+    bare, awaited = function_with(parameters), function_with(parameters, "async def")
     made, amade = timing.timer()(bare), timing.timer()(awaited)
     owner: Any = type("Owner", (), {"method": timing.timer()(bare)})
 
-    expected = outcome(lambda: bare(*args, **kwargs))
-    assert outcome(lambda: made(*args, **kwargs)) == expected
-    assert outcome(lambda: owner.method(*args, **kwargs)) == expected
-    assert outcome(lambda: asyncio.run(amade(*args, **kwargs))) == expected
+    expected = result_of(lambda: bare(*args, **kwargs))
+    assert result_of(lambda: made(*args, **kwargs)) == expected
+    assert result_of(lambda: owner.method(*args, **kwargs)) == expected
+    assert result_of(lambda: asyncio.run(amade(*args, **kwargs))) == expected
     for each in (made, owner.method, amade):
         assert inspect.signature(each) == inspect.signature(bare)
     calls = 0 if isinstance(expected, str) else 3
     assert sum(count for count, *_ in timing.took().values()) == calls
 
 
-def test_own_names_are_kept_apart() -> None:
-    """A parameter may have any name that the compiled source uses itself."""
-    assert "_clock" in _OWN_NAMES
-    for name in sorted(_OWN_NAMES):
-        made = Timing().timer()(written(f"{name}, *, other=2"))
+def test_parameters_named_as_in_the_template() -> None:
+    """A parameter may have any name that the template uses."""
+    assert "_clock" in _TEMPLATE_NAMES
+    for name in sorted(_TEMPLATE_NAMES):
+        made = Timing().timer()(function_with(f"{name}, *, other=2"))
         assert made(1) == made(**{name: 1}) == {name: 1, "other": 2}
 
 
-def test_names_that_are_none() -> None:
-    """A function whose parameters cannot be written down is timed all the same."""
+def test_invalid_parameter_names() -> None:
+    """A function whose parameter names are not identifiers is timed as well."""
     timing = Timing()
 
     def plain(a: int) -> int:
@@ -96,7 +96,7 @@ def test_names_that_are_none() -> None:
 
 
 def test_names_of_a_class_are_mangled() -> None:
-    """A private parameter of a method keeps the name that the interpreter gave it."""
+    """A private parameter of a method keeps its mangled name."""
 
     class Owner:
         @Timing().timer()
@@ -108,7 +108,7 @@ def test_names_of_a_class_are_mangled() -> None:
 
 
 def test_defaults_are_those_at_decoration() -> None:
-    """A default is the very object; what replaces it later is not seen by the call."""
+    """Defaults are the same objects as at decoration, even if they are replaced later."""
     default: list[int] = []
 
     def taking(a: list[int] = default, *, b: list[int] = default) -> Any:
@@ -122,7 +122,7 @@ def test_defaults_are_those_at_decoration() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"args": {"a": None}}, {"result": lambda _: {}}])  # fmt: skip
 def test_wrong_arguments_are_not_timed(timing: Timing, options: dict[str, Any]) -> None:  # fmt: skip
-    """A call that never began took no time, however the timer looks at arguments."""
+    """A call with wrong arguments is not timed, with or without args= and result=."""
 
     @timing.timer(**options)
     def call(a: int) -> int:
@@ -140,7 +140,7 @@ def test_wrong_arguments_are_not_timed(timing: Timing, options: dict[str, Any]) 
 
 
 def test_a_type_error_inside_is_a_failure(timing: Timing) -> None:
-    """A TypeError of the function itself, or of one in C, is a failure of the call."""
+    """A TypeError that the function raises, or a function in C, is recorded as a failure."""
 
     @timing.timer(args={"a": None})
     def call(a: Any) -> Any:
@@ -156,7 +156,7 @@ def test_a_type_error_inside_is_a_failure(timing: Timing) -> None:
 
 
 def test_traceback_shows_the_line(timing: Timing) -> None:
-    """A traceback shows how the call passed the arguments on."""
+    """A traceback shows the line of the wrapper that calls the function."""
 
     @timing.timer()
     def fails(a: int, /, b: int, *, c: int) -> None:
@@ -192,7 +192,7 @@ def test_recording_begins_and_ends(timing: Timing) -> None:
 
 
 def test_context_opened_inside(timing: Timing) -> None:
-    """A context that is opened in a call and outlasts it holds for the call as well."""
+    """A context that is opened in a call and outlasts it applies to the call as well."""
     registry = timing.recorder.registry
     contexts = contextlib.ExitStack()
     call = timing.timer()(lambda context: contexts.enter_context(context))

@@ -149,7 +149,7 @@ def test_raising_at_every_point(
         instrument: Any = getattr(recorder.meter, kind)("name")
         record = getattr(instrument, "inc", None) or instrument.record
         record(amount, **dimensions)
-        cell = instrument._find(dimensions)
+        cell = instrument.find_series(dimensions)
         cell.limit = 3
         for _ in range(cell.limit - 1):
             record(amount, **dimensions)

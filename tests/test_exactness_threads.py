@@ -1,4 +1,4 @@
-"""Nothing is lost and nothing doubled: threads and finalisers."""
+"""Each value counts exactly once: threads and finalisers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ rounds = pytest.mark.parametrize(
 
 @rounds
 def test_threads(rounds: int) -> None:
-    """Threads that record while another collects lose nothing and double nothing."""
+    """Values of threads count exactly once while another thread collects."""
     recorder = Recorder(max_series_per_metric=20)
     counter, summary = recorder.meter.counter("c"), recorder.meter.summary("s")
     gauge = recorder.meter.gauge("g")
@@ -48,7 +48,7 @@ def test_threads(rounds: int) -> None:
 
 @pytest.mark.parametrize("threads", [50, pytest.param(200, marks=pytest.mark.slow)])
 def test_short_lived_threads(recorder: Recorder, threads: int) -> None:
-    """What a thread recorded stays when the thread is gone."""
+    """Values of a thread count after it has ended."""
     counter = recorder.meter.counter("c")
 
     def work(thread: int) -> None:
@@ -63,7 +63,7 @@ def test_short_lived_threads(recorder: Recorder, threads: int) -> None:
 
 
 def test_first_record_of_many_threads(recorder: Recorder) -> None:
-    """Threads that need the same series at once make it once."""
+    """A series that several threads record into first is made once."""
     for turn in range(50):
         counter = recorder.meter.counter(f"c{turn}")
         barrier = threading.Barrier(4)
@@ -84,8 +84,8 @@ def test_first_record_of_many_threads(recorder: Recorder) -> None:
 
 
 @rounds
-def test_refusals_of_threads(recorder: Recorder, rounds: int) -> None:
-    """InvalidValues are counted as exactly as values."""
+def test_invalid_values_of_threads(recorder: Recorder, rounds: int) -> None:
+    """Invalid values of threads are counted exactly."""
     gauge, counter = recorder.meter.gauge("g"), recorder.meter.counter("c")
 
     def work(_: int) -> None:
@@ -103,7 +103,7 @@ def test_refusals_of_threads(recorder: Recorder, rounds: int) -> None:
 
 
 class Finalised:
-    """Records when it is collected as garbage."""
+    """Records in its finaliser."""
 
     def __init__(self, record: Callable[[], object]) -> None:
         self.record = record
@@ -117,7 +117,7 @@ class Finalised:
     "times", [3_000, pytest.param(100_000, marks=pytest.mark.slow)]
 )
 def test_finalisers(times: int) -> None:
-    """A finaliser may record at any moment at which garbage is collected."""
+    """A finaliser may record whenever garbage is collected."""
     recorder = Recorder(max_series_per_metric=50)
     counter = recorder.meter.counter("c")
     finalised = 0
@@ -137,7 +137,7 @@ def test_finalisers(times: int) -> None:
                 Finalised(record)
                 counter.inc()
                 counter.inc(1, new=number % 100, old=[number % 3])
-            # While the collector's thread is at it, a call does nothing.
+            # A call does nothing while another thread collects garbage.
             while finalised < times:
                 gc.collect()
     finally:

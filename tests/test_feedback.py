@@ -109,7 +109,7 @@ def test_always_rejected(reports: Reports, caplog: pytest.LogCaptureFixture) -> 
     assert reports.quarantined == {"acme.bad": "invalid metric key"}
     assert reports.record() == ["acme.good"]
     assert reports.recorder.registry.series_count == 1
-    assert "set aside: invalid metric key" in caplog.text
+    assert "is quarantined: invalid metric key" in caplog.text
 
 
 def test_quarantined_keeps_no_series(reports: Reports) -> None:
@@ -217,12 +217,12 @@ def test_record_that_was_under_way(
 ) -> None:
     """A series that a thread makes during the quarantine is removed as well."""
     reports.report(BAD, times=5)
-    registry, family = reports.recorder.registry, reports.bad._origin.family
+    registry, family = reports.recorder.registry, reports.bad.origin.family
     registry.series(family, ((("late", 1),),))  # a thread that began before
     reports.report(BAD)
     assert family.series == {}
     assert registry.series_count == 1
-    assert caplog.text.count("is set aside") == 1
+    assert caplog.text.count("is quarantined") == 1
 
 
 def test_wrong_clock(reports: Reports) -> None:
@@ -255,7 +255,7 @@ def test_start_again(reports: Reports) -> None:
     """With the next start a quarantined instrument records again."""
     reports.report(BAD, times=5)
     registry = reports.recorder.registry
-    registry.start(registry.settings, bool)
+    registry.start(registry.generation.options, bool)
     assert reports.quarantined == {}
     reports.bad.inc()
     assert [point.identity.key for point in reports.recorder.points()] == ["acme.bad"]

@@ -53,8 +53,8 @@ def test_no_text_injects_a_line(count: int) -> None:
             counter = recorder.meter.counter(name, unit=unit, description=description)
             dimensions = dict(zip(pairs[::2], pairs[1::2], strict=True))
             counter.inc(number, **dimensions)
-            if not counter._origin.family.void:
-                expected[counter._origin.family.key, cleaned(dimensions)] += number
+            if not counter.origin.family.void:
+                expected[counter.origin.family.key, cleaned(dimensions)] += number
         assert meanings_of_lines(recorder) == expected
         assert_metadata(recorder)
 

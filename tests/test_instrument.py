@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._record.instrument import _NOWHERE, Instrument, Origin
+from dtmetrics._record.instruments import _DISABLED, _UNKNOWN, Instrument
 from tests.support.caller_values import Array, Lies, Raises
 from tests.support.recorder import Recorder, dimensions_of
 
@@ -38,7 +38,7 @@ def instrument(request: pytest.FixtureRequest, recorder: Recorder) -> Any:
 
 
 def test_repr(recorder: Recorder) -> None:
-    """A handle shows its kind, name and dimensions of its own."""
+    """An instrument shows its kind, its name and its bound dimensions."""
     assert repr(recorder.meter.counter("a b")) == "<Counter 'a b'>"
     bound = recorder.meter.gauge("g", dimensions={"a": 1}).bind(b="x")
     assert repr(bound) == "<Gauge 'g', a=1, b='x'>"
@@ -46,7 +46,7 @@ def test_repr(recorder: Recorder) -> None:
 
 
 def test_bind(recorder: Recorder, instrument: Any) -> None:
-    """A bound handle adds its dimensions, and the later binding wins."""
+    """A bound instrument adds its dimensions; of two bindings the later wins."""
     bound = instrument.bind(a=1, self=2).bind(a=3, **{"http.route": "/"})
     assert type(bound) is type(instrument)
     verb_of(bound)(5)
@@ -58,8 +58,8 @@ def test_bind(recorder: Recorder, instrument: Any) -> None:
     }
 
 
-def test_handles_share_a_series(recorder: Recorder, instrument: Any) -> None:
-    """However its dimensions are given, a series is one."""
+def test_instruments_share_a_series(recorder: Recorder, instrument: Any) -> None:
+    """Equal dimensions make one series, whether they are bound or in the call."""
     verb_of(instrument.bind(a=1).bind(b=2))(1)
     verb_of(instrument.bind(b=2))(2, a=1)
     verb_of(instrument)(3, b=2, a=1)
@@ -69,35 +69,35 @@ def test_handles_share_a_series(recorder: Recorder, instrument: Any) -> None:
 
 
 def test_copies(recorder: Recorder, instrument: Any) -> None:
-    """What holds a handle can be copied, and the copy records into the same series."""
-    for handle in (instrument, *map(copy.copy, [instrument])):
-        verb_of(handle)(1)
-    [held] = copy.deepcopy([instrument])
-    verb_of(held)(1)
+    """An object that has an instrument can be copied; both record into one series."""
+    for each in (instrument, *map(copy.copy, [instrument])):
+        verb_of(each)(1)
+    [copied] = copy.deepcopy([instrument])
+    verb_of(copied)(1)
     assert total_of(recorder) == 3
 
 
 def test_pickle(instrument: Any) -> None:
-    """A handle belongs to its process: pickling it fails, and says so."""
+    """Pickling an instrument raises, because it belongs to its process."""
     with pytest.raises(TypeError, match="pickle"):
         pickle.dumps(instrument)
 
 
-def test_handles_are_not_left_to_the_collector(instrument: Any) -> None:
-    """A bound handle that is let go is gone at once."""
-    handle = instrument.bind(a=1)
-    verb_of(handle)(1, b=2)
-    gone = weakref.ref(handle)
+def test_freed_without_the_garbage_collector(instrument: Any) -> None:
+    """An instrument is freed as soon as it is no longer referenced."""
+    bound = instrument.bind(a=1)
+    verb_of(bound)(1, b=2)
+    freed = weakref.ref(bound)
     gc.disable()
     try:
-        del handle
-        assert gone() is None
+        del bound
+        assert freed() is None
     finally:
         gc.enable()
 
 
 def test_a_million(recorder: Recorder, instrument: Any) -> None:
-    """Recorded into a million times, a series holds its limit and one at most."""
+    """A series holds at most one value more than its limit, after a million records."""
     verb = verb_of(instrument)
     most = 0
     for _ in range(100):
@@ -110,7 +110,7 @@ def test_a_million(recorder: Recorder, instrument: Any) -> None:
 
 
 def test_ones_need_no_list(recorder: Recorder) -> None:
-    """A counter to which only ones are added holds no more than a number."""
+    """A counter to which only ones are added makes no list."""
     counter = recorder.meter.counter("c")
     for _ in range(10_000):
         counter.inc()
@@ -123,8 +123,8 @@ def test_ones_need_no_list(recorder: Recorder) -> None:
     assert recorder.lines() == ["c count,delta=1.5"]
 
 
-def test_a_true_is_no_one(recorder: Recorder) -> None:
-    """Whatever equals one without being it is added as what it is."""
+def test_equal_to_one(recorder: Recorder) -> None:
+    """An amount that equals 1 but is another object is checked as any other."""
     counter = recorder.meter.counter("c")
     for amount in (True, 1.0, Equal("1")):
         counter.inc(amount)  # type: ignore[arg-type]
@@ -136,7 +136,7 @@ def test_a_true_is_no_one(recorder: Recorder) -> None:
 
 
 def test_equal_values_of_different_types(recorder: Recorder, instrument: Any) -> None:
-    """1, 1.0, True and "1" are equal, or look so; as dimensions they are texts."""
+    """Dimensions are compared by their texts: 1, True and 1.0 make three series."""
     verb = verb_of(instrument)
     for _ in range(2):
         for value in (1, 1.0, True, "1", "true", None, 0, False):
@@ -165,7 +165,7 @@ class Equal:
 
 
 def test_values_that_claim_to_be_equal(recorder: Recorder, instrument: Any) -> None:
-    """Of a value of a dimension only its text counts."""
+    """Two dimension values with different texts make two series, even if they are equal."""
     for value in ("eu", Equal("us"), Equal("eu"), "eu", Equal("us")):
         verb_of(instrument)(1, a=value)
     assert sorted(dimensions_of(p)["a"] for p in recorder.points()) == [
@@ -187,20 +187,20 @@ HOSTILE = {
 
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_values(recorder: Recorder, instrument: Any, value: Any) -> None:
-    """Whatever a dimension is, the record counts, on one line."""
+    """A record with a hostile dimension value is counted, on one line."""
     for _ in range(3):
         verb_of(instrument)(2, a=value, b="x")
     [line] = recorder.lines()
     assert "b=x" in line
     assert len(line.splitlines()) == 1
     assert len(line) < 400
-    assert _NOWHERE.values == []
+    assert _UNKNOWN.values == _DISABLED.values == []
     verb_of(instrument)(2, a=value, b="x")
     assert total_of(recorder) in (2, 8)
 
 
 def test_hostile_keys(recorder: Recorder, instrument: Any) -> None:
-    """A key may be an instance of a subclass of str that raises."""
+    """A record counts even if a key is of a subclass of str that raises, or is huge."""
 
     class Key(str):
         __slots__ = ()
@@ -211,11 +211,11 @@ def test_hostile_keys(recorder: Recorder, instrument: Any) -> None:
     verb_of(instrument)(1, **{Key("a"): 1})
     verb_of(instrument)(1, **{"k" * 1_000_000: 1})
     assert len(recorder.points()) == 2
-    assert _NOWHERE.values == []
+    assert _UNKNOWN.values == _DISABLED.values == []
 
 
 def test_dimensions_of_a_mapping(recorder: Recorder) -> None:
-    """What is given as a mapping may have keys that are no text."""
+    """A mapping of dimensions may have keys that are not texts."""
     counter = recorder.meter.counter("c", dimensions={1: "a", None: "b", "c": None})  # type: ignore[dict-item]
     counter.inc()
     counter.inc(2, d=1)
@@ -223,7 +223,7 @@ def test_dimensions_of_a_mapping(recorder: Recorder) -> None:
 
 
 def test_more_than_fifty(recorder: Recorder, instrument: Any) -> None:
-    """Past 50 dimensions those of the call are kept, and the rest is counted."""
+    """Of more than 50 dimensions those of the call are kept, and the others counted."""
     bound = instrument.bind(**{f"bound{i}": i for i in range(30)})
     verb_of(bound)(1, **{f"call{i}": i for i in range(40)})
     [point] = recorder.points()
@@ -234,22 +234,20 @@ def test_more_than_fifty(recorder: Recorder, instrument: Any) -> None:
 
 
 class Text:
-    """An object of a caller's."""
+    """A class of a caller."""
 
     def __str__(self) -> str:
         return "text"
 
 
 def test_keeps_no_objects(instrument: Any) -> None:
-    """No object of a caller's is kept by recording with it."""
+    """Recording keeps no reference to an object of a caller's class."""
     value, key = Text(), type("Key", (str,), {})("key")
-    gone = weakref.ref(value)
-    gone_too = weakref.ref(key)
+    freed = weakref.ref(value), weakref.ref(key)
     verb_of(instrument)(1, a=value, **{key: 1})
     del value, key
     gc.collect()
-    assert gone() is None
-    assert gone_too() is None
+    assert [reference() for reference in freed] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -258,29 +256,53 @@ def test_keeps_no_objects(instrument: Any) -> None:
     ids=["value", "key", "integer"],
 )
 def test_keeps_no_megabytes(instrument: Any, pair: tuple[str, Any]) -> None:
-    """Neither is a long text, by which a cache would grow without limit."""
+    """Long texts and integers are not cached, and a cache has at most 1,024 entries."""
     verb_of(instrument)(1, **dict([pair]))
-    assert instrument._lookup.cache_info().currsize == 0
+    assert instrument._cache.cache_info().currsize == 0
     verb_of(instrument)(1, a="short")
-    assert instrument._lookup.cache_info().currsize == 1
+    assert instrument._cache.cache_info().currsize == 1
     for number in range(2_000):
         verb_of(instrument)(1, a=number)
-    assert instrument._lookup.cache_info().currsize == 1_024
+    assert instrument._cache.cache_info().currsize == 1_024
 
 
 def test_slots(instrument: Instrument) -> None:
-    """A handle is small."""
+    """An instrument has no __dict__ and takes less than 120 bytes."""
     assert not hasattr(instrument, "__dict__")
     assert sys.getsizeof(instrument) < 120
 
 
-def test_set_aside_in_the_middle(
-    recorder: Recorder, instrument: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What another thread sets aside in the middle of a record is not recorded."""
-    answers = iter([True, False, False])
-    monkeypatch.setattr(Origin, "admits", lambda origin: next(answers))
+def test_quarantined_during_a_record(recorder: Recorder, instrument: Any) -> None:
+    """A value whose dimension quarantines the instrument is not recorded."""
+
+    class Quarantines:
+        def __str__(self) -> str:
+            recorder.registry.quarantine("name", "rejected")
+            return "text"
+
     verb_of(instrument)(1, a=1)
-    assert list(answers) == []
-    assert recorder.points() == []
-    assert _NOWHERE.values == []
+    verb_of(instrument)(1, a=Quarantines())
+    for dimensions in ({}, {"a": 1}, {"a": Quarantines()}):
+        verb_of(instrument)(1, **dimensions)
+    assert [line for line in recorder.lines() if "text" not in line] == []
+    recorder.registry.quarantine("name", "rejected")
+    assert recorder.lines() == []
+    assert _UNKNOWN.values == _DISABLED.values == []
+
+
+def test_reject(recorder: Recorder, instrument: Any) -> None:
+    """A value that code rejects for an instrument is counted by its reason."""
+    instrument.reject("unreadable")
+    instrument.bind(a=1).reject("unreadable")
+    assert recorder.registry.invalid_values.total() == {"unreadable": 2}
+
+
+def test_any_dimension_name(recorder: Recorder, instrument: Any) -> None:
+    """Every name can be a dimension, also those of the parameters."""
+    names = ["self", "amount", "value", "dimensions", "context"]
+    verb_of(instrument.bind(**dict.fromkeys(names, 1)))(1)
+    verb_of(instrument)(1, **dict.fromkeys(names, 2))
+    assert [sorted(dimensions_of(point)) for point in recorder.points()] == [
+        sorted(names),
+        sorted(names),
+    ]

@@ -8,7 +8,7 @@ from tests.support.recorder import Recorder
 
 
 def test_counter_block(recorder: Recorder) -> None:
-    """A block counts each pass, and says how one failed."""
+    """A block counts each pass, with the error.type of one that failed."""
     counter = recorder.meter.counter("c")
     with counter as entered:
         assert entered is counter
@@ -21,7 +21,7 @@ def test_counter_block(recorder: Recorder) -> None:
 
 
 def test_counter_decorates(recorder: Recorder) -> None:
-    """A decorated function counts each call that ends."""
+    """A decorated function counts each call, with the error.type of one that failed."""
 
     @recorder.meter.counter("c")
     def half(number: int) -> float:
@@ -37,7 +37,7 @@ def test_counter_decorates(recorder: Recorder) -> None:
 
 
 def test_summary(recorder: Recorder) -> None:
-    """A summary says least, most, sum and count of each interval."""
+    """A summary sends minimum, maximum, sum and count of each interval."""
     summary = recorder.meter.summary("s")
     for value in (3, 1.5, 2):
         summary.record(value)
@@ -47,7 +47,7 @@ def test_summary(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize("kind", ["counter", "gauge"])
 def test_async_block(recorder: Recorder, kind: str) -> None:
-    """``async with`` does what ``with`` does, failures included."""
+    """``async with`` records as ``with`` does, failures included."""
     used = getattr(recorder.meter, kind)("name")
 
     async def run() -> None:
@@ -71,10 +71,10 @@ def test_async_block(recorder: Recorder, kind: str) -> None:
 
 
 def test_off(recorder: Recorder) -> None:
-    """While nothing is recorded every verb keeps nothing."""
+    """While recording is off no verb records."""
     meter = recorder.meter
     counter, gauge, summary = meter.counter("c"), meter.gauge("g"), meter.summary("s")
-    settings = recorder.registry.settings
+    settings = recorder.registry.generation.options
     recorder.registry.stop()
     for dimensions in ({}, {"a": 1}):
         counter.inc(**dimensions)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._record.family import Definition
+from dtmetrics._record.definition import Definition
 from dtmetrics._record.invalid_values import InvalidValues
 from tests.support.caller_values import Raises
 from tests.support.recorder import Recorder
@@ -15,7 +15,7 @@ from tests.support.recorder import Recorder
 ORDERS = Definition("orders", "counter", site="shop.py:3")
 REASONS = ["not a number", "not finite", "negative increment"]
 
-refusals = st.lists(
+values = st.lists(
     st.tuples(
         st.sampled_from([ORDERS, ORDERS._replace(site="shop.py:9")]),
         st.sampled_from(REASONS),
@@ -25,12 +25,12 @@ refusals = st.lists(
 )
 
 
-@given(refusals)
-def test_counts(refused: list[tuple[Definition, str, int]]) -> None:
-    """Every refusal is counted by its reason, whoever it was, at any number."""
+@given(values)
+def test_counts(invalid: list[tuple[Definition, str, int]]) -> None:
+    """Every invalid value is counted by its reason, for all instruments together."""
     counted: Counter[str] = Counter()
     made = InvalidValues()
-    for definition, reason, times in refused:
+    for definition, reason, times in invalid:
         for _ in range(times):
             made.add(definition, reason)
         counted[reason] += times
@@ -38,7 +38,7 @@ def test_counts(refused: list[tuple[Definition, str, int]]) -> None:
 
 
 def test_total_is_a_copy() -> None:
-    """Whoever changes an answer changes no count."""
+    """A total that the caller changes leaves the counts as they are."""
     made = InvalidValues()
     made.add(ORDERS, "not finite")
     made.total()["not finite"] = 5
@@ -46,7 +46,7 @@ def test_total_is_a_copy() -> None:
 
 
 def test_reports_each_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A report names each instrument and reason that it has not named before."""
+    """A report logs each instrument and reason once."""
     made = InvalidValues()
     other = ORDERS._replace(name="sales", site="shop.py:9")
     for definition, reason in [(ORDERS, "a"), (ORDERS, "a"), (other, "a")]:
@@ -58,14 +58,14 @@ def test_reports_each_once(caplog: pytest.LogCaptureFixture) -> None:
     made.add(ORDERS, "a")
     made.report()
     assert caplog.messages == [
-        "dtmetrics: refused a value of counter 'orders' (defined at shop.py:3): a",
-        "dtmetrics: refused a value of counter 'sales' (defined at shop.py:9): a",
-        "dtmetrics: refused a value of counter 'orders' (defined at shop.py:3): b",
+        "dtmetrics: ignored an invalid value of counter 'orders' (defined at shop.py:3): a",
+        "dtmetrics: ignored an invalid value of counter 'sales' (defined at shop.py:9): a",
+        "dtmetrics: ignored an invalid value of counter 'orders' (defined at shop.py:3): b",
     ]
 
 
-def test_forgets(caplog: pytest.LogCaptureFixture) -> None:
-    """A new start and a child count from zero; what was said is not said again."""
+def test_clear(caplog: pytest.LogCaptureFixture) -> None:
+    """Cleared counts begin at zero; what was logged is not logged again."""
     made = InvalidValues()
     made.add(ORDERS, "a")
     made.report()
@@ -77,10 +77,10 @@ def test_forgets(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.messages) == 1
 
 
-def test_refusals_are_counted_and_said_once(
+def test_each_value_is_counted(
     recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Every refusal counts; it is said once per metric and reason, at a collection."""
+    """Every invalid value is counted; the first of a kind is logged at a collection."""
     counter, gauge = recorder.meter.counter("c"), recorder.meter.gauge("g")
     for _ in range(3):
         for _ in range(500):
@@ -99,18 +99,18 @@ def test_refusals_are_counted_and_said_once(
     assert all("test_invalid_values.py" in message for message in caplog.messages)
 
 
-def test_refusals_are_not_logged_by_recording(
+def test_recording_logs_nothing(
     recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """RecordingOptions never logs."""
+    """Recording an invalid value logs nothing."""
     caplog.set_level(logging.DEBUG)
     for _ in range(1_000):
         recorder.meter.gauge("g").set("x", **{"a" * 300: Raises()})  # type: ignore[arg-type]
     assert caplog.messages == []
 
 
-def test_refusals_after_fork(recorder: Recorder) -> None:
-    """A child begins to count refusals anew."""
+def test_after_fork(recorder: Recorder) -> None:
+    """A child counts invalid values from zero."""
     recorder.meter.gauge("g").set("x")  # type: ignore[arg-type]
     recorder.registry.reset_after_fork()
     assert recorder.registry.invalid_values.total() == {}

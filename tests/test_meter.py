@@ -14,7 +14,7 @@ KINDS = ["counter", "gauge", "summary"]
 
 
 def test_same_name_same_meter(recorder: Recorder) -> None:
-    """The same name is the same meter; no name is the root."""
+    """One name has one meter; without a name it is the root."""
     meters = recorder.meters
     assert meters.get("shop.cart") is meters.get("shop.cart")
     assert meters.get("shop") is not meters.get("shop.cart")
@@ -24,14 +24,14 @@ def test_same_name_same_meter(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize("name", [None, 5, ["a"]], ids=repr)
 def test_name_of_a_meter(recorder: Recorder, name: Any) -> None:
-    """A meter's name is a text, as a logger's is."""
+    """The name of a meter must be a text, as that of a logger."""
     with pytest.raises(TypeError, match="name of a meter"):
         recorder.meters.get(name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_definition_same_instrument(recorder: Recorder, kind: str) -> None:
-    """What is defined twice alike, in a module that is loaded twice, is one object."""
+    """Equal definitions, as of a module that is loaded twice, make one instrument."""
     make = getattr(recorder.meter, kind)
     options = {"level": logging.DEBUG, "dimensions": {"a": 1, "b": "x", "c": None}}
     assert make("name", **options) is make("name", **options)
@@ -42,7 +42,7 @@ def test_same_definition_same_instrument(recorder: Recorder, kind: str) -> None:
 
 
 def test_equal_dimensions_of_other_types(recorder: Recorder) -> None:
-    """1, True and 1.0 are equal, but not as dimensions."""
+    """Dimensions 1, True and 1.0 make different instruments."""
     for value in (1, True, 1.0, 1, "1"):
         recorder.meter.counter("c", dimensions={"a": value}).inc()
     assert recorder.lines() == [
@@ -56,7 +56,7 @@ def test_equal_dimensions_of_other_types(recorder: Recorder) -> None:
     "value", [[1], Raises(), enum.Enum("E", "A")["A"]], ids=["list", "raises", "enum"]
 )
 def test_dimensions_of_any_kind(recorder: Recorder, value: Any) -> None:
-    """Dimensions of a definition may be any object, even one that cannot be hashed."""
+    """The dimensions of a definition may have values of any class, even without a hash."""
     for _ in range(2):
         recorder.meter.counter("c", dimensions={"a": value, "b": 2}).inc()
     [line] = recorder.lines()
@@ -64,7 +64,7 @@ def test_dimensions_of_any_kind(recorder: Recorder, value: Any) -> None:
 
 
 def test_name_of_a_subclass(recorder: Recorder) -> None:
-    """A name may be an instance of a subclass of str; its text counts."""
+    """A name of a subclass of str is taken by its text."""
 
     class Name(str):
         __slots__ = ()
@@ -78,7 +78,7 @@ def test_name_of_a_subclass(recorder: Recorder) -> None:
 
 
 def test_meter_dimensions(recorder: Recorder) -> None:
-    """What a meter is bound to goes with all that its instruments record."""
+    """The dimensions of a meter are added to all that its instruments record."""
     meter = recorder.meters.get("shop").bind(a=1, self=2).bind(a=3)
     assert isinstance(meter, Meter)
     assert meter.name == "shop"
@@ -92,7 +92,7 @@ def test_meter_dimensions(recorder: Recorder) -> None:
 
 
 def test_names_are_global(recorder: Recorder) -> None:
-    """A meter's name is no part of a key: two meters count in one metric."""
+    """The name of a meter is not part of a key: two meters share a series."""
     recorder.meters.get("a").counter("c").inc()
     recorder.meters.get("b").counter("c").inc()
     assert recorder.lines() == ["c count,delta=2"]
@@ -100,8 +100,8 @@ def test_names_are_global(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize("kind", [*KINDS, "observe"])
 def test_bare_decorator(recorder: Recorder, kind: str) -> None:
-    """Without a name in between, decorating fails at once and says how it is done."""
-    with pytest.raises(TypeError, match="takes the name of a metric first") as caught:
+    """Decorating without a name raises at once, and shows how to write it."""
+    with pytest.raises(TypeError, match="must be called with a name") as caught:
         getattr(recorder.meter, kind)(len)
     assert f'@{kind}("a.name")' in str(caught.value)
 
@@ -109,13 +109,15 @@ def test_bare_decorator(recorder: Recorder, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("level", ["INFO", None, 10.5])
 def test_wrong_level(recorder: Recorder, kind: str, level: Any) -> None:
-    """A level that is no number fails where it is written, not where it is compared."""
-    with pytest.raises(TypeError, match="level is a number"):
+    """A level that is not an int raises in the definition, not when it is compared."""
+    with pytest.raises(
+        TypeError, match="level must be an int, as logging.INFO is, got"
+    ):
         getattr(recorder.meter, kind)("name", level=level)
 
 
 def test_kinds_share_what_is_one_key(recorder: Recorder) -> None:
-    """A summary and a timer of one name are one metric: both are summaries."""
+    """A summary and a timer of one name share a series."""
     recorder.meter.summary("t", unit="s").record(1)
     recorder.meter.timed("t").record(2)
     assert recorder.lines() == ["t gauge,min=1,max=2,sum=3,count=2"]

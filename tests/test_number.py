@@ -9,23 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._record.number import LARGEST, NOT_A_NUMBER, NOT_FINITE, judged
-from tests.support.caller_values import NUMBERS, REFUSED
+from dtmetrics._record.number import LARGEST, NOT_A_NUMBER, NOT_FINITE, checked_number
+from tests.support.caller_values import INVALID, NUMBERS
 
 
-def verdict(value: Any) -> tuple[Any, list[str]]:
-    """Return what *value* is judged to be, and why it was refused."""
-    said: list[str] = []
-    return judged(value, said.append), said
+def check(value: Any) -> tuple[Any, list[str]]:
+    """Return the number that *value* is, and the reasons for which it was rejected."""
+    reasons: list[str] = []
+    return checked_number(value, reasons.append), reasons
 
 
 @given(
     st.integers(-LARGEST, LARGEST) | st.floats(allow_nan=False, allow_infinity=False)
 )
 def test_numbers_stay(number: int | float) -> None:
-    """An integer or float that a double can hold is kept, exactly and by its type."""
-    found, said = verdict(number)
-    assert (found, type(found), said) == (number, type(number), [])
+    """An int or float that a double can hold keeps its value and its type."""
+    found, reasons = check(number)
+    assert (found, type(found), reasons) == (number, type(number), [])
 
 
 @pytest.mark.parametrize(
@@ -34,16 +34,16 @@ def test_numbers_stay(number: int | float) -> None:
     ids=["nan", "inf", "-inf", "too large", "too small", "5000 digits"],
 )
 def test_not_finite(value: Any) -> None:
-    """What no double can hold is refused."""
-    assert verdict(value) == (None, [NOT_FINITE])
+    """A number that no double can hold is rejected."""
+    assert check(value) == (None, [NOT_FINITE])
 
 
 @pytest.mark.parametrize(
     "value", ["1", b"1", None, [], 1j, object, bytearray(b"2")], ids=repr
 )
 def test_not_a_number(value: Any) -> None:
-    """What is no number is refused, also where float() would read one out of it."""
-    assert verdict(value) == (None, [NOT_A_NUMBER])
+    """A value of a class without numbers is rejected, even if float() could read one from it."""
+    assert check(value) == (None, [NOT_A_NUMBER])
 
 
 @pytest.mark.parametrize(
@@ -52,22 +52,22 @@ def test_not_a_number(value: Any) -> None:
     ids=repr,
 )
 def test_other_numbers(value: Any, number: Any) -> None:
-    """What has a value as int or float is taken by it, and becomes a plain one."""
-    found, said = verdict(value)
-    assert (found, type(found), said) == (number, type(number), [])
+    """A value that converts to int or float becomes a plain one."""
+    found, reasons = check(value)
+    assert (found, type(found), reasons) == (number, type(number), [])
 
 
 @pytest.mark.parametrize("place", range(len(NUMBERS)))
 def test_foreign_numbers(place: int) -> None:
-    """Numbers of foreign classes are taken by what they say they are."""
+    """Numbers of other libraries are converted by their own methods."""
     value, number = NUMBERS[place]
-    found, said = verdict(value)
-    assert (found, said) == (number, [])
+    found, reasons = check(value)
+    assert (found, reasons) == (number, [])
     assert type(found) in (int, float)
 
 
-@pytest.mark.parametrize("place", range(len(REFUSED)))
-def test_foreign_values_that_are_none(place: int) -> None:
-    """Whatever a foreign value does when it is asked, it is refused, and no more."""
-    value, reason = REFUSED[place]
-    assert verdict(value) == (None, [reason])
+@pytest.mark.parametrize("place", range(len(INVALID)))
+def test_foreign_values_that_are_not_numbers(place: int) -> None:
+    """A hostile value is rejected once, whatever its methods do."""
+    value, reason = INVALID[place]
+    assert check(value) == (None, [reason])

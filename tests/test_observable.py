@@ -9,20 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics._record.options import RecordingOptions
-from tests.support.caller_values import NUMBERS, REFUSED, Raises, ids
+from tests.support.caller_values import INVALID, NUMBERS, Raises, ids
 from tests.support.recorder import Recorder, dimensions_of
 
 
-def observed(recorder: Recorder, *answers: Any, **options: Any) -> None:
-    """Observe what gives these answers, one at each collection."""
-    given = iter(answers)
-    recorder.meter.observe("o", **options)(lambda: next(given))
+def observe(recorder: Recorder, *answers: Any, **options: Any) -> None:
+    """Observe a function that returns these answers, one at each collection."""
+    values = iter(answers)
+    recorder.meter.observe("o", **options)(lambda: next(values))
 
 
 @pytest.mark.parametrize(("value", "number"), NUMBERS, ids=ids(NUMBERS))
 def test_number(recorder: Recorder, value: Any, number: Any) -> None:
-    """A number is shown as it is at the moment of the collection, and not again."""
-    observed(recorder, value, [])
+    """A number is sent once, with the collection at which it was returned."""
+    observe(recorder, value, [])
     [point] = recorder.points()
     assert point.payload == (number,)
     assert type(point.payload[0]) in (int, float)
@@ -30,11 +30,9 @@ def test_number(recorder: Recorder, value: Any, number: Any) -> None:
 
 
 def test_several(recorder: Recorder) -> None:
-    """Several come as pairs of a number and its dimensions, in any iterable."""
+    """Several numbers are returned as pairs with dimensions, in any iterable."""
     rows = [(3, {"pool": "a"}), (4, {"Pool": "b", "x": None}), (5, {})]
-    observed(
-        recorder, rows, iter(rows), {*map(lambda row: (row[0], _Dims()), rows[:1])}
-    )
+    observe(recorder, rows, iter(rows), {*map(lambda row: (row[0], _Dims()), rows[:1])})
     expected = ["o gauge,5", "o,pool=a gauge,3", "o,pool=b gauge,4"]
     assert recorder.lines() == expected
     assert recorder.lines() == expected
@@ -47,40 +45,40 @@ class _Dims:
 
 
 def test_decorates(recorder: Recorder) -> None:
-    """The observed function stays what it is."""
+    """The observed function is returned unchanged."""
 
-    def ask() -> float:
+    def function() -> float:
         return 1.5
 
-    assert recorder.meter.observe("o")(ask) is ask
-    assert ask() == 1.5
+    assert recorder.meter.observe("o")(function) is function
+    assert function() == 1.5
 
 
 def test_last_wins(recorder: Recorder) -> None:
-    """Of two gauges with the same dimensions after cleaning, the last is shown."""
-    observed(recorder, [(1, {"A": 1}), (2, {"a": 1})])
+    """Of two rows that are equal after cleaning the last is sent."""
+    observe(recorder, [(1, {"A": 1}), (2, {"a": 1})])
     assert recorder.lines() == ["o,a=1 gauge,2"]
 
 
 def test_raises_half_way(recorder: Recorder) -> None:
-    """A generator that raises gives what came before, and the failure is counted."""
+    """The rows that a generator yields before it raises count, and the failure is counted."""
 
-    def ask() -> Iterator[Any]:
+    def function() -> Iterator[Any]:
         yield 1, {"a": 1}
         yield 2, {"a": 2}
         raise RuntimeError
 
-    recorder.meter.observe("o")(ask)
+    recorder.meter.observe("o")(function)
     recorder.meter.observe("fails")(lambda: 1 / 0)
     recorder.meter.observe("after")(lambda: 7)
     assert recorder.lines() == ["after gauge,7", "o,a=1 gauge,1", "o,a=2 gauge,2"]
     assert recorder.registry.invalid_values.total() == {"observing it failed": 2}
 
 
-@pytest.mark.parametrize(("value", "reason"), REFUSED, ids=ids(REFUSED))
-def test_refused(recorder: Recorder, value: Any, reason: str) -> None:
-    """A row that is no finite number is refused, and no other with it."""
-    observed(recorder, [(1, {"a": 1}), (value, {"a": 2}), (3, {"a": 3})])
+@pytest.mark.parametrize(("value", "reason"), INVALID, ids=ids(INVALID))
+def test_invalid_row(recorder: Recorder, value: Any, reason: str) -> None:
+    """A row with an invalid number is rejected alone."""
+    observe(recorder, [(1, {"a": 1}), (value, {"a": 2}), (3, {"a": 3})])
     assert recorder.lines() == ["o,a=1 gauge,1", "o,a=3 gauge,3"]
     assert recorder.registry.invalid_values.total() == {reason: 1}
 
@@ -91,23 +89,23 @@ def test_refused(recorder: Recorder, value: Any, reason: str) -> None:
     ids=repr,
 )
 def test_wrong_answers(recorder: Recorder, answer: Any) -> None:
-    """An answer of another shape is refused, and said once."""
-    observed(recorder, answer, 5)
+    """An answer of another shape counts as one invalid value."""
+    observe(recorder, answer, 5)
     assert recorder.lines() == []
     assert sum(recorder.registry.invalid_values.total().values()) == 1
     assert recorder.lines() == ["o gauge,5"]
 
 
 def test_hostile_dimensions(recorder: Recorder) -> None:
-    """Dimensions of a row may be anything that a dimension may be."""
-    observed(recorder, [(1, {"a": Raises(), 7: [1], Raises: "x", "b": enum.Enum})])
+    """The dimensions of a row may have keys and values of any class."""
+    observe(recorder, [(1, {"a": Raises(), 7: [1], Raises: "x", "b": enum.Enum})])
     [point] = recorder.points()
     assert dimensions_of(point)["_"] == "[1]"
     assert "a" not in dimensions_of(point)
 
 
 def test_dimensions() -> None:
-    """Default, meter and defined dimensions go with every row; a row's own win."""
+    """Default, meter and defined dimensions are added to every row, whose own win."""
     recorder = Recorder(dimensions={"a": "default", "b": "default", "c": "default"})
     meter = recorder.meters.get("m").bind(b="meter", d="meter")
     options: Any = {"dimensions": {"d": "defined", "e": "defined"}}
@@ -116,9 +114,9 @@ def test_dimensions() -> None:
 
 
 def test_level(recorder: Recorder) -> None:
-    """What is below the level is not even asked."""
-    recorder.meter.observe("o", level=10)(lambda: pytest.fail("asked"))
-    recorder.meter.observe("...")(lambda: pytest.fail("asked"))
+    """A function below the level is not called."""
+    recorder.meter.observe("o", level=10)(lambda: pytest.fail("called"))
+    recorder.meter.observe("...")(lambda: pytest.fail("called"))
     assert recorder.lines() == []
 
 
@@ -129,16 +127,16 @@ def test_wrong_kind(recorder: Recorder) -> None:
 
 
 def test_records_meanwhile(recorder: Recorder) -> None:
-    """An observer is asked under no lock: it may record, define and collect."""
+    """An observed function may record, define and collect, because no lock is held."""
     counter = recorder.meter.counter("c")
 
-    def ask() -> int:
+    def function() -> int:
         counter.inc()
         recorder.meter.gauge("g").set(1)
         return len(list(recorder.registry.collect(0, size=1)))
 
-    recorder.meter.observe("o")(lambda: 5 if asked.pop() else ask())
-    asked = [True, False]
+    recorder.meter.observe("o")(lambda: 5 if nested.pop() else function())
+    nested = [True, False]
     assert recorder.lines() == ["o gauge,3"]
     assert recorder.registry.invalid_values.total() == {}
 
@@ -147,8 +145,8 @@ def test_records_meanwhile(recorder: Recorder) -> None:
 
 
 def test_counter(recorder: Recorder) -> None:
-    """Of a running total its increase is sent; where it fell, it began anew."""
-    observed(recorder, 100, 103, 103, 2, 0, 4.5, kind="counter")
+    """The increase of a running total is sent; a total that fell was reset."""
+    observe(recorder, 100, 103, 103, 2, 0, 4.5, kind="counter")
     assert [recorder.lines() for _ in range(6)] == [
         [],
         ["o count,delta=3"],
@@ -164,7 +162,7 @@ totals = st.lists(st.none() | st.integers(0, 1000), min_size=1, max_size=8)
 
 @given(st.dictionaries(st.sampled_from("abcd"), totals), st.integers(0, 5))
 def test_counter_adds_up(rows: dict[str, list[int | None]], limit: int) -> None:
-    """Whatever the limit of series, all increases are sent, and nothing else."""
+    """All increases are sent, whatever the limit of series."""
     recorder = Recorder(max_series_per_metric=limit)
     rounds = max(map(len, rows.values()), default=0)
     answers = [
@@ -183,14 +181,14 @@ def test_counter_adds_up(rows: dict[str, list[int | None]], limit: int) -> None:
             old = before.get(name, total)
             expected += total - old if total >= old else total
         before = now
-    observed(recorder, *answers, kind="counter")
+    observe(recorder, *answers, kind="counter")
     sent = sum(point.payload[0] for _ in range(rounds) for point in recorder.points())
     assert sent == expected
 
 
 def test_counter_of_colliding_rows(recorder: Recorder) -> None:
-    """Totals of rows that are one after cleaning are one total."""
-    observed(
+    """Totals of rows that are equal after cleaning are added."""
+    observe(
         recorder,
         [(10, {"A": 1}), (5, {"a": 1})],
         [(11, {"A": 1}), (7, {"a": 1})],
@@ -201,7 +199,7 @@ def test_counter_of_colliding_rows(recorder: Recorder) -> None:
 
 
 def test_counter_that_fails_half_way(recorder: Recorder) -> None:
-    """A failure forgets no total: the next answer sends what was missed."""
+    """After a failure the next answer sends the increases that were missed."""
 
     def rows(*totals: int) -> Iterator[Any]:
         for place, total in enumerate(totals):
@@ -209,15 +207,15 @@ def test_counter_that_fails_half_way(recorder: Recorder) -> None:
         if len(totals) < 2:
             raise RuntimeError
 
-    observed(recorder, rows(1, 10), rows(2), rows(3, 15), kind="counter")
+    observe(recorder, rows(1, 10), rows(2), rows(3, 15), kind="counter")
     assert recorder.lines() == []
     assert recorder.lines() == ["o,a=0 count,delta=1"]
     assert recorder.lines() == ["o,a=0 count,delta=1", "o,a=1 count,delta=5"]
 
 
-def test_counter_remembers_little(recorder: Recorder) -> None:
-    """Totals that are no longer answered are forgotten."""
-    observed(recorder, *([(turn, {"a": turn})] for turn in range(50)), kind="counter")
+def test_counter_forgets_old_totals(recorder: Recorder) -> None:
+    """Totals that are no longer returned are forgotten."""
+    observe(recorder, *([(turn, {"a": turn})] for turn in range(50)), kind="counter")
     for _ in range(50):
         recorder.points()
     [observation] = recorder.registry.observers
@@ -225,8 +223,8 @@ def test_counter_remembers_little(recorder: Recorder) -> None:
 
 
 def test_counter_after_fork(recorder: Recorder) -> None:
-    """What grew before a fork is the parent's to send."""
-    observed(recorder, 100, 110, 115, kind="counter")
+    """An increase before a fork is not sent by the child."""
+    observe(recorder, 100, 110, 115, kind="counter")
     assert recorder.lines() == []
     recorder.registry.reset_after_fork()
     assert recorder.lines() == []
@@ -234,8 +232,8 @@ def test_counter_after_fork(recorder: Recorder) -> None:
 
 
 def test_counter_after_restart(recorder: Recorder) -> None:
-    """What grew while nothing was recorded is not sent."""
-    observed(recorder, 100, 110, 115, kind="counter")
+    """An increase while recording was off is not sent."""
+    observe(recorder, 100, 110, 115, kind="counter")
     assert recorder.lines() == []
     recorder.registry.stop()
     recorder.registry.start(RecordingOptions(), lambda: True)
@@ -244,7 +242,7 @@ def test_counter_after_restart(recorder: Recorder) -> None:
 
 
 def test_counter_beyond_a_double(recorder: Recorder) -> None:
-    """An increase beyond a double is refused."""
-    observed(recorder, -1.5e308, 1.5e308, 1.6e308, kind="counter")
+    """An increase beyond a double is rejected."""
+    observe(recorder, -1.5e308, 1.5e308, 1.6e308, kind="counter")
     assert [recorder.lines() for _ in range(3)][:2] == [[], []]
     assert recorder.registry.invalid_values.total() == {"not finite": 1}

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics._record.options import RecordingOptions
+from dtmetrics._record.registry import Generation
 from tests.support.recorder import Recorder
 
 scopes = st.lists(st.sampled_from(["shop", "cart", "db"]), max_size=4).map(".".join)
@@ -14,26 +15,30 @@ levels = st.integers(0, 50)
 
 
 @given(st.dictionaries(scopes.filter(bool), levels, max_size=5), levels, scopes)
-def test_least_level_is_that_of_logging(
-    given_levels: dict[str, int], level: int, scope: str
+def test_levels_are_those_of_logging(
+    by_scope: dict[str, int], level: int, scope: str
 ) -> None:
-    """A scope's level is the effective level of a logger that is set up alike."""
+    """A scope records from the effective level of a logger with the same levels."""
     manager = logging.Manager(logging.RootLogger(level + 1))
-    for name, own in given_levels.items():
-        manager.getLogger(name).setLevel(own + 1)  # where 0 stands for: not set
+    for name, own_level in by_scope.items():
+        manager.getLogger(name).setLevel(own_level + 1)  # in logging 0 means: not set
     logger = manager.getLogger(scope) if scope else manager.root
-    settings = RecordingOptions(level=level, levels=given_levels)
-    assert settings.least_level(scope) == logger.getEffectiveLevel() - 1
+    lowest = logger.getEffectiveLevel() - 1
+    options = RecordingOptions(level=level, levels=by_scope)
+    generation = Generation(options, bool)
+    for _ in range(2):
+        assert generation.enabled(scope, lowest)
+        assert not generation.enabled(scope, lowest - 1)
 
 
-def test_settings_do_not_change() -> None:
-    """Settings are replaced as a whole, never changed under those who record."""
+def test_options_are_immutable() -> None:
+    """Options are replaced as a whole, so that a record never sees half of a change."""
     with pytest.raises(AttributeError):
         RecordingOptions().prefix = "shop"  # type: ignore[misc]
 
 
 def test_levels() -> None:
-    """What records is decided by level and scope, as in logging."""
+    """Level and scope decide which instruments record, as in logging."""
     recorder = Recorder(
         level=logging.WARNING, levels={"shop": logging.DEBUG, "shop.db": logging.ERROR}
     )
@@ -60,7 +65,7 @@ def test_levels() -> None:
 
 
 def test_levels_of_a_restart() -> None:
-    """A new start() brings new levels to old handles."""
+    """A new start() applies its levels to old instruments."""
     recorder = Recorder(level=logging.ERROR)
     counter = recorder.meters.get("shop").counter("c")
     counter.inc()

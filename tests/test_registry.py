@@ -2,29 +2,29 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.caller_values import REFUSED
+from tests.support.caller_values import INVALID
 from tests.support.recorder import MOMENT, Recorder
 
 # -- collecting ------------------------------------------------------------------------
 
 
 def test_collects_in_chunks(recorder: Recorder) -> None:
-    """A collection comes in chunks, and never holds a lock between two of them."""
+    """A collection comes in chunks, between which no lock is held."""
     counter = recorder.meter.counter("c")
     for number in range(10):
         counter.inc(1, number=number)
     sizes = []
     for chunk in recorder.registry.collect(MOMENT, size=4):
         sizes.append(len(chunk.identities))
-        assert counter._origin.family.lock.acquire(blocking=False)
-        counter._origin.family.lock.release()
+        assert counter.origin.family.lock.acquire(blocking=False)
+        counter.origin.family.lock.release()
         counter.inc(1, late=True)
     assert sizes == [4, 4, 2]
     assert all(point.timestamp_ms == MOMENT for point in recorder.points())
 
 
-def test_collects_what_has_something_to_say(recorder: Recorder) -> None:
-    """Of a chunk's series those that have nothing to say are left out, and no other."""
+def test_leaves_out_what_is_empty(recorder: Recorder) -> None:
+    """Series without a value are left out of a chunk, and only those."""
     meter = recorder.meter
     for number in range(6):
         odd = number % 2
@@ -39,23 +39,23 @@ def test_collects_what_has_something_to_say(recorder: Recorder) -> None:
 
 
 def test_prefix() -> None:
-    """The prefix comes before every key, and is cleaned with it."""
+    """The prefix stands before every key, and is cleaned with it."""
     recorder = Recorder(prefix="my app")
     recorder.meter.counter("orders placed").inc()
     assert recorder.lines() == ["my_app.orders_placed count,delta=1"]
 
 
 @pytest.mark.parametrize("prefix", [".", "..."])
-def test_prefix_of_nothing(prefix: str) -> None:
-    """A prefix with nothing valid in it is as good as none."""
+def test_invalid_prefix(prefix: str) -> None:
+    """A prefix without a valid character is ignored."""
     recorder = Recorder(prefix=prefix)
     recorder.meter.counter("c").inc()
     assert recorder.lines() == ["c count,delta=1"]
 
 
 def test_collecting_survives_hostile_values(recorder: Recorder) -> None:
-    """A value that nobody can add up takes no other with it."""
-    for value, _ in REFUSED:
+    """A hostile value is rejected alone: the values before and after it count."""
+    for value, _ in INVALID:
         for record in (
             recorder.meter.counter("c").inc,
             recorder.meter.gauge("g").set,
@@ -65,7 +65,7 @@ def test_collecting_survives_hostile_values(recorder: Recorder) -> None:
         ):
             record(1)
             record(value)
-    count = len(REFUSED)
+    count = len(INVALID)
     assert recorder.lines() == [
         f"c count,delta={count}",
         "g gauge,1",
@@ -78,7 +78,7 @@ def test_collecting_survives_hostile_values(recorder: Recorder) -> None:
 
 
 def test_reset_after_fork(recorder: Recorder) -> None:
-    """A child keeps handles and series, but nothing that its parent recorded."""
+    """A child keeps instruments and series, without the values of its parent."""
     counter, gauge = recorder.meter.counter("c"), recorder.meter.gauge("g")
     summary = recorder.meter.summary("s")
     counter.inc(5)
@@ -87,9 +87,9 @@ def test_reset_after_fork(recorder: Recorder) -> None:
     gauge.inc(1, a=1)
     summary.record(5)
     recorder.registry.series_count += 1  # another thread was making one
-    epoch = recorder.registry.epoch
+    generation = recorder.registry.generation
     recorder.registry.reset_after_fork()
-    assert recorder.registry.epoch is not epoch
+    assert recorder.registry.generation is not generation
     assert recorder.registry.series_count == 5
     assert recorder.lines() == []
     counter.inc()

@@ -5,8 +5,8 @@ import pytest
 from tests.support.recorder import Recorder
 
 
-class Aside(int):
-    """A limit that does something when it is first compared."""
+class Interrupting(int):
+    """A limit that calls ``action`` when it is first compared."""
 
     done = False
 
@@ -18,7 +18,7 @@ class Aside(int):
 
 
 def test_limit_per_metric() -> None:
-    """Past a metric's limit all else goes to its overflow series: no value is lost."""
+    """Values beyond the limit of a key are recorded in its overflow series."""
     recorder = Recorder(max_series_per_metric=2, dimensions={"host": "h"})
     counter = recorder.meter.counter("c")
     for number in range(10):
@@ -32,7 +32,7 @@ def test_limit_per_metric() -> None:
 
 
 def test_limit_per_process() -> None:
-    """Past the limit of the process every metric has its overflow series."""
+    """Beyond the limit of the process each key has an overflow series."""
     recorder = Recorder(max_series=3)
     for name in "ab":
         for number in range(3):
@@ -48,7 +48,7 @@ def test_limit_per_process() -> None:
 
 
 def test_known_series_at_the_limit() -> None:
-    """What has its own series keeps it, however many come after."""
+    """A series that was made below the limit stays, whatever is recorded later."""
     recorder = Recorder(max_series_per_metric=1)
     counter = recorder.meter.counter("c")
     counter.inc(1, a=1)
@@ -62,7 +62,7 @@ def test_known_series_at_the_limit() -> None:
 
 
 def test_overflow_by_hand() -> None:
-    """There is one overflow series, even where a caller records into one by name."""
+    """A caller who records the overflow dimension shares the overflow series."""
     recorder = Recorder(max_series_per_metric=1)
     counter = recorder.meter.counter("c")
     counter.inc(1, **{"dtmetrics.overflow": True})
@@ -75,7 +75,7 @@ def test_overflow_by_hand() -> None:
 
 
 def test_series_count() -> None:
-    """Every series that is held is counted, and a removed one makes room."""
+    """Series are counted, and a removed one makes room."""
     recorder = Recorder(max_series_per_metric=2)
     gauge = recorder.meter.gauge("g")
     for number in range(4):
@@ -92,12 +92,12 @@ def test_series_count() -> None:
 
 @pytest.mark.parametrize("limit", [1, 0])
 def test_made_twice_at_once(limit: int) -> None:
-    """A series that a signal handler makes while it is being made is made once."""
-    aside = Aside(limit)
-    recorder = Recorder(max_series_per_metric=aside)
+    """A series is made once, even if a signal handler makes it meanwhile."""
+    interrupting = Interrupting(limit)
+    recorder = Recorder(max_series_per_metric=interrupting)
     counter = recorder.meter.counter("c")
     other = counter.bind()
-    aside.action = other.inc  # type: ignore[attr-defined]
+    interrupting.action = other.inc  # type: ignore[attr-defined]
     counter.inc(2)
     other.inc(3)
     [line] = recorder.lines()

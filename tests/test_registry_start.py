@@ -11,7 +11,7 @@ from tests.support.recorder import MOMENT, Recorder
 
 
 def test_off() -> None:
-    """Before start() nothing is kept and nothing raises, whatever is recorded."""
+    """Before start() recording keeps nothing and raises nothing."""
     registry = Registry()
     meter = Meters(registry).root
     counter, gauge, summary = meter.counter("c"), meter.gauge("g"), meter.summary("s")
@@ -28,8 +28,8 @@ def test_off() -> None:
     assert registry.invalid_values.total() == {}
 
 
-def test_methods_grabbed_before_start() -> None:
-    """A bound method that was grabbed before start() records after it."""
+def test_bound_methods_from_before_start() -> None:
+    """A bound method from before start() records after it."""
     recorder = Recorder()
     recorder.registry.stop()
     inc, put = recorder.meter.counter("c").inc, recorder.meter.gauge("g").set
@@ -42,7 +42,7 @@ def test_methods_grabbed_before_start() -> None:
 
 
 def test_stop(recorder: Recorder) -> None:
-    """After stop() nothing is recorded, and what was can be collected."""
+    """After stop() nothing is recorded, and earlier values can be collected."""
     counter = recorder.meter.counter("c")
     counter.inc(5)
     counter.inc(6, a=1)
@@ -53,7 +53,7 @@ def test_stop(recorder: Recorder) -> None:
 
 
 def test_restart(recorder: Recorder) -> None:
-    """After a new start() old handles record, into new series with new settings."""
+    """After a new start() old instruments record into new series, with new settings."""
     counter, gauge = recorder.meter.counter("c"), recorder.meter.gauge("g")
     counter.inc()
     counter.inc(1, a=1)
@@ -75,7 +75,7 @@ def test_restart(recorder: Recorder) -> None:
 
 
 def test_wakes_once(recorder: Recorder) -> None:
-    """The first record wakes whoever collects; no other does."""
+    """The first record calls wake, and no later one does."""
     assert recorder.wakes == 0
     for number in range(5):
         recorder.meter.counter("c").inc(1, number=number)
@@ -83,7 +83,7 @@ def test_wakes_once(recorder: Recorder) -> None:
 
 
 def test_wakes_until_it_works() -> None:
-    """One that could not be woken, or raised, is asked again; nothing is lost."""
+    """A wake that returns False or raises is called again by the next record."""
     answers: Iterator[Any] = iter([False, RuntimeError, True, AssertionError])
 
     def wake() -> bool:
@@ -102,7 +102,7 @@ def test_wakes_until_it_works() -> None:
 
 
 def test_start_while_waking(recorder: Recorder) -> None:
-    """A start() in the middle of a record's waking is not taken for awake."""
+    """A start() inside wake() has its own wake called by the next record."""
     woken: list[str] = []
     registry = recorder.registry
 
@@ -118,8 +118,8 @@ def test_start_while_waking(recorder: Recorder) -> None:
     assert woken == ["first", "second"]
 
 
-def test_clear_while_wiring(recorder: Recorder) -> None:
-    """A series that is let go while a handle gets at it is not recorded into again."""
+def test_clear_while_waking(recorder: Recorder) -> None:
+    """A series that is discarded during a record is not recorded into again."""
     registry = recorder.registry
     counter = recorder.meter.counter("c")
 
@@ -128,14 +128,14 @@ def test_clear_while_wiring(recorder: Recorder) -> None:
         return True
 
     registry.start(RecordingOptions(), wake)
-    counter.inc()  # lost: it was let go together with its series
+    counter.inc()  # discarded together with its series
     counter.inc()
     counter.inc()
     assert recorder.lines() == ["c count,delta=2"]
 
 
 def test_start_while_making(recorder: Recorder) -> None:
-    """A handle that was looking when settings changed does not keep the old ones."""
+    """A start during a look-up is noticed: the series has the new settings."""
     registry = recorder.registry
 
     class Restarts:

@@ -9,24 +9,23 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dtmetrics._protocol.point import CountDelta, GaugeSummary, GaugeValue
-from dtmetrics._record.counter_series import CounterSeries
-from dtmetrics._record.gauge_series import LEFT, GaugeSeries, Level
-from dtmetrics._record.series import Series
+from dtmetrics._record.gauge_series import LEAVE, GaugeSeries, SetTo
+from dtmetrics._record.series import CounterSeries, Series
 from dtmetrics._record.summary_series import SummarySeries
-from tests.support.caller_values import NOT_FINITE, NUMBERS, REFUSED, Index, Sneaks, ids
-from tests.support.series_cells import KINDS, drain, record, series_of
+from tests.support.caller_values import INVALID, NOT_FINITE, NUMBERS, Index, Sneaks, ids
+from tests.support.single_series import KINDS, drain, record, series_of
 
 FOLD, DRAIN = object(), object()
 
 finite = st.floats(-1e300, 1e300) | st.integers(-(10**40), 10**40)
 
 
-# By their places, because hypothesis would ask hostile ones for their hash.
+# By index, because hypothesis would call __hash__ of hostile values.
 values = (
     finite.map(lambda number: (number, number, ""))
     | st.sampled_from(range(len(NUMBERS))).map(lambda place: (*NUMBERS[place], ""))
-    | st.sampled_from(range(len(REFUSED))).map(
-        lambda place: (REFUSED[place][0], None, REFUSED[place][1])
+    | st.sampled_from(range(len(INVALID))).map(
+        lambda place: (INVALID[place][0], None, INVALID[place][1])
     )
 )
 
@@ -39,8 +38,8 @@ steps = st.lists(values | st.sampled_from([FOLD, DRAIN]), max_size=40)
 
 @given(steps)
 def test_counter_adds_up(steps: list[Any]) -> None:
-    """However recording, folding and draining mix, the deltas sum up what counts."""
-    series, refused = series_of(CounterSeries)
+    """The deltas add up to the valid amounts, whenever the series folds and drains."""
+    series, rejected = series_of(CounterSeries)
     good: list[int | float] = []
     bad: Tally[str] = Tally()
     deltas = []
@@ -60,7 +59,7 @@ def test_counter_adds_up(steps: list[Any]) -> None:
             else:
                 good.append(number)
     assert all(type(delta) in (int, float) and delta > 0 for delta in deltas)
-    assert refused == bad
+    assert rejected == bad
     if all(type(number) is int for number in good):
         assert sum(deltas) == sum(good)
     else:
@@ -69,12 +68,12 @@ def test_counter_adds_up(steps: list[Any]) -> None:
 
 @given(st.lists(st.integers(0, 10**305), max_size=30))
 def test_counter_keeps_integers(amounts: list[int]) -> None:
-    """Integers stay integers, exact whatever their size."""
-    series, refused = series_of(CounterSeries)
+    """A sum of integers is exact, whatever their size."""
+    series, rejected = series_of(CounterSeries)
     record(series, *amounts)
     total = sum(amounts)
     assert drain(series) == (CountDelta(total) if total else None)
-    assert not refused
+    assert not rejected
 
 
 @given(st.lists(st.floats(0, 1e290), max_size=500))
@@ -87,7 +86,7 @@ def test_counter_sums_floats_exactly(amounts: list[float]) -> None:
 
 
 def test_counter_of_nothing() -> None:
-    """Nothing is said of a counter that did not grow."""
+    """A counter that did not grow drains to nothing."""
     series, _ = series_of(CounterSeries)
     assert drain(series) is None
     record(series, 0, 0.0, -0.0)
@@ -98,24 +97,24 @@ def test_counter_of_nothing() -> None:
 
 
 def test_counter_beyond_a_double() -> None:
-    """An increment that takes the total beyond a double is refused, and no other."""
-    series, refused = series_of(CounterSeries)
+    """Only the increment that would exceed the range of a double is rejected."""
+    series, rejected = series_of(CounterSeries)
     record(series, 1.5e308, 1.5e308, 1)
     assert drain(series) == CountDelta(1.5e308)
-    assert refused == {NOT_FINITE: 1}
+    assert rejected == {NOT_FINITE: 1}
     record(series, 1.5e308)
     series.fold_if_free()
     record(series, 10**308, 2)
     assert drain(series).delta == 1.5e308
-    assert refused == {NOT_FINITE: 2}
+    assert rejected == {NOT_FINITE: 2}
 
 
-def test_counter_with_a_sneak() -> None:
-    """A delta is never negative, whatever an object says of itself."""
-    series, refused = series_of(CounterSeries)
+def test_counter_with_a_deceiving_object() -> None:
+    """A delta is not negative, even if an object deceives sums and comparisons."""
+    series, rejected = series_of(CounterSeries)
     record(series, 5, Sneaks(), 6)
     assert drain(series) == CountDelta(11)
-    assert refused == {"not a number": 1}
+    assert rejected == {"not a number": 1}
 
 
 # -- summaries -------------------------------------------------------------------------
@@ -124,8 +123,8 @@ def test_counter_with_a_sneak() -> None:
 @given(steps)
 @example([(1.7e308, 1.7e308, ""), (1.7e308, None, NOT_FINITE), (5, 5, "")])
 def test_summary_sums_up(steps: list[Any]) -> None:
-    """However recording, folding and draining mix, each interval is summed up."""
-    series, refused = series_of(SummarySeries)
+    """Each interval has its summary, whenever the series folds and drains."""
+    series, rejected = series_of(SummarySeries)
     good: list[int | float] = []
     bad: Tally[str] = Tally()
     for step in [*steps, DRAIN]:
@@ -133,7 +132,7 @@ def test_summary_sums_up(steps: list[Any]) -> None:
             series.fold_if_free()
         elif step is DRAIN:
             summary = drain(series)
-            assert refused == bad
+            assert rejected == bad
             if not good:
                 assert summary is None
                 continue
@@ -154,7 +153,7 @@ def test_summary_sums_up(steps: list[Any]) -> None:
 
 @given(st.lists(finite, min_size=1, max_size=500))
 def test_summary_is_exact(numbers: list[int | float]) -> None:
-    """Within one fold the sum is rounded once, and integers not at all."""
+    """Within one fold a sum of floats is rounded once, and one of integers is exact."""
     series, _ = series_of(SummarySeries, limit=500)
     record(series, *numbers)
     whole = all(type(number) is int for number in numbers)
@@ -166,7 +165,7 @@ def test_summary_is_exact(numbers: list[int | float]) -> None:
 
 
 def test_summary_of_foreign_floats() -> None:
-    """Numbers of other libraries are added up as exactly as our own."""
+    """Numbers of other libraries are added as exactly as plain ones."""
     series, _ = series_of(SummarySeries, limit=2_000)
     record(series, *(Index(1) if i == 500 else 1234567890.123 for i in range(1_001)))
     total = math.fsum([1, *[1234567890.123] * 1_000])
@@ -174,15 +173,15 @@ def test_summary_of_foreign_floats() -> None:
 
 
 def test_summary_beyond_a_double() -> None:
-    """A value that takes the sum beyond a double is refused as a whole."""
-    series, refused = series_of(SummarySeries)
+    """A value that would take the sum beyond a double changes no part of the summary."""
+    series, rejected = series_of(SummarySeries)
     record(series, 1e308, 1.7e308, 2e307)
     assert drain(series) == GaugeSummary(2e307, 1e308, 1.2e308, 2)
     record(series, 1e308)
     series.fold_if_free()
     record(series, 1.5e308)
     assert drain(series) == GaugeSummary(1e308, 1e308, 1e308, 1)
-    assert refused == {NOT_FINITE: 2}
+    assert rejected == {NOT_FINITE: 2}
 
 
 # -- gauges ----------------------------------------------------------------------------
@@ -191,15 +190,15 @@ def test_summary_beyond_a_double() -> None:
 @given(
     st.lists(
         values
-        | finite.map(Level)
-        | st.sampled_from([LEFT, FOLD, DRAIN])
+        | finite.map(SetTo)
+        | st.sampled_from([LEAVE, FOLD, DRAIN])
         | st.tuples(st.just("set"), finite),
         max_size=40,
     )
 )
 def test_gauge_replays(steps: list[Any]) -> None:
-    """A gauge shows what a plain number would, moved and set in the same order."""
-    series, refused = series_of(GaugeSeries)
+    """A gauge changes as a plain number does, with the same moves in the same order."""
+    series, rejected = series_of(GaugeSeries)
     level: int | float | None = None
     bad: Tally[str] = Tally()
     for step in [*steps, DRAIN]:
@@ -207,16 +206,16 @@ def test_gauge_replays(steps: list[Any]) -> None:
             series.fold_if_free()
         elif step is DRAIN:
             assert drain(series) == (None if level is None else GaugeValue(level))
-            assert refused == bad
-        elif type(step) is Level:
+            assert rejected == bad
+        elif type(step) is SetTo:
             level = step.value
             record(series, step)
-        elif step is LEFT:
+        elif step is LEAVE:
             level = level - 1 if level is not None and level >= 1 else level
-            record(series, LEFT)
+            record(series, LEAVE)
         elif len(step) == 2:  # set, and its value
             series.value = level = step[1]
-            record(series, Level(level))
+            record(series, SetTo(level))
         else:
             value, number, reason = step
             record(series, value)
@@ -228,7 +227,7 @@ def test_gauge_replays(steps: list[Any]) -> None:
 
 @given(finite, st.lists(finite, max_size=20))
 def test_gauge_moves_from_where_it_was_set(first: float, moves: list[float]) -> None:
-    """The first move starts from the value that was stored without a list."""
+    """The first move starts from the value that was set before."""
     series, _ = series_of(GaugeSeries)
     series.value = first
     record(series, *moves)
@@ -237,31 +236,31 @@ def test_gauge_moves_from_where_it_was_set(first: float, moves: list[float]) -> 
 
 
 def sum_in_order(first: float, moves: list[float]) -> float:
-    """Add up naively: sum() compensates from CPython 3.12 on."""
+    """Add one by one: from CPython 3.12 on sum() corrects its rounding."""
     for move in moves:
         first += move
     return first
 
 
 def test_gauge_beyond_a_double() -> None:
-    """A level beyond a double is refused, and the one before stays."""
-    series, refused = series_of(GaugeSeries)
-    record(series, Level(1.5e308), 1.5e308, Level(10**400), 10**400)
+    """A level beyond a double is rejected, and the one before stays."""
+    series, rejected = series_of(GaugeSeries)
+    record(series, SetTo(1.5e308), 1.5e308, SetTo(10**400), 10**400)
     assert drain(series) == GaugeValue(1.5e308)
-    assert refused == {NOT_FINITE: 3}
+    assert rejected == {NOT_FINITE: 3}
 
 
 def test_gauge_set_beyond_a_double() -> None:
-    """A stored integer without a double is refused once, and nothing is shown."""
-    series, refused = series_of(GaugeSeries)
+    """A set integer beyond a double is rejected once, and nothing is sent."""
+    series, rejected = series_of(GaugeSeries)
     series.value = 10**400
     assert drain(series) is None
     assert drain(series) is None
-    assert refused == {NOT_FINITE: 1}
+    assert rejected == {NOT_FINITE: 1}
 
 
-def test_gauge_refuses_only() -> None:
-    """A gauge that was never told a number shows none."""
+def test_gauge_of_invalid_values() -> None:
+    """A gauge that got only invalid values drains to nothing."""
     series, _ = series_of(GaugeSeries)
     record(series, "x", None)
     assert drain(series) is None
@@ -271,23 +270,23 @@ def test_gauge_refuses_only() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("value", "reason"), REFUSED, ids=ids(REFUSED))
-def test_refuses(kind: type[Series], value: Any, reason: str) -> None:
-    """What is no finite number is refused, counted once, and spoils nothing else."""
-    series, refused = series_of(kind)
+@pytest.mark.parametrize(("value", "reason"), INVALID, ids=ids(INVALID))
+def test_rejects(kind: type[Series[Any]], value: Any, reason: str) -> None:
+    """An invalid value is rejected and counted once; the others count."""
+    series, rejected = series_of(kind)
     record(series, 2, value, 3)
     assert drain(series) in (CountDelta(5), GaugeSummary(2, 3, 5, 2), GaugeValue(5))
-    assert refused == {reason: 1}
+    assert rejected == {reason: 1}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("value", "number"), NUMBERS, ids=ids(NUMBERS))
-def test_accepts(kind: type[Series], value: Any, number: Any) -> None:
-    """What is a number in Python counts as the int or float that it is."""
-    series, refused = series_of(kind)
+def test_accepts(kind: type[Series[Any]], value: Any, number: Any) -> None:
+    """A number of any class counts as a plain int or float."""
+    series, rejected = series_of(kind)
     record(series, value)
     payload = drain(series)
     alone = (number, number, number, 1) if kind is SummarySeries else (number,)
     assert payload is None if kind is CounterSeries and not number else payload == alone
     assert {*map(type, payload or ())} <= {int, float}
-    assert not refused
+    assert not rejected

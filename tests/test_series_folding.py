@@ -9,41 +9,46 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics._protocol.point import CountDelta, GaugeSummary, GaugeValue
-from dtmetrics._record.counter_series import CounterSeries
-from dtmetrics._record.series import Series
-from tests.support.caller_values import REFUSED, Index
-from tests.support.series_cells import KINDS, drain, drain_together, record, series_of
+from dtmetrics._record.series import CounterSeries, Series
+from tests.support.caller_values import INVALID, Index
+from tests.support.single_series import (
+    KINDS,
+    drain,
+    drain_together,
+    record,
+    series_of,
+)
 
 recorded = st.lists(
-    st.integers(0, 9) | st.floats(0, 9) | st.sampled_from(range(len(REFUSED))).map(str),
+    st.integers(0, 9) | st.floats(0, 9) | st.sampled_from(range(len(INVALID))).map(str),
     max_size=4,
 )
 
 
 @given(st.sampled_from(KINDS), st.lists(recorded, max_size=8))
 def test_many_are_drained_as_each_would_be(
-    kind: type[Series], cells: list[list[Any]]
+    kind: type[Series[Any]], series_values: list[list[Any]]
 ) -> None:
-    """A cell with a value that nobody can add up spoils no other beside it."""
-    several, alone, refusals = [], [], []
-    for values in cells:
-        # By their places, because hypothesis would ask hostile ones for their hash.
-        hostile = [REFUSED[int(v)][0] if isinstance(v, str) else v for v in values]
-        (beside, refused), (own, wanted) = series_of(kind), series_of(kind)
+    """Series that are drained together drain as each would alone, hostile values included."""
+    several, alone, rejections = [], [], []
+    for values in series_values:
+        # By index, because hypothesis would call __hash__ of hostile values.
+        hostile = [INVALID[int(v)][0] if isinstance(v, str) else v for v in values]
+        (beside, rejected), (single, wanted) = series_of(kind), series_of(kind)
         record(beside, *hostile)
-        record(own, *hostile)
+        record(single, *hostile)
         several.append(beside)
-        alone.append(drain(own))
-        refusals.append((refused, wanted))
+        alone.append(drain(single))
+        rejections.append((rejected, wanted))
     assert drain_together(several) == alone
-    assert all(refused == wanted for refused, wanted in refusals)
+    assert all(rejected == wanted for rejected, wanted in rejections)
     assert all(len(each.values) <= 1 for each in several)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("limit", [1, 64])
-def test_holds_little(kind: type[Series], limit: int) -> None:
-    """A series that is hit without end never holds more than its limit and one."""
+def test_holds_little(kind: type[Series[Any]], limit: int) -> None:
+    """A series holds at most one value more than its limit."""
     series, _ = series_of(kind, limit)
     most = 0
     for _ in range(10_000):
@@ -53,23 +58,23 @@ def test_holds_little(kind: type[Series], limit: int) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_forgets_after_fork(kind: type[Series]) -> None:
-    """A reset forgets all values; whoever was in the middle of recording is ignored."""
+def test_reset_after_fork(kind: type[Series[Any]]) -> None:
+    """A reset drops all values, also that of a record which was interrupted by the fork."""
     series, _ = series_of(kind)
     record(series, 5)
     before = series.values
     series.lock.acquire()
-    series.reset(Lock())
+    series.reset_after_fork(Lock())
     before.append(7)  # a record that a forking signal handler interrupted
     assert series.buffer is None
     assert drain(series) is None
-    series.wire()
+    series.enable_fast_path()
     record(series, 2)
     assert drain(series) in (CountDelta(2), GaugeSummary(2, 2, 2, 1), GaugeValue(2))
 
 
 class Then(Index):
-    """A number that does something while it is folded."""
+    """A number that calls a function while it is folded."""
 
     def __init__(self, value: int, action: Callable[[], object]) -> None:
         super().__init__(value)
@@ -81,16 +86,16 @@ class Then(Index):
 
 
 def test_fold_interrupted_by_a_fork() -> None:
-    """A fold in which a signal handler forks ends well in the child, and in vain."""
+    """A fold that was interrupted by a fork ends in the child, without any effect."""
     series, _ = series_of(CounterSeries)
-    record(series, 5, Then(1, lambda: series.reset(Lock())))
+    record(series, 5, Then(1, lambda: series.reset_after_fork(Lock())))
     series.fold_if_free()
     assert series.lock.acquire(blocking=False)
     assert drain_together([series]) == [None]
 
 
 def check_fold_gives_way(kind: type[CounterSeries]) -> None:
-    """Fold while somebody else is at it."""
+    """Fold while another thread folds."""
     series, _ = series_of(kind, limit=3)
     with series.lock:
         other = Thread(target=record, args=(series, *[1] * 10))
@@ -104,7 +109,7 @@ def check_fold_gives_way(kind: type[CounterSeries]) -> None:
 
 
 def check_fold_inside_drain(kind: type[CounterSeries]) -> None:
-    """Fold in the middle of a drain, as another thread might."""
+    """Fold during a drain, as another thread might."""
     series, _ = series_of(kind)
     record(series, 1, Then(10, lambda: series.fold_if_free()), 100)
     assert drain(series) == CountDelta(111)
@@ -112,7 +117,7 @@ def check_fold_inside_drain(kind: type[CounterSeries]) -> None:
 
 
 def check_record_inside(kind: type[CounterSeries]) -> None:
-    """Record in the middle of a drain and of a fold, as another thread might."""
+    """Record during a drain and during a fold, as another thread might."""
     series, _ = series_of(kind)
     record(series, 2)
     buffer = series.values
@@ -128,13 +133,13 @@ CHECKS = [check_fold_gives_way, check_fold_inside_drain, check_record_inside]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_one_folds_at_a_time(check: Callable[[type[Series]], None]) -> None:
-    """Nothing is lost or doubled where recording, folding and draining overlap."""
+def test_one_folds_at_a_time(check: Callable[[type[Series[Any]]], None]) -> None:
+    """Values are counted exactly once when recording, folding and draining overlap."""
     check(CounterSeries)
 
 
 class Unlocked(CounterSeries):
-    """Folds whether or not somebody else does."""
+    """Folds even if another thread does."""
 
     __slots__ = ()
 
@@ -144,7 +149,7 @@ class Unlocked(CounterSeries):
 
 
 class Swapping(CounterSeries):
-    """Takes the list away, and puts a new one in its place."""
+    """Replaces the list by a new one."""
 
     __slots__ = ()
 
@@ -154,7 +159,7 @@ class Swapping(CounterSeries):
 
 
 class Clearing(CounterSeries):
-    """Clears what has come in the meantime as well."""
+    """Clears values that were recorded during the fold as well."""
 
     __slots__ = ()
 
@@ -166,7 +171,7 @@ class Clearing(CounterSeries):
 
 @pytest.mark.parametrize("kind", [Unlocked, Swapping, Clearing])
 def test_the_checks_notice(kind: type[CounterSeries]) -> None:
-    """Each way to fold that is wrong is noticed by one of the checks above."""
+    """Each wrong way to fold fails one of the checks."""
     noticed = 0
     for check in CHECKS:
         try:

@@ -317,7 +317,7 @@ def test_dimensions_without_end_take_no_memory(recorder: Recorder) -> None:
     for number in range(3000):
         begin(these).end(200, f"/{number % 30}")
     handles = {each.duration for bound in these._bound.values() for each in bound}
-    assert sum(handle._lookup.cache_info().currsize for handle in handles) <= 1024
+    assert sum(handle._cache.cache_info().currsize for handle in handles) <= 1024
 
 
 def test_nothing_is_kept_without_end(recorder: Recorder) -> None:

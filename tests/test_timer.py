@@ -11,16 +11,16 @@ from tests.support.timer_clock import Timing
 
 
 def test_record_and_bind(timing: Timing) -> None:
-    """Durations from elsewhere are recorded as they are, with the handle's dimensions."""
-    kept = timing.timer("t.duration")
-    kept.bind(region="eu").record(1.5, tier=1)
+    """A duration that was measured elsewhere is recorded with the bound dimensions."""
+    timer = timing.timer("t.duration")
+    timer.bind(region="eu").record(1.5, tier=1)
     assert timing.took() == {"region=eu,tier=1": [1, 1.5, 1.5]}
-    assert kept.name == "t.duration"
-    assert repr(kept.bind(a=1)) == "<Timer 't.duration', a=1>"
+    assert timer.name == "t.duration"
+    assert repr(timer.bind(a=1)) == "<Timer 't.duration', a=1>"
 
 
 def test_arguments_become_dimensions(timing: Timing) -> None:
-    """Named arguments become dimensions however they are given; None is none."""
+    """Named arguments become dimensions, by position or keyword; None does not."""
 
     @timing.timer(args={"a": None, "size": None, "rest": len, "kind": None})
     def call(a: int, size: int = 5, *rest: int, kind: str | None = None) -> None: ...
@@ -36,7 +36,7 @@ def test_arguments_become_dimensions(timing: Timing) -> None:
 
 
 def test_result_becomes_dimensions(timing: Timing) -> None:
-    """What is returned may say dimensions; of a failure there is no result."""
+    """A result is made into dimensions; a call that raises has none."""
 
     @timing.timer(args={"n": None}, result=lambda status: {"status": status})
     def call(n: int) -> int:
@@ -58,7 +58,7 @@ def bad(_: Any) -> Mapping[str, Any]:
 
 @pytest.mark.parametrize("options", [{"args": {"n": bad}}, {"result": bad}, {"result": len}])  # fmt: skip
 def test_callables_that_fail(timing: Timing, options: dict[str, Any]) -> None:
-    """A callable of args= or result= that fails costs its dimension, and is counted."""
+    """A callable of args= or result= that raises is counted, and makes no dimension."""
 
     @timing.timer(**options)
     def call(n: int) -> int:
@@ -85,7 +85,7 @@ def test_callables_that_fail(timing: Timing, options: dict[str, Any]) -> None:
 def test_which_errors_are_errors(
     timing: Timing, options: dict[str, Any], dimensions: str
 ) -> None:
-    """A failure says its class, unless errors= or ignore= say it is none."""
+    """A failure has error.type, unless errors= is false or ignore= has its class."""
 
     @timing.timer(**options)
     def call() -> None:
@@ -99,19 +99,19 @@ def test_which_errors_are_errors(
 
 @pytest.mark.parametrize("options", [{"ignore": (1,)}, {"ignore": "ValueError"}])
 def test_bad_ignore(timing: Timing, options: dict[str, Any]) -> None:
-    """What cannot be ignored is a TypeError where it is written, not when a call fails."""
+    """An invalid ignore= raises when the timer is made, not when a call fails."""
     with pytest.raises(TypeError):
         timing.timer(**options)
 
 
 def test_bad_generator(timing: Timing) -> None:
-    """A generator is timed over its whole life or while it is active; nothing else."""
-    with pytest.raises(ValueError, match='"total" or "active", not'):
+    """The argument generator= must be one of its two texts."""
+    with pytest.raises(ValueError, match=r'must be "total" or "active", got .half.'):
         timing.timer(generator="half")
 
 
 def test_class_names_its_methods(recorder: Recorder) -> None:
-    """A decorated class times each of its public methods, under the name of each."""
+    """A decorated class times each of its public methods, with its name."""
     timed: Timer = recorder.meter.timed("t")
 
     @timed

@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 from dtmetrics._protocol.line import identify
-from dtmetrics._protocol.normalize import clean_dimension_key
 from dtmetrics._protocol.point import (
     CountDelta,
     DataPoint,
@@ -137,9 +136,7 @@ def identity_of(case_input: Case) -> Identity:
     )
     key = prefixed_key(case_input)
     assert key
-    return identify(
-        key, merge([tuple(layer) for layer in layers], clean_dimension_key, [].append)
-    )
+    return identify(key, merge([tuple(layer) for layer in layers], [].append))
 
 
 def pairs_of(case_input: Case, layer: str) -> list[tuple[str, Any]]:

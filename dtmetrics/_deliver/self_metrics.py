@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 from dtmetrics._deliver.outbox import Account
 from dtmetrics._protocol.point import CountDelta, DataPoints, Identity
-from dtmetrics._record.family import Definition, Family
+from dtmetrics._record.catalog import Family
+from dtmetrics._record.definition import Definition
 from dtmetrics._record.registry import Registry
 
 __all__ = ["SelfMetrics"]
@@ -38,14 +39,14 @@ class SelfMetrics:
         self._account = account
         self._dropped = registry.catalog.define(_DROPPED)
         self._invalid = registry.catalog.define(_INVALID)
-        self._epoch = registry.epoch
+        self._generation = registry.generation
         self._reported: dict[tuple[str, str], int] = {}
 
     def collect(self, timestamp_ms: int) -> DataPoints:
         """Return what has been counted since the last time."""
-        if self._epoch is not self._registry.epoch:
+        if self._generation is not self._registry.generation:
             # All counters start from zero after a fork and after a start.
-            self._epoch = self._registry.epoch
+            self._generation = self._registry.generation
             self._reported = {}
         account = self._account()
         dropped = {**account.dropped, "rejected": account.rejected}

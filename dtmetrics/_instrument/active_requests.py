@@ -7,7 +7,7 @@ from typing import Any
 
 from dtmetrics._instrument.bounded_cache import BoundedCache
 from dtmetrics._instrument.worker_id import worker_number
-from dtmetrics._record.instruments import Inside
+from dtmetrics._record.gauge import RunningCalls
 from dtmetrics._record.meter import Meter
 
 __all__ = ["Active"]
@@ -24,7 +24,7 @@ class Active:
     """
 
     def __init__(self, meter: Meter, dimensions: Dimensions) -> None:
-        self._registry = meter._registry
+        self._registry = meter.registry
         self._dimensions = dimensions
         self._gauge = meter.gauge(
             "http.server.active_requests",
@@ -32,17 +32,18 @@ class Active:
             description="HTTP requests that are being answered",
         )
         self._kept = BoundedCache(self._bind)
-        self._epoch: object = None
+        self._generation: object = None
 
     def enter(self, method: Any, scheme: Any) -> Callable[[], None]:
         """Count one more; return what counts one less."""
-        if self._epoch is not self._registry.epoch:  # a forked worker has its number
-            self._epoch, self._kept = self._registry.epoch, BoundedCache(self._bind)
+        generation = self._registry.generation
+        if self._generation is not generation:  # a forked worker has its number
+            self._generation, self._kept = generation, BoundedCache(self._bind)
         inside = self._kept[method, scheme]
         token = inside.begin()
         return lambda: inside.end(token, None, None, None)
 
-    def _bind(self, method: Any, scheme: Any) -> Inside:
+    def _bind(self, method: Any, scheme: Any) -> RunningCalls:
         named = self._dimensions(method, scheme)
         named["dtmetrics.worker"] = worker_number()
-        return Inside(self._gauge.bind(**named))
+        return RunningCalls(self._gauge.bind(**named))

@@ -86,7 +86,7 @@ class Calls:
         self._describe = describe
         self._methods = methods_of(known_methods)
         self._meter = meter or default.get_meter(scope)
-        self._registry = self._meter._registry
+        self._registry = self._meter.registry
         self._names = CONVENTIONS[semconv]
         self._measured = [
             Measured.define(self._meter, names, _SAID, sizes=body_sizes)
@@ -114,7 +114,7 @@ class Calls:
         call_safely(self._record, *about, default=None, on_error=self._refuse)
 
     def _refuse(self, _: Exception) -> None:
-        self._measured[0].duration._origin.family.refuse(NOT_RECORDED)
+        self._measured[0].duration.reject(NOT_RECORDED)
 
     def _record(self, took: float, request: Any, response: Any, error: Any) -> None:
         bound = self._bound[(*self._describe(request, response), error)]

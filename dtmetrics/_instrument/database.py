@@ -82,7 +82,7 @@ class Operations:
     """The operations on one database."""
 
     def __init__(self, meter: Meter, database: Database) -> None:
-        self._registry = meter._registry
+        self._registry = meter.registry
         self._duration = meter.summary(
             "db.client.operation.duration",
             unit="s",
@@ -108,7 +108,7 @@ class Operations:
             self._bound[(*read(sql), batch, kind)].record(took)
         except Exception:  # noqa: BLE001
             # The text may be of an application's own class. `call_safely` costs 0.4 us.
-            self._duration._origin.family.refuse(NOT_RECORDED)
+            self._duration.reject(NOT_RECORDED)
 
     def _bind(
         self, operation: str | None, table: str | None, batch: bool, error: str | None

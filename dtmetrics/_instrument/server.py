@@ -107,7 +107,7 @@ class Requests:
         self._dimensions = dimensions
         self._methods = methods_of(known_methods)
         self._meter = meter or default.get_meter("dtmetrics.web")
-        self._registry = self._meter._registry
+        self._registry = self._meter.registry
         self._names = CONVENTIONS[semconv]
         self._measured = [
             Measured.define(self._meter, names, _SAID, sizes=body_sizes)
@@ -151,7 +151,7 @@ class Requests:
 
     def refuse(self, reason: str) -> None:
         """Count something that could not be recorded."""
-        self._measured[0].duration._origin.family.refuse(reason)
+        self._measured[0].duration.reject(reason)
 
     # -- within --------------------------------------------------------------------
 

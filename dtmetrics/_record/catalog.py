@@ -1,137 +1,235 @@
-"""Which metric keys there are: what each was defined as, and what is not recorded.
-
-A metric key names one family of series. Catalog live as long as the process.
-"""
+"""The catalog: the metric keys of a process, and what each was defined as."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from threading import RLock
+from threading import Lock, RLock
 
 from dtmetrics._core import log
 from dtmetrics._protocol.metadata import Metadata
-from dtmetrics._protocol.normalize import clean_key
-from dtmetrics._record.family import Definition, Family, fault_of
+from dtmetrics._protocol.normalize import RESERVED_PREFIX, clean_key
+from dtmetrics._record.definition import Definition
+from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.invalid_values import InvalidValues, ignore
 from dtmetrics._record.options import RecordingOptions
-from dtmetrics.errors import DefinitionError
+from dtmetrics._record.series import CounterSeries
+from dtmetrics._record.summary_series import SummarySeries
+from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
 
-__all__ = ["Catalog"]
+__all__ = ["KINDS", "AnySeries", "Catalog", "Family"]
+
+AnySeries = CounterSeries | GaugeSeries | SummarySeries
+
+KINDS: dict[str, type[AnySeries]] = {
+    "counter": CounterSeries,
+    "gauge": GaugeSeries,
+    "summary": SummarySeries,
+}
+
+
+class Family:
+    """All series of one metric key, by their line prefix."""
+
+    __slots__ = (
+        "definition",
+        "described",
+        "key",
+        "lock",
+        "quarantined",
+        "reject",
+        "series",
+        "void",
+    )
+
+    def __init__(
+        self, definition: Definition, key: str, reject: Callable[[str], object]
+    ) -> None:
+        self.definition = definition
+        #: The key in each line, with the prefix of ``configure()``.
+        self.key = key
+        #: Counts one invalid value, for a reason.
+        self.reject = reject
+        self.lock = Lock()
+        self.series: dict[str, AnySeries] = {}
+        #: Whether its metadata has been collected.
+        self.described = False
+        #: Whether its definition is invalid, so that it records nothing.
+        self.void = False
+        #: The reason for which it is quarantined; empty if it is not.
+        self.quarantined = ""
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether a definition gave a unit or a description."""
+        return bool(self.definition.unit or self.definition.description)
+
+    def add_definition(self, definition: Definition) -> None:
+        """Take unit and description from *definition*, if none gave them before."""
+        if not self.has_metadata:
+            unit, description = definition.unit, definition.description
+            self.definition = self.definition._replace(
+                unit=unit, description=description
+            )
+
+    def all_series(self) -> list[AnySeries]:
+        """Return every series of the family."""
+        return list(self.series.values())
+
+    def clear(self) -> None:
+        """Discard every series; an instrument that holds one looks up another."""
+        # In this order: a signal handler that records in between makes a new series.
+        discarded, self.series = self.series, {}
+        self.described = False
+        for series in discarded.values():
+            series.discard()
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: drop what the parent recorded, and a lock it may hold."""
+        self.lock = Lock()
+        self.described = False
+        for series in self.all_series():
+            series.reset_after_fork(self.lock)
 
 
 class Catalog:
-    """Every family of a process, by its key."""
+    """Every family of a process. Families live as long as the process."""
 
-    def __init__(self, refusals: InvalidValues) -> None:
-        self._refusals = refusals
-        self._settings = RecordingOptions()
-        self._families: dict[str, Family] = {}
-        self._faults: dict[str, DefinitionError] = {}
-        self._renew()
-
-    def _renew(self) -> None:
-        """Make what a fork must not share with its parent."""
-        # In a free-threaded build another thread may have held the old one's lock.
-        # Re-entrant: a signal handler may define while its own thread does.
-        self._lock = RLock()
+    def __init__(self, invalid_values: InvalidValues) -> None:
+        self._invalid_values = invalid_values
+        self._options = RecordingOptions()
+        # By the key without the prefix, and by the one with it. Keys that differ
+        # without a prefix may be equal with it, because it shortens what fits.
+        self._by_name: dict[str, Family] = {}
+        self._by_key: dict[str, list[Family]] = {}
+        self._errors: dict[str, DefinitionError] = {}
+        self._lock = RLock()  # re-entrant: a signal handler may define meanwhile
 
     def all(self) -> list[Family]:
-        """Return every family there is now."""
-        return list(self._families.values())
+        """Return every family."""
+        return list(self._by_name.values())
 
     def define(self, definition: Definition) -> Family:
-        """Return the family of an instrument.
+        """Return the family of an instrument with this *definition*.
 
-        One that cannot be raises a DefinitionError if settings are strict. Else it
-        is said once, and the family belongs to no collection.
+        An invalid definition raises a DefinitionError if the settings are strict. Else
+        it is logged once, and the family that is returned records nothing.
         """
-        name: object = definition.name  # whatever the types say
+        name: object = definition.name  # a caller may have passed anything
         key = clean_key(name) if isinstance(name, str) else None
-        family = Family(definition, key or "", partial(self._refusals.add, definition))
         with self._lock:
-            found = self._families.get(family.key)
-            fault = fault_of(family, found)
-            if fault is None:
-                found = found or self._families.setdefault(family.key, family)
-                found.also(definition)
-                return found
-        if self._settings.strict:
-            raise fault
+            family = self._by_name.get(key or "")
+            error = _error_of(definition, key, family)
+            if error is None:
+                family = family or self._add(key or "", definition)
+                family.add_definition(definition)
+                return family
+        if self._options.strict:
+            raise error
+        if self._errors.setdefault(str(error), error) is error:
+            log.warning("%s; it records nothing", error)
+        family = Family(definition, "", ignore)
         family.void = True
-        family.refuse = ignore
-        if self._faults.setdefault(str(fault), fault) is fault:
-            log.warning("%s; it records nothing", fault)
         return family
 
-    def start(self, settings: RecordingOptions) -> None:
-        """Go by *settings* from now on, with no family set aside.
+    def start(self, options: RecordingOptions) -> None:
+        """Use *options* from now on, and end every quarantine.
 
-        Raises the first DefinitionError so far if they are strict.
+        Raises the first DefinitionError of the process if the options are strict.
         """
-        if settings.strict and self._faults:
-            raise next(iter(self._faults.values()))
-        self._settings = settings
-        for family in self.all():
-            family.quarantined = ""
-
-    def key_of(self, family: Family) -> str:
-        """Return the key that *family* is sent under."""
-        prefix = self._settings.prefix
-        key = clean_key(f"{prefix}.{family.key}") if prefix else None
-        return key or family.key
+        if options.strict and self._errors:
+            raise next(iter(self._errors.values()))
+        with self._lock:
+            self._options = options
+            self._by_key = {}
+            for name, family in self._by_name.items():
+                family.quarantined = ""
+                family.key = self._with_prefix(name)
+                self._by_key.setdefault(family.key, []).append(family)
 
     def definition_of(self, key: str) -> Definition | None:
-        """Return what is sent under *key* was defined as."""
-        return next((f.definition for f in self._named(key)), None)
+        """Return the definition of what is sent under *key*."""
+        families = self._by_key.get(key)
+        return families[0].definition if families else None
 
     def quarantine(self, key: str, reason: str) -> list[Family]:
-        """Note that nothing more is sent under *key*, until the next start.
+        """Mark what is sent under *key* as quarantined, until the next start.
 
-        Return the families that are meant: their series have to go.
+        Returns the families that are sent under it.
         """
-        named = self._named(key)
-        for family in named:
+        families = self._by_key.get(key, [])
+        for family in families:
             if not family.quarantined:
                 family.quarantined = reason
-                log.warning("%s is set aside: %s", family.definition, reason)
-        return named
+                log.warning("%s is quarantined: %s", family.definition, reason)
+        return families
 
     def all_quarantined(self) -> dict[str, str]:
-        """Return why which metric keys are set aside."""
-        return {self.key_of(f): f.quarantined for f in self.all() if f.quarantined}
+        """Return the reason of each quarantined key."""
+        return {
+            family.key: family.quarantined
+            for family in self.all()
+            if family.quarantined
+        }
 
     def collect_metadata(self) -> list[Metadata]:
-        """Return what the keys recorded by now mean, each once in a process.
+        """Return the metadata of keys that have been recorded, once for each key.
 
-        A key of which nothing is known yet is left for later.
+        A key without unit and description is returned when a definition gives them.
         """
-        news = [
+        families = [
             family
             for family in self.all()
-            if family.series and family.meaningful and not family.described
+            if family.series and family.has_metadata and not family.described
         ]
-        for family in news:
+        for family in families:
             family.described = True
         return [
             Metadata(
-                self.key_of(f),
-                f.definition.kind,
-                f.definition.unit,
-                f.definition.description,
+                family.key,
+                family.definition.kind,
+                family.definition.unit,
+                family.definition.description,
             )
-            for f in news
+            for family in families
         ]
 
     def describe_again(self) -> None:
-        """Say anew what all keys mean: the endpoint has not been told."""
+        """Collect all metadata again: the endpoint has not received it."""
         for family in self.all():
             family.described = False
 
     def reset_after_fork(self) -> None:
-        """In a forked child: what was recorded so far is the parent's to send."""
-        self._renew()
+        """In a forked child: drop what the parent recorded, and locks it may hold."""
+        # In a free-threaded build another thread of the parent may have held it.
+        self._lock = RLock()
         for family in self.all():
             family.reset_after_fork()
 
-    def _named(self, key: str) -> list[Family]:
-        return [family for family in self.all() if self.key_of(family) == key]
+    def _add(self, name: str, definition: Definition) -> Family:
+        reject = partial(self._invalid_values.add, definition)
+        family = Family(definition, self._with_prefix(name), reject)
+        # One step: a signal handler may have defined it meanwhile.
+        found = self._by_name.setdefault(name, family)
+        if found is family:
+            self._by_key.setdefault(family.key, []).append(family)
+        return found
+
+    def _with_prefix(self, name: str) -> str:
+        prefix = self._options.prefix
+        return (clean_key(f"{prefix}.{name}") if prefix else None) or name
+
+
+def _error_of(
+    definition: Definition, key: str | None, found: Family | None
+) -> DefinitionError | None:
+    """Return the error of *definition*, beside the family with its *key* if any."""
+    if not key:
+        return InvalidKeyError(f"no valid metric key in {definition}")
+    if key.startswith(RESERVED_PREFIX):
+        return InvalidKeyError(
+            f"keys that begin with {RESERVED_PREFIX!r} are reserved: {definition}"
+        )
+    if found is not None and found.definition.kind != definition.kind:
+        return ConflictError(f"{definition} is also {found.definition}")
+    return None

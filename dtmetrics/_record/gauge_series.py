@@ -1,112 +1,129 @@
-"""The cell of a gauge: a value that is set, and moved up and down."""
+"""The series of a gauge: a value that is set, and moved up and down."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dtmetrics._protocol.point import GaugeValue
-from dtmetrics._record.number import LARGEST, NOT_FINITE, Number, judged
+from dtmetrics._record.number import LARGEST, NOT_FINITE, Number, checked_number
 from dtmetrics._record.series import Series
 
-__all__ = ["LEFT", "GaugeSeries", "Level"]
+__all__ = ["LEAVE", "GaugeSeries", "Move", "SetTo"]
 
 
-class Level(NamedTuple):
-    """Among the moves of a gauge: it was set to this value."""
+class SetTo(NamedTuple):
+    """A move of a gauge to an absolute value."""
 
     value: Number
 
 
-#: Among the moves of a gauge: a block was left that the gauge may not have seen
-#: entered, because recording began, or the process was forked, in between. It takes
-#: one off, but never goes below zero.
-LEFT = object()
+class _Leave(Enum):
+    LEAVE = "leave"
 
 
-class GaugeSeries(Series):
-    """What is shown. It stays until it is removed.
+#: The move of a block that ends. It subtracts one, but not below zero: the gauge may
+#: not have counted the block's start, if recording began or the process forked since.
+LEAVE = _Leave.LEAVE
 
-    A gauge that is only ever set needs no list, only its ``value``. From the first
-    ``inc`` or ``dec`` on (``moved``) settings are appended to the moves as well,
-    because a plain store could undo a move of another thread; the order of the
-    list is then the order of events.
+#: A number is relative: ``inc`` and ``dec`` append it.
+Move = Number | SetTo | _Leave
+
+
+class GaugeSeries(Series[Move]):
+    """The current value. It stays until it is removed.
+
+    A gauge that is only ever set needs just ``value``. After the first relative move,
+    settings are appended to the list as well, because storing ``value`` could undo the
+    move of another thread; the order of the list is then the order of events.
     """
 
     __slots__ = ("moved", "value")
 
     payload = GaugeValue
 
+    values: list[Move]
+
     def __init__(
         self,
         key: str,
-        head: str,
+        line_prefix: str,
         lock: Lock,
-        refuse: Callable[[str], None],
+        reject: Callable[[str], object],
         limit: int,
     ) -> None:
-        super().__init__(key, head, lock, refuse, limit)
+        super().__init__(key, line_prefix, lock, reject, limit)
         self.value: Number | None = None
         self.moved = False
 
-    def reset(self, lock: Lock) -> None:
-        """Forget the value: in a forked child it is the parent's."""
-        super().reset(lock)
+    def reset_after_fork(self, lock: Lock) -> None:
+        """In a forked child: drop the value, which the parent sends."""
+        super().reset_after_fork(lock)
         self.value = None
 
+    def move(self, move: Move) -> None:
+        """Append *move*."""
+        self.moved = True
+        values = self.values
+        values.append(move)
+        if len(values) > self.limit:
+            self.fold_if_free()
+
     def drain_plain(self) -> Number | None:
-        """Return what is shown; a gauge keeps its value."""
+        """Return the current value, which stays."""
         value = self.value
         if not self.values and value is not None and -LARGEST <= value <= LARGEST:
             return value
-        return self.drain_judged()
+        return self.drain_checked()
 
-    def drain_judged(self) -> Number | None:
-        """Do so, and judge the moves one by one."""
+    def drain_checked(self) -> Number | None:
+        """Return the current value, checking the moves one by one."""
         values = self.values
-        count = len(values)
-        if count:
-            folded = self._fold(values[:count])
-            values[:count] = folded
-            level: Number | None = folded[0].value if folded else None
-            return level
-        return self._before([])
+        length = len(values)
+        if not length:
+            return self._value_before([])
+        level = self._replay(values[:length])
+        values[:length] = [] if level is None else [SetTo(level)]
+        return level
 
-    def _fold(self, chunk: list[Any]) -> list[Any]:
-        if not chunk:  # a gauge that is only ever set has no moves to fold
-            return []
-        level = self._before(chunk)
-        for move in chunk:
-            kind = type(move)
-            if kind is Level:
+    def _fold(self, chunk: list[Move]) -> list[Move]:
+        level = self._replay(chunk)
+        return [] if level is None else [SetTo(level)]
+
+    def _replay(self, moves: list[Move]) -> Number | None:
+        """Return the value after *moves*; None if it was never set."""
+        level = self._value_before(moves)
+        for move in moves:
+            if isinstance(move, SetTo):
                 level = self._in_range(move.value, level)
-            elif move is LEFT:
+            elif move is LEAVE:
                 if level is not None and level >= 1:
                     level -= 1
             else:
-                # Nine in ten are 1 or -1: spared the long way, a move costs 0.1 us.
-                plain = kind is float or (kind is int and abs(move) <= LARGEST)
-                number = move if plain else judged(move, self.refuse)
+                # Nine of ten moves are 1 or -1. Without a call they take 0.1 us.
+                kind = type(move)
+                plain = kind is float or (kind is int and -LARGEST <= move <= LARGEST)
+                number = move if plain else checked_number(move, self.reject)
                 if number is not None:
-                    before = 0 if level is None else level
-                    level = self._in_range(before + number, level)
-        return [] if level is None else [Level(level)]
+                    level = self._in_range((level or 0) + number, level)
+        return level
 
-    def _before(self, chunk: list[Any]) -> Number | None:
-        """Return what was shown before the moves of *chunk*."""
+    def _value_before(self, moves: list[Move]) -> Number | None:
+        """Return the value that was set before *moves*."""
         value = self.value
         if value is None or -LARGEST <= value <= LARGEST:
             return value
-        # The one fault that set() leaves to us, an integer's size. It is refused once;
-        # if it is among the moves as well, then there.
-        if not any(type(move) is Level for move in chunk):
+        # set() leaves one check to the collection: the size of an integer. A value
+        # that is among the moves as well is rejected there, so it is counted once.
+        if not any(type(move) is SetTo for move in moves):
             self.value = None
-            self.refuse(NOT_FINITE)
+            self.reject(NOT_FINITE)
         return None
 
     def _in_range(self, number: Number, before: Number | None) -> Number | None:
         if -LARGEST <= number <= LARGEST:
             return number
-        self.refuse(NOT_FINITE)
+        self.reject(NOT_FINITE)
         return before

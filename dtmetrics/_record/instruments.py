@@ -1,66 +1,243 @@
-"""The instruments that application code holds: Counter, Gauge, Summary."""
+"""Instruments: Counter and Summary, and how every instrument finds its series.
+
+An instrument keeps the series that it records into. While nothing forbids it, the fast
+path is enabled: ``series.buffer`` is set, and a record is an append. In all other cases
+(recording is off, the first record, dimensions in the call, a context was opened)
+``Instrument.find_series`` returns the series.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from threading import Lock
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, ParamSpec, TypeVar, cast
 
-from dtmetrics._core.safe_call import call_safely
 from dtmetrics._decorate.decorate import Ready, decorate
 from dtmetrics._decorate.hooks import error_type
-from dtmetrics._record.context import AMBIENT
-from dtmetrics._record.gauge_series import LEFT, GaugeSeries, Level
-from dtmetrics._record.instrument import Instrument
-from dtmetrics._record.number import judged, number_of
+from dtmetrics._record.catalog import AnySeries, Family
+from dtmetrics._record.definition import Definition
+from dtmetrics._record.dimensions import CONTEXT, Pairs, is_cacheable
+from dtmetrics._record.gauge_series import GaugeSeries
+from dtmetrics._record.registry import Generation, Registry
+from dtmetrics._record.series import CounterSeries
+from dtmetrics._record.summary_series import SummarySeries
 
 if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper
+
     from typing_extensions import Self
 
-__all__ = ["Counter", "Gauge", "Inside", "Summary"]
+__all__ = ["Counter", "Instrument", "Origin", "Summary"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S", bound=AnySeries)
 
-# CPython has one object for it. Elsewhere a one may be another: then it is appended.
-_ONE = 1
+# CPython has one object for 1. On other implementations a 1 may be appended instead.
+_ONE: Final = 1
+
+# What a new instrument points to: the first record looks up its series.
+_UNKNOWN = GaugeSeries("", "", Lock(), bool, 0)
+_UNKNOWN.discard()
+
+# What the look-up returns while nothing is to be recorded, until the next start.
+_DISABLED = GaugeSeries("", "", Lock(), bool, 0)
+
+_CACHED_SETS = 1024
 
 
-class Counter(Instrument):
-    """Counts what happens; each interval sends by how much it grew.
+class Origin(NamedTuple):
+    """What an instrument shares with those that are bound to more dimensions."""
+
+    registry: Registry
+    family: Family
+    definition: Definition
+    #: The name and the dimensions of the meter.
+    scope: str
+    level: int
+    dimensions: Pairs
+
+    def enabled(self) -> bool:
+        """Return whether the instrument may record now."""
+        return (
+            self.registry.recording
+            and not self.family.void
+            and not self.family.quarantined
+            and self.registry.generation.enabled(self.scope, self.level)
+        )
+
+    def series(self, *layers: Pairs) -> AnySeries:
+        """Return the series for the meter's dimensions and *layers*."""
+        if not self.enabled():
+            return _DISABLED
+        return self.registry.series(self.family, (self.dimensions, *layers))
+
+
+class _NotCacheable(Exception):  # noqa: N818 -- leaves lru_cache, is not an error
+    """Raised by what a cache calls, so that the cache keeps nothing."""
+
+
+class Instrument(Generic[S]):
+    """What every instrument is. Make one by ``counter()``, ``gauge()`` and so on."""
+
+    __slots__ = (
+        "__weakref__",
+        "_bound",
+        "_cache",
+        "_generation",
+        "_series",
+        "origin",
+        "registry",
+    )
+
+    def __init__(self, origin: Origin, bound: Pairs = ()) -> None:
+        self.origin = origin
+        self.registry = origin.registry  # an attribute of a named tuple costs 20 ns
+        self._bound = bound
+        self._series = cast("S", _UNKNOWN)
+        self._cache: _lru_cache_wrapper[S] | None = None
+        self._generation: Generation | None = None  # of the series and the cache
+
+    def __repr__(self) -> str:
+        bound = "".join(f", {key}={value!r}" for key, value in self._bound)
+        return f"<{type(self).__name__} {self.name!r}{bound}>"
+
+    @property
+    def name(self) -> str:
+        """The name that the instrument was defined with."""
+        return self.origin.definition.name
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What is equal for instruments that record into the same series."""
+        return self.origin.family, self.origin.dimensions, self._bound
+
+    def reject(self, reason: str) -> None:
+        """Count one value of this instrument as invalid, for *reason*."""
+        self.origin.family.reject(reason)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        # An object that has an instrument can be copied, as one that has a logger.
+        return self
+
+    def bind(self, /, **dimensions: object) -> Self:
+        """Return an instrument that adds *dimensions* to all it records.
+
+        Keep it: recording through it looks up nothing.
+
+        >>> from dtmetrics import counter
+        >>> eu = counter("orders.placed").bind(region="eu")
+        >>> eu.inc()
+        """
+        return type(self)(self.origin, (*self._bound, *dimensions.items()))
+
+    def find_series(self, dimensions: Mapping[str, object]) -> S | None:
+        """Return the series to record into; None if nothing is to be recorded.
+
+        Without dimensions in the call or the context it is kept in ``_series``, else in
+        a cache by these dimensions.
+        """
+        registry = self.registry
+        if not registry.recording:
+            return None
+        if self._generation is not registry.generation:
+            self._forget(registry.generation)
+        cache = self._cache
+        if dimensions and cache is not None and not registry.has_context:
+            try:
+                series = cache(**dimensions)
+                if series.buffer is not None:
+                    return series
+            except Exception:  # noqa: BLE001, S110 -- _look_up() handles it
+                pass
+        return self._look_up(dimensions)
+
+    def _look_up(self, dimensions: Mapping[str, object]) -> S | None:
+        registry = self.registry
+        context = (CONTEXT.get(),) if registry.has_context else ()
+        if dimensions or any(context):
+            cache = self._cache or self._make_cache()
+            try:
+                series = cache(*context, **dimensions)
+                if series.discarded:
+                    cache.cache_clear()
+                    series = cache(*context, **dimensions)
+            except Exception:  # noqa: BLE001 -- a value may raise what it wants
+                # A value is not cacheable, or raised in its __hash__ or __eq__.
+                series = self._series_of(*context, self._bound, (*dimensions.items(),))
+        else:
+            series = self._series
+            if series.discarded:
+                self._series = series = self._series_of(self._bound)
+        if series is _DISABLED:
+            return None
+        if series.buffer is None:
+            registry.enable_fast_path(series)
+        return series
+
+    def _series_of(self, *layers: Pairs) -> S:
+        return cast("S", self.origin.series(*layers))
+
+    def _forget(self, generation: Generation) -> None:
+        # The generation last: until then other threads do so as well.
+        self._series = cast("S", _UNKNOWN)
+        self._cache = None
+        self._generation = generation
+
+    def _make_cache(self) -> _lru_cache_wrapper[S]:
+        # lru_cache makes its key from the keywords in 227 ns, Python code in 459 ns.
+        # The function has no reference to the instrument, which would make a cycle and
+        # leave each instrument to the garbage collector.
+        origin, bound = self.origin, self._bound
+
+        @lru_cache(_CACHED_SETS, typed=True)
+        def series_of(context: Pairs = (), /, **dimensions: object) -> S:
+            pairs = tuple(dimensions.items())
+            if not all(is_cacheable(part) for pair in pairs for part in pair):
+                raise _NotCacheable
+            return cast("S", origin.series(context, bound, pairs))
+
+        self._cache = series_of
+        return series_of
+
+
+class Counter(Instrument[CounterSeries]):
+    """Counts events; each interval sends the increase.
 
     >>> from dtmetrics import counter
     >>> placed = counter("orders.placed", unit="{order}")
     >>> placed.inc()
     >>> placed.inc(3, region="eu")
 
-    As a decorator it counts each call that ends, as a ``with`` block each pass;
-    ``error.type`` says how one failed.
+    As a decorator it counts the calls that end, as a ``with`` block the passes. The
+    dimension ``error.type`` names the exception that ended one.
     """
 
     __slots__ = ()
 
-    def inc(self, amount: int | float = 1, /, **dimensions: Any) -> None:
-        """Add *amount*, which is not negative."""
+    def inc(self, amount: int | float = 1, /, **dimensions: object) -> None:
+        """Add *amount*, which must not be negative."""
         series = self._series
         ones = series.buffer
         if ones is None or dimensions:
-            series = self._find(dimensions)
-            if series is None:
+            found = self.find_series(dimensions)
+            if found is None:
                 return
-            ones = series.ones
+            series, ones = found, found.ones
         if amount is _ONE:
             next(ones)
             return
         values = series.values
         if values is None:
-            values = self._origin.registry.make_list(series)
+            values = self.registry.make_list(series)
         values.append(amount)
         if len(values) > series.limit:
             series.fold_if_free()
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
-        hook = _Counted(self)
-        return decorate(func, lambda _: hook, self._origin.registry)
+        hook = CompletedCalls(self)
+        return decorate(func, lambda _: hook, self.registry)
 
     def __enter__(self) -> Self:
         return self
@@ -76,92 +253,15 @@ class Counter(Instrument):
     def __aenter__(self) -> Ready[Self]:
         return Ready(self)
 
-    def __aexit__(self, kind: object, error: Any, trace: object) -> Ready[None]:
+    def __aexit__(
+        self, kind: object, error: BaseException | None, trace: object
+    ) -> Ready[None]:
         self.__exit__(kind, error, trace)
         return Ready(None)
 
 
-class Gauge(Instrument):
-    """Shows a value that goes up and down; each interval sends the latest.
-
-    >>> from dtmetrics import gauge
-    >>> gauge("queue.depth").set(12)
-
-    As a decorator or a ``with`` block it shows how many are inside now.
-    """
-
-    __slots__ = ()
-
-    def set(self, value: int | float, /, **dimensions: Any) -> None:
-        """Show *value* from now on."""
-        series = self._series
-        if series.buffer is None or dimensions:
-            series = self._find(dimensions)
-            if series is None:
-                return
-        # Refused here, because a store would undo the last good value. A difference
-        # to itself is zero, unless it is not finite (a call to isfinite costs 45 ns).
-        kind = type(value)
-        if (kind is not float and kind is not int) or value - value:
-            number = judged(value, self._origin.family.refuse)
-            if number is None:
-                return
-            value = number
-        series.value = value
-        if series.moved:
-            self._move(series, Level(value))
-
-    def inc(self, amount: int | float = 1, /, **dimensions: Any) -> None:
-        """Show *amount* more."""
-        series = self._series
-        if series.buffer is None or dimensions:
-            series = self._find(dimensions)
-            if series is None:
-                return
-        self._move(series, amount)
-
-    def dec(self, amount: int | float = 1, /, **dimensions: Any) -> None:
-        """Show *amount* less."""
-        if type(amount) is not int:
-            # As a number first: -x may wrap around (numpy) or not be there at all.
-            less = call_safely(_negated, amount, default=None)
-            self.inc(cast("float", less), **dimensions)
-        else:
-            self.inc(-amount, **dimensions)
-
-    def remove(self, /, **dimensions: Any) -> None:
-        """Show nothing from now on, until it is set again."""
-        registry, family, _, _, _, scoped = self._origin
-        pairs = tuple(dimensions.items())
-        registry.remove(family, (scoped, AMBIENT.get(), self._own, pairs))
-
-    def _move(self, series: GaugeSeries, move: Any) -> None:
-        series.moved = True
-        series.values.append(move)
-        if len(series.values) > series.limit:
-            series.fold_if_free()
-
-    def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
-        hook = Inside(self)
-        return decorate(func, lambda _: hook, self._origin.registry)
-
-    def __enter__(self) -> Self:
-        self.inc()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.inc(cast("Any", LEFT))
-
-    def __aenter__(self) -> Ready[Self]:
-        return Ready(self.__enter__())
-
-    def __aexit__(self, *_: object) -> Ready[None]:
-        self.__exit__()
-        return Ready(None)
-
-
-class Summary(Instrument):
-    """Observes values; each interval sends least, most, sum and count.
+class Summary(Instrument[SummarySeries]):
+    """Observed values; each interval sends minimum, maximum, sum and count.
 
     >>> from dtmetrics import summary
     >>> summary("cart.value", unit="EUR").record(9.5)
@@ -169,69 +269,33 @@ class Summary(Instrument):
 
     __slots__ = ()
 
-    def record(self, value: int | float, /, **dimensions: Any) -> None:
-        """Observe *value*, once."""
+    def record(self, value: int | float, /, **dimensions: object) -> None:
+        """Observe *value*."""
         series = self._series
         buffer = series.buffer
         if buffer is None or dimensions:
-            series = self._find(dimensions)
-            if series is None:
+            found = self.find_series(dimensions)
+            if found is None:
                 return
-            buffer = series.values
+            series, buffer = found, found.values
         buffer.append(value)
         if len(buffer) > series.limit:
             series.fold_if_free()
 
 
-class _Counted:
-    """Count calls as they end."""
+class CompletedCalls:
+    """Count calls when they end."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = self.into = counter
 
     def begin(self) -> None:
-        """Nothing is to be kept."""
+        """Keep nothing until the call ends."""
 
-    def end(self, token: Any, result: Any, args: Any, kwargs: Any) -> None:
+    def end(self, *_: object) -> None:
+        """Count a call that returned."""
         self._counter.inc()
 
-    def fail(self, token: Any, error: BaseException, args: Any, kwargs: Any) -> None:
+    def fail(self, token: object, error: BaseException, *_: object) -> None:
+        """Count a call that raised *error*."""
         self._counter.inc(1, **{"error.type": error_type(error)})
-
-
-class Inside:
-    """Show how many calls are running.
-
-    A call that ends moves the series that it moved when it began, and no other:
-    dimensions of a context may have changed. Nor does it move anything if the call
-    began before a fork or a restart, which the gauge has forgotten.
-    """
-
-    def __init__(self, gauge: Gauge) -> None:
-        self._gauge = self.into = gauge
-        self._registry = gauge._origin.registry
-
-    def begin(self) -> tuple[GaugeSeries | None, object]:
-        epoch = self._registry.epoch
-        series: GaugeSeries | None = self._gauge._find({})
-        if series is not None:
-            self._gauge._move(series, 1)
-        return series, epoch
-
-    def end(
-        self,
-        token: tuple[GaugeSeries | None, object],
-        result: Any,
-        args: Any,
-        kwargs: Any,
-    ) -> None:
-        series, epoch = token
-        if series is not None and epoch is self._registry.epoch:
-            self._gauge._move(series, -1)
-
-    fail = end
-
-
-def _negated(amount: Any) -> int | float | None:
-    number = number_of(amount)
-    return None if number is None else -number

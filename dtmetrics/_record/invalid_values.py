@@ -1,4 +1,4 @@
-"""What could not be recorded: how much of it, of which instrument, and why."""
+"""Counts of values that could not be recorded, by instrument and reason."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections import Counter
 from itertools import count
 
 from dtmetrics._core import log
-from dtmetrics._record.family import Definition
+from dtmetrics._record.definition import Definition
 
 __all__ = ["InvalidValues", "ignore"]
 
 
 class InvalidValues:
-    """Counts values that were refused, by instrument and reason.
+    """Counts invalid values.
 
-    As a counter counts ones, so that no refusal is lost between threads.
+    Each count is an ``itertools.count``, whose ``next()`` is atomic, so that none is
+    lost between threads.
     """
 
     def __init__(self) -> None:
@@ -22,33 +23,33 @@ class InvalidValues:
         self.clear()
 
     def clear(self) -> None:
-        """Count from zero; what was reported stays so."""
-        self._counted: dict[tuple[Definition, str], count[int]] = {}
+        """Count from zero again; what was logged is not logged again."""
+        self._counts: dict[tuple[Definition, str], count[int]] = {}
 
     def add(self, definition: Definition, reason: str) -> None:
-        """Count one value of *definition*'s; it is reported later."""
-        where = (definition, reason)
-        next(self._counted.get(where) or self._counted.setdefault(where, count()))
+        """Count one invalid value of the instrument with this *definition*."""
+        key = (definition, reason)
+        next(self._counts.get(key) or self._counts.setdefault(key, count()))
 
     def total(self) -> dict[str, int]:
-        """Return how many values were refused, by reason."""
+        """Return the number of invalid values by reason."""
         total: Counter[str] = Counter()
-        for (_, reason), ones in list(self._counted.items()):
-            total[reason] += _counted_by(ones)
+        for (_, reason), values in list(self._counts.items()):
+            total[reason] += _value_of(values)
         return dict(total)
 
     def report(self) -> None:
-        """Log what was refused for the first time, each instrument and reason once."""
-        for where in list(self._counted):
-            if where not in self._reported:
-                self._reported.add(where)
-                log.warning("refused a value of %s: %s", *where)
+        """Log each instrument and reason that has not been logged yet."""
+        for key in list(self._counts):
+            if key not in self._reported:
+                self._reported.add(key)
+                log.warning("ignored an invalid value of %s: %s", *key)
 
 
 def ignore(reason: str) -> None:
-    """Refuse without a word: what is refused was counted before."""
+    """Reject without counting, where the value has been counted before."""
 
 
-def _counted_by(ones: count[int]) -> int:
-    # Its repr is "count(42)": what next() would be, told without counting it.
-    return int(repr(ones)[len("count(") : -1])
+def _value_of(values: count[int]) -> int:
+    # repr() is "count(42)", where 42 is what next() would return; it changes nothing.
+    return int(repr(values)[len("count(") : -1])

@@ -1,18 +1,18 @@
-"""Meters: who instruments itself. A scope for levels and dimensions."""
+"""Meters: make instruments, with a scope for levels and dimensions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, ParamSpec, TypeVar, overload
+from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from dtmetrics._core.log import INFO
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._protocol.normalize import text_of
+from dtmetrics._record.definition import Definition, calling_site
 from dtmetrics._record.dimensions import Pairs
-from dtmetrics._record.family import Definition, calling_site
-from dtmetrics._record.instrument import Instrument, Origin
-from dtmetrics._record.instruments import Counter, Gauge, Summary
-from dtmetrics._record.observable import Answer, Observation
+from dtmetrics._record.gauge import Gauge
+from dtmetrics._record.instruments import Counter, Origin, Summary
+from dtmetrics._record.observable import Observation, Observed
 from dtmetrics._record.registry import Registry
 from dtmetrics._record.timer import Timer, TimerOptions
 
@@ -21,34 +21,35 @@ __all__ = ["Meter", "Meters"]
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-I = TypeVar("I", bound=Instrument)  # noqa: E741 -- an instrument
+I = TypeVar("I", Counter, Gauge, Summary)  # noqa: E741 -- an instrument
 
-# By whose values an instrument is known again.
+# The types of dimension values by which equal definitions are recognised.
 _PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
 class Meter:
-    """Makes instruments that share a scope.
+    """Makes instruments that share a name and dimensions.
 
-    Its name is no part of a metric key, because keys are global in Dynatrace and
-    few; levels are set by it, as in logging (``configure(levels={"shop.db":
-    "DEBUG"})``), and its dimensions go with all that its instruments record.
+    The name is not part of a metric key, because keys are global in Dynatrace. It sets
+    the level, as in logging: ``configure(levels={"shop.db": "DEBUG"})``. The dimensions
+    are added to everything that the instruments record.
     """
 
     def __init__(self, registry: Registry, name: str, dimensions: Pairs = ()) -> None:
         self.name = name
-        self._registry = registry
+        #: The registry that the instruments record into.
+        self.registry = registry
         self._dimensions = dimensions
-        # One definition, one instrument: modules may be loaded twice.
-        self._made: dict[Any, Any] = {}
+        # Equal definitions are one instrument, because a module may be loaded twice.
+        self._made: dict[tuple[object, ...], Counter | Gauge | Summary] = {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
 
-    def bind(self, /, **dimensions: Any) -> Meter:
+    def bind(self, /, **dimensions: object) -> Meter:
         """Return a meter whose instruments add *dimensions* to all they record."""
         pairs = (*self._dimensions, *dimensions.items())
-        return Meter(self._registry, self.name, pairs)
+        return Meter(self.registry, self.name, pairs)
 
     def counter(
         self,
@@ -58,13 +59,17 @@ class Meter:
         unit: str = "",
         description: str = "",
         level: int = INFO,
-        dimensions: Mapping[str, Any] | None = None,
+        dimensions: Mapping[str, object] | None = None,
     ) -> Counter:
-        """Return the counter *name*: it counts what happens.
+        """Return the counter *name*, which counts events.
 
-        *unit* and *description* are shown in Dynatrace; *level* says how much it
-        matters, as in logging; *dimensions* go with all it records. Raises
-        DefinitionError only under ``configure(strict=True)``.
+        *unit* and *description* are shown in Dynatrace. *level* is a number as in
+        logging; below the level of ``configure()`` the counter records nothing.
+        *dimensions* are added to everything that it records.
+
+        Raises TypeError if *level* is not an int. If *name* is not a valid key or is
+        defined as another kind, raises a DefinitionError under ``strict=True``; else
+        that is logged, and the counter records nothing.
 
         >>> from dtmetrics import counter
         >>> counter("orders.placed", unit="{order}").inc()
@@ -79,9 +84,9 @@ class Meter:
         unit: str = "",
         description: str = "",
         level: int = INFO,
-        dimensions: Mapping[str, Any] | None = None,
+        dimensions: Mapping[str, object] | None = None,
     ) -> Gauge:
-        """Return the gauge *name*: it shows a value that goes up and down.
+        """Return the gauge *name*, for a value that goes up and down.
 
         The arguments are those of ``counter()``.
 
@@ -98,9 +103,9 @@ class Meter:
         unit: str = "",
         description: str = "",
         level: int = INFO,
-        dimensions: Mapping[str, Any] | None = None,
+        dimensions: Mapping[str, object] | None = None,
     ) -> Summary:
-        """Return the summary *name*: least, most, sum and count of what it observes.
+        """Return the summary *name*: minimum, maximum, sum and count of values.
 
         The arguments are those of ``counter()``.
 
@@ -127,11 +132,11 @@ class Meter:
         unit: str = "s",
         description: str = "",
         level: int = INFO,
-        dimensions: Mapping[str, Any] | None = None,
+        dimensions: Mapping[str, object] | None = None,
     ) -> Timer: ...
     def timed(
         self,
-        name: Any = None,
+        name: object = None,
         /,
         *,
         args: Sequence[str] | Mapping[str, Callable[[Any], Any]] = (),
@@ -142,18 +147,23 @@ class Meter:
         unit: str = "s",
         description: str = "",
         level: int = INFO,
-        dimensions: Mapping[str, Any] | None = None,
-    ) -> Any:
+        dimensions: Mapping[str, object] | None = None,
+    ) -> object:
         """Time calls (as a decorator) or blocks (``with``), in seconds.
 
-        Without a name it is ``function.duration``, and ``code.function.name`` says
-        which function. *args* names arguments whose values become dimensions, or
-        maps them to callables that make a value of theirs; *result* makes dimensions
-        of what is returned. A failure, cancelling included, is recorded with its
-        ``error.type``, unless *errors* is false or its class is in *ignore*; a call
-        with wrong arguments never began, and is not recorded. A *generator* is timed
-        over its whole life, or by "active" only inside it. The other arguments are
-        those of ``counter()``.
+        Without a name the key is ``function.duration``, and ``code.function.name``
+        names the function. *args* names arguments whose values become dimensions, or
+        maps such names to callables that convert the values. *result* is called with
+        what the function returned, and returns dimensions.
+
+        A call that raises, cancelling included, is recorded with ``error.type``, unless
+        *errors* is false or the exception's class is in *ignore*. A call with wrong
+        arguments is not recorded. A *generator* is timed from its first step to its
+        last, or with "active" only while it runs. The other arguments are those of
+        ``counter()``.
+
+        Raises ValueError if *generator* is another text, and TypeError if *ignore* is
+        not a class of exceptions or several.
 
         >>> from dtmetrics import timed
         >>> @timed
@@ -163,12 +173,18 @@ class Meter:
         """
         key = name if isinstance(name, str) else "function.duration"
         into = self._make(Summary, key, unit, description, level, dimensions)
-        wanted = args if isinstance(args, Mapping) else dict.fromkeys(args)
         options = TimerOptions(
-            wanted, result, errors, ignore, generator, key is not name
+            args=args if isinstance(args, Mapping) else dict.fromkeys(args),
+            result=result,
+            errors=errors,
+            ignore=ignore,
+            generator=generator,
+            named=key is not name,
         )
         timer = Timer(into, options)
-        return timer if name is None or isinstance(name, str) else timer(name)
+        if name is None or isinstance(name, str):
+            return timer
+        return timer(cast("Callable[..., object]", name))
 
     def observe(
         self,
@@ -179,30 +195,32 @@ class Meter:
         unit: str = "",
         description: str = "",
         level: int = INFO,
-        dimensions: Mapping[str, Any] | None = None,
-    ) -> Callable[[Callable[[], Answer]], Callable[[], Answer]]:
-        """Ask the decorated function at each collection, in the flusher's thread.
+        dimensions: Mapping[str, object] | None = None,
+    ) -> Callable[[Callable[[], Observed]], Callable[[], Observed]]:
+        """Call the decorated function at each collection, in the flusher's thread.
 
-        It returns a number, or several as pairs of a number and its dimensions. As
-        a "counter" the number is a running total, and its increase is sent. The
-        other arguments are those of ``counter()``.
+        The function returns a number, or several as pairs of a number and its
+        dimensions. With *kind* "counter" the number is a running total, whose increase
+        is sent. The other arguments are those of ``counter()``.
+
+        Raises TypeError if *kind* is another text.
 
         >>> from dtmetrics import observe
         >>> @observe("pool.size")
         ... def pool_size(): return [(3, {"pool": "a"}), (4, {"pool": "b"})]
         """
-        _must_be_a_name("observe", name)
+        _check_name("observe", name)
         if kind not in ("gauge", "counter"):
-            raise TypeError(f"kind is 'gauge' or 'counter', not {kind!r}")
+            raise TypeError(f"kind must be 'gauge' or 'counter', got {kind!r}")
         origin = self._origin(kind, name, unit, description, level)
-        fixed = tuple((dimensions or {}).items())
-        origin = origin._replace(dimensions=(*origin.dimensions, *fixed))
+        pairs = tuple((dimensions or {}).items())
+        origin = origin._replace(dimensions=(*origin.dimensions, *pairs))
 
-        def observed(ask: Callable[[], Answer]) -> Callable[[], Answer]:
-            self._registry.observers.append(Observation(origin, ask))
-            return ask
+        def decorate(function: Callable[[], Observed]) -> Callable[[], Observed]:
+            self.registry.observers.append(Observation(origin, function))
+            return function
 
-        return observed
+        return decorate
 
     def _make(
         self,
@@ -211,58 +229,69 @@ class Meter:
         unit: str,
         description: str,
         level: int,
-        dimensions: Mapping[str, Any] | None,
+        dimensions: Mapping[str, object] | None,
     ) -> I:
-        _must_be_a_name(kind.__name__.lower(), name)
-        own = tuple((dimensions or {}).items())
-        types = tuple(type(value) for _, value in own)  # 1 and True are equal
-        key = (kind, name, unit, description, level, own, types)
-        # What is compared below must not be able to raise, or to lie.
+        _check_name(kind.__name__.lower(), name)
+        pairs = tuple((dimensions or {}).items())
+        types = tuple(type(value) for _, value in pairs)  # 1 and True are equal
+        key = (kind, name, unit, description, level, pairs, types)
+        # Only of plain types: comparing others may run a caller's code.
         texts = type(name) is type(unit) is type(description) is str
         plain = texts and _PLAIN.issuperset(types)
         if plain and key in self._made:
-            return self._made[key]  # type: ignore[no-any-return]
+            return cast("I", self._made[key])
         origin = self._origin(kind.__name__.lower(), name, unit, description, level)
-        made = kind(origin, own)
-        return self._made.setdefault(key, made) if plain else made
+        made = kind(origin, pairs)
+        return cast("I", self._made.setdefault(key, made)) if plain else made
 
     def _origin(
         self, kind: str, name: str, unit: str, description: str, level: int
     ) -> Origin:
         if not isinstance(level, int):
-            raise TypeError(f"level is a number, as logging.INFO is, not {level!r}")
+            raise TypeError(f"level must be an int, as logging.INFO is, got {level!r}")
         if isinstance(name, str):
-            name = "".join((name,))  # an instance of a subclass becomes a plain str
-        # Whatever was given: None, or a lazy translation.
-        unit = call_safely(text_of, unit, default="")
-        description = call_safely(text_of, description, default="")
-        definition = Definition(name, kind, unit, description, calling_site())
-        family = self._registry.catalog.define(definition)
+            name = "".join((name,))  # of a subclass of str: makes a plain one
+        definition = Definition(
+            name=name,
+            kind=kind,
+            # A caller may pass None, or a text that is translated when it is used.
+            unit=call_safely(text_of, unit, default=""),
+            description=call_safely(text_of, description, default=""),
+            site=calling_site(),
+        )
         return Origin(
-            self._registry, family, definition, self.name, level, self._dimensions
+            registry=self.registry,
+            family=self.registry.catalog.define(definition),
+            definition=definition,
+            scope=self.name,
+            level=level,
+            dimensions=self._dimensions,
         )
 
 
 class Meters:
-    """All meters of a registry: the same name, the same meter."""
+    """All meters of a registry, one for each name."""
 
     def __init__(self, registry: Registry) -> None:
         self.root = Meter(registry, "")
         self._registry = registry
-        self._named = {"": self.root}
+        self._by_name = {"": self.root}
 
     def get(self, name: str = "") -> Meter:
-        """Return the meter *name*; dots make it a child, as in logging."""
+        """Return the meter *name*; dots make it a child, as in logging.
+
+        Raises TypeError if *name* is not a str.
+        """
         if not isinstance(name, str):
-            raise TypeError(f"the name of a meter is a str, not {name!r}")
-        return self._named.get(name) or self._named.setdefault(
+            raise TypeError(f"the name of a meter must be a str, got {name!r}")
+        return self._by_name.get(name) or self._by_name.setdefault(
             name, Meter(self._registry, name)
         )
 
 
-def _must_be_a_name(verb: str, name: object) -> None:
+def _check_name(verb: str, name: object) -> None:
     if callable(name):
         raise TypeError(
-            f"{verb}() takes the name of a metric first, and then decorates: "
+            f"{verb}() must be called with a name before it decorates: "
             f'write @{verb}("a.name"), not @{verb}'
         )

@@ -1,9 +1,8 @@
-"""Values that are asked for: once per collection, in the thread that collects."""
+"""Observable values: a function is called at each collection, in its thread."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._protocol.point import (
@@ -14,49 +13,52 @@ from dtmetrics._protocol.point import (
     Identity,
 )
 from dtmetrics._record.dimensions import Pairs
-from dtmetrics._record.instrument import Origin
-from dtmetrics._record.number import Number, judged
+from dtmetrics._record.instruments import Origin
+from dtmetrics._record.number import Number, checked_number
 
-__all__ = ["Observation"]
+__all__ = ["Observation", "Observed"]
 
-#: A number, or pairs of a number and its dimensions.
-Answer = float | Iterable[tuple[float, Mapping[str, Any]]]
+#: What an observed function returns: a number, or pairs of a number and its dimensions.
+Observed = float | Iterable[tuple[float, Mapping[str, object]]]
+
+#: By cleaned dimensions: the dimensions as they were returned, and the number.
+Rows = dict[Dimensions, tuple[Pairs, Number]]
 
 FAILED = "observing it failed"
 
 
 class Observation:
-    """One function that is asked, and what became of its last answer."""
+    """One observed function, and its last totals."""
 
-    def __init__(self, origin: Origin, ask: Callable[[], Answer]) -> None:
+    def __init__(self, origin: Origin, function: Callable[[], Observed]) -> None:
         self._origin = origin
-        self._ask = ask
-        # The last running total by dimensions, for kind="counter". By those that
-        # were answered: several of them may share the series for the overflow.
+        self._function = function
+        # The last running totals, for kind="counter". By dimensions, because several
+        # of them may share the overflow series.
         self._totals: dict[Dimensions, Number] = {}
-        self._epoch = origin.registry.epoch
+        self._generation = origin.registry.generation
 
     def __call__(self, timestamp_ms: int) -> DataPoints:
-        """Ask, and return the answer as data points."""
+        """Call the function, and return its numbers as data points."""
         kind = GaugeValue if self._origin.definition.kind == "gauge" else CountDelta
         values = self._values()
         return DataPoints(kind, [*values], [*values.values()], timestamp_ms)
 
     def _values(self) -> dict[Identity, Number]:
-        registry, family, definition, scope, level, _ = self._origin
-        if family.void or family.quarantined or not registry.enabled(scope, level):
+        origin = self._origin
+        # Not Origin.enabled(): the final collection comes after recording has stopped.
+        if origin.family.void or origin.family.quarantined:
             return {}
-        rows: dict[Dimensions, tuple[Pairs, Number]] = {}
-        # An answer may be a generator: what raises half way gives what came before.
+        if not origin.registry.generation.enabled(origin.scope, origin.level):
+            return {}
+        rows: Rows = {}
+        # A generator that raises half way has yielded the rows before.
         complete = call_safely(
-            self._take,
-            rows,
-            default=False,
-            on_error=lambda _: family.refuse(FAILED),
+            self._call, rows, default=False, on_error=lambda _: self._reject(FAILED)
         )
-        say = self._gauges if definition.kind == "gauge" else self._increases
-        values = say(rows)
-        if complete:  # what is no longer answered need not be remembered
+        gauge = origin.definition.kind == "gauge"
+        values = self._levels(rows) if gauge else self._increases(rows)
+        if complete:  # totals that are no longer returned are forgotten
             self._totals = {
                 dimensions: total
                 for dimensions, total in self._totals.items()
@@ -64,45 +66,48 @@ class Observation:
             }
         return values
 
-    def _take(self, rows: dict[Dimensions, tuple[Pairs, Number]]) -> bool:
-        registry, family, definition, _, _, scoped = self._origin
-        answer = self._ask()
-        for value, given in answer if isinstance(answer, Iterable) else [(answer, {})]:
-            number = judged(value, family.refuse)
+    def _call(self, rows: Rows) -> bool:
+        origin = self._origin
+        returned = self._function()
+        pairs = returned if isinstance(returned, Iterable) else [(returned, {})]
+        for value, dimensions in pairs:
+            number = checked_number(value, self._reject)
             if number is None:
                 continue
-            pairs = tuple(given.items())
-            dimensions = registry.merged((scoped, pairs), family.refuse)
-            if dimensions in rows and definition.kind == "counter":
-                number += rows[dimensions][1]
-            rows[dimensions] = pairs, number
+            items = tuple(dimensions.items())
+            cleaned = origin.registry.generation.dimensions(
+                (origin.dimensions, items), self._reject
+            )
+            if cleaned in rows and origin.definition.kind == "counter":
+                number += rows[cleaned][1]
+            rows[cleaned] = items, number
         return True
 
-    def _gauges(
-        self, rows: Mapping[Dimensions, tuple[Pairs, Number]]
-    ) -> dict[Identity, Number]:
+    def _reject(self, reason: str) -> None:
+        self._origin.family.reject(reason)
+
+    def _levels(self, rows: Rows) -> dict[Identity, Number]:
         return {self._identity(pairs): number for pairs, number in rows.values()}
 
-    def _increases(
-        self, rows: Mapping[Dimensions, tuple[Pairs, Number]]
-    ) -> dict[Identity, Number]:
-        registry, family, _, _, _, _ = self._origin
-        if self._epoch is not registry.epoch:
-            # What it grew by until now is the parent's to send, or was never recorded.
-            self._epoch = registry.epoch
+    def _increases(self, rows: Rows) -> dict[Identity, Number]:
+        generation = self._origin.registry.generation
+        if self._generation is not generation:
+            # The parent sends what was added before a fork. What was added while
+            # recording was off is not sent.
+            self._generation = generation
             self._totals = {}
-        grown: dict[Identity, Number] = {}
+        increases: dict[Identity, Number] = {}
         for dimensions, (pairs, number) in rows.items():
-            # Where it stood when we first looked is no increase.
+            # The first total is where counting begins, not an increase.
             before = self._totals.get(dimensions, number)
             self._totals[dimensions] = number
-            # A total that fell was started again: all of it is new.
+            # A total that fell has been reset: all of it is new.
             increase = number - before if number >= before else number
-            if increase > 0 and judged(increase, family.refuse) is not None:
+            if increase > 0 and checked_number(increase, self._reject) is not None:
                 identity = self._identity(pairs)
-                grown[identity] = grown.get(identity, 0) + increase
-        return grown
+                increases[identity] = increases.get(identity, 0) + increase
+        return increases
 
     def _identity(self, pairs: Pairs) -> Identity:
-        registry, family, _, _, _, scoped = self._origin
-        return registry.series(family, (scoped, pairs))
+        origin = self._origin
+        return origin.registry.series(origin.family, (origin.dimensions, pairs))

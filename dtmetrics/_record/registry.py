@@ -1,6 +1,6 @@
-"""Which series there are: get or make, within limits, and ``collect()``.
+"""The registry: makes series within limits, and collects them.
 
-Series come with recording and go when it stops; their families stay.
+Series are made by recording and discarded at the next start; families stay.
 """
 
 from __future__ import annotations
@@ -9,238 +9,270 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import compress
 from threading import RLock
-from typing import Any, Protocol
+from typing import Protocol
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._protocol.normalize import clean_dimension_key, line_prefix
+from dtmetrics._protocol.normalize import line_prefix
 from dtmetrics._protocol.point import DataPoints, Dimensions
-from dtmetrics._record.catalog import Catalog
-from dtmetrics._record.context import ambient
-from dtmetrics._record.dimensions import Pairs, merge
-from dtmetrics._record.family import KINDS, Family
+from dtmetrics._record.catalog import KINDS, AnySeries, Catalog, Family
+from dtmetrics._record.dimensions import Pairs, context_of, merge
 from dtmetrics._record.invalid_values import InvalidValues, ignore
+from dtmetrics._record.number import Number
 from dtmetrics._record.options import RecordingOptions
-from dtmetrics._record.series import Series, drain
+from dtmetrics._record.series import CounterSeries, drain
 
-__all__ = ["Observer", "Registry"]
+__all__ = ["Generation", "Observer", "Registry"]
 
-OVERFLOW = (("dtmetrics.overflow", "true"),)
+OVERFLOW: Pairs = (("dtmetrics.overflow", "true"),)
 
-# What the buffers of some thousand series together may hold before they are folded: a
-# million floats are 32 MB. Below 64 values a fold costs 25 ns a value more than at 512,
-# and beyond 512 nothing less; so 50,000 series can hold 5 million, 170 MB.
-_BUDGET, _FEWEST, _MOST = 1_000_000, 64, 512
+# How many values all series together may hold before they are folded: a million floats
+# are 32 MB. With a limit below 64 a fold costs 25 ns a value more than with 512, and
+# with a higher one no less; so 50,000 series can hold 5 million values, 170 MB.
+_BUDGET, _LOWEST_LIMIT, _HIGHEST_LIMIT = 1_000_000, 64, 512
 
 
 class Observer(Protocol):
-    """Something that is asked for data points at each collection."""
+    """Makes data points at each collection."""
 
     def __call__(self, timestamp_ms: int) -> DataPoints:
-        """Return what is to be said now."""
+        """Return the data points of this collection."""
+
+
+class Generation:
+    """What holds from one start, or one fork, to the next.
+
+    Each start and each fork makes a new one. A cache that outlives a record compares
+    it by identity, to detect that it is stale.
+    """
+
+    def __init__(
+        self,
+        options: RecordingOptions,
+        wake: Callable[[], bool],
+        overflow: Dimensions | None = None,
+    ) -> None:
+        self.options = options
+        #: Starts the flusher; returns whether it runs.
+        self.wake = wake
+        self.awake = False
+        #: Whether a value has been recorded.
+        self.recorded = False
+        #: The dimensions of the series for what exceeds a limit.
+        self.overflow = overflow or self.dimensions((OVERFLOW,), ignore)
+        self._levels: dict[str, int] = {}
+
+    def after_fork(self) -> Generation:
+        """Return the next generation; runs no code of the dimensions' classes."""
+        return Generation(self.options, self.wake, self.overflow)
+
+    def dimensions(
+        self, layers: Sequence[Pairs], reject: Callable[[str], object]
+    ) -> Dimensions:
+        """Return *layers* as one set, between the default and platform dimensions."""
+        defaults = tuple(self.options.dimensions.items())
+        platform = tuple(self.options.enrichment.items())
+        return merge((defaults, *layers, platform), reject)
+
+    def enabled(self, scope: str, level: int) -> bool:
+        """Return whether instruments of this *scope* and *level* record.
+
+        As in logging, the nearest scope above decides that has a level of its own.
+        """
+        lowest = self._levels.get(scope)
+        if lowest is None:
+            lowest = self._levels[scope] = self._lowest_level(scope)
+        return level >= lowest
+
+    def _lowest_level(self, scope: str) -> int:
+        levels = self.options.levels
+        while scope:
+            if scope in levels:
+                return levels[scope]
+            scope, _, _ = scope.rpartition(".")
+        return self.options.level
 
 
 class Registry:
     """Every family and series of a process.
 
-    Handles reach it with their first record, and with each set of dimensions that
-    they have not had lately.
+    An instrument calls it for its first record, and for each set of dimensions that
+    the instrument has not cached.
     """
 
     def __init__(self) -> None:
         self.recording = False
-        #: Whether anything was recorded since the start, and in this process.
-        self.recorded = False
-        self.settings = RecordingOptions()
-        #: Since when this process records, so to say. Whoever remembers something
-        #: from one record to the next, other than a series, compares it: a start and
-        #: a fork make it another object.
-        self.epoch = object()
+        #: Whether a context was ever opened, so that each record must look for one.
+        self.has_context = False
         self.series_count = 0
-        self.contextual = False
         self.observers: list[Observer] = []
         self.invalid_values = InvalidValues()
         self.catalog = Catalog(self.invalid_values)
-        self._wake: Callable[[], bool] = bool
-        self._overflow: Dimensions = OVERFLOW
-        self._renew()
-
-    def _renew(self) -> None:
-        """Make what a fork must not share with its parent."""
-        self.epoch = object()
-        self._awake = self.recorded = False
-        self._levels: dict[str, int] = {}
-        self.invalid_values.clear()
-        # Re-entrant: a signal handler may record while its own thread is making a
-        # series. Held for a few microseconds, and never for foreign code.
+        self.generation = Generation(RecordingOptions(), bool)
+        # Re-entrant, because a signal handler may record while its own thread makes a
+        # series. It is held for microseconds, and not while foreign code runs.
         self._lock = RLock()
+
+    @property
+    def recorded(self) -> bool:
+        """Whether a value was recorded since the start, in this process."""
+        return self.generation.recorded
 
     # -- recording ---------------------------------------------------------------
 
-    def start(self, settings: RecordingOptions, wake: Callable[[], bool]) -> None:
-        """Begin to record; *wake* is called by the first record in each process.
+    def start(self, options: RecordingOptions, wake: Callable[[], bool]) -> None:
+        """Begin to record, without any series.
 
-        It says whether it could do what it does; until then it is called again.
-        Raises the first DefinitionError so far if *settings* are strict.
+        The first record in each process calls *wake*; if it returns False or raises,
+        so does the next record. Raises the first DefinitionError of the process if the
+        options are strict.
         """
         with self._lock:
-            self.catalog.start(settings)
-            self.settings = settings
-            self._levels = {}
-            self._overflow = self.merged((OVERFLOW,), ignore)
+            self.catalog.start(options)
             self.invalid_values.clear()
-            self._wake = wake
-            self._awake = self.recorded = False
-            self.epoch = object()
+            self.generation = Generation(options, wake)
             self.clear()
             self.recording = True
 
     def stop(self) -> None:
-        """Record no more. What was recorded can still be collected."""
+        """Stop recording. Recorded values can still be collected."""
         with self._lock:
             self.recording = False
-            self._unwire()
+            self._disable_fast_path()
 
     def clear(self) -> None:
-        """Let every series go, with what it holds."""
+        """Discard every series with its values."""
         with self._lock:
             for family in self.catalog.all():
                 family.clear()
             self.series_count = 0
 
-    def series(self, family: Family, layers: Sequence[Pairs]) -> Series:
-        """Return the series of *family* for these layers of dimensions."""
+    def series(self, family: Family, layers: Sequence[Pairs]) -> AnySeries:
+        """Return the series of *family* for these layers of dimensions; make a new one.
+
+        Past a limit it is the overflow series of the family.
+        """
         while True:
-            settings = self.settings
-            dimensions = self.merged(layers, family.refuse)
-            head = line_prefix(self.catalog.key_of(family), dimensions)
-            found = family.series.get(head) or self._make(family, head)
-            if settings is self.settings:  # or else its default dimensions may be old
-                return found
+            generation = self.generation
+            prefix = line_prefix(
+                family.key, generation.dimensions(layers, family.reject)
+            )
+            series = family.series.get(prefix) or self._make(family, prefix)
+            if generation is self.generation:  # else the key or dimensions may be old
+                return series
 
-    def merged(
-        self, layers: Sequence[Pairs], refuse: Callable[[str], object]
-    ) -> Dimensions:
-        """Return these layers of dimensions, between the settings' own, as one set."""
-        defaults = tuple(self.settings.dimensions.items())
-        platform = tuple(self.settings.enrichment.items())
-        return merge((defaults, *layers, platform), clean_dimension_key, refuse)
-
-    def wire(self, series: Series) -> None:
-        """Let handles record into *series* without asking, if nothing forbids it."""
-        self.recorded = True
-        wake = self._wake
-        # Not under the lock: it starts a thread, which may have to record (in a
-        # finaliser) before it is up.
-        if not self._awake and call_safely(wake, default=False):
+    def enable_fast_path(self, series: AnySeries) -> None:
+        """Let instruments record into *series* directly, if nothing forbids it."""
+        generation = self.generation
+        generation.recorded = True
+        # Not under the lock: it starts a thread, which may record (in a finaliser)
+        # before it is up.
+        if not generation.awake and call_safely(generation.wake, default=False):
+            generation.awake = True
+        if self.generation.awake and not self.has_context:
             with self._lock:
-                if wake is self._wake:  # and not that of a later start()
-                    self._awake = True
-        if self._awake and not self.contextual:
-            with self._lock:
-                if self.recording and series.alive and not self.contextual:
-                    series.wire()
+                if self.recording and not (series.discarded or self.has_context):
+                    series.enable_fast_path()
 
-    def make_list(self, series: Series) -> list[Any]:
-        """Return the list of a counter to which for the first time no one is added."""
+    def make_list(self, series: CounterSeries) -> list[Number]:
+        """Return the list of *series*, which is made for its first increment but 1."""
         with self._lock:
             if series.values is None:
                 series.values = []
-            values: list[Any] = series.values
-            return values
-
-    def enabled(self, scope: str, level: int) -> bool:
-        """Say whether instruments of this *scope* and *level* record."""
-        levels = self._levels
-        least = levels.get(scope)
-        if least is None:
-            least = levels[scope] = self.settings.least_level(scope)
-        return level >= least
+            return series.values
 
     def remove(self, family: Family, layers: Sequence[Pairs]) -> None:
-        """Let the series for these layers go, if there is one, with what it holds."""
-        head = line_prefix(self.catalog.key_of(family), self.merged(layers, ignore))
+        """Discard the series for these layers with its values, if there is one."""
+        prefix = line_prefix(family.key, self.generation.dimensions(layers, ignore))
         with self._lock:
-            series = family.series.pop(head, None)
+            series = family.series.pop(prefix, None)
             if series is not None:
                 self.series_count -= 1
-                series.let_go()
+                series.discard()
 
     def quarantine(self, key: str, reason: str) -> None:
-        """Record no more of what is sent under *key*, until the next start."""
+        """Stop recording what is sent under *key*, until the next start."""
         for family in self.catalog.quarantine(key, reason):
-            # Also the next time: a record that was under way may have made a series.
+            # Each time, because a record that was running may have made a series.
             with self._lock:
                 self.series_count -= len(family.series)
                 family.clear()
 
     @contextmanager
-    def context(self, /, **dimensions: Any) -> Iterator[None]:
-        """Add dimensions to everything that is recorded inside."""
-        if not self.contextual:
+    def context(self, /, **dimensions: object) -> Iterator[None]:
+        """Add *dimensions* to everything that is recorded inside."""
+        if not self.has_context:
             with self._lock:
-                # From now on every record has to look at its context (+60 ns).
-                self.contextual = True
-                self._unwire()
-        with ambient(dimensions):
+                # From now on each record reads its context, which costs 60 ns.
+                self.has_context = True
+                self._disable_fast_path()
+        with context_of(dimensions):
             yield
 
     # -- collecting ----------------------------------------------------------------
 
     def collect(self, timestamp_ms: int, size: int = 100) -> Iterator[DataPoints]:
-        """Yield what was recorded since the last time, at most *size* points at once.
+        """Yield what was recorded since the last collection, *size* points at a time.
 
-        One collector at a time. Between two chunks no lock is held.
+        One thread may collect at a time. Between two chunks no lock is held.
         """
         for family in self.catalog.all():
-            series = family.all_series()
+            all_series = family.all_series()
             kind = KINDS[family.definition.kind]
-            for start in range(0, len(series), size):
-                chunk = series[start : start + size]
+            for start in range(0, len(all_series), size):
+                chunk = all_series[start : start + size]
                 with family.lock:
                     values = drain(chunk)
-                if not all(values):  # some are zero, or None: nothing to say
-                    said = [value is not None for value in values]
-                    chunk, values = [*compress(chunk, said)], [*compress(values, said)]
+                if not all(values):  # some are zero, or None: nothing to send
+                    sent = [value is not None for value in values]
+                    chunk, values = [*compress(chunk, sent)], [*compress(values, sent)]
                 yield DataPoints(kind.payload, chunk, values, timestamp_ms)
         for observer in list(self.observers):
             yield from observer(timestamp_ms).parts(size)
-        self.invalid_values.report()  # last: draining a series checks its values
+        self.invalid_values.report()  # last, because draining checks values
 
     def reset_after_fork(self) -> None:
-        """In a forked child: what was recorded so far is the parent's to send."""
-        self._renew()
+        """In a forked child: drop what was recorded, which the parent sends."""
+        # New locks: in a free-threaded build another thread may have held the old ones.
+        self._lock = RLock()
+        self.invalid_values.clear()
         self.catalog.reset_after_fork()
+        self.generation = self.generation.after_fork()
         self.series_count = sum(len(family.series) for family in self.catalog.all())
 
     # -- within --------------------------------------------------------------------
 
-    def _make(self, family: Family, head: str) -> Series:
-        key = self.catalog.key_of(family)
-        overflow = line_prefix(key, self._overflow)
+    def _make(self, family: Family, prefix: str) -> AnySeries:
         with self._lock:
-            if head not in family.series and not self._has_room(family, overflow):
-                head = overflow
-            found = family.series.get(head)
-            if found is None:
-                made = self._new(family, key, head)
-                # One step: a signal handler may have made it in the meantime.
-                found = family.series.setdefault(head, made)
-                self.series_count += found is made
-            return found
+            if prefix not in family.series and not self._has_room(family):
+                prefix = self._overflow_prefix(family)
+            series = family.series.get(prefix)
+            if series is None:
+                made = self._new(family, prefix)
+                # One step: a signal handler may have made it meanwhile.
+                series = family.series.setdefault(prefix, made)
+                self.series_count += series is made
+            return series
 
-    def _has_room(self, family: Family, overflow: str) -> bool:
-        own = len(family.series) - (overflow in family.series)
+    def _has_room(self, family: Family) -> bool:
+        options = self.generation.options
+        count = len(family.series)
+        if count >= options.max_series_per_metric:
+            count -= self._overflow_prefix(family) in family.series
         return (
-            own < self.settings.max_series_per_metric
-            and self.series_count < self.settings.max_series
+            count < options.max_series_per_metric
+            and self.series_count < options.max_series
         )
 
-    def _new(self, family: Family, key: str, head: str) -> Series:
-        limit = max(_FEWEST, min(_MOST, _BUDGET // (self.series_count + 1)))
-        kind = KINDS[family.definition.kind]
-        return kind(key, head, family.lock, family.refuse, limit)
+    def _overflow_prefix(self, family: Family) -> str:
+        return line_prefix(family.key, self.generation.overflow)
 
-    def _unwire(self) -> None:
+    def _new(self, family: Family, prefix: str) -> AnySeries:
+        fair_share = _BUDGET // (self.series_count + 1)
+        limit = max(_LOWEST_LIMIT, min(_HIGHEST_LIMIT, fair_share))
+        kind = KINDS[family.definition.kind]
+        return kind(family.key, prefix, family.lock, family.reject, limit)
+
+    def _disable_fast_path(self) -> None:
         for family in self.catalog.all():
             for series in family.all_series():
-                series.unwire()
+                series.disable_fast_path()

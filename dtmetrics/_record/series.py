@@ -1,149 +1,258 @@
-"""Cells that accumulate: one for each metric key and set of dimensions.
+"""Series: the values of one metric key and one set of dimensions.
 
-RecordingOptions appends a value to a list and looks at the list's length. Past a limit,
-and at each collection, the values so far are folded into one that stands for all
-of them. Appending, slicing and replacing a slice are single steps of a list, under
-the GIL and in free-threaded builds alike, and only one thread folds at a time, so
-nothing is lost or counted twice; nothing waits, so a signal handler or a finaliser
-may record at any point of it. On CPython 3.11 an append with its share of the fold
-costs 86 ns, a lock around a number 270 ns.
+Recording appends a value to a list and compares the list's length with a limit. Past
+the limit, and at each collection, the values are folded into one that stands for all of
+them. Appending to a list, slicing it and replacing a slice are each one atomic step,
+with the GIL and in free-threaded builds, and only one thread folds at a time. So no
+value is lost or counted twice, and no thread waits: a signal handler or a finaliser may
+record at any point. An append with its share of the fold takes 86 ns, a number behind
+a lock 270 ns (CPython 3.11).
 
-Values are judged when they are folded: what is no finite number, or shrinks a
-counter, is refused and counted there.
+Values are checked when they are folded: what is not a finite number, or is negative in
+a counter, is rejected and counted then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
+from math import fsum
 from threading import Lock
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._protocol.point import GaugeSummary, Identity, Payload
-from dtmetrics._record.number import Number, judged
+from dtmetrics._protocol.point import CountDelta, GaugeSummary, Identity, Payload
+from dtmetrics._record.number import LARGEST, NOT_FINITE, Number, checked_number
 
-__all__ = ["Series", "Value", "drain"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-#: What a cell has to say; None: nothing.
+__all__ = ["CounterSeries", "Series", "Value", "drain"]
+
+#: What a series drains to; None if there is nothing to send.
 Value = Number | GaugeSummary | None
 
 NEGATIVE = "negative increment"
 
+V = TypeVar("V")
 
-class Series(Identity):
-    """One cell. ``buffer`` is where to record, or None: ask the registry first."""
 
-    __slots__ = ("alive", "buffer", "limit", "lock", "refuse", "values")
+class Series(Identity, Generic[V]):
+    """The values of one series.
 
-    #: The kind of data point that it is drained as.
+    ``values`` has the types that callers promise, and holds whatever they passed.
+    ``buffer`` is the object to record into while the fast path is enabled, else None.
+    A ``discarded`` series is no longer collected.
+    """
+
+    __slots__ = ("buffer", "discarded", "limit", "lock", "reject", "values")
+
+    #: The kind of data point that the series is drained to.
     payload: ClassVar[type[Payload]]
+
+    buffer: object
+    values: list[V] | None
 
     def __init__(
         self,
         key: str,
-        head: str,
+        line_prefix: str,
         lock: Lock,
-        refuse: Callable[[str], None],
+        reject: Callable[[str], object],
         limit: int,
     ) -> None:
-        super().__init__(key, head)
+        # Those of Identity, without a second call for each series.
+        self.key = key
+        self.line_prefix = line_prefix
         self.lock = lock
-        self.refuse = refuse
+        self.reject = reject
         self.limit = limit
-        self.buffer: Any = None
-        self.alive = True
-        self._begin()
+        self.discarded = False
+        self.buffer = None
+        self._clear()
 
-    def _begin(self) -> None:
-        """Hold nothing."""
-        # A new list: a record or a fold that a forking signal handler interrupted
-        # ends in the old one.
-        self.values: Any = []
+    def _clear(self) -> None:
+        # A new list, because a record or a fold that a signal handler interrupted in
+        # order to fork goes on in the old one.
+        self.values = []
 
-    def wire(self) -> None:
-        """Let handles record without asking."""
+    def enable_fast_path(self) -> None:
+        """Let instruments record without asking the registry."""
         self.buffer = self.values
 
-    def unwire(self) -> None:
-        """Let handles ask again before they record."""
+    def disable_fast_path(self) -> None:
+        """Make instruments ask the registry before each record."""
         self.buffer = None
 
-    def let_go(self) -> None:
-        """Be no longer collected: let handles ask for the series that is."""
-        self.alive = False
+    def discard(self) -> None:
+        """Mark the series as no longer collected: instruments look up another one."""
+        self.discarded = True
         self.buffer = None
 
-    def reset(self, lock: Lock) -> None:
-        """Forget all values: in a forked child they are the parent's."""
+    def reset_after_fork(self, lock: Lock) -> None:
+        """In a forked child: drop the values, which the parent sends."""
         self.lock = lock
         self.buffer = None
-        self._begin()
+        self._clear()
 
     def fold_if_free(self) -> None:
-        """Fold, unless somebody is at it: then that fold or the next takes these."""
+        """Fold, unless another thread does; a later fold takes these values then."""
         lock, values = self.lock, self.values
-        free: list[bool] = []
+        acquired: list[bool] = []
         try:
-            # Asked and noted in one step of C. Signal handlers run between two steps,
-            # and one that raises there would leave the lock locked for ever.
-            free.extend(map(lock.acquire, (False,)))
-            if free[0] and values:
+            # Acquiring and storing the result is one step in C. A signal handler that
+            # raises between two steps would leave the lock locked for good.
+            acquired.extend(map(lock.acquire, (False,)))
+            if acquired[0] and values:
                 length = len(values)
-                # One step as well, or what was taken out could be lost.
+                # Also one step, or the values taken out could be lost.
                 values[:length] = self._fold(values[:length])
         finally:
-            if True in free:
+            if True in acquired:
                 lock.release()
 
-    @staticmethod
-    def drain_each(cells: Iterable[Any], drained: list[Value]) -> None:
-        """Do `drain_plain` for each of *cells*, until one raises."""
-        for cell in cells:
-            drained.append(cell.drain_plain())  # noqa: PERF401 -- stays if one raises
+    def drain_each(self, chunk: Sequence[Self], drained: list[Value]) -> None:
+        """Append to *drained* what each series of *chunk* drains to.
+
+        Raises what a value raises; the series that holds it is then as it was.
+        """
+        for series in chunk:
+            drained.append(series.drain_plain())  # noqa: PERF401 -- stays on an error
 
     def drain_plain(self) -> Value:
-        """Empty the cell; the caller holds the lock.
+        """Take out the value to send, quickly; the caller holds the lock.
 
-        May raise what a value raises, and has done nothing then: see `drain`.
+        Raises what a value raises, and then has changed nothing.
         """
-        raise AssertionError(self)
+        raise NotImplementedError
 
-    def drain_judged(self) -> Value:
-        """Empty the cell, and judge its values one by one."""
-        raise AssertionError(self)
+    def drain_checked(self) -> Value:
+        """Take out the value to send, checking values one by one."""
+        raise NotImplementedError
 
-    def _fold(self, chunk: list[Any]) -> list[Any]:
-        """Return at most one value that stands for those of *chunk*."""
-        raise AssertionError((self, chunk))
+    def _fold(self, chunk: list[V]) -> list[V]:
+        """Return at most one value, which stands for those of *chunk*."""
+        raise NotImplementedError
 
-    def _take(self) -> list[Any]:
+    def _take(self) -> list[V]:
         values = self.values
         if not values:
             return []
         length = len(values)
-        chunk = self._fold(values[:length])
+        folded = self._fold(values[:length])
         del values[:length]
-        return chunk
+        return folded
 
-    def _judged(self, values: Iterable[Any], least: Number) -> Iterator[Number]:
-        """Yield the numbers in *values* as int or float, refuse the rest."""
+    def _checked(self, values: Iterable[object], least: Number) -> Iterator[Number]:
+        """Yield the numbers among *values* that are at least *least*, reject others."""
         for value in values:
-            number = judged(value, self.refuse)
+            number = checked_number(value, self.reject)
             if number is not None and number < least:
-                self.refuse(NEGATIVE)
+                self.reject(NEGATIVE)
             elif number is not None:
                 yield number
 
 
-def drain(chunk: Sequence[Series]) -> list[Value]:
-    """Empty these cells of one kind, whose lock the caller holds.
+class CounterSeries(Series[Number]):
+    """The sum of what was added. Integers stay exact, whatever their size.
 
-    Nearly all values are plain numbers, so all cells share one guard against those
-    that are not: a guard for each costs 0.2 us.
+    Most increments are 1. They are counted by ``next(ones)``, one atomic step
+    (compare-and-swap in free-threaded builds) without a list or a fold: 17 ns less on
+    CPython 3.11, and half the cost of an append in a free-threaded build. The list is
+    made by `Registry.make_list` for the first other increment: most counters never need
+    its 56 bytes.
+    """
+
+    __slots__ = ("_ones_taken", "ones")
+
+    payload = CountDelta
+
+    buffer: count[int] | None
+
+    def _clear(self) -> None:
+        self.values = None
+        self.ones = count()
+        self._ones_taken = 0  # how often next(ones) had been called at the last drain
+
+    def enable_fast_path(self) -> None:
+        """Let instruments record without asking the registry."""
+        self.buffer = self.ones
+
+    def drain_each(self, chunk: Sequence[Self], drained: list[Value]) -> None:
+        """Append to *drained* what was added to each series since the last drain."""
+        for series in chunk:
+            added = series.take_plain() if series.values else 0
+            drained.append(added + series.take_ones() or None)
+
+    def drain_checked(self) -> Number | None:
+        """Return what was added since the last drain, checking values one by one."""
+        added: Number = sum(self._take())
+        return added + self.take_ones() or None
+
+    def take_ones(self) -> int:
+        """Return how many ones were added since the last drain."""
+        # Reading the count is one more next(): 0.03 us, where repr() takes 0.2 us. It
+        # is noted first, so that a signal handler that raises after it does no harm.
+        self._ones_taken = before = self._ones_taken + 1
+        self._ones_taken = after = next(self.ones) + 1
+        return after - before
+
+    def take_plain(self) -> Number:
+        """Return the sum of the list's values, which is not empty, and empty it."""
+        values = self.values or []
+        length = len(values)
+        # A single value, the most frequent case, is its own sum: 0.2 us less.
+        total: Number | None = values[0]
+        if length > 1 or type(total) is not int or not 0 <= total <= LARGEST:
+            total = _plain_total(values[:length])
+        if total is None:
+            checked: Number = sum(self._take())
+            return checked
+        del values[:length]
+        return total
+
+    def _fold(self, chunk: list[Number]) -> list[Number]:
+        if len(chunk) == 1 and type(chunk[0]) is int and 0 <= chunk[0] <= LARGEST:
+            return chunk
+        total = call_safely(_plain_total, chunk, default=None)
+        if total is None:
+            numbers = [*self._checked(chunk, least=0)]
+            total = call_safely(_plain_total, numbers, default=None)
+            if total is None:
+                total = self._add_one_by_one(numbers)
+        return [total]
+
+    def _add_one_by_one(self, numbers: list[Number]) -> Number:
+        """Add up *numbers*, rejecting each that would exceed the range of a double."""
+        total: Number = 0
+        for number in numbers:
+            if total + number <= LARGEST:
+                total += number
+            else:
+                self.reject(NOT_FINITE)
+        return total
+
+
+def drain(chunk: Sequence[Series[Any]]) -> list[Value]:
+    """Take out the value of each series; they are of one kind and have one locked lock.
+
+    Nearly all values are plain numbers, so one ``call_safely`` covers all series; one
+    for each series costs 0.2 us.
     """
     drained: list[Value] = []
     while len(drained) < len(chunk):
         call_safely(chunk[0].drain_each, chunk[len(drained) :], drained, default=None)
         if len(drained) < len(chunk):
-            drained.append(chunk[len(drained)].drain_judged())
+            drained.append(chunk[len(drained)].drain_checked())
     return drained
+
+
+def _plain_total(chunk: list[Number]) -> Number | None:
+    """Add up a chunk of plain numbers; None if one of them needs to be checked."""
+    total = sum(chunk)
+    if type(total) is float:
+        total = fsum(chunk)
+    elif type(total) is not int:
+        return None
+    # A foreign object may answer any comparison, so the sum is compared as well.
+    return total if min(chunk) >= 0 and 0 <= total <= LARGEST else None

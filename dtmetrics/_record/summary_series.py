@@ -1,9 +1,8 @@
-"""The cell of a summary: least, most, sum and count of what was observed."""
+"""The series of a summary: minimum, maximum, sum and count of the observed values."""
 
 from __future__ import annotations
 
 from math import fsum, isfinite
-from typing import Any
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._protocol.point import GaugeSummary, new
@@ -12,68 +11,87 @@ from dtmetrics._record.series import Series
 
 __all__ = ["SummarySeries"]
 
+#: The first of the list may be the summary that the values before it were folded into.
+Observed = Number | GaugeSummary
 
-class SummarySeries(Series):
-    """What was observed: least, most, sum and count."""
+
+class SummarySeries(Series[Observed]):
+    """The values observed since the last drain."""
 
     __slots__ = ()
 
     payload = GaugeSummary
 
+    buffer: list[Observed] | None
+    values: list[Observed]
+
     def drain_plain(self) -> GaugeSummary | None:
-        """Return the summary of what was observed since the last time."""
+        """Return the summary of what was observed since the last drain."""
         values = self.values
-        count = len(values)
-        if not count:
+        length = len(values)
+        if not length:
             return None
         first = values[0]
-        if count == 1 and type(first) is float and isfinite(first):
-            # Alone, as it often is, a value says it all: 0.5 us less.
+        if length == 1 and type(first) is float and isfinite(first):
+            # A single value, the most frequent case, is its own summary: 0.5 us less.
             del values[:1]
             return new(GaugeSummary, (first, first, first, 1))
-        chunk = values[:count]
-        before = chunk.pop(0) if type(first) is GaugeSummary else None
-        summary = _plain_summary(before, chunk) if chunk else before
+        before, numbers = _split(values[:length])
+        summary = _plain_summary(before, numbers) if numbers else before
         if summary is None:
-            return self.drain_judged()
-        del values[:count]
+            return self.drain_checked()
+        del values[:length]
         return summary
 
-    def drain_judged(self) -> GaugeSummary | None:
-        """Do so, and judge the values one by one."""
-        summary = self._take()
-        return summary[0] if summary else None
+    def drain_checked(self) -> GaugeSummary | None:
+        """Return the summary, checking the values one by one."""
+        values = self.values
+        length = len(values)
+        summary = self._summarise(values[:length])
+        del values[:length]
+        return summary
 
-    def _fold(self, chunk: list[Any]) -> list[Any]:
-        before = chunk[0] if chunk and type(chunk[0]) is GaugeSummary else None
-        values = chunk if before is None else chunk[1:]
-        if not values:
-            return chunk
-        summary = call_safely(_plain_summary, before, values, default=None)
-        if summary is None:
-            numbers = [*self._judged(values, least=-LARGEST)]
-            summary = call_safely(_plain_summary, before, numbers, default=None)
-            if summary is None:
-                summary = self._one_by_one(before, numbers)
+    def _fold(self, chunk: list[Observed]) -> list[Observed]:
+        summary = self._summarise(chunk)
         return [] if summary is None else [summary]
 
-    def _one_by_one(
+    def _summarise(self, chunk: list[Observed]) -> GaugeSummary | None:
+        before, numbers = _split(chunk)
+        if not numbers:
+            return before
+        summary = call_safely(_plain_summary, before, numbers, default=None)
+        if summary is None:
+            checked = [*self._checked(numbers, least=-LARGEST)]
+            summary = call_safely(_plain_summary, before, checked, default=None)
+            if summary is None:
+                summary = self._add_one_by_one(before, checked)
+        return summary
+
+    def _add_one_by_one(
         self, summary: GaugeSummary | None, numbers: list[Number]
     ) -> GaugeSummary | None:
-        """Sum up *numbers*, refusing those that would leave the range of a double."""
+        """Summarise *numbers*, rejecting each that would exceed a double's range."""
         for number in numbers:
             longer = _plain_summary(summary, [number])
             if longer is None:
-                self.refuse(NOT_FINITE)
+                self.reject(NOT_FINITE)
             else:
                 summary = longer
         return summary
 
 
+def _split(chunk: list[Observed]) -> tuple[GaugeSummary | None, list[Number]]:
+    """Return the summary that *chunk* begins with, if any, and the values after it."""
+    numbers: list[Number] = chunk  # type: ignore[assignment] # but for the first
+    if chunk and type(chunk[0]) is GaugeSummary:
+        return chunk[0], numbers[1:]
+    return None, numbers
+
+
 def _plain_summary(
     before: GaugeSummary | None, chunk: list[Number]
 ) -> GaugeSummary | None:
-    """Sum up a chunk in which nothing needs a second look; None if something does."""
+    """Summarise a chunk of plain numbers; None if one of them needs to be checked."""
     total = _total(chunk)
     low = min(chunk)
     high = max(chunk)
@@ -86,18 +104,18 @@ def _plain_summary(
         high = max(high, before.max)
         total += before.sum
         count += before.count
-    # Not-a-number makes the sum one, and compares false with everything.
+    # NaN makes the sum NaN, and compares false with everything.
     if not -LARGEST <= low <= high <= LARGEST or not abs(total) <= LARGEST:
         return None
     return new(GaugeSummary, (low, high, total, count))
 
 
 def _total(chunk: list[Number]) -> Number:
-    """Add up *chunk*; integers stay integers."""
+    """Add up *chunk*; integers stay exact."""
     if type(chunk[0]) is not float:
         total = sum(chunk)
         if type(total) is not float:
             return total
-    # Naive addition drifts: a thousand times 1234567890.123 comes out 2e-5 off in the
-    # mean, twenty times what the endpoint tolerates.
+    # Naive addition drifts: the mean of a thousand times 1234567890.123 is off by
+    # 2e-5, twenty times the endpoint's tolerance.
     return fsum(chunk)

@@ -86,7 +86,8 @@ class Row:
     def require_balance(self, received: Received, stats: dict[str, Any]) -> None:
         """Require that the endpoint got as many points as the library calls accepted.
 
-        Points are compared, not values: the value of a dropped point is unknown here."""
+        Points are compared, not values: the value of a dropped point is unknown here.
+        """
         accepted = stats["accepted"]
         unknown = stats["dropped"].get("indeterminate", 0)
         self.require(

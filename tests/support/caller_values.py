@@ -1,4 +1,4 @@
-"""What callers record, and what is to become of it: written down by hand."""
+"""Values that callers record, and the number or the reason that each must give."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOT_FINITE = "not finite"
 
 
 class Index:
-    """An integer of another library, as numpy's are."""
+    """An integer of another library, such as numpy."""
 
     def __init__(self, value: int) -> None:
         self.value = value
@@ -21,7 +21,7 @@ class Index:
 
 
 class Float:
-    """A number of another library that can be made a float."""
+    """A number of another library that converts to float."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -31,7 +31,7 @@ class Float:
 
 
 class Real(float):
-    """What numpy.float64 is: a float, but not exactly one."""
+    """A subclass of float, as numpy.float64 is."""
 
     def __add__(self, other: Any) -> Any:
         return Real(float(self) + float(other))
@@ -40,14 +40,14 @@ class Real(float):
 
 
 class Wraps(Index):
-    """An unsigned integer of eight bits: what is negated wraps around."""
+    """An unsigned integer of eight bits, whose negation wraps around."""
 
     def __neg__(self) -> Wraps:
         return Wraps(256 - self.value)
 
 
 class Array:
-    """An array of several: equality gives an array, which is neither true nor false."""
+    """An array: its comparisons are arrays, which have no truth value."""
 
     def _array(self, *_: Any) -> Array:
         return self
@@ -63,7 +63,7 @@ class Array:
 
 
 class Raises:
-    """Raises whatever it is asked."""
+    """Raises in every method."""
 
     def _raise(self, *_: Any) -> Any:
         raise RuntimeError("hostile")
@@ -74,7 +74,7 @@ class Raises:
 
 
 class Lies(Raises):
-    """Answers, but never with what was asked for."""
+    """Returns a value of a wrong type from every method."""
 
     def _lie(self, *_: Any) -> Any:
         return "a lie"
@@ -86,7 +86,7 @@ class Lies(Raises):
 
 
 class Sneaks:
-    """Claims to be a plain number wherever sums and comparisons look."""
+    """Behaves as a plain number in sums and comparisons."""
 
     def __add__(self, other: Any) -> int:
         return other - 1_000
@@ -102,7 +102,7 @@ class Sneaks:
         return True
 
 
-#: What is recorded, and the number it counts as.
+#: A recorded value, and the number that it counts as.
 NUMBERS: list[tuple[Any, int | float]] = [
     (0, 0),
     (7, 7),
@@ -120,8 +120,8 @@ NUMBERS: list[tuple[Any, int | float]] = [
     (Wraps(5), 5),
 ]
 
-#: What is recorded, and why it is refused.
-REFUSED: list[tuple[Any, str]] = [
+#: A recorded value, and the reason for which it is rejected.
+INVALID: list[tuple[Any, str]] = [
     (float("nan"), NOT_FINITE),
     (float("inf"), NOT_FINITE),
     (float("-inf"), NOT_FINITE),
@@ -152,5 +152,5 @@ REFUSED: list[tuple[Any, str]] = [
 
 
 def ids(cases: list[tuple[Any, Any]]) -> list[str]:
-    """Return how the test of each case is called; repr() of some would raise."""
+    """Return an id for each case; repr() of some would raise."""
     return [f"{place}-{type(value).__name__}" for place, (value, _) in enumerate(cases)]

@@ -16,7 +16,7 @@ MOMENT = 1_700_000_000_000
 
 
 def dimensions_of(point: DataPoint) -> dict[str, str]:
-    """Return the dimensions of *point*, as its line says them."""
+    """Return the dimensions of *point*, as read from its line."""
     return read(one_line_of(point)).dimensions
 
 
@@ -37,30 +37,30 @@ def in_columns(points: Sequence[DataPoint]) -> DataPoints:
 
 
 class Recorder:
-    """A registry of its own, and what it collects."""
+    """A registry that records, and what it collects."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         self.registry = Registry()
         self.meters = Meters(self.registry)
         self.meter = self.meters.root
         self.wakes = 0
-        self.registry.start(RecordingOptions(**settings), self._wake)
+        self.registry.start(RecordingOptions(**options), self._wake)
 
     def _wake(self) -> bool:
         self.wakes += 1
         return True
 
     def points(self) -> list[DataPoint]:
-        """Collect; every point since the last time."""
+        """Collect; return the data points."""
         chunks = self.registry.collect(MOMENT)
         return [point for chunk in chunks for point in chunk.each()]
 
     def lines(self) -> list[str]:
-        """Collect; every line, sorted, without its timestamp."""
+        """Collect; return the lines, sorted, without timestamps."""
         return sorted(one_line_of(point).rpartition(" ")[0] for point in self.points())
 
     def payloads(self) -> dict[tuple[str, frozenset[tuple[str, str]]], Payload]:
-        """Collect; what each key and set of dimensions says."""
+        """Collect; return payloads by key and dimensions."""
         return {
             (point.identity.key, frozenset(dimensions_of(point).items())): point.payload
             for point in self.points()

@@ -1,4 +1,4 @@
-"""Everything a caller could hand us, as hypothesis strategies."""
+"""Hypothesis strategies for everything that a caller could pass."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from dtmetrics._protocol.point import (
 
 LARGEST = sys.float_info.max
 
-#: What has broken somebody's metrics before, or would break ours.
+#: Texts that have broken metrics before, or could.
 NASTY = [
-    # What the line protocol gives a meaning to.
+    # With a meaning in the line protocol.
     *('"', "\\", '\\"', ",", " ", "=", ".", "..", "#", "\n#", "dt.", "gauge", "count"),
     ' gauge,1\nevil gauge,1 "',
-    # Line ends, of the protocol and of str.splitlines(); other controls.
+    # Line ends of the protocol and of str.splitlines(), and other controls.
     *("\n", "\r\n", "\r", "\v", "\f", "\x1c", "\x1e", "\x85", "\u2028", "\u2029"),
     *("\x00", "\t", "\x1b[2J", "\x7f", "\x80", "\x9b"),
     # Halves of surrogate pairs, in the right order and the wrong one.
     *("\ud83d", "\udc80", "\ud83d\ude00", "\ude00\ud83d"),
-    # What may not stand first, and digits that are none of ours.
+    # Invalid as the first character, and digits that are not ASCII.
     *("-", "--", "_", ":", "0", "1m", "\u0663", "\u00b2", "\U0001d7d8"),
-    # Letters that change their length or their script as they change their case.
+    # Letters that change their length or their script with their case.
     *("K", "\u0130", "\u0130" * 60, "\u212a", "\u00df", "\u1e9e", "\ufb01", "\u03a3"),
-    # Texts of several code points, and code points without a meaning.
+    # Characters of several code points, and code points without a character.
     *("e\u0301", "\U0001f469\u200d\U0001f469\u200d\U0001f467", "\U0001f3f3\ufe0f"),
     *("\ufeff", "\u202e", "\u0378", "\ue000", "\uffff", "\U0010ffff"),
 ]
 
-#: Every code point there is; hypothesis leaves surrogates out of st.text().
+#: Every code point; st.text() leaves out surrogates.
 characters = st.characters(exclude_categories=())
 
 texts = st.one_of(
@@ -57,7 +57,7 @@ texts = st.one_of(
         "{}{}".format, st.integers(80, 260).map("a".__mul__), st.text(characters)
     ),
 )
-#: What people write, mostly.
+#: Ordinary names.
 words = st.from_regex(r"[A-Za-z][A-Za-z0-9_.-]{0,20}", fullmatch=True)
 
 metric_names = words | texts
@@ -72,7 +72,7 @@ dimension_values = metric_names.map(clean_dimension_value).filter(bool)
 
 @st.composite
 def dimension_sets(draw: st.DrawFn) -> Dimensions:
-    """Draw cleaned dimensions, as a series has them; sometimes the most there are."""
+    """Draw cleaned dimensions, as a series has them; sometimes as many as allowed."""
     pairs = st.dictionaries(dimension_keys, dimension_values, max_size=6)
     dimensions = draw(pairs)
     if draw(st.integers(0, 9)) == 9:
@@ -99,7 +99,7 @@ numbers = integers | floats
 
 @st.composite
 def summaries(draw: st.DrawFn) -> GaugeSummary:
-    """Draw the summary of a few values, each observed a number of times."""
+    """Draw the summary of a few values, each observed several times."""
     values = draw(st.lists(numbers, min_size=1, max_size=6))
     times = draw(st.sampled_from([1, 1, 2, 3, 7, 1000, 10**6]))
     total = sum(map(Fraction, values)) * times
@@ -122,7 +122,7 @@ payloads: st.SearchStrategy[Payload] = st.one_of(
 
 
 class Known(Identity):
-    """An identity that can still say its dimensions."""
+    """An identity that keeps its dimensions."""
 
     __slots__ = ("dimensions",)
 

@@ -1,4 +1,4 @@
-"""Load: threads that record, and a collector that never rests."""
+"""Threads that record, and a thread that collects all the time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.recorder import Recorder
 
 
 class Collector:
-    """Collects all the time, in a thread of its own, and adds up by key."""
+    """Collects without a pause in its own thread, and adds up values by key."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
@@ -45,7 +45,7 @@ class Collector:
 
 
 def in_threads(count: int, work: Callable[[int], None]) -> None:
-    """Do *work* in so many threads at once."""
+    """Run *work* in *count* threads at once."""
     threads = [threading.Thread(target=work, args=(n,)) for n in range(count)]
     for thread in threads:
         thread.start()

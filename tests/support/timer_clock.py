@@ -1,4 +1,4 @@
-"""Timers by a clock that tests move."""
+"""Timers with a clock that tests advance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.recorder import Recorder
 
 
 class Clock:
-    """A clock that stands still until it is told how much time has passed."""
+    """A clock that stands still until ``pass_`` is called."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -19,12 +19,12 @@ class Clock:
         return self.now
 
     def pass_(self, seconds: float) -> None:
-        """Let *seconds* pass."""
+        """Advance by *seconds*."""
         self.now += seconds
 
 
 class Timing:
-    """A recorder, a clock, and timers that use both."""
+    """A recorder, a clock, and timers with both."""
 
     def __init__(self) -> None:
         self.recorder = Recorder()
@@ -37,10 +37,10 @@ class Timing:
         return Timer(summary, TimerOptions(**options), self.clock)
 
     def took(self) -> dict[str, list[float]]:
-        """Collect; for each dimension set, written out, how many, least and most."""
-        found = {}
+        """Collect; return count, minimum and maximum by dimensions, written as text."""
+        took = {}
         for (_, dimensions), payload in self.recorder.payloads().items():
             assert isinstance(payload, GaugeSummary)
             text = ",".join(f"{key}={value}" for key, value in sorted(dimensions))
-            found[text] = [payload.count, payload.min, payload.max]
-        return found
+            took[text] = [payload.count, payload.min, payload.max]
+        return took

@@ -52,7 +52,7 @@ class Caches:
             unit="s",
             description="Duration of operations on caches",
         )
-        self._registry = meter._registry
+        self._registry = meter.registry
         self._bound = BoundedCache(self._bind)
         self._kinds: set[type] = set()
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.caller_values import NUMBERS, REFUSED, Index, Wraps, ids
+from tests.support.caller_values import INVALID, NUMBERS, Index, Wraps, ids
 from tests.support.recorder import Recorder
 
 moves = st.floats(-1e300, 1e300) | st.integers(-(10**30), 10**30)
 gauge_steps = st.lists(
     st.tuples(st.sampled_from(["set", "inc", "dec"]), moves)
-    | st.tuples(st.sampled_from(["refused", "number"]), st.integers(0, 10**6))
+    | st.tuples(st.sampled_from(["invalid", "number"]), st.integers(0, 10**6))
     | st.sampled_from([("fold", 0), ("drain", 0), ("remove", 0)]),
     max_size=40,
 )
@@ -20,11 +20,11 @@ gauge_steps = st.lists(
 
 @given(gauge_steps, st.sampled_from([{}, {"a": 1}]))
 def test_gauge_replays(steps: list[tuple[str, Any]], dimensions: Any) -> None:
-    """Set, inc, dec and remove do what they do to a plain number."""
+    """Set, inc, dec and remove change a gauge as they would change a plain number."""
     recorder = Recorder()
     gauge = recorder.meter.gauge("g")
     level: int | float | None = None
-    refused = 0
+    invalid = 0
     for step, value in [*steps, ("drain", 0)]:
         if step == "set":
             gauge.set(value, **dimensions)
@@ -41,28 +41,28 @@ def test_gauge_replays(steps: list[tuple[str, Any]], dimensions: Any) -> None:
             gauge.dec(number, **dimensions)
             gauge.dec(number, **dimensions)
             level = plain - plain - plain
-        elif step == "refused":
-            bad, _ = REFUSED[value % len(REFUSED)]
-            # The size of an integer that is set is judged late: see below.
+        elif step == "invalid":
+            bad, _ = INVALID[value % len(INVALID)]
+            # The size of an integer that is set is checked at the collection: see below.
             verbs = [gauge.inc, gauge.dec, gauge.set][: 2 + (type(bad) is not int)]
             for verb in verbs:
                 verb(bad, **dimensions)
-            refused += len(verbs)
+            invalid += len(verbs)
         elif step == "remove":
-            gauge._find(dimensions).fold_if_free()  # so that it says what it refuses
+            gauge.find_series(dimensions).fold_if_free()  # which checks the moves
             gauge.remove(**dimensions)
             level = None
         elif step == "fold":
-            gauge._find(dimensions).fold_if_free()
+            gauge.find_series(dimensions).fold_if_free()
         else:
             shown = [point.payload[0] for point in recorder.points()]
             assert shown == ([] if level is None else [level])
-            assert sum(recorder.registry.invalid_values.total().values()) == refused
+            assert sum(recorder.registry.invalid_values.total().values()) == invalid
 
 
 @pytest.mark.parametrize(("value", "number"), NUMBERS, ids=ids(NUMBERS))
 def test_gauge_accepts(recorder: Recorder, value: Any, number: Any) -> None:
-    """What is a number in Python is shown as the int or float that it is."""
+    """A number of any class is shown as a plain int or float."""
     first, second = recorder.meter.gauge("a"), recorder.meter.gauge("b")
     first.set(value)
     second.inc(0)
@@ -73,12 +73,12 @@ def test_gauge_accepts(recorder: Recorder, value: Any, number: Any) -> None:
     assert recorder.registry.invalid_values.total() == {}
 
 
-@pytest.mark.parametrize(("value", "reason"), REFUSED, ids=ids(REFUSED))
+@pytest.mark.parametrize(("value", "reason"), INVALID, ids=ids(INVALID))
 @pytest.mark.parametrize("moved", [False, True])
-def test_gauge_keeps_the_last_good(
+def test_gauge_keeps_the_last_valid_value(
     recorder: Recorder, value: Any, reason: str, moved: bool
 ) -> None:
-    """What is no finite number is refused at once, and the value before stays."""
+    """An invalid value is rejected at once, and the value before stays."""
     gauge = recorder.meter.gauge("g")
     if moved:
         gauge.inc(1)
@@ -86,7 +86,7 @@ def test_gauge_keeps_the_last_good(
     gauge.set(value)
     if type(value) is not int or moved:
         assert recorder.lines() == ["g gauge,5"]
-    else:  # whose size is seen at the collection
+    else:  # the size of an integer is checked at the collection
         assert recorder.lines() == []
     assert recorder.registry.invalid_values.total() == {reason: 1}
 
@@ -105,7 +105,7 @@ def test_gauge_keeps_the_last_good(
     ids=["int", "float", "bool", "index", "wraps", "text", "none"],
 )
 def test_gauge_dec(recorder: Recorder, amount: Any, shown: float) -> None:
-    """Less is less, also of numbers that cannot be negated; and never more."""
+    """Dec subtracts, also numbers whose class negates wrongly or not at all."""
     gauge = recorder.meter.gauge("g")
     gauge.set(10)
     gauge.dec(amount)
@@ -113,7 +113,7 @@ def test_gauge_dec(recorder: Recorder, amount: Any, shown: float) -> None:
 
 
 def test_gauge_stays(recorder: Recorder) -> None:
-    """A gauge is sent every interval, until it is removed; set again, it is back."""
+    """A gauge is sent every interval until it is removed, and again after it is set."""
     gauge = recorder.meter.gauge("g")
     gauge.set(5)
     gauge.inc(1, a=1)
@@ -129,8 +129,8 @@ def test_gauge_stays(recorder: Recorder) -> None:
     assert recorder.lines() == ["g gauge,6", "g,a=1 gauge,1"]
 
 
-def test_gauge_removes_its_own() -> None:
-    """Removing what has no series of its own takes none from others."""
+def test_gauge_removes_one_series() -> None:
+    """Removing dimensions that were counted in the overflow series removes no series."""
     recorder = Recorder(max_series_per_metric=1)
     gauge = recorder.meter.gauge("g")
     gauge.set(1, a=1)
@@ -141,7 +141,7 @@ def test_gauge_removes_its_own() -> None:
 
 
 def test_gauge_removes_in_context(recorder: Recorder) -> None:
-    """In a context it is the context's series that is removed."""
+    """In a context the series with the context's dimensions is removed."""
     gauge = recorder.meter.gauge("g")
     gauge.set(1)
     with recorder.registry.context(a=1):
@@ -150,8 +150,8 @@ def test_gauge_removes_in_context(recorder: Recorder) -> None:
     assert recorder.lines() == ["g gauge,1"]
 
 
-def test_gauge_counts_who_is_inside(recorder: Recorder) -> None:
-    """As a block and as a decorator a gauge shows how many are inside now."""
+def test_gauge_counts_running_calls(recorder: Recorder) -> None:
+    """As a block and as a decorator a gauge shows how many calls are running."""
     gauge = recorder.meter.gauge("g")
 
     @gauge
@@ -170,16 +170,16 @@ def test_gauge_counts_who_is_inside(recorder: Recorder) -> None:
 
 
 def test_gauge_blocks_across_a_start(recorder: Recorder) -> None:
-    """A block entered before recording began takes nothing off below zero."""
+    """A block that began before recording did subtracts nothing below zero."""
     registry, gauge = recorder.registry, recorder.meter.gauge("g")
     registry.stop()
 
     @gauge
     def restart() -> None:
-        registry.start(registry.settings, lambda: True)
+        registry.start(registry.generation.options, lambda: True)
 
     with gauge:
-        registry.start(registry.settings, lambda: True)
+        registry.start(registry.generation.options, lambda: True)
     assert recorder.lines() == []
     with gauge:
         with gauge:
@@ -192,7 +192,7 @@ def test_gauge_blocks_across_a_start(recorder: Recorder) -> None:
 
 
 def test_gauge_blocks_across_a_fork(recorder: Recorder) -> None:
-    """In a child a block that its parent entered takes nothing off."""
+    """A block that was entered before a fork subtracts nothing in the child."""
     gauge = recorder.meter.gauge("g")
 
     @gauge
@@ -207,7 +207,7 @@ def test_gauge_blocks_across_a_fork(recorder: Recorder) -> None:
 
 
 def test_gauge_decorates_in_context(recorder: Recorder) -> None:
-    """A call that ends takes off where it began, in whatever context it ends."""
+    """A call that ends in another context subtracts from the series that it added to."""
     gauge = recorder.meter.gauge("g")
 
     @gauge

@@ -1,0 +1,129 @@
+"""Gauge: the instrument for a value that goes up and down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics._decorate.decorate import Ready, decorate
+from dtmetrics._record.dimensions import CONTEXT
+from dtmetrics._record.gauge_series import LEAVE, GaugeSeries, SetTo
+from dtmetrics._record.instruments import Instrument
+from dtmetrics._record.number import checked_number, number_of
+from dtmetrics._record.registry import Generation
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Gauge", "RunningCalls"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Gauge(Instrument[GaugeSeries]):
+    """A value that goes up and down; each interval sends the current one.
+
+    >>> from dtmetrics import gauge
+    >>> gauge("queue.depth").set(12)
+
+    As a decorator or a ``with`` block it shows how many calls or blocks are running.
+    """
+
+    __slots__ = ()
+
+    def set(self, value: int | float, /, **dimensions: object) -> None:
+        """Set the gauge to *value*."""
+        series = self._series
+        if series.buffer is None or dimensions:
+            found = self.find_series(dimensions)
+            if found is None:
+                return
+            series = found
+        # Checked here, because storing an invalid value would replace the last valid
+        # one. A float minus itself is zero unless it is not finite; a call of isfinite
+        # costs 45 ns.
+        kind = type(value)
+        if (kind is not float and kind is not int) or value - value:
+            number = checked_number(value, self.reject)
+            if number is None:
+                return
+            value = number
+        series.value = value
+        if series.moved:
+            series.move(SetTo(value))
+
+    def inc(self, amount: int | float = 1, /, **dimensions: object) -> None:
+        """Add *amount*."""
+        series = self._series
+        if series.buffer is None or dimensions:
+            found = self.find_series(dimensions)
+            if found is None:
+                return
+            series = found
+        series.move(amount)
+
+    def dec(self, amount: int | float = 1, /, **dimensions: object) -> None:
+        """Subtract *amount*."""
+        if type(amount) is not int:
+            # Converted first: -x may wrap around (numpy), or not be defined.
+            number = call_safely(number_of, amount, default=None)
+            # Not a number: inc() rejects it.
+            amount = cast("float", None) if number is None else number
+            self.inc(amount if number is None else -number, **dimensions)
+        else:
+            self.inc(-amount, **dimensions)
+
+    def remove(self, /, **dimensions: object) -> None:
+        """Stop sending the gauge until it is set again."""
+        origin = self.origin
+        layers = (origin.dimensions, CONTEXT.get(), self._bound, (*dimensions.items(),))
+        origin.registry.remove(origin.family, layers)
+
+    def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
+        hook = RunningCalls(self)
+        return decorate(func, lambda _: hook, self.registry)
+
+    def __enter__(self) -> Self:
+        self.inc()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.inc(cast("int", LEAVE))
+
+    def __aenter__(self) -> Ready[Self]:
+        return Ready(self.__enter__())
+
+    def __aexit__(self, *_: object) -> Ready[None]:
+        self.__exit__()
+        return Ready(None)
+
+
+class RunningCalls:
+    """Show in a gauge how many calls are running.
+
+    A call that ends moves the series that it moved when it began: the dimensions of
+    the context may differ by then. It moves nothing after a start or a fork, both of
+    which have reset the gauge.
+    """
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = self.into = gauge
+
+    def begin(self) -> tuple[GaugeSeries | None, Generation]:
+        """Add one; return what ``end`` needs to subtract it."""
+        gauge = self._gauge
+        generation = gauge.registry.generation
+        series = gauge.find_series({})
+        if series is not None:
+            series.move(1)
+        return series, generation
+
+    def end(self, token: tuple[GaugeSeries | None, Generation], *_: object) -> None:
+        """Subtract one."""
+        series, generation = token
+        if series is not None and generation is self._gauge.registry.generation:
+            series.move(-1)
+
+    fail = end

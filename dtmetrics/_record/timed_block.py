@@ -1,0 +1,198 @@
+"""One timed block, and which block the exit of a shared timer ends.
+
+``__exit__`` does not get what ``__enter__`` returned. But a ``with`` statement looks
+both up before it enters, and calls the exit that it has looked up; so does
+``ExitStack.enter_context()``. So each look-up of a timer's exit makes the block that
+this exit will end, and the entry that follows in the same thread takes that block.
+This is exact for threads, tasks, suspended generators and stacks alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
+from threading import local
+from typing import TYPE_CHECKING, Any, Final
+
+from dtmetrics._decorate.decorate import Ready
+from dtmetrics._record.call_timer import dimensions_of_failure
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from dtmetrics._record.timer import Timer
+
+__all__ = [
+    "UNMATCHED",
+    "AsyncExitOfBlock",
+    "Block",
+    "ExitOfBlock",
+    "enter_otherwise",
+    "looked_up",
+    "new_block",
+]
+
+UNMATCHED = "end of a timed block that was not entered"
+
+
+class Block:
+    """One timed block: what ``with timed(...) as t`` gives. A timer makes it."""
+
+    # Without __init__, whose call costs 40 ns on CPython 3.11. The clock is a local
+    # variable before it is called: as a method of an attribute it costs 10 ns more.
+    __slots__ = ("_added", "_start", "_timer", "_took")
+
+    _timer: Timer  # None until the ExitStack enters that looked the exit up
+    _start: float | None  # None: not entered yet
+    _took: float | None
+    _added: dict[str, object] | None  # the dimensions that were set inside
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the block began; the duration of a block that has ended."""
+        if self._took is not None:
+            return self._took
+        return 0.0 if self._start is None else self._timer.clock() - self._start
+
+    def set(self, /, **dimensions: object) -> None:
+        """Add *dimensions*."""
+        if self._added is not _CANCELLED:
+            self._added = {**(self._added or {}), **dimensions}
+
+    def cancel(self) -> None:
+        """Record nothing for this block."""
+        self._added = _CANCELLED
+
+    def __enter__(self) -> Self:
+        self._took = None
+        clock = self._timer.clock
+        self._start = clock()
+        return self
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: object
+    ) -> None:
+        timer, start = self._timer, self._start
+        if start is None:
+            _exit_by_hand(timer, error)
+            return
+        clock = timer.clock
+        self._took = took = clock() - start
+        series = timer._summary._series
+        buffer = series.buffer
+        if buffer is None or error is not None or self._added is not None:
+            self._record(took, error)
+            return
+        # As in Summary.record(), whose call costs 55 ns.
+        buffer.append(took)
+        if len(buffer) > series.limit:
+            series.fold_if_free()
+
+    def __aenter__(self) -> Ready[Self]:
+        return Ready(self.__enter__())
+
+    def __aexit__(
+        self, kind: object, error: BaseException | None, trace: object
+    ) -> Ready[None]:
+        self.__exit__(kind, error, trace)
+        return Ready(None)
+
+    def _record(self, took: float, error: BaseException | None) -> None:
+        timer = self._timer
+        if self._added is _CANCELLED or not timer._summary.registry.recording:
+            return
+        dimensions = self._added or {}
+        # A generator that is closed early leaves its blocks by a GeneratorExit.
+        if error is not None and not isinstance(error, GeneratorExit):
+            failure = dimensions_of_failure(timer._options, error)
+            dimensions = {**failure, **dimensions}
+        timer.record(took, **dimensions)
+
+
+_CANCELLED: Final[dict[str, object]] = {}  # the dimensions of a cancelled block
+
+
+def new_block(timer: Timer | None) -> Block:
+    """Return a block of *timer* that has not been entered."""
+    block = Block()
+    block._timer = timer  # type: ignore[assignment]
+    block._start = block._took = block._added = None
+    return block
+
+
+class ExitOfBlock:
+    """An ``__exit__`` that makes a block at each look-up, and is the exit of it."""
+
+    __slots__ = ()
+
+    def __get__(self, timer: Timer | None, owner: type[Timer]) -> Callable[..., None]:
+        # As in new_block(), whose call costs 50 ns.
+        block = Block()
+        block._timer = timer  # type: ignore[assignment]
+        block._start = block._took = block._added = None
+        looked_up.block = block
+        # An ExitStack looks it up on the class, and passes the timer when it leaves.
+        return block.__exit__ if timer is not None else partial(_exit_of, block)
+
+
+class AsyncExitOfBlock:
+    """The same for ``__aexit__``."""
+
+    __slots__ = ()
+
+    def __get__(
+        self, timer: Timer | None, owner: type[Timer]
+    ) -> Callable[..., Ready[None]]:
+        block = looked_up.block = new_block(timer)
+        return block.__aexit__ if timer is not None else partial(_aexit_of, block)
+
+
+def _exit_of(
+    block: Block, timer: Timer, kind: object, error: Any, trace: object
+) -> None:
+    block._timer = timer
+    block.__exit__(kind, error, trace)
+
+
+def _aexit_of(
+    block: Block, timer: Timer, kind: object, error: Any, trace: object
+) -> Ready[None]:
+    _exit_of(block, timer, kind, error, trace)
+    return Ready(None)
+
+
+class _LookedUp(local):
+    """The block whose exit this thread looked up last."""
+
+    def __init__(self) -> None:
+        self.block = new_block(None)
+        self.block._start = 0.0  # as if entered, so that no entry takes it
+
+
+looked_up = _LookedUp()
+
+#: The blocks that were entered by hand in this context and are open, newest last.
+_BY_HAND: ContextVar[tuple[Block, ...]] = ContextVar("dtmetrics.blocks", default=())
+
+
+def enter_otherwise(timer: Timer, last: Block) -> Block:
+    """Return the block for an entry of *timer* whose exit was not looked up on it."""
+    if getattr(last, "_timer", None) is None and last._start is None:
+        # By an ExitStack, on the class.
+        last._timer = timer
+        return last
+    block = new_block(timer)
+    _BY_HAND.set((*_BY_HAND.get(), block))
+    return block
+
+
+def _exit_by_hand(timer: Timer, error: BaseException | None) -> None:
+    """End the newest block of *timer* that was entered by hand in this context."""
+    opened = _BY_HAND.get()
+    block = next((each for each in reversed(opened) if each._timer is timer), None)
+    if block is None:
+        timer._summary.reject(UNMATCHED)
+        return
+    _BY_HAND.set(tuple(each for each in opened if each is not block))
+    block.__exit__(None, error, None)
