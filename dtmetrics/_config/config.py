@@ -20,7 +20,7 @@ from dtmetrics._core.secret import Secret
 from dtmetrics.errors import ConfigError
 from dtmetrics.exporters import Exporter
 
-__all__ = ["Config", "known_methods"]
+__all__ = ["Config"]
 
 # The second names are those that the Kubernetes operator gives its file's entries.
 _ENVIRONMENT = {
@@ -128,17 +128,6 @@ class Config:
     def local(self) -> bool:
         """Whether the endpoint is on this host."""
         return is_loopback(urlsplit(self.endpoint).hostname or "")
-
-
-def known_methods(environ: Mapping[str, str] | None = None) -> frozenset[str]:
-    """Return which HTTP methods the environment gives a name of their own.
-
-    Read when a middleware is made; none: it says nothing. The variable is
-    OpenTelemetry's, and so is its form.
-    """
-    given = os.environ if environ is None else environ
-    text = given.get("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", "")
-    return frozenset(filter(None, map(str.strip, text.split(","))))
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[str, Any]]:

@@ -45,6 +45,11 @@ class Meter:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
 
+    @property
+    def registry(self) -> Registry:
+        """The registry that its instruments record into."""
+        return self._registry
+
     def bind(self, /, **dimensions: Any) -> Meter:
         """Return a meter whose instruments add *dimensions* to all they record."""
         pairs = (*self._dimensions, *dimensions.items())

@@ -91,7 +91,7 @@ def wsgi_app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return []
 
 
-MetricsMiddleware(wsgi_app, exclude="/health", semconv="both", meter=get_meter())
-MetricsMiddleware(wsgi_app, semconv="new")  # type: ignore[arg-type]
+MetricsMiddleware(wsgi_app, exclude="/health", meter=get_meter())
+MetricsMiddleware(wsgi_app, semconv="old")  # type: ignore[call-arg]
 MetricsMiddleware(wsgi_app, excluded="/health")  # type: ignore[call-arg]
 MetricsMiddleware(wsgi_app, websockets=True)  # type: ignore[call-arg]
