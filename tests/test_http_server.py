@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._config.http_methods import known_methods
+from dtmetrics._config.environment import known_http_methods
 from dtmetrics._instrument.http_server import (
     INVALID_DIMENSIONS,
     INVALID_REQUEST,
@@ -163,7 +163,7 @@ def test_known_methods(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> N
         begin(by_argument, method).end(200)
     found = {d["http.request.method"] for d in dimensions(recorder)}
     assert found == {"BREW", "_OTHER"}
-    assert known_methods({}) == frozenset()
+    assert known_http_methods({}) == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import builtins
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
-from dtmetrics._config.http_methods import known_methods as methods_of_environment
+from dtmetrics._config.environment import known_http_methods
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._record.instruments import Summary
 from dtmetrics._record.meter import Meter
@@ -90,7 +90,7 @@ def accepted_methods(known: Iterable[str] | None) -> frozenset[str]:
     """Return the methods recorded by name: *known*, the environment's or METHODS."""
     if isinstance(known, str) or not isinstance(known, Iterable | None):
         raise TypeError(f"known_methods must be a list of HTTP methods, got {known!r}")
-    return frozenset(known or methods_of_environment() or METHODS)
+    return frozenset(known or known_http_methods() or METHODS)
 
 
 def content_length(value: object) -> int | None:
