@@ -32,7 +32,7 @@ class QueryInstrumentation:
             self._connected, dispatch_uid="dtmetrics", weak=False
         )
         # It raises where there is no default database, which may be intended.
-        for connection in call_safely(connections.all, True, default=[]):  # noqa: FBT003 -- a keyword only since Django 4.2
+        for connection in call_safely(connections.all, True, default=[]):  # noqa: FBT003 -- call_safely passes no keywords
             self._connected(connection=connection)
 
     def _connected(self, *, connection: Connection, **_: object) -> None:
