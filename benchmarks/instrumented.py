@@ -1,4 +1,4 @@
-"""What `web` and `outbound` share: an application that others measure beside us."""
+"""Settings that `web` and `outbound` share: bare, with us, and with OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 __all__ = ["BARE", "OTEL", "provider", "recording"]
 
-#: Unmeasured, and measured by OpenTelemetry's package for that library.
+#: Without instrumentation, and with OpenTelemetry's package for that library.
 BARE, OTEL = "bare", "opentelemetry-instrumentation"
 
 
 @contextmanager
 def recording() -> Iterator[None]:
-    """Record, without sending, and let OpenTelemetry use its stable names."""
+    """Record without sending; let OpenTelemetry use its stable names."""
     os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http"  # read with the first import
     import dtmetrics
 
@@ -27,9 +27,9 @@ def recording() -> Iterator[None]:
 
 
 def provider() -> Any:
-    """Return what lets one of OpenTelemetry's instrumentations record.
+    """Return a meter provider for one of OpenTelemetry's instrumentations.
 
-    It measures by that, and traces nothing, as nobody gives it a provider for traces.
+    Without a tracer provider it traces nothing.
     """
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader

@@ -1,7 +1,7 @@
-"""What measuring adds to what an application asks of others.
+"""What instrumentation adds to an application's outgoing requests and statements.
 
-Each library answers from memory, for a network would cost more than all that is
-compared here: httpx and requests in the method that is wrapped, SQLAlchemy by SQLite.
+Each library answers from memory, because a network would cost more than all that is
+compared: httpx and requests in the method that is wrapped, SQLAlchemy by SQLite.
 """
 
 from __future__ import annotations
@@ -18,23 +18,20 @@ from benchmarks.table import Table
 
 __all__ = ["NAMES", "measure"]
 
-#: How what is asked is called in tables.
+#: The names of the rows.
 NAMES = {
     "httpx": "a request of httpx",
     "requests": "a request of requests",
     "sqlalchemy": "a statement of SQLAlchemy",
 }
 
-NOTE = (
-    "What it costs more than without. Of SQLAlchemy's, 3 µs are its own for having "
-    "listeners."
-)
+NOTE = "The added time. Of SQLAlchemy's, 3 µs are its own for having listeners."
 
 Call = Callable[[], object]
 
 
 def measure(size: Size) -> Result:
-    """Return what is added to each, in microseconds."""
+    """Return the time added to each, in microseconds."""
     left_out: dict[str, str] = {}
     rows: dict[str, dict[str, float]] = {}
     with recording():
@@ -46,13 +43,13 @@ def measure(size: Size) -> Result:
                 continue
             bare = took.pop(BARE)
             rows[name] = {peer: (each - bare) / 1e3 for peer, each in took.items()}
-    table = Table("outbound", "what is asked of others", "µs", rows, NOTE)
+    table = Table("outbound", "outgoing requests and statements", "µs", rows, NOTE)
     packages = [*NAMES, *(f"opentelemetry-instrumentation-{key}" for key in NAMES)]
     return Result([table], {n: f"{n} {version_of(n)}" for n in packages}, left_out)
 
 
 def _took(key: str, rounds: int, left_out: dict[str, str]) -> dict[str, float]:
-    """Return what one call takes in each way, in nanoseconds."""
+    """Return the time of one call with each peer, in nanoseconds."""
     calls: dict[str, Call] = {}
     for peer, how in {BARE: None, OURS: _OURS[key], OTEL: _OTEL[key]}.items():
         try:
@@ -67,7 +64,7 @@ def _took(key: str, rounds: int, left_out: dict[str, str]) -> dict[str, float]:
     )
 
 
-# -- what is asked -------------------------------------------------------------------
+# -- requests and statements ---------------------------------------------------------
 
 How = Callable[[Any], None] | None
 
@@ -79,7 +76,7 @@ def _httpx(how: How) -> Call:
     with _answering(httpx.HTTPTransport, "handle_request", answer):
         if how is not None:
             how(None)
-        # Bound to what is there now: the other ways are measured in turns with it.
+        # Bound to the present method: the peers are timed in turns.
         ask = httpx.HTTPTransport().handle_request
     request = httpx.Request("GET", "http://stock.example/items/7?fresh=1")
     return lambda: ask(request)
@@ -97,7 +94,7 @@ def _requests(how: How) -> Call:
     session.trust_env = False  # 90 us
     with (
         _answering(HTTPAdapter, "send", answer),
-        _kept(requests.Session, "send"),
+        _restored(requests.Session, "send"),
     ):
         if how is not None:
             how(None)
@@ -109,7 +106,7 @@ def _requests(how: How) -> Call:
 
 
 class _Raw:
-    version = 11  # all that is asked of it
+    version = 11  # the only attribute that is read
 
 
 def _sqlalchemy(how: How) -> Call:
@@ -124,29 +121,29 @@ def _sqlalchemy(how: How) -> Call:
 
 @contextmanager
 def _answering(owner: type, name: str, answer: object) -> Iterator[None]:
-    """Let a method return *answer*, and give it back."""
+    """Let a method return *answer*; restore it afterwards."""
 
     def method(*_: object, **__: object) -> object:
         return answer
 
-    with _kept(owner, name):
+    with _restored(owner, name):
         setattr(owner, name, method)
         yield
 
 
 @contextmanager
-def _kept(owner: type, name: str) -> Iterator[None]:
-    found = vars(owner)[name]
+def _restored(owner: type, name: str) -> Iterator[None]:
+    original = vars(owner)[name]
     try:
         yield
     finally:
-        setattr(owner, name, found)
+        setattr(owner, name, original)
 
 
 _MAKE = {"httpx": _httpx, "requests": _requests, "sqlalchemy": _sqlalchemy}
 
 
-# -- who measures it -----------------------------------------------------------------
+# -- instrumentations ----------------------------------------------------------------
 
 
 def _ours_httpx(_: object) -> None:
@@ -184,7 +181,7 @@ def _otel_sqlalchemy(engine: Any) -> None:
 
     instrumentor: Any = SQLAlchemyInstrumentor()
     if instrumentor._check_dependency_conflicts() is not None:
-        raise ImportError("it does not take this SQLAlchemy")
+        raise ImportError("it does not support this SQLAlchemy")
     instrumentor.instrument(engine=engine, meter_provider=provider())
 
 

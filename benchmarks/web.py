@@ -1,7 +1,7 @@
-"""What a middleware adds to a request, beside those of others and none.
+"""What a middleware adds to a request, for ours and for others'.
 
-The same small application in each, called as a server calls it, without one: sockets
-would cost more than all that is compared here.
+Each wraps the same small application, which is called as a server calls it, but without
+a server: sockets would cost more than all that is compared.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from benchmarks.table import Table
 
 __all__ = ["NAMES", "PROMETHEUS", "measure"]
 
-PROMETHEUS, OFF = "a prometheus exporter", "an ASGI application, nobody configured"
+PROMETHEUS, OFF = "a prometheus exporter", "an ASGI application, not configured"
 
-#: How an application is called in tables.
+#: The names of the rows.
 NAMES = {
     "wsgi": "a WSGI application",
     "flask": "Flask",
@@ -32,7 +32,7 @@ NAMES = {
 }
 
 NOTE = (
-    "What a request costs more than without a middleware. The exporters are "
+    "The time that a middleware adds to a request. The exporters are "
     "django-prometheus, prometheus-flask-exporter and starlette-exporter."
 )
 
@@ -51,7 +51,7 @@ App = Callable[..., Any]
 
 
 class Peer(NamedTuple):
-    """Who measures which application, and how its users put it around it."""
+    """A middleware of one package, for one application."""
 
     row: str
     column: str
@@ -59,7 +59,7 @@ class Peer(NamedTuple):
 
 
 def measure(size: Size) -> Result:
-    """Return what each middleware adds to a request, in microseconds."""
+    """Return the time that each middleware adds to a request, in microseconds."""
     left_out: dict[str, str] = {}
     rows: dict[str, dict[str, float]] = {}
     with recording():
@@ -315,7 +315,7 @@ def _otel_django(_: App) -> App:
     from django.conf import settings
     from opentelemetry.instrumentation.django import DjangoInstrumentor
 
-    settings.MIDDLEWARE = []  # it puts its own there
+    settings.MIDDLEWARE = []  # the instrumentor adds its own
     instrumentor: Any = DjangoInstrumentor()
     instrumentor.instrument(meter_provider=provider())
     return _django()

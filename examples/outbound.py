@@ -1,4 +1,4 @@
-"""What an application asks of others: one line, and every httpx client is measured."""
+"""Outgoing requests: one line instruments every httpx client."""
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -13,17 +13,17 @@ instrument_httpx(body_sizes=True)
 
 
 class Stock(BaseHTTPRequestHandler):
-    """The other service."""
+    """Another service."""
 
     def do_GET(self) -> None:
-        """Answer with how many there are."""
+        """Answer with the number in stock."""
         self.send_response(200 if self.path.startswith("/items/") else 404)
         self.send_header("Content-Length", "2")
         self.end_headers()
         self.wfile.write(b"12")
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Stock)

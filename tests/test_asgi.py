@@ -29,7 +29,7 @@ Log = list[Any]
 
 
 class Boom(BaseException):
-    """What an application raises."""
+    """An exception of an application."""
 
 
 MESSAGE = st.one_of(
@@ -70,7 +70,7 @@ BEHAVIOUR = st.fixed_dictionaries(
 
 
 def application(log: Log, plan: dict[str, Any]) -> Callable[..., Awaitable[object]]:
-    """Return an application that does what *plan* says."""
+    """Return an application that behaves as *plan* describes."""
 
     async def app(scope: Any, receive: Any, send: Any) -> object:
         log.append(scope)
@@ -84,7 +84,7 @@ def application(log: Log, plan: dict[str, Any]) -> Callable[..., Awaitable[objec
 
 
 async def serve(app: Any, log: Log, plan: dict[str, Any]) -> None:
-    """Do with *app* what a server does, one whose client may be gone."""
+    """Call *app* as a server does whose client may have left."""
     sent = 0
 
     async def receive() -> dict[str, Any]:
@@ -94,7 +94,7 @@ async def serve(app: Any, log: Log, plan: dict[str, Any]) -> None:
         nonlocal sent
         log.append(message)
         if sent == plan["send_fails_at"]:
-            raise OSError("the client is gone")
+            raise OSError("the client has left")
         sent += 1
 
     try:
@@ -105,38 +105,38 @@ async def serve(app: Any, log: Log, plan: dict[str, Any]) -> None:
 
 @given(BEHAVIOUR, st.booleans(), st.booleans())
 def test_nothing_changes(plan: dict[str, Any], sizes: bool, active: bool) -> None:
-    """Whatever an application does, the server sees every message of it as it is.
+    """Messages and exceptions of any application reach the server unchanged.
 
-    Exceptions come as they are, and it counts as one request at most once.
+    The request is recorded once.
     """
     bare: Log = []
     asyncio.run(serve(application(bare, plan), bare, plan))
     recorder = Recorder()
-    measured: Log = []
+    recorded: Log = []
     app = MetricsMiddleware(
-        application(measured, plan),
+        application(recorded, plan),
         meter=recorder.meter,
         body_sizes=sizes,
         active_requests=active,
     )
-    asyncio.run(serve(app, measured, plan))
-    assert measured == bare
-    found = recorder.payloads().items()
-    durations = [payload for (key, _), payload in found if key == DURATION]
+    asyncio.run(serve(app, recorded, plan))
+    assert recorded == bare
+    payloads = recorder.payloads().items()
+    durations = [payload for (key, _), payload in payloads if key == DURATION]
     counts = [each.count for each in durations if isinstance(each, GaugeSummary)]
-    inside = [each.value for _, each in found if isinstance(each, GaugeValue)]
+    now_active = [each.value for _, each in payloads if isinstance(each, GaugeValue)]
     http = plan["type"] == "http"
     assert counts == [1] * http
-    assert inside == [0] * (http and active)
+    assert now_active == [0] * (http and active)
 
 
 def start(status: int) -> dict[str, Any]:
-    """Begin to answer."""
+    """Return the message that begins a response."""
     return {"type": "http.response.start", "status": status, "headers": []}
 
 
 def body(piece: bytes = b"", *, more: bool = False) -> dict[str, Any]:
-    """Send a piece of the body."""
+    """Return the message of a piece of the body."""
     return {"type": "http.response.body", "body": piece, "more_body": more}
 
 
@@ -165,14 +165,14 @@ def answer(recorder: Recorder, *steps: Any, scope: Any = None, **options: Any) -
 
 
 def run(recorder: Recorder, *steps: Any, **more: Any) -> dict[str, str]:
-    """Do so, and return the dimensions of the duration."""
+    """Serve a request by *steps*; return the dimensions of its duration."""
     answer(recorder, *steps, **more)
     [pairs] = [pairs for key, pairs in recorder.payloads() if key == DURATION]
     return dict(pairs)
 
 
 def test_a_request(recorder: Recorder) -> None:
-    """A request has the server's words for what it was; no route, no ``http.route``."""
+    """A request has method, scheme, version and status; without a route no ``http.route``."""
     assert run(recorder, start(200), body()) == {
         "http.request.method": "GET",
         "http.response.status_code": "200",
@@ -182,13 +182,13 @@ def test_a_request(recorder: Recorder) -> None:
 
 
 def test_the_last_byte(recorder: Recorder) -> None:
-    """It is recorded when the last byte has been sent, whatever runs afterwards."""
+    """A request is recorded when its last byte has been sent, whatever runs afterwards."""
     counted: list[int] = []
 
-    def look(_: Any) -> None:
+    def count(_: Any) -> None:
         counted.append(len(recorder.payloads()))
 
-    answer(recorder, start(200), body(b"a", more=True), look, body(b"b"), look)
+    answer(recorder, start(200), body(b"a", more=True), count, body(b"b"), count)
     assert counted == [0, 1]
     assert recorder.payloads() == {}
 
@@ -210,18 +210,18 @@ def test_the_last_byte(recorder: Recorder) -> None:
 def test_errors(
     recorder: Recorder, steps: list[Any], status: str | None, error: str | None
 ) -> None:
-    """An exception is counted with its type, until the answer is out.
+    """An exception is recorded with its type, unless the response was sent and succeeded.
 
-    So Starlette's, that is raised after its answer of 500, is; one of a task in the
-    background is not the request's. A request that was cancelled has no status.
+    Starlette raises its exception after it has sent a response of 500: that one is
+    recorded. An exception of a background task is not. A cancelled request has no status.
     """
     found = run(recorder, *steps)
     assert found.get("http.response.status_code") == status
     assert found.get("error.type") == error
 
 
-class Gone(OSError):
-    """What a server's ``send`` raises when the client has left (ASGI 2.4)."""
+class ClientLeft(OSError):
+    """The exception of a server's ``send`` when the client has left (ASGI 2.4)."""
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
@@ -229,9 +229,9 @@ class Gone(OSError):
 def test_a_client_that_leaves(
     recorder: Recorder, at: int, raises: type[BaseException] | None
 ) -> None:
-    """A client that leaves is no error, whatever the application makes of it.
+    """A client that leaves is not an error, whatever the application raises then.
 
-    What the server raises says that nobody is there: the status is what was sent.
+    The status is the one that was sent.
     """
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -248,13 +248,13 @@ def test_a_client_that_leaves(
     async def send(message: Any) -> None:
         nonlocal sent
         if sent == at:
-            raise Gone
+            raise ClientLeft
         sent += 1
 
     async def request() -> None:
         receive: Any = None
         wrapped = MetricsMiddleware(app, meter=recorder.meter)
-        with pytest.raises(raises or Gone):
+        with pytest.raises(raises or ClientLeft):
             await wrapped({**SCOPE}, receive, send)
 
     asyncio.run(request())
@@ -265,7 +265,7 @@ def test_a_client_that_leaves(
 
 
 def test_twice(recorder: Recorder) -> None:
-    """A request that two of them see is counted once, by the outer one that measures."""
+    """A request that passes two middlewares is recorded once, by the outer one."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         scope["dtmetrics.route"] = "/users/{id}"
@@ -294,8 +294,8 @@ def test_twice(recorder: Recorder) -> None:
     assert counts == [3]
 
 
-def test_a_proxy_that_is_trusted_inside(recorder: Recorder) -> None:
-    """A middleware inside may say by which scheme the client came."""
+def test_scheme_of_an_inner_middleware(recorder: Recorder) -> None:
+    """An inner middleware may set the scheme that the client used."""
 
     def trusted(scope: Any) -> None:
         scope["scheme"] = "http"
@@ -303,8 +303,8 @@ def test_a_proxy_that_is_trusted_inside(recorder: Recorder) -> None:
     assert run(recorder, trusted, start(200), body())["url.scheme"] == "http"
 
 
-def test_an_error_of_ones_own(recorder: Recorder) -> None:
-    """A framework that answers for what its views raise may leave its type there."""
+def test_error_of_the_application(recorder: Recorder) -> None:
+    """A framework that handles its views' exceptions may leave their type in the scope."""
 
     def error(scope: Any) -> None:
         scope["dtmetrics.error"] = "shop.Sold"
@@ -313,7 +313,7 @@ def test_an_error_of_ones_own(recorder: Recorder) -> None:
     assert "error.type" not in run(recorder, error, start(200), body())
 
 
-def test_a_route_of_ones_own(recorder: Recorder) -> None:
+def test_route_of_the_application(recorder: Recorder) -> None:
     """An application of any framework may leave its route in the scope."""
 
     def route(scope: Any) -> None:
@@ -322,15 +322,15 @@ def test_a_route_of_ones_own(recorder: Recorder) -> None:
     assert run(recorder, route, start(200), body())["http.route"] == "/users/{id}"
 
 
-def test_a_scope_of_unknown_making(recorder: Recorder) -> None:
-    """What looks like a framework's scope and is none costs the route alone."""
+def test_scope_of_another_framework(recorder: Recorder) -> None:
+    """A scope that looks like Starlette's but is another's is recorded without a route."""
     for strange in ({"route": object()}, {"endpoint": 1}, {"route": "x", "router": 3}):
         found = run(recorder, start(200), body(), scope=strange)
         assert "http.route" not in found
 
 
 def test_dimensions_of_the_scope(recorder: Recorder) -> None:
-    """A callable is asked about the scope, with what was left there meanwhile."""
+    """The dimensions callable gets the scope, with what the application left in it."""
 
     def tenant(scope: Any) -> None:
         scope["state"] = {"tenant": "acme"}
@@ -340,7 +340,7 @@ def test_dimensions_of_the_scope(recorder: Recorder) -> None:
 
 
 def test_sizes(recorder: Recorder) -> None:
-    """Bodies are counted as they pass, the request's as announced."""
+    """A response's size is that of its pieces, a request's that of its Content-Length."""
     answer(recorder, start(200), body(b"123", more=True), body(b"4"), body_sizes=True)
     sums = {
         key: payload.sum
@@ -354,7 +354,7 @@ def test_sizes(recorder: Recorder) -> None:
 
 
 def test_a_file_that_the_server_sends(recorder: Recorder) -> None:
-    """A file that the server reads by itself ends the answer."""
+    """A file that the server itself reads ends the response."""
     file = {"type": "http.response.pathsend", "path": "/a"}
     found = run(recorder, start(200), file, ValueError(), body_sizes=True)
     assert found["http.response.status_code"] == "200"
@@ -362,7 +362,7 @@ def test_a_file_that_the_server_sends(recorder: Recorder) -> None:
 
 
 def test_websockets(recorder: Recorder) -> None:
-    """The duration of a websocket is opt-in, with its route and what it failed of."""
+    """The duration of a websocket is opt-in, with its route and its error."""
     scope = {
         "type": "websocket",
         "scheme": "wss",
@@ -396,14 +396,14 @@ def test_websockets(recorder: Recorder) -> None:
     }
 
 
-def test_nobody_configured() -> None:
-    """While nobody has configured, the application gets the server's own callables."""
-    given: list[Any] = []
+def test_not_recording() -> None:
+    """While recording is off the application gets the server's own callables."""
+    got: list[Any] = []
 
     async def app(*args: Any) -> None:
-        given.extend(args)
+        got.extend(args)
 
     dtmetrics.shutdown()
     args: list[Any] = [SCOPE, object(), object()]
     asyncio.run(MetricsMiddleware(app)(*args))  # type: ignore[arg-type]
-    assert all(one is other for one, other in zip(given, args, strict=True))
+    assert all(one is other for one, other in zip(got, args, strict=True))

@@ -29,6 +29,7 @@ from django.test import (
 from django.urls import path
 
 import dtmetrics
+from dtmetrics._instrument.http_server import INVALID_REQUEST
 from dtmetrics.integrations import asgi, wsgi
 from dtmetrics.integrations.django import MetricsMiddleware
 from tests.support.django_site import FIRST, Seen
@@ -36,7 +37,7 @@ from tests.support.web_apps import djangos
 
 
 class Sold(Exception):
-    """What a view raises."""
+    """An exception of a view."""
 
 
 def sold(request: Any) -> HttpResponse:
@@ -45,20 +46,20 @@ def sold(request: Any) -> HttpResponse:
 
 
 async def sold_later(request: Any) -> HttpResponse:
-    """Fail, later."""
+    """Fail after a step of the event loop."""
     await asyncio.sleep(0)
     raise Sold
 
 
 async def never(request: Any) -> HttpResponse:
-    """Answer when nobody waits any more."""
+    """Answer much later than any client waits."""
     request.waiting.set()
     await asyncio.sleep(3600)
     return HttpResponse()
 
 
 def two(request: Any) -> HttpResponse:
-    """Answer with a stream that the test may follow."""
+    """Answer with a stream of two pieces."""
     return StreamingHttpResponse(iter([b"a", b"b"]))
 
 
@@ -79,7 +80,7 @@ def _site() -> Iterator[None]:
     with override_settings(ROOT_URLCONF=__name__):
         yield
     if threading.active_count() > before:
-        gc.collect()  # what an exception's traceback holds of asgiref's executors
+        gc.collect()  # asgiref's executors, held by an exception's traceback
 
 
 @pytest.fixture
@@ -89,13 +90,13 @@ def seen() -> Seen:
 
 
 def site(**options: Any) -> Any:
-    """Return settings with these options, and more of what they name in capitals."""
+    """Return settings with these options; names in capitals are Django's own."""
     more = {name: options.pop(name) for name in list(options) if name.isupper()}
     return override_settings(DTMETRICS=options, **more)
 
 
 def ask(url: str, method: str = "GET", **more: Any) -> Any:
-    """Ask for *url*, and read all of the answer."""
+    """Request *url*, and read the whole response."""
     client = Client(raise_request_exception=False)
     response = client.generic(method, url, **more)
     with suppress(ValueError):
@@ -105,7 +106,7 @@ def ask(url: str, method: str = "GET", **more: Any) -> Any:
 
 
 def ask_async(url: str, method: str = "GET", **more: Any) -> Any:
-    """Ask for *url* as an ASGI server does, and read all of the answer."""
+    """Request *url* as an ASGI server does, and read the whole response."""
 
     async def asked() -> Any:
         client = AsyncClient(raise_request_exception=False)
@@ -141,10 +142,10 @@ REQUESTS = [
 @pytest.mark.parametrize("by", [ask, ask_async])
 @pytest.mark.parametrize(("method", "url", "found"), REQUESTS)
 def test_requests(seen: Seen, by: Any, method: str, url: str, found: list[str]) -> None:
-    """Each request is counted once, with its route, and the type of what was raised.
+    """A request is recorded once, with its route and an exception's type.
 
     A path without a route has none, and an exception in a stream is an error although
-    the status was sent. The same under WSGI and ASGI, of views of both kinds.
+    the status was sent. WSGI and ASGI, synchronous and asynchronous views are alike.
     """
     by(url, method)
     assert seen.requests() == {tuple(found): 1}
@@ -152,8 +153,8 @@ def test_requests(seen: Seen, by: Any, method: str, url: str, found: list[str]) 
 
 @pytest.mark.parametrize("by", [ask, ask_async])
 @pytest.mark.parametrize("url", ["/", "/same", "/sold", "/stream", "/wp-admin"])
-def test_the_response_is_what_it_was(by: Any, url: str) -> None:
-    """Status, headers, body and kind of a response are those without the middleware."""
+def test_the_response_is_unchanged(by: Any, url: str) -> None:
+    """A response has the status, headers, body and class that it has without us."""
     with site(MIDDLEWARE=[]):
         before, text = by(url)
     Seen()
@@ -168,7 +169,7 @@ def test_the_response_is_what_it_was(by: Any, url: str) -> None:
 
 
 def test_a_file_stays_one(seen: Seen) -> None:
-    """A server still finds the file in a FileResponse, and may send it by itself."""
+    """A server still finds the file in a FileResponse, and may send the file itself."""
     with site(body_sizes=True):
         middleware = MetricsMiddleware(djangos.file)
     request = RequestFactory().get("/")
@@ -182,7 +183,7 @@ def test_a_file_stays_one(seen: Seen) -> None:
 
 
 def test_until_the_last_byte(seen: Seen) -> None:
-    """While a stream is read its request goes on: it is recorded when it is closed."""
+    """A request with a stream is recorded when the stream ends, not before."""
     response = Client().get("/two")
     pieces = iter(response.streaming_content)
     assert next(pieces) == b"a"
@@ -192,7 +193,7 @@ def test_until_the_last_byte(seen: Seen) -> None:
 
 
 def test_a_client_that_leaves_a_stream(seen: Seen) -> None:
-    """A stream that is closed before its end is no error."""
+    """A stream that is closed before its end is not an error."""
     response = Client().get("/two")
     next(iter(response.streaming_content))
     response.close()
@@ -201,7 +202,7 @@ def test_a_client_that_leaves_a_stream(seen: Seen) -> None:
 
 
 def test_a_client_that_leaves_a_view(seen: Seen) -> None:
-    """An asynchronous view that is cancelled has no status, and says so."""
+    """A cancelled asynchronous view has no status, and the error CancelledError."""
 
     async def leave() -> None:
         handler = ASGIHandler()
@@ -218,7 +219,7 @@ def test_a_client_that_leaves_a_view(seen: Seen) -> None:
 
 
 def test_a_client_that_leaves_a_thread(seen: Seen) -> None:
-    """So is one in a thread, which Django lets go on for nobody; and nobody is inside."""
+    """A request in a thread that goes on without a client is recorded, and not active."""
     inside, go_on = threading.Event(), threading.Event()
 
     async def leave() -> None:
@@ -252,7 +253,7 @@ MIDDLEWARES = [
 
 @pytest.mark.parametrize(("names", "found"), MIDDLEWARES)
 def test_middlewares(seen: Seen, names: list[str], found: list[str]) -> None:
-    """What later middlewares raise or answer is seen; one before hides no request."""
+    """Exceptions and responses of the middlewares after ours are recorded."""
     paths = [f"tests.support.django_site.{n}" if n != FIRST else n for n in names]
     with site(MIDDLEWARE=paths):
         ask("/")
@@ -271,9 +272,9 @@ def test_middlewares(seen: Seen, names: list[str], found: list[str]) -> None:
 def test_another_middleware_around(
     seen: Seen, protocol: str, url: str, found: list[str]
 ) -> None:
-    """A request that a middleware around Django measures too is counted once, by that.
+    """A request that a middleware around Django records is recorded only by that one.
 
-    It is told the route and what was raised.
+    It has the route and the exception's type that Django knows.
     """
     if protocol == "wsgi":
         environ = RequestFactory().get(url).environ
@@ -288,7 +289,7 @@ async def _ask_around(url: str) -> None:
 
     async def receive() -> dict[str, Any]:
         if not messages:
-            await asyncio.Event().wait()  # this client stays
+            await asyncio.Event().wait()  # the client does not leave
         return messages.pop()
 
     async def send(message: Any) -> None:
@@ -299,7 +300,7 @@ async def _ask_around(url: str) -> None:
 
 
 def test_the_status_that_clients_see(seen: Seen) -> None:
-    """A stream that fails at once is answered 500 by the server, under WSGI."""
+    """A stream that fails before its first piece has the server's 500, under WSGI."""
 
     def fail(*_: Any) -> Iterator[bytes]:
         yield from ()
@@ -315,16 +316,16 @@ def test_the_status_that_clients_see(seen: Seen) -> None:
     assert seen.requests() == {("500", "/", KIND): 1}
 
 
-def test_what_was_mended_is_no_error(seen: Seen) -> None:
-    """An exception for which another middleware has an answer is no error."""
+def test_handled_exceptions(seen: Seen) -> None:
+    """An exception that another middleware answers is not an error."""
     with site(MIDDLEWARE=[FIRST, "tests.support.django_site.mending"]):
         ask("/sold")
     assert seen.requests() == {("200", "/sold", None): 1}
 
 
 @override_settings(DEBUG_PROPAGATE_EXCEPTIONS=True)
-def test_what_is_raised_stays_raised(seen: Seen) -> None:
-    """Where Django answers for nothing, an exception passes unchanged, and is counted."""
+def test_exceptions_are_unchanged(seen: Seen) -> None:
+    """An exception that Django propagates passes unchanged, and is recorded."""
     with pytest.raises(Sold):
         Client().get("/sold")
     assert seen.requests() == {("500", "/sold", KIND): 1}
@@ -332,7 +333,7 @@ def test_what_is_raised_stays_raised(seen: Seen) -> None:
 
 @pytest.mark.parametrize("root", ["/gw", "/gw/"])
 def test_root(seen: Seen, root: str) -> None:
-    """The application's root comes first, as configured."""
+    """A route begins with FORCE_SCRIPT_NAME."""
     with site(FORCE_SCRIPT_NAME=root):
         ask("/items/re/7/")
     assert seen.requests() == {("200", r"/gw/items/re/(?P<number>\d+)/", None): 1}
@@ -350,21 +351,21 @@ def test_root(seen: Seen, root: str) -> None:
     ],
 )
 def test_routes(route: str, written: str) -> None:
-    """A route is written as a path, without what only an expression needs."""
-    from dtmetrics.integrations.django.middleware import _written
+    """A route is written as a path, without the anchors of an expression."""
+    from dtmetrics.integrations.django.exchange import _as_path
 
-    assert _written("", route) == written
+    assert _as_path("", route) == written
 
 
 def test_dimensions_of_a_request(seen: Seen) -> None:
-    """Whole requests are described by the convention's dimensions, and by one's own."""
+    """A request has the dimensions of the convention, and those of the callable."""
     trusted = ("HTTP_X_FORWARDED_PROTO", "https")
     options = {"request_dimensions": f"{__name__}.tenant"}
     with site(SECURE_PROXY_SSL_HEADER=trusted, **options):
         ask("/", HTTP_X_FORWARDED_PROTO="https")
-    [(said, _)] = seen.lines("http.server.request.duration")
-    assert said.pop("dt.metrics.source") == "dtmetrics"
-    assert said == {
+    [(pairs, _)] = seen.lines("http.server.request.duration")
+    assert pairs.pop("dt.metrics.source") == "dtmetrics"
+    assert pairs == {
         "http.request.method": "GET",
         "http.response.status_code": "200",
         "http.route": "/",
@@ -375,23 +376,23 @@ def test_dimensions_of_a_request(seen: Seen) -> None:
 
 
 def tenant(request: Any) -> dict[str, str]:
-    """Make a dimension of Django's request."""
+    """Return a dimension of Django's request."""
     assert request.resolver_match.view_name
     return {"tenant": "acme"}
 
 
 def test_version_under_asgi(seen: Seen) -> None:
-    """Under ASGI the version is that of the scope."""
+    """Under ASGI the protocol's version is that of the scope."""
     ask_async("/")
-    [(said, _)] = seen.lines("http.server.request.duration")
-    assert said["network.protocol.version"] == "1.1"
+    [(pairs, _)] = seen.lines("http.server.request.duration")
+    assert pairs["network.protocol.version"] == "1.1"
 
 
 @pytest.mark.parametrize(
     "exclude", ["/items/re/7/", "/items/re/(?P<number>*", "/items*"]
 )
 def test_exclude(seen: Seen, exclude: str) -> None:
-    """Paths and routes are excluded by the setting."""
+    """Paths and routes can be excluded by the setting."""
     with site(exclude=exclude):
         ask("/items/re/7/")
         ask("/")
@@ -401,15 +402,15 @@ def test_exclude(seen: Seen, exclude: str) -> None:
 @pytest.mark.parametrize("by", [ask, ask_async])
 @pytest.mark.parametrize("url", ["/", "/stream"])
 def test_sizes(seen: Seen, by: Any, url: str) -> None:
-    """Sizes are those of the bodies, streamed or not."""
+    """A size is that of the body, streamed or not."""
     with site(body_sizes=True):
         _, text = by(url)
     [(_, size)] = seen.lines("http.server.response.body.size")
     assert size.startswith(f"min={len(text)},")
 
 
-def test_who_is_inside(seen: Seen) -> None:
-    """The gauge shows who is inside until the stream is closed."""
+def test_active_requests(seen: Seen) -> None:
+    """A request is active until its stream is closed."""
     with site(active_requests=True):
         response = Client().get("/two")
     [(_, now)] = seen.lines("http.server.active_requests")
@@ -418,19 +419,18 @@ def test_who_is_inside(seen: Seen) -> None:
     assert seen.lines("http.server.active_requests")[-1][1].startswith("0 ")
 
 
-def test_requests_that_make_no_sense(seen: Seen) -> None:
-    """A request that cannot be described is answered all the same, and counted as such."""
+def test_invalid_requests(seen: Seen) -> None:
+    """A request that cannot be described is answered, and counted as invalid."""
     with site(SECURE_PROXY_SSL_HEADER="https"), pytest.raises(ImproperlyConfigured):
         RequestFactory().get("/").scheme  # noqa: B018
     with site(SECURE_PROXY_SSL_HEADER="https", MIDDLEWARE=[FIRST]):
         assert ask("/")[0].status_code == 200
     assert seen.requests() == {}
-    refused = dtmetrics.stats().invalid
-    assert refused == {"request that makes no sense": 1}
+    assert dtmetrics.stats().invalid == {INVALID_REQUEST: 1}
 
 
-def test_nobody_configured() -> None:
-    """Nothing is touched while nobody records."""
+def test_not_recording() -> None:
+    """While recording is off a request is not touched."""
     middleware = MetricsMiddleware(lambda request: HttpResponse())
     request = RequestFactory().get("/")
     before = set(vars(request))
@@ -439,7 +439,7 @@ def test_nobody_configured() -> None:
 
 
 def test_nothing_is_left(seen: Seen) -> None:
-    """A request that has ended is freed, and not left to the garbage collector."""
+    """A request that has ended is freed without the garbage collector."""
 
     def answered() -> weakref.ref[Any]:
         request = RequestFactory().get("/")
@@ -457,6 +457,6 @@ def test_nothing_is_left(seen: Seen) -> None:
 
 
 def test_import_needs_no_settings() -> None:
-    """Importing it asks for no settings, so that they may import it."""
+    """The package reads no settings when it is imported: settings may import it."""
     source = "import dtmetrics.integrations.django; from django.conf import settings; print(settings.configured)"
     assert expect(source) == "False\n"

@@ -22,14 +22,14 @@ NAMES = "django.cache.name", "django.cache.operation", "error.type"
 
 @pytest.fixture
 def seen() -> Iterator[Seen]:
-    """Return what is recorded, with an empty cache."""
+    """Return the recorded lines; the cache is empty."""
     cache.clear()
     yield Seen()
     cache.clear()
 
 
-def said(seen: Seen) -> dict[tuple[str | None, ...], int]:
-    """Return how many operations there are by cache, name and error."""
+def recorded(seen: Seen) -> dict[tuple[str | None, ...], int]:
+    """Return the number of operations by cache, name and error."""
     return dict(seen.counts(DURATION, *NAMES))
 
 
@@ -52,17 +52,17 @@ EACH = {("default", name, None): 2 if name == "get" else 1 for name, _, _ in OPE
 
 
 def test_operations(seen: Seen) -> None:
-    """Each operation is timed once, by cache and name, and answers as it did.
+    """Each operation is recorded once, by cache and name, and returns what it did.
 
-    Those that are made of others are one, and those have no part in it.
+    An operation that calls others is one operation.
     """
     for name, args, answer in OPERATIONS:
         assert getattr(cache, name)(*args) == answer
-    assert said(seen) == EACH
+    assert recorded(seen) == EACH
 
 
 def test_asynchronous_operations(seen: Seen) -> None:
-    """The same of the asynchronous forms, alone and several at once."""
+    """Asynchronous operations are recorded once, alone and several at once."""
 
     async def operate() -> None:
         async with ThreadSensitiveContext():
@@ -71,26 +71,26 @@ def test_asynchronous_operations(seen: Seen) -> None:
             await asyncio.gather(*[cache.aget("a") for _ in range(5)])
 
     asyncio.run(operate())
-    assert said(seen) == {**EACH, ("default", "get", None): 7}
+    assert recorded(seen) == {**EACH, ("default", "get", None): 7}
 
 
-def test_what_calls_back(seen: Seen) -> None:
-    """What the application does within an operation is not timed as one."""
+def test_callbacks(seen: Seen) -> None:
+    """An operation that calls the application back is recorded by its parts."""
     assert cache.get_or_set("a", lambda: cache.get("b", 7)) == 7
-    assert said(seen).keys() == {("default", n, None) for n in ("get", "add")}
+    assert recorded(seen).keys() == {("default", n, None) for n in ("get", "add")}
     assert "a" in cache
-    assert said(seen)["default", "has_key", None] == 1
+    assert recorded(seen)["default", "has_key", None] == 1
 
 
 def test_errors(seen: Seen) -> None:
-    """An operation that fails is counted with its type, and raises what it raised."""
+    """A failed operation is recorded with its exception's type; the exception passes."""
     with pytest.raises(ValueError, match="none"):
         cache.incr("none")
-    assert said(seen) == {("default", "incr", "ValueError"): 1}
+    assert recorded(seen) == {("default", "incr", "ValueError"): 1}
 
 
 def test_each_cache(seen: Seen, tmp_path: Any) -> None:
-    """Each cache has its name, and those made of other settings are timed too."""
+    """Each cache has its name; caches of changed settings are recorded too."""
     files = "django.core.cache.backends.filebased.FileBasedCache"
     local = "django.core.cache.backends.locmem.LocMemCache"
     configured = {
@@ -101,7 +101,7 @@ def test_each_cache(seen: Seen, tmp_path: Any) -> None:
         caches["files"].set("a", 1)
         assert caches["files"].get("a") == 1
         assert cache.get("a") is None
-    assert said(seen) == {
+    assert recorded(seen) == {
         ("files", "set", None): 1,
         ("files", "get", None): 1,
         ("default", "get", None): 1,
@@ -109,34 +109,37 @@ def test_each_cache(seen: Seen, tmp_path: Any) -> None:
 
 
 class Few:
-    """A cache that has what its author needed, and keeps nothing."""
+    """An application's own cache, with few operations, that stores nothing."""
 
     def __init__(self, location: str, params: dict[str, Any]) -> None:
-        """Take what Django gives."""
+        """Accept Django's arguments."""
 
     def close(self, **_: Any) -> None:
-        """Close nothing."""
+        """Do nothing."""
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Find nothing."""
+        """Return the answer for a missing key."""
         return default
 
     def delete(self, key: str) -> bool:
-        """Find nothing."""
+        """Return the answer for a missing key."""
         return False
 
 
 def test_caches_that_lack_operations(seen: Seen) -> None:
-    """Of a cache of the application's own are timed those operations that it has."""
+    """Of an application's own cache the operations that it has are recorded."""
     with override_settings(CACHES={"default": {"BACKEND": f"{__name__}.Few"}}):
         assert cache.get("a", 7) == 7
         assert cache.delete("a") is False
         assert not hasattr(cache, "aget")
-    assert said(seen) == {("default", "get", None): 1, ("default", "delete", None): 1}
+    assert recorded(seen) == {
+        ("default", "get", None): 1,
+        ("default", "delete", None): 1,
+    }
 
 
 def test_exporting(seen: Seen) -> None:
-    """What an exporter asks of a cache is not timed."""
+    """Operations of an exporter are not recorded."""
 
     async def get() -> None:
         async with ThreadSensitiveContext():
@@ -146,11 +149,11 @@ def test_exporting(seen: Seen) -> None:
     cache.get("a")
     asyncio.run(get())
     SUPPRESSED.reset(token)
-    assert said(seen) == {}
+    assert recorded(seen) == {}
 
 
 def test_methods_stay_methods() -> None:
-    """A cache's class and the signatures of its methods are what they were."""
+    """Instrumenting changes neither a cache's class nor its methods' kinds."""
     assert cache.get("a") is None
     assert type(caches["default"]) is LocMemCache
     assert LocMemCache.get.__name__ == "get"

@@ -17,9 +17,9 @@ from tests.support.script import expect, run
 COMMON = "django.middleware.common.CommonMiddleware"
 
 
-def found(**given: Any) -> list[tuple[str, str, str]]:
-    """Return id, text and hint of what is said of these settings."""
-    with override_settings(**given):
+def checked(**values: Any) -> list[tuple[str, str, str]]:
+    """Return id, text and hint of each message about these settings."""
+    with override_settings(**values):
         messages = run_checks(tags=["dtmetrics"])
     for message in messages:
         assert (message.level >= ERROR) == (".E" in str(message.id))
@@ -27,13 +27,13 @@ def found(**given: Any) -> list[tuple[str, str, str]]:
 
 
 def of(**options: Any) -> list[tuple[str, str, str]]:
-    """Return what is said of these options."""
-    return found(DTMETRICS=options)
+    """Return each message about these options."""
+    return checked(DTMETRICS=options)
 
 
-def test_nothing_to_say() -> None:
-    """Settings that are right are not talked about, nor are none at all."""
-    assert found() == []
+def test_valid_settings() -> None:
+    """Valid settings have no messages, and missing ones neither."""
+    assert checked() == []
     assert of() == []
     assert (
         of(
@@ -42,7 +42,6 @@ def test_nothing_to_say() -> None:
             dimensions={"service": "shop"},
             request_dimensions="os.path.join",
             exclude=["/health"],
-            semconv="both",
             active_requests=True,
             body_sizes=True,
             database=False,
@@ -53,45 +52,40 @@ def test_nothing_to_say() -> None:
     )
 
 
-def test_no_dict() -> None:
-    """What is no dict is told."""
-    assert found(DTMETRICS="a") == [("E001", "DTMETRICS is no dict", "")]
+def test_not_a_dict() -> None:
+    """Settings that are not a dict have an error of their own."""
+    text = "DTMETRICS must be a dict, got an object of str"
+    assert checked(DTMETRICS="a") == [("E001", text, "")]
 
 
 def test_unknown_settings() -> None:
-    """A setting that there is none of is told, with the one that may be meant."""
+    """An unknown setting is reported, with a hint where the intended one is guessable."""
     assert of(intervall=1, frobnicate=2) == [
         (
             "E002",
             "DTMETRICS has no setting 'intervall'",
-            "Perhaps 'interval' is meant.",
+            "Did you mean 'interval'?",
         ),
         ("E002", "DTMETRICS has no setting 'frobnicate'", ""),
     ]
-    assert of(ENDPOINT="x")[0][2] == "Perhaps 'endpoint' is meant."
+    assert of(semconv="old") == [("E002", "DTMETRICS has no setting 'semconv'", "")]
+    assert of(ENDPOINT="x")[0][2] == "Did you mean 'endpoint'?"
 
 
-def test_faults_of_configure() -> None:
-    """Everything that ``configure()`` would raise is told, one by one."""
+def test_problems_of_configure() -> None:
+    """Each problem that ``configure()`` would raise is reported."""
     texts = [text for _, text, _ in of(interval=0, level="LOUD")]
     assert len(texts) == 2
-    assert texts[0].startswith(
-        "DTMETRICS: interval must be between 0 and 86400 seconds"
-    )
-    assert texts[1].startswith(
-        "DTMETRICS: level must be a logging level name or an int"
-    )
+    assert texts[0].startswith("DTMETRICS: interval ")
+    assert texts[1].startswith("DTMETRICS: level ")
     [(_, text, hint)] = of(dimensions=str)
-    assert text == (
-        "DTMETRICS: dimensions must be a mapping of keys to values, got the class str"
-    )
+    assert text.startswith("DTMETRICS: dimensions ")
     assert "'request_dimensions'" in hint
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"semconv": "new"},
         {"exclude": 7},
         {"request_dimensions": "shop.none.tenant"},
         {"request_dimensions": 7},
@@ -109,37 +103,39 @@ def test_faults_of_configure() -> None:
         {"body_sizes": "no"},
     ],
 )
-def test_faults_of_the_integration(options: dict[str, Any]) -> None:
-    """So is what a middleware would raise, and what means nothing; by its name."""
+def test_problems_of_the_integration(options: dict[str, Any]) -> None:
+    """Each problem of the middleware's options is reported by the option's name."""
     [(kind, text, _)] = of(**options)
     assert kind == "E004"
     assert next(iter(options)) in text
 
 
 def test_the_token_is_not_shown() -> None:
-    """No text of a check holds the token, and Django's page for errors hides it."""
+    """The checks never show the token, and Django's error page hides it."""
     with override_settings(DTMETRICS={"token": "dt0c01.secret"}):
         shown = SafeExceptionReporterFilter().get_safe_settings()["DTMETRICS"]
     assert "secret" not in str(shown)
     token = "dt0c01.secret\N{EURO SIGN}"
     options = {"endpoint": "http://abc.example", "token": token, "tokn": token}
-    said = of(**options)
-    assert len(said) >= 2
-    assert "secret" not in str(said)
+    messages = of(**options)
+    assert len(messages) >= 2
+    assert "secret" not in str(messages)
 
 
 def test_places() -> None:
-    """A middleware that is missing, late or there twice is told."""
-    assert [id_ for id_, _, _ in found(MIDDLEWARE=[COMMON])] == ["W001"]
-    [(kind, text, _)] = found(MIDDLEWARE=[COMMON, FIRST])
+    """A middleware that is missing, not first or listed twice has a warning."""
+    assert [id_ for id_, _, _ in checked(MIDDLEWARE=[COMMON])] == ["W001"]
+    [(kind, text, _)] = checked(MIDDLEWARE=[COMMON, FIRST])
     assert kind == "W002"
     assert text.startswith("the middleware comes after CommonMiddleware,")
-    assert [id_ for id_, _, _ in found(MIDDLEWARE=[FIRST, FIRST])] == ["W003"]
+    assert [id_ for id_, _, _ in checked(MIDDLEWARE=[FIRST, FIRST])] == ["W003"]
     assert (
-        found(MIDDLEWARE=["dtmetrics.integrations.django.middleware.MetricsMiddleware"])
+        checked(
+            MIDDLEWARE=["dtmetrics.integrations.django.middleware.MetricsMiddleware"]
+        )
         == []
     )
-    assert [id_ for id_, _, _ in found(MIDDLEWARE=["no.such.thing"])] == ["W001"]
+    assert [id_ for id_, _, _ in checked(MIDDLEWARE=["no.such.thing"])] == ["W001"]
 
 
 @pytest.mark.parametrize(
@@ -156,16 +152,16 @@ def test_places() -> None:
     ],
 )
 def test_commands(argv: list[str], records: bool) -> None:
-    """Servers record; of Django's commands those that are named."""
+    """Servers record, and of Django's commands those in the setting."""
     options = {"commands": ["runserver", "worker"]}
     assert _records(argv, options) is records
 
 
-@pytest.mark.parametrize("faulty", [None, 7, "migrate"])
-def test_faulty_commands(faulty: Any) -> None:
-    """Where the list of commands is faulty, it is as if there were none."""
-    assert _records(["manage.py", "runserver"], {"commands": faulty})
-    assert not _records(["manage.py", "migrate"], {"commands": faulty})
+@pytest.mark.parametrize("commands", [None, 7, "migrate"])
+def test_invalid_commands(commands: Any) -> None:
+    """An invalid list of commands is ignored: only runserver records."""
+    assert _records(["manage.py", "runserver"], {"commands": commands})
+    assert not _records(["manage.py", "migrate"], {"commands": commands})
 
 
 SITE = """
@@ -177,8 +173,8 @@ sys.argv = sys.argv[1:]
 settings.configure(
     INSTALLED_APPS=["dtmetrics.integrations.django"],
     MIDDLEWARE=["dtmetrics.integrations.django.MetricsMiddleware"],
-    SECRET_KEY="of the tests",
-    **{"DTMETRICS": given for given in [%s] if given is not None},
+    SECRET_KEY="for tests",
+    **{"DTMETRICS": options for options in [%s] if options is not None},
 )
 """
 STATE = """
@@ -199,15 +195,15 @@ print(default.registry.recording, threading.active_count())
     ],
 )
 def test_ready(options: str, program: list[str], state: str) -> None:
-    """A server's process is configured by the settings dict, and starts no thread."""
+    """A server's process is configured by DTMETRICS, and starts no thread."""
     assert expect(SITE % options + STATE, *program) == state
 
 
-def test_faulty_settings_stop_nobody() -> None:
-    """A process whose settings cannot work logs why, and goes on without metrics."""
+def test_invalid_settings_stop_no_process() -> None:
+    """A process with invalid settings logs why, and goes on without metrics."""
     ended = run(SITE % "{'interval': 0, 'tokn': 's3cret'}" + STATE, "gunicorn")
     assert (ended.status, ended.out) == (0, "False 1\n")
-    assert "DTMETRICS: interval must be between 0 and 86400 seconds" in ended.err
+    assert "DTMETRICS: interval " in ended.err
     assert "no setting 'tokn'" in ended.err
     assert "s3cret" not in ended.err
 
@@ -224,38 +220,38 @@ print(Client().get("/").status_code)
 @pytest.mark.parametrize(
     "options",
     [
-        "{'semconv': 'new'}",
+        "{'known_methods': 'GET'}",
         "{'request_dimensions': 'shop.none'}",
         "{'request_dimensions': 7}",
         "{'exclude': 7}",
         "7",
     ],
 )
-def test_faulty_settings_stop_no_request(options: str) -> None:
-    """Nor does the middleware: requests are answered, and the log says why suppress_instrumentation."""
+def test_invalid_settings_stop_no_request(options: str) -> None:
+    """With invalid settings requests are answered without metrics, and the log has why."""
     ended = run(SITE % options + ANSWER, "gunicorn")
     assert (ended.status, ended.out) == (0, "404\n")
     assert "DTMETRICS" in ended.err
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_a_key_that_is_something_else(*, strict: bool) -> None:
-    """A conflict of definitions stops a site whose settings ask for that, and no other."""
+def test_conflicting_definitions(*, strict: bool) -> None:
+    """A conflict of definitions stops a site under ``strict``, and no other."""
     conflict = "import dtmetrics; dtmetrics.counter('http.server.request.duration')\n"
     ended = run(SITE % f"{{'strict': {strict}}}" + conflict + ANSWER, "gunicorn")
     assert (ended.status == 0) is not strict
 
 
 def test_settings_and_configure() -> None:
-    """Who calls ``configure()`` as well is told that the first one counts."""
+    """A call of ``configure()`` before Django starts has a warning: the first one counts."""
     before = """
 import dtmetrics
 dtmetrics.configure(exporter=dtmetrics.MemoryExporter())
 """
     manage = "from django.core.management import execute_from_command_line as e\ne()"
-    checked = run(before + SITE % "{}" + manage, "manage.py", "check")
-    assert checked.status == 0
-    assert "dtmetrics.W004" in checked.err
+    ended = run(before + SITE % "{}" + manage, "manage.py", "check")
+    assert ended.status == 0
+    assert "dtmetrics.W004" in ended.err
     served = run(before + SITE % "{}" + STATE, "gunicorn")
     assert (served.status, served.out) == (0, "True 1\n")
     assert "configure() was called before" in served.err
@@ -263,19 +259,19 @@ dtmetrics.configure(exporter=dtmetrics.MemoryExporter())
     assert "dtmetrics.W004" not in alone.err + alone.out
 
 
-def test_databases_that_django_complains_of() -> None:
-    """Where Django would fail with the first query, it does not fail before."""
+def test_no_default_database() -> None:
+    """A site without a default database, which it may never query, starts."""
     lite = "DATABASES={'other': {'ENGINE': 'django.db.backends.sqlite3'}}, MIDDLEWARE"
     source = SITE.replace("MIDDLEWARE", lite) % "{}" + STATE
     assert expect(source, "gunicorn") == "True 1\n"
 
 
 def test_manage_py_check() -> None:
-    """The command explains, and fails."""
+    """``manage.py check`` fails with invalid settings, and prints why."""
     source = (
         SITE + "from django.core.management import execute_from_command_line as e\ne()"
     )
     ended = run(source % "{'intervall': 1}", "manage.py", "check")
     assert ended.status == 1
     assert "dtmetrics.E002" in ended.err
-    assert "Perhaps 'interval' is meant." in ended.err
+    assert "Did you mean 'interval'?" in ended.err

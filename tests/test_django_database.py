@@ -14,6 +14,7 @@ from django.db import connection, connections, models
 from django.db.utils import IntegrityError, OperationalError
 
 import dtmetrics
+from dtmetrics._instrument.database_client import INVALID_STATEMENT
 from dtmetrics.integrations.django.database import _database
 from tests.support.django_site import Seen
 
@@ -21,19 +22,19 @@ QUERY = "db.client.operation.duration"
 
 
 class Item(models.Model):
-    """What the shop sells."""
+    """An article of the shop."""
 
     name = models.CharField(max_length=20, unique=True)
 
     class Meta:
-        """Of an application that is not installed."""
+        """The application is not installed."""
 
         app_label = "shop"
 
 
 @pytest.fixture
 def seen() -> Iterator[Seen]:
-    """Return what is recorded, with a table in a database of the test's own."""
+    """Return the recorded lines, with a table in a new database."""
     connection.close()
     with connection.schema_editor() as editor:
         editor.create_model(Item)
@@ -42,19 +43,19 @@ def seen() -> Iterator[Seen]:
     del connections["default"]
 
 
-def said(seen: Seen) -> dict[tuple[str | None, ...], int]:
-    """Return how many queries there are by operation, table and error."""
+def recorded(seen: Seen) -> dict[tuple[str | None, ...], int]:
+    """Return the number of queries by operation, table and error."""
     names = "db.operation.name", "db.collection.name", "error.type"
     return dict(seen.counts(QUERY, *names))
 
 
 def test_queries(seen: Seen) -> None:
-    """Each query of the ORM is timed, by its operation and its table."""
+    """Each query of the ORM is recorded with its operation and its table."""
     Item.objects.create(name="secret")
     Item.objects.filter(name="secret").update(name="other")
     assert Item.objects.get(name="other").pk
     Item.objects.all().delete()
-    assert said(seen) == {
+    assert recorded(seen) == {
         ("INSERT", "shop_item", None): 1,
         ("UPDATE", "shop_item", None): 1,
         ("SELECT", "shop_item", None): 1,
@@ -68,34 +69,34 @@ def test_queries(seen: Seen) -> None:
 
 
 def test_batches(seen: Seen) -> None:
-    """One statement for many rows is one operation, called a batch."""
+    """One statement for many rows is one operation; its name begins with BATCH."""
     with connection.cursor() as cursor:
         rows = [("a",), ("b",)]
         cursor.executemany("INSERT INTO shop_item (name) VALUES (%s)", rows)
-    assert said(seen) == {("BATCH INSERT", "shop_item", None): 1}
+    assert recorded(seen) == {("BATCH INSERT", "shop_item", None): 1}
     assert Item.objects.count() == 2
 
 
 def test_batches_of_one(seen: Seen) -> None:
-    """A batch of one is none, where that can be seen."""
+    """One set of values is not a batch, unless an iterator hides their number."""
     insert = "INSERT INTO shop_item (name) VALUES (%s)"
     with connection.cursor() as cursor:
         cursor.executemany(insert, [("a",)])
         cursor.executemany(insert, iter([("b",)]))
-    assert said(seen) == {
+    assert recorded(seen) == {
         ("INSERT", "shop_item", None): 1,
         ("BATCH INSERT", "shop_item", None): 1,
     }
 
 
 def test_errors(seen: Seen) -> None:
-    """A query that fails is counted with its type, and raises what it raised."""
+    """A failed query is recorded with its exception's type; the exception passes."""
     Item.objects.create(name="a")
     with pytest.raises(IntegrityError):
         Item.objects.create(name="a")
     with pytest.raises(OperationalError), connection.cursor() as cursor:
         cursor.execute("SELECT * FROM none")
-    kinds = {(operation, kind) for operation, _, kind in said(seen)}
+    kinds = {(operation, kind) for operation, _, kind in recorded(seen)}
     assert kinds == {
         ("INSERT", None),
         ("INSERT", "django.db.utils.IntegrityError"),
@@ -103,11 +104,11 @@ def test_errors(seen: Seen) -> None:
     }
 
 
-def test_whatever_is_executed(seen: Seen) -> None:
-    """What is no text is passed on, and counted as a query of unknown operation."""
+def test_drivers_own_statements(seen: Seen) -> None:
+    """A statement that is not a text is passed on, and has no operation."""
 
     class Composed:
-        """What a driver may accept."""
+        """A statement of a driver's own class."""
 
     def execute(sql: Any, *_: Any) -> Any:
         return sql
@@ -115,11 +116,11 @@ def test_whatever_is_executed(seen: Seen) -> None:
     sql = Composed()
     [timed] = connection.execute_wrappers
     assert timed(execute, sql, None, False, {}) is sql
-    assert said(seen) == {(None, None, None): 1}
+    assert recorded(seen) == {(None, None, None): 1}
 
 
-def test_queries_that_make_no_sense(seen: Seen) -> None:
-    """A text that fails to be one is executed all the same, and counted as such."""
+def test_invalid_statements(seen: Seen) -> None:
+    """A text whose own methods raise is executed, and counted as invalid."""
 
     class Text(str):
         __slots__ = ()
@@ -130,38 +131,38 @@ def test_queries_that_make_no_sense(seen: Seen) -> None:
     with connection.cursor() as cursor:
         cursor.execute(Text("SELECT 1"))
         assert cursor.fetchone() == (1,)
-    assert dtmetrics.stats().invalid == {"statement that makes no sense": 1}
+    assert dtmetrics.stats().invalid == {INVALID_STATEMENT: 1}
 
 
 def test_other_wrappers(seen: Seen) -> None:
-    """A block with a wrapper, in which the connection is opened, takes away its own."""
+    """A block of execute_wrapper() that opens the connection removes its own wrapper."""
     connections.close_all()
     del connections["default"]
     calls = []
 
-    def noting(execute: Any, *args: Any) -> Any:
+    def logging(execute: Any, *args: Any) -> Any:
         calls.append(args[0])
         return execute(*args)
 
-    with connections["default"].execute_wrapper(noting):
+    with connections["default"].execute_wrapper(logging):
         connections["default"].cursor().execute("SELECT 1")
     connections["default"].cursor().execute("SELECT 2")
     assert calls == ["SELECT 1"]
-    assert said(seen) == {("SELECT", None, None): 2}
-    assert noting not in connections["default"].execute_wrappers
+    assert recorded(seen) == {("SELECT", None, None): 2}
+    assert logging not in connections["default"].execute_wrappers
 
 
 def test_opened_again(seen: Seen) -> None:
-    """A connection that is closed and opened again is timed once."""
+    """Queries of a connection that was opened again are recorded once."""
     for _ in range(3):
         connections["default"].close()
         connections["default"].connect()
     connection.cursor().execute("SELECT 1")
-    assert said(seen) == {("SELECT", None, None): 1}
+    assert recorded(seen) == {("SELECT", None, None): 1}
 
 
 def test_threads_and_tasks(seen: Seen) -> None:
-    """Connections of all threads are timed, and those of asynchronous code."""
+    """Queries of all threads are recorded, and those of asynchronous code."""
 
     def ask() -> None:
         connection.cursor().execute("SELECT 1")
@@ -179,20 +180,20 @@ def test_threads_and_tasks(seen: Seen) -> None:
                 await Item.objects.acount()
 
     asyncio.run(asked())
-    assert said(seen) == {
+    assert recorded(seen) == {
         ("SELECT", None, None): 4,
         ("SELECT", "shop_item", "django.db.utils.OperationalError"): 1,
     }
 
 
 def test_databases() -> None:
-    """A database is known by what the settings say of it, if they do."""
+    """A database is identified by its settings."""
     settings = {"NAME": "shop", "HOST": "db1", "PORT": 6432, "PASSWORD": "secret"}
     assert _database("postgresql", settings) == ("postgresql", "shop", "db1", "6432")
     assert _database("nosql", {}) == ("nosql", None, None, None)
 
 
-def test_nobody_configured(seen: Seen) -> None:
-    """Queries are passed on while nobody records."""
+def test_not_recording(seen: Seen) -> None:
+    """While recording is off queries are passed on."""
     dtmetrics.shutdown()
     assert Item.objects.count() == 0

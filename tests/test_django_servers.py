@@ -34,14 +34,14 @@ MORE = [
 
 
 def queries(endpoint: Endpoint) -> Counter[tuple[str, str | None]]:
-    """Return how many queries arrived by operation and table."""
+    """Return the number of queries that arrived, by operation and table."""
     found: Counter[tuple[str, str | None]] = Counter()
     for line in endpoint.lines:
         if line.startswith("db.client.operation.duration"):
-            said = read(line).dimensions
-            assert said["db.system.name"] == "sqlite"
-            assert said["db.namespace"] == "shop.sqlite3"
-            key = said["db.operation.name"], said.get("db.collection.name")
+            pairs = read(line).dimensions
+            assert pairs["db.system.name"] == "sqlite"
+            assert pairs["db.namespace"] == "shop.sqlite3"
+            key = pairs["db.operation.name"], pairs.get("db.collection.name")
             found[key] += int(re.findall(r"count=(\d+)", line)[0])
     return found
 
@@ -61,16 +61,16 @@ def needs(command: list[str]) -> None:
 def test_every_request_is_counted(
     command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What arrives is what was served: by route, status and error, to the last request.
+    """Each served request arrives, by route, status and error, and so does each query.
 
-    Nested includes, expressions, streams, streams that fail, clients that leave and files
-    included, by all workers together; in the end nobody is inside. So is each query.
+    There are nested includes, expressions, streams, failing streams, files and clients
+    that leave, over all workers together. In the end no request is active.
     """
     needs(command)
     monkeypatch.setenv("DTMETRICS_INTERVAL", "0.2")
     plan = [*asks("<int:number>"), *MORE] * TIMES
     if django.VERSION < (5,) and ASGI in command[-1]:
-        # It does not listen for clients that leave.
+        # Before Django 5 a client that leaves is not noticed under ASGI.
         plan = [ask for ask in plan if ask.path != "/endless"]
     found = [ITEM, "/v1/shop/<int:number>"]
     asked = sum(ask.route in found and ask.status == "200" for ask in plan)
@@ -79,17 +79,17 @@ def test_every_request_is_counted(
             load(address, plan)
             endpoint.wait_until(lambda: counts(endpoint).total() >= len(plan))
         assert counts(endpoint) == expected(plan)
-        inside, asked_for = active(endpoint), queries(endpoint)
-    assert set(inside.values()) == {"0"}
-    assert asked_for == {("SELECT", "shop_item"): asked}
+        now_active, executed = active(endpoint), queries(endpoint)
+    assert set(now_active.values()) == {"0"}
+    assert executed == {("SELECT", "shop_item"): asked}
 
 
 @SERVED
 def test_the_last_interval(command: list[str]) -> None:
-    """What was served since the last flush arrives when the server is stopped.
+    """Requests since the last flush arrive when the server is stopped.
 
-    But for one whose answer a client had before it was recorded: uvicorn may be told to
-    stop in between, and ends by the signal itself.
+    One may be missing under uvicorn: the client has its response before the request is
+    recorded, and the signal may end the server in between.
     """
     needs(command)
     plan = [Ask("GET", "/stream", "/stream", "200")] * 20

@@ -14,11 +14,11 @@ metrics = pytest.importorskip("dtmetrics.integrations.flask").Metrics
 
 
 class Sold(Exception):
-    """What a view raises."""
+    """An exception of a view."""
 
 
 def shop(recorder: Recorder, **options: Any) -> Any:
-    """Make an application, as a user's factory does."""
+    """Return an application, made as in a user's factory."""
     app = flask.Flask("shop")
     made = metrics(meter=recorder.meter, **options)
     made.init_app(app)
@@ -56,7 +56,7 @@ def shop(recorder: Recorder, **options: Any) -> Any:
 
 
 def get(recorder: Recorder, app: Any, path: str, method: str = "GET") -> dict[str, str]:
-    """Ask for *path*; return what was recorded."""
+    """Get *path*; return the dimensions of the request."""
     with app.test_client() as client:
         response = client.open(path, method=method, buffered=False)
         with suppress(Sold):
@@ -85,16 +85,16 @@ def get(recorder: Recorder, app: Any, path: str, method: str = "GET") -> dict[st
     ],
 )
 def test_requests(recorder: Recorder, method: str, path: str, found: list[str]) -> None:
-    """Each request has its rule, blueprints included, and the type of what was raised.
+    """A request has the rule of its view, blueprints included, and an exception's type.
 
-    A path without a rule has none, an exception that the application handles is no
-    error, and one in a stream is one although the status was sent.
+    A path without a rule has no route, an exception that the application handles is not
+    an error, and one in a stream is an error although the status was sent.
     """
     assert [*get(recorder, shop(recorder), path, method).values()] == found
 
 
 def test_root(recorder: Recorder) -> None:
-    """The application's root comes first, as configured; the server's may be a path."""
+    """A route begins with APPLICATION_ROOT."""
     app = shop(recorder)
     app.config["APPLICATION_ROOT"] = "/shop/"
     found = get(recorder, app, "/v1/items/7")
@@ -103,7 +103,7 @@ def test_root(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize("root", [None, "", "/"])
 def test_no_root(recorder: Recorder, root: str | None) -> None:
-    """An application that says in another way that it has none is served all the same."""
+    """An application whose APPLICATION_ROOT is empty or None is served."""
     app = shop(recorder)
     app.config["APPLICATION_ROOT"] = root
     environ = werkzeug_test.create_environ("/v1/items/7")  # Flask's client needs one
@@ -114,7 +114,7 @@ def test_no_root(recorder: Recorder, root: str | None) -> None:
 
 
 def test_what_comes_before_a_view(recorder: Recorder) -> None:
-    """A function before the request that answers it does not hide the route."""
+    """A before_request function that answers does not hide the route."""
     app = shop(recorder)
     app.before_request(lambda: ("busy", 503))
     found = get(recorder, app, "/v1/items/7")
@@ -122,7 +122,7 @@ def test_what_comes_before_a_view(recorder: Recorder) -> None:
 
 
 def test_twice(recorder: Recorder) -> None:
-    """An application that is given twice is measured once."""
+    """A second init_app of an application does nothing."""
     app = shop(recorder)
     before = app.wsgi_app
     metrics(app, meter=recorder.meter)
@@ -130,7 +130,7 @@ def test_twice(recorder: Recorder) -> None:
 
 
 def test_exclude(recorder: Recorder) -> None:
-    """Options are passed on: a rule is excluded as a path is."""
+    """A rule can be excluded."""
     app = shop(recorder, exclude=["/v1/items/<int:number>"])
     with app.test_client() as client:
         assert client.get("/v1/items/7").data
@@ -138,7 +138,7 @@ def test_exclude(recorder: Recorder) -> None:
 
 
 def test_dimensions(recorder: Recorder) -> None:
-    """A callable is asked about Flask's request, with what the view left there."""
+    """The dimensions callable gets Flask's request, within its context."""
 
     def tenant(request: Any) -> dict[str, str]:
         return {"tenant": flask.g.tenant, "host": request.host}
@@ -158,8 +158,8 @@ def test_dimensions(recorder: Recorder) -> None:
     assert recorder.registry.invalid_values.total() == {"dimensions= failed": 1}
 
 
-def test_other_applications_are_left_alone(recorder: Recorder) -> None:
-    """An application beside it that nobody gave us is not touched."""
+def test_other_applications(recorder: Recorder) -> None:
+    """Another application of the process is not touched."""
     shop(recorder)
     other = flask.Flask("other")
 

@@ -1,4 +1,4 @@
-"""gunicorn with each kind of worker: what it served is what arrives."""
+"""gunicorn with each kind of worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if find_spec("gunicorn") is None:
 
 
 def check(kind: str, flags: str, place: Path, rounds: int) -> None:
-    """Serve and replace the workers, again and again; compare what arrived."""
+    """Serve and replace the workers *rounds* times; compare what arrived."""
     if find_spec(module := WORKERS[kind][-1]) is None:
         pytest.skip(f"{module} is not installed")
     with Endpoint() as endpoint:
@@ -28,7 +28,7 @@ def check(kind: str, flags: str, place: Path, rounds: int) -> None:
 @pytest.mark.parametrize("kind", WORKERS)
 @pytest.mark.parametrize("flags", GUNICORN_FLAGS)
 def test_exact(kind: str, flags: str, tmp_path: Path) -> None:
-    """Whoever serves, and however workers are replaced meanwhile: sums are exact."""
+    """Sums are exact for each kind of worker, while all workers are replaced."""
     check(kind, flags, tmp_path, rounds=1)
 
 
@@ -37,5 +37,5 @@ def test_exact(kind: str, flags: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", WORKERS)
 @pytest.mark.parametrize("flags", GUNICORN_FLAGS)
 def test_exact_often(kind: str, flags: str, tmp_path: Path) -> None:
-    """So they are however often it happens."""
+    """Sums are exact while all workers are replaced three times."""
     check(kind, flags, tmp_path, rounds=3)

@@ -1,4 +1,4 @@
-"""uWSGI, which forks in ways of its own: what it served is what arrives."""
+"""uWSGI, with each way in which it forks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def check(flags: str, place: Path, more: str) -> None:
             server.live(rounds=1)
         assert endpoint.total("requests.served") == len(server.answers)
     assert server.flushers == 1
-    apps = server.said.count("WSGI app 0")
+    apps = server.output.count("WSGI app 0")
     assert endpoint.total("parents") <= (apps if more else 0)
 
 
 @pytest.mark.parametrize("flags", UWSGI_FLAGS.values(), ids=UWSGI_FLAGS.keys())
 def test_exact(flags: str, tmp_path: Path) -> None:
-    """Whatever tells of a fork, each worker counts for itself, and sums are exact."""
+    """Sums are exact with each set of uWSGI's flags, while workers are replaced."""
     check(flags, tmp_path, IN_THE_MASTER)
 
 
@@ -35,7 +35,7 @@ def test_exact(flags: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("more", [IN_THE_MASTER, ""], ids=["recorded before", ""])
 @pytest.mark.parametrize("flags", [*UWSGI_FLAGS.values(), "--max-requests=50"])
 def test_exact_often(flags: str, more: str, tmp_path: Path) -> None:
-    """So they are where nothing was recorded before, and every time."""
+    """Sums are exact every time, whether or not the master has recorded before."""
     for number in range(3):
         place = tmp_path / str(number)
         place.mkdir()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dtmetrics._instrument.sql import OPERATIONS, read
 
-# -- statements whose table is known, because they are made around it ----------------
+# -- statements made around a known table --------------------------------------------
 
 GAP = st.sampled_from(
     [" ", "\n", "\t ", " /* FROM hidden */ ", " -- FROM hidden\n", "/**/ "]
@@ -14,7 +14,7 @@ GAP = st.sampled_from(
 PLAIN_NAME = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True).map(
     lambda n: f"t_{n}"
 )
-# What values say may look like SQL, and quotes in them are doubled.
+# Values may look like SQL; quotes in them are doubled.
 PIECES = [*"ab'\"`,;()[]-/*:$#% ", " FROM secret ", " JOIN ", "SELECT ", "''"]
 TEXT = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
 VALUE = st.one_of(
@@ -40,7 +40,7 @@ def quoted(draw: st.DrawFn, name: str) -> str:
 
 @st.composite
 def statements(draw: st.DrawFn) -> tuple[str, str, str]:
-    """Make a statement on one table; return operation and table as well."""
+    """Make a statement on one table; return its operation and table as well."""
     parts = draw(st.lists(PLAIN_NAME, min_size=1, max_size=3))
     written = ".".join(draw(quoted(part)) for part in parts)
     value, other = draw(VALUE), draw(VALUE)
@@ -96,9 +96,9 @@ def statements(draw: st.DrawFn) -> tuple[str, str, str]:
 
 @given(statements())
 def test_one_table(made: tuple[str, str, str]) -> None:
-    """A statement on one table names it, in capitals or not, quoted, with comments.
+    """The table of a statement is found, in any case, quoted, and among comments.
 
-    Where dialects disagree about a value it is left out; another is never named.
+    Where dialects disagree about a value there is no table, but never a wrong one.
     """
     sql, operation, table = made
     found = read(sql)
@@ -111,8 +111,8 @@ def test_one_table(made: tuple[str, str, str]) -> None:
 
 
 @given(st.text(max_size=80) | SOUP)
-def test_anything(sql: str) -> None:
-    """Of any text nothing is told but a known operation, and words of the text."""
+def test_any_text(sql: str) -> None:
+    """Of any text the operation is a known one, and the table consists of its words."""
     operation, table = read(sql)
     assert operation is None or operation in OPERATIONS | {"MERGE"}
     for part in (table or "").split("."):
@@ -122,7 +122,7 @@ def test_anything(sql: str) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        # SQLAlchemy's and Django's way to insert many rows into PostgreSQL
+        # Many rows into PostgreSQL, by SQLAlchemy and by Django
         "INSERT INTO t (a, b) SELECT p0::VARCHAR, p1 FROM (VALUES (%s, %s), (%s, %s)) "
         "AS x(p0, p1, c) ORDER BY c RETURNING t.id, t.id AS id__1",
         "INSERT INTO t (a, b) SELECT * FROM UNNEST((%s)::int[], (%s)::text[]) "
@@ -130,8 +130,8 @@ def test_anything(sql: str) -> None:
         "INSERT INTO t (a) SELECT p0 FROM (VALUES " + "(%s), " * 2000,
     ],
 )
-def test_rows_of_its_own(sql: str) -> None:
-    """An INSERT that selects from rows that it brings along has one table."""
+def test_insert_of_selected_rows(sql: str) -> None:
+    """An INSERT that selects from its own rows of values has one table."""
     assert read(sql) == ("INSERT", "t")
 
 
@@ -169,7 +169,7 @@ def test_rows_of_its_own(sql: str) -> None:
     ],
 )
 def test_no_table(sql: str) -> None:
-    """What touches several tables, or none that is plain, names none."""
+    """A statement on several tables, or on something else than a table, has none."""
     assert read(sql).table is None
     assert read(sql).operation in OPERATIONS
 
@@ -189,8 +189,8 @@ def test_no_table(sql: str) -> None:
         "SELECT 'a FROM secret",
     ],
 )
-def test_doubt(sql: str) -> None:
-    """Where dialects disagree what is a value, no table is named."""
+def test_uncertain_values(sql: str) -> None:
+    """A statement has no table where dialects disagree about the end of a value."""
     assert read(sql) == ("SELECT", None)
 
 
@@ -209,12 +209,12 @@ def test_doubt(sql: str) -> None:
     ],
 )
 def test_operations(sql: object, operation: str | None) -> None:
-    """An operation is one of a list, in capitals; of a WITH it is the main one."""
+    """An operation is one of a list, in capitals; that of a WITH is the main one."""
     assert read(sql).operation == operation
 
 
 def test_long() -> None:
-    """A long statement has an operation; rows do not hide the table they go to."""
+    """A long statement has an operation; an INSERT of many rows also has its table."""
     rows = "INSERT INTO t (a) VALUES " + ", ".join(["('x')"] * 2000)
     assert read(rows) == ("INSERT", "t")
     assert read("SELECT a" + ", a" * 2000 + " FROM t") == ("SELECT", None)

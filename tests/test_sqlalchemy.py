@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dtmetrics._core.suppress_instrumentation import SUPPRESSED
-from dtmetrics._instrument.database import NOT_RECORDED
+from dtmetrics._instrument.database_client import INVALID_STATEMENT
 from dtmetrics._protocol.point import GaugeSummary
 from tests.support.recorder import Recorder
 
@@ -43,8 +43,8 @@ def engine(tmp_path: Path) -> Iterator[Any]:
     made.dispose()
 
 
-def found(recorder: Recorder) -> Tally[tuple[str, str, str]]:
-    """Return how often each operation, table and error was recorded."""
+def recorded(recorder: Recorder) -> Tally[tuple[str, str, str]]:
+    """Return the number of operations by name, table and error."""
     counts: Tally[tuple[str, str, str]] = Tally()
     for (key, pairs), payload in recorder.payloads().items():
         if key == DURATION and isinstance(payload, GaugeSummary):
@@ -55,7 +55,7 @@ def found(recorder: Recorder) -> Tally[tuple[str, str, str]]:
 
 
 def test_operations(recorder: Recorder, engine: Any) -> None:
-    """Each operation is counted with its table, many rows at once as one."""
+    """Each operation is recorded with its table, and many rows at once as one batch."""
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
     with engine.begin() as connection:
         connection.execute(items.insert(), [{"name": str(n)} for n in range(5)])
@@ -65,7 +65,7 @@ def test_operations(recorder: Recorder, engine: Any) -> None:
         other = items.alias()
         connection.execute(sa.select(items).join(other, items.c.id == other.c.id))
         connection.exec_driver_sql("PRAGMA user_version")
-    assert found(recorder) == {
+    assert recorded(recorder) == {
         ("BATCH INSERT", "items", ""): 1,
         ("SELECT", "items", ""): 1,
         ("UPDATE", "items", ""): 1,
@@ -76,7 +76,7 @@ def test_operations(recorder: Recorder, engine: Any) -> None:
 
 
 def test_dimensions(recorder: Recorder, engine: Any) -> None:
-    """What is told of the database is its kind and name, of a file without the path."""
+    """A database has its system and name; that of a file is without its directory."""
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
     with engine.connect() as connection:
         connection.execute(sa.text("SELECT name FROM items WHERE name = 'secret'"))
@@ -88,7 +88,7 @@ def test_dimensions(recorder: Recorder, engine: Any) -> None:
 
 
 class Engine:
-    """As much of one as is asked where no driver is installed."""
+    """The parts of an engine that need no driver."""
 
     def __init__(self, url: str) -> None:
         self.url = sa.make_url(url)
@@ -117,7 +117,7 @@ class Engine:
     ],
 )
 def test_databases(url: str, expected: tuple[str | None, ...]) -> None:
-    """System, database, server and port are those of the URL; its user is not told."""
+    """System, database, server and port are those of the URL, without its user."""
     assert ours._database(Engine(url)) == expected
 
 
@@ -131,12 +131,12 @@ def test_databases(url: str, expected: tuple[str | None, ...]) -> None:
     ],
 )
 def test_pool_names(url: str, name: str) -> None:
-    """A pool is called by its server and database; its user and path are not told."""
+    """A pool is named by server and database, without user and directory."""
     assert ours._pool_name(Engine(url)) == name
 
 
 def test_batches(recorder: Recorder, engine: Any) -> None:
-    """Several sets of values are a batch, one is none, nor are many rows at once."""
+    """Several sets of values are a batch; one set, or one statement of many rows, is not."""
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
     insert = "INSERT INTO items (name) VALUES (?)"
     with engine.begin() as connection:
@@ -146,7 +146,7 @@ def test_batches(recorder: Recorder, engine: Any) -> None:
         connection.exec_driver_sql(insert, [("d",)])
         rows = [{"name": "e"}, {"name": "f"}]
         connection.execute(items.insert().returning(items.c.id), rows)
-    assert found(recorder) == {
+    assert recorded(recorder) == {
         ("BATCH INSERT", "items", ""): 1,
         ("BATCH INSERT", "items", "sqlite3.IntegrityError"): 1,
         ("INSERT", "items", ""): 2,
@@ -154,7 +154,7 @@ def test_batches(recorder: Recorder, engine: Any) -> None:
 
 
 def test_exporting(recorder: Recorder, engine: Any) -> None:
-    """What an exporter asks of a database is not measured."""
+    """Operations of an exporter are not recorded."""
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
     token = SUPPRESSED.set(True)
     with engine.connect() as connection:
@@ -163,8 +163,8 @@ def test_exporting(recorder: Recorder, engine: Any) -> None:
     assert recorder.payloads() == {}
 
 
-def test_texts_that_make_no_sense(recorder: Recorder, engine: Any) -> None:
-    """A text that fails to be one is executed all the same, and counted as such."""
+def test_invalid_statements(recorder: Recorder, engine: Any) -> None:
+    """A text whose own methods raise is executed, and counted as invalid."""
 
     class Text(str):
         __slots__ = ()
@@ -175,11 +175,11 @@ def test_texts_that_make_no_sense(recorder: Recorder, engine: Any) -> None:
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
     with engine.connect() as connection:
         assert connection.exec_driver_sql(Text("SELECT 1")).scalar() == 1
-    assert recorder.registry.invalid_values.total() == {NOT_RECORDED: 1}
+    assert recorder.registry.invalid_values.total() == {INVALID_STATEMENT: 1}
 
 
 def test_errors(recorder: Recorder, engine: Any) -> None:
-    """A failure has the class of the driver's exception, and is raised unchanged."""
+    """A failed operation has the class of the driver's exception; SQLAlchemy's passes."""
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
     with engine.connect() as connection:
         with pytest.raises(sa.exc.OperationalError):
@@ -189,7 +189,7 @@ def test_errors(recorder: Recorder, engine: Any) -> None:
             connection.execute(items.insert(), {"id": 2, "name": "a"})
         with pytest.raises(sa.exc.StatementError):
             connection.execute(items.insert(), {"id": object()})
-    assert found(recorder) == {
+    assert recorded(recorder) == {
         ("SELECT", "nowhere", ERROR): 1,
         ("INSERT", "items", ""): 1,
         ("INSERT", "items", "sqlite3.IntegrityError"): 1,
@@ -198,21 +198,21 @@ def test_errors(recorder: Recorder, engine: Any) -> None:
 
 
 def test_errors_of_drivers() -> None:
-    """Of a driver that SQLAlchemy adapts it is the driver's, not the adapter's."""
+    """An error of an adapted driver has the driver's class, not the adapter's."""
 
     class Adapted(Exception):
-        """As for asyncpg."""
+        """The adapter's exception, as for asyncpg."""
 
     Adapted.__module__ = "sqlalchemy.dialects.postgresql.asyncpg"
-    theirs = LookupError()
-    for error, told in [(Adapted(), theirs), (drivers := ValueError(), drivers)]:
-        error.__cause__ = theirs  # as by `raise ... from`
-        assert ours._of_driver(error) is told
-    assert ours._of_driver(alone := Adapted()) is alone
+    cause = LookupError()
+    for error, expected in [(Adapted(), cause), (other := ValueError(), other)]:
+        error.__cause__ = cause  # as by `raise ... from`
+        assert ours._drivers_error(error) is expected
+    assert ours._drivers_error(alone := Adapted()) is alone
 
 
 def test_no_connection(recorder: Recorder, tmp_path: Path) -> None:
-    """Where no connection can be had, no operation has begun."""
+    """An attempt to connect is not an operation."""
     engine = sa.create_engine(f"sqlite:///{tmp_path}/none/shop.db")
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
     with pytest.raises(sa.exc.OperationalError):
@@ -221,7 +221,7 @@ def test_no_connection(recorder: Recorder, tmp_path: Path) -> None:
 
 
 def test_fetching(recorder: Recorder, engine: Any) -> None:
-    """A failure while rows are fetched comes after the operation, which had none."""
+    """An error while rows are fetched does not belong to the operation."""
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
 
     @sa.event.listens_for(engine, "connect")
@@ -236,16 +236,16 @@ def test_fetching(recorder: Recorder, engine: Any) -> None:
         rows = connection.exec_driver_sql(f"SELECT boom(x) FROM {numbers}")
         with pytest.raises(sa.exc.OperationalError):
             rows.all()
-    assert found(recorder) == {("SELECT", "", ""): 1}
+    assert recorded(recorder) == {("SELECT", "", ""): 1}
 
 
-def test_twice_and_back(recorder: Recorder, engine: Any) -> None:
-    """Instrumenting twice does nothing twice, and uninstrumenting ends it."""
+def test_twice_and_uninstrumented(recorder: Recorder, engine: Any) -> None:
+    """A second instrument call does nothing; the first uninstrument call ends it."""
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
     with engine.connect() as connection:
         connection.execute(sa.select(items))
-    assert found(recorder).total() == 1
+    assert recorded(recorder).total() == 1
     ours.uninstrument_sqlalchemy(engine)
     ours.uninstrument_sqlalchemy(engine)
     with engine.connect() as connection:
@@ -254,13 +254,13 @@ def test_twice_and_back(recorder: Recorder, engine: Any) -> None:
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
     with engine.connect() as connection:
         connection.execute(sa.select(items))
-    assert found(recorder).total() == 1
+    assert recorded(recorder).total() == 1
 
 
-def test_back_meanwhile(recorder: Recorder, engine: Any) -> None:
+def test_uninstrumented_meanwhile(recorder: Recorder, engine: Any) -> None:
     """Statements that run while an engine is uninstrumented do not fail.
 
-    SQLAlchemy has no way to take a listener away while it is called.
+    SQLAlchemy cannot remove a listener while it is called.
     """
 
     def change(*_: object) -> None:
@@ -279,8 +279,8 @@ def test_back_meanwhile(recorder: Recorder, engine: Any) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["sqlite://", None, 7, sa.MetaData()])
-def test_no_engine(wrong: Any) -> None:
-    """What is no engine is said at once."""
+def test_not_an_engine(wrong: Any) -> None:
+    """An argument that is not an engine raises a TypeError that says so."""
     with pytest.raises(TypeError, match="Engine"):
         ours.instrument_sqlalchemy(wrong)
     with pytest.raises(TypeError, match="Engine"):
@@ -288,7 +288,7 @@ def test_no_engine(wrong: Any) -> None:
 
 
 def test_options(recorder: Recorder, engine: Any) -> None:
-    """An engine with options is its parent's; given itself, it is measured once."""
+    """An engine with options is recorded once, whether by itself or by its parent."""
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
     child = engine.execution_options(isolation_level="SERIALIZABLE")
     ours.instrument_sqlalchemy(child, meter=recorder.meter)
@@ -296,21 +296,21 @@ def test_options(recorder: Recorder, engine: Any) -> None:
         connection.execute(sa.select(items))
         with pytest.raises(sa.exc.OperationalError):
             connection.execute(sa.text("SELECT a FROM nowhere"))
-    assert found(recorder) == {
+    assert recorded(recorder) == {
         ("SELECT", "items", ""): 1,
         ("SELECT", "nowhere", ERROR): 1,
     }
-    for gone in (engine, child):
-        ours.uninstrument_sqlalchemy(gone)
+    for either in (engine, child):
+        ours.uninstrument_sqlalchemy(either)
         with child.connect() as connection:
             connection.execute(sa.select(items))
-        assert found(recorder) == {("SELECT", "items", ""): 1}
-        ours.instrument_sqlalchemy(gone, meter=recorder.meter)
+        assert recorded(recorder) == {("SELECT", "items", ""): 1}
+        ours.instrument_sqlalchemy(either, meter=recorder.meter)
     ours.uninstrument_sqlalchemy(child)
 
 
 def test_not_configured(engine: Any) -> None:
-    """Without configure() nothing is kept, nor what began before it."""
+    """Without configure() nothing is recorded."""
     recorder = Recorder()
     recorder.registry.stop()
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
@@ -319,31 +319,31 @@ def test_not_configured(engine: Any) -> None:
     assert recorder.points() == []
 
 
-def test_an_engine_can_go(recorder: Recorder, tmp_path: Path) -> None:
-    """An engine that nobody holds is let go, and so is its pool's gauge."""
+def test_an_engine_is_freed(recorder: Recorder, tmp_path: Path) -> None:
+    """An unused engine is freed, and its pool is no longer shown."""
     engine = sa.create_engine(f"sqlite:///{tmp_path}/shop.db")
     ours.instrument_sqlalchemy(engine, pool=True, meter=recorder.meter)
     assert recorder.payloads()
-    gone = weakref.ref(engine)
+    reference = weakref.ref(engine)
     engine.dispose()
     del engine
     gc.collect()
-    assert gone() is None
+    assert reference() is None
     assert recorder.payloads() == {}
 
 
 def test_pool(recorder: Recorder, engine: Any) -> None:
-    """A pool shows its used and idle connections, each worker its own."""
+    """A pool shows its used and idle connections, with the worker's number."""
     ours.instrument_sqlalchemy(engine, pool=True, meter=recorder.meter)
     connections = [engine.connect() for _ in range(3)]
     connections.pop().close()
     shown: dict[str, Any] = {}
     for (key, pairs), payload in recorder.payloads().items():
         assert key == "db.client.connection.count"
-        said = dict(pairs)
-        assert said["db.client.connection.pool.name"] == "shop.db"
-        assert "dtmetrics.worker" in said
-        shown[said["db.client.connection.state"]] = payload
+        dimensions = dict(pairs)
+        assert dimensions["db.client.connection.pool.name"] == "shop.db"
+        assert "dtmetrics.worker" in dimensions
+        shown[dimensions["db.client.connection.state"]] = payload
     assert {state: payload.value for state, payload in shown.items()} == {
         "used": 2,
         "idle": 1,
@@ -363,7 +363,7 @@ def test_pool_that_does_not_count(recorder: Recorder) -> None:
 
 
 def test_threads(recorder: Recorder, engine: Any) -> None:
-    """Of thousands of operations from several threads each is counted, once."""
+    """Each of thousands of operations from several threads is recorded once."""
     ours.instrument_sqlalchemy(engine, meter=recorder.meter)
 
     def work() -> None:
@@ -379,14 +379,14 @@ def test_threads(recorder: Recorder, engine: Any) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found(recorder) == {
+    assert recorded(recorder) == {
         ("SELECT", "items", ""): 2000,
         ("DELETE", "nowhere", ERROR): 400,
     }
 
 
 def test_tasks(recorder: Recorder, tmp_path: Path) -> None:
-    """An asynchronous engine is measured too; what is cancelled is counted as such."""
+    """Operations of an asynchronous engine are recorded, cancelled ones with that error."""
     pytest.importorskip("aiosqlite")
     extension = pytest.importorskip("sqlalchemy.ext.asyncio")
 
@@ -397,7 +397,7 @@ def test_tasks(recorder: Recorder, tmp_path: Path) -> None:
         ours.instrument_sqlalchemy(engine, meter=recorder.meter)
         async with engine.begin() as connection:
             await connection.run_sync(metadata.create_all)
-        found(recorder)
+        recorded(recorder)
 
         async def work() -> None:
             async with engine.connect() as connection:
@@ -426,7 +426,7 @@ def test_tasks(recorder: Recorder, tmp_path: Path) -> None:
         await engine.dispose()
 
     asyncio.run(main())
-    assert found(recorder) == {
+    assert recorded(recorder) == {
         ("SELECT", "items", ""): 250,
         ("SELECT", "nowhere", ERROR): 5,
         ("SELECT", "", "asyncio.exceptions.CancelledError"): 1,

@@ -1,4 +1,4 @@
-"""Also run with an old FastAPI, see `.ci/run`."""
+"""Routes of Starlette and FastAPI. `.ci/run` also runs this with old versions."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ staticfiles = pytest.importorskip("starlette.staticfiles")
 
 
 async def plain(request: Any) -> Any:
-    """Answer."""
+    """Answer with a text."""
     return responses.PlainTextResponse("a")
 
 
 class Endpoint:
-    """An ASGI application as an endpoint."""
+    """An endpoint that is an ASGI application."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await responses.PlainTextResponse("a")(scope, receive, send)
 
 
 class Wrapped:
-    """A middleware around one application alone."""
+    """A middleware around one mounted application."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -42,7 +42,7 @@ class Wrapped:
 
 
 def api() -> Any:
-    """Return a FastAPI application with all that routes can be made of."""
+    """Return a FastAPI application with every kind of route."""
     app = fastapi.FastAPI()
     inner = fastapi.APIRouter(prefix="/in")
     outer = fastapi.APIRouter(prefix="/r")
@@ -76,7 +76,7 @@ def api() -> Any:
 
 
 def starlette() -> Any:
-    """Return a Starlette application with all that routes can be made of."""
+    """Return a Starlette application with every kind of route."""
     deep = [routing.Route("/leaf/{x}", plain), routing.Route("/leaf", plain)]
     return applications.Starlette(
         routes=[
@@ -95,7 +95,7 @@ def starlette() -> Any:
 
 
 def inside() -> Any:
-    """Return an application with a mount of its own."""
+    """Return an application with a mount."""
     leaf = routing.Route("/leaf/{x}", plain)
     return applications.Starlette(routes=[routing.Mount("/more/{d}", routes=[leaf])])
 
@@ -106,7 +106,7 @@ async def ask(app: Any, path: str, root: str, host: str) -> None:
 
     async def receive() -> dict[str, Any]:
         if not received:
-            await asyncio.Event().wait()  # this client stays
+            await asyncio.Event().wait()  # the client does not leave
         return received.pop()
 
     async def send(message: Any) -> None:
@@ -130,9 +130,9 @@ async def ask(app: Any, path: str, root: str, host: str) -> None:
 def route(
     recorder: Recorder, app: Any, path: str, root: str = "", host: str = "x"
 ) -> tuple[str | None, str]:
-    """Ask for *path* some times; return its route and status."""
+    """Request *path* several times; return its route and status."""
     wrapped = MetricsMiddleware(app, meter=recorder.meter)
-    for _ in range(3):  # the first may find another way than the next
+    for _ in range(3):  # the caches are filled by the first
         asyncio.run(ask(wrapped, path, root, host))
     [(_, pairs)] = recorder.payloads()
     found = dict(pairs)
@@ -166,7 +166,7 @@ def route(
 def test_fastapi(
     recorder: Recorder, path: str, root: str, template: str | None, status: str
 ) -> None:
-    """A route is what was declared, with all before it; what matched nothing has none."""
+    """A route of FastAPI is its template, with all prefixes; an unmatched path has none."""
     expected = None if template is None else root + template
     assert route(recorder, api(), path, root) == (expected, status)
 
@@ -195,19 +195,19 @@ def test_fastapi(
 def test_starlette(
     recorder: Recorder, path: str, root: str, template: str | None, status: str
 ) -> None:
-    """So it is for plain routes, mounts and files, none of which leaves it in old ones."""
+    """A route of Starlette is its template, with all mounts; an unmatched path has none."""
     expected = None if template is None else root + template
     assert route(recorder, starlette(), path, root) == (expected, status)
 
 
 def test_host(recorder: Recorder) -> None:
-    """Routes that belong to a host are found in it."""
+    """Routes of a host are found."""
     found = route(recorder, starlette(), "/leaf/7", host="api.example")
     assert found == ("/leaf/{x}", "200")
 
 
 def test_root_of_the_application(recorder: Recorder) -> None:
-    """A root that the application was given, as FastAPI is, comes first as well."""
+    """A route begins with the root_path of a FastAPI application."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # from 0.165 on
         app = fastapi.FastAPI(root_path="/gw")
@@ -215,8 +215,8 @@ def test_root_of_the_application(recorder: Recorder) -> None:
     assert route(recorder, app, "/plain/1") == ("/gw/plain/{x}", "200")
 
 
-def test_middleware_inside(recorder: Recorder) -> None:
-    """As a middleware of the framework it measures the same."""
+def test_add_middleware(recorder: Recorder) -> None:
+    """A middleware that the framework itself calls finds the same routes."""
     app = api()
     app.add_middleware(MetricsMiddleware, meter=recorder.meter)
     asyncio.run(ask(app, "/v1/r/in/z/1", "", "x"))
@@ -236,7 +236,7 @@ def test_middleware_inside(recorder: Recorder) -> None:
 
 
 def test_background(recorder: Recorder) -> None:
-    """A task in the background is not waited for: the answer is out."""
+    """A request is recorded before its background task runs."""
     background = pytest.importorskip("starlette.background")
     counted: list[int] = []
 
@@ -256,9 +256,9 @@ def test_background(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize("streams", [True, False])
 def test_background_behind_a_middleware(recorder: Recorder, *, streams: bool) -> None:
-    """Nor is it what a task in the background raises that a request failed of.
+    """An exception of a background task is not the request's; one of a stream is.
 
-    The middleware makes a stream of every answer, and raises for both in the end.
+    BaseHTTPMiddleware makes a stream of every response, and raises both at its end.
     """
     background = pytest.importorskip("starlette.background")
 
@@ -290,8 +290,8 @@ def test_background_behind_a_middleware(recorder: Recorder, *, streams: bool) ->
     assert found.get("error.type") == ("ValueError" if streams else None)
 
 
-def test_a_view_that_runs_its_task_itself(recorder: Recorder) -> None:
-    """What such a task raises before there is an answer, the request failed of."""
+def test_a_view_that_runs_a_task(recorder: Recorder) -> None:
+    """An exception of a task that a view itself runs is the request's."""
     background = pytest.importorskip("starlette.background")
 
     async def later() -> None:
@@ -309,7 +309,7 @@ def test_a_view_that_runs_its_task_itself(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize("inside", [True, False])
 def test_a_client_that_leaves(recorder: Recorder, *, inside: bool) -> None:
-    """A client that leaves while its body is read is no error, and was sent no status."""
+    """A client that leaves while its body is read is not an error, and has no status."""
 
     async def view(request: Any) -> Any:
         await request.body()
@@ -335,7 +335,7 @@ def test_a_client_that_leaves(recorder: Recorder, *, inside: bool) -> None:
 
 
 def test_a_websocket_that_its_client_closes(recorder: Recorder) -> None:
-    """Nor is it an error that a client ends a websocket, which Starlette raises."""
+    """A websocket that its client closes is not an error, although Starlette raises."""
     websockets = pytest.importorskip("starlette.websockets")
     messages = [
         {"type": "websocket.connect"},

@@ -54,10 +54,10 @@ SERVERS = [
 
 @pytest.mark.parametrize(("command", "app"), SERVERS)
 def test_every_request_is_counted(command: list[str], app: str) -> None:
-    """What arrives is what was served: by route, status and error, to the last request.
+    """Each served request arrives, by route, status and error.
 
-    Streams, streams that fail, clients that leave, HEAD, 304 and unknown paths included,
-    by all workers together; and in the end nobody is inside.
+    There are streams, failing streams, clients that leave, HEAD, 304 and unknown paths,
+    over all workers together. In the end no request is active.
     """
     for module in [command[0], *NEEDS[app]]:
         pytest.importorskip(module)
@@ -70,29 +70,29 @@ def test_every_request_is_counted(command: list[str], app: str) -> None:
             load(address, plan)
             endpoint.wait_until(lambda: counts(endpoint).total() >= len(plan))
         assert counts(endpoint) == expected(plan)
-        inside = active(endpoint)
-    assert set(inside.values()) == {"0"}
-    assert {worker for worker, _ in inside} <= {"0", "1"}
+        now_active = active(endpoint)
+    assert set(now_active.values()) == {"0"}
+    assert {worker for worker, _ in now_active} <= {"0", "1"}
 
 
-def test_who_is_inside() -> None:
-    """The gauges of all workers together show how many requests are inside now."""
+def test_active_requests() -> None:
+    """The gauges of all workers add up to the number of active requests."""
     pytest.importorskip("gunicorn")
     command = [*GUNICORN, "--worker-class", "gthread", "--threads", "4", f"{PLAIN}()"]
 
-    def inside() -> int:
+    def total() -> int:
         return sum(map(int, active(endpoint).values()))
 
     with Endpoint() as endpoint, serving(command, endpoint) as address:
         with ExitStack() as stack:
-            begun = []  # a stream that nobody holds is closed
+            begun = []  # a stream without a reference is closed
             for _ in range(3):
                 client = stack.enter_context(httpx.Client(trust_env=False))
                 stream = client.stream("GET", f"{address}/endless")
                 begun.append(stack.enter_context(stream).iter_raw())
                 next(begun[-1])
-            assert endpoint.wait_until(lambda: inside() == 3)
-        assert endpoint.wait_until(lambda: inside() == 0)
+            assert endpoint.wait_until(lambda: total() == 3)
+        assert endpoint.wait_until(lambda: total() == 0)
 
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "web"
@@ -100,7 +100,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples" / "web"
 
 @pytest.mark.parametrize("example", sorted(path.stem for path in EXAMPLES.glob("*.py")))
 def test_example(example: str) -> None:
-    """Each example runs by the command that it names, and its requests arrive."""
+    """Each example runs by the command in its docstring, and its requests arrive."""
     lines = (EXAMPLES / f"{example}.py").read_text().splitlines()
     command = shlex.split(lines[2])
     framework = example.partition("_")[0]

@@ -12,7 +12,7 @@ from tests.support.script import expect
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
-# Forks as a server does: each child tells its number, and stays until it is killed.
+# Forks as a server does: each child sends its number, and lives until it is killed.
 SERVER = """
 import os, signal
 from dtmetrics._instrument.worker_id import worker_number
@@ -33,22 +33,19 @@ def kill(child):
 
 @pytest.fixture(autouse=True)
 def _own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let the file be one that nobody else uses."""
+    """Use a file of the test's own."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(worker, "_taken", {})
+    monkeypatch.setattr(worker, "_numbers", {})
     monkeypatch.setattr(worker, "_file", None)
-    monkeypatch.setattr(worker, "_first", None)
+    monkeypatch.setattr(worker, "_first_byte", None)
     yield
     if worker._file is not None:
         os.close(worker._file)
 
 
 def test_siblings() -> None:
-    """Workers have the numbers from 0 on; the next takes over that of one that ended.
-
-    However it ended: here it is killed.
-    """
+    """Workers have the numbers from 0 on; a new one takes over the number of a killed one."""
     source = """
 numbers, workers = zip(*[spawn() for _ in range(3)])
 kill(workers[1])
@@ -60,25 +57,25 @@ print(*numbers, number)
     assert expect(SERVER + source).split() == ["0", "1", "2", "1"]
 
 
-def test_forked_after_it_was_asked() -> None:
-    """A child of a process that has a number takes another; the parent keeps its own."""
+def test_forked_later() -> None:
+    """A forked child takes another number than its parent has."""
     source = """
-mine = worker_number()
+own = worker_number()
 number, worker = spawn()
 kill(worker)
-print(mine, number, worker_number())
+print(own, number, worker_number())
 """
     assert expect(SERVER + source).split() == ["0", "1", "0"]
 
 
 def test_same_again() -> None:
-    """A process has one number."""
+    """The number of a process never changes."""
     assert worker.worker_number() == worker.worker_number() == "0"
 
 
 @pytest.mark.parametrize("what", ["a directory", "a link"])
 def test_nothing_to_lock(what: str, tmp_path: Path) -> None:
-    """Where the file cannot be, or is not ours, there is no number, and no error."""
+    """Without a file to lock there is no number, and no error."""
     path = tmp_path / f"dtmetrics-{os.getuid()}.lock"
     if what == "a directory":
         path.mkdir()
@@ -89,7 +86,7 @@ def test_nothing_to_lock(what: str, tmp_path: Path) -> None:
 
 
 def test_nothing_is_left(tmp_path: Path) -> None:
-    """All that is left behind is one empty file for all processes of a user."""
+    """One empty file remains, for all processes of a user."""
     worker.worker_number()
     [path] = tmp_path.iterdir()
     assert path.stat().st_size == 0

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dtmetrics
-from dtmetrics._instrument.server import MEASURED
+from dtmetrics._instrument.http_server import INSTRUMENTED
 from dtmetrics._protocol.point import GaugeSummary, GaugeValue
 from dtmetrics.integrations.wsgi import MetricsMiddleware
 from tests.support.recorder import Recorder
@@ -21,11 +21,11 @@ Log = list[Any]
 
 
 class Boom(BaseException):
-    """What an application raises."""
+    """An exception of an application."""
 
 
 class Iterable:
-    """A body that notes what is done to it, and may fail."""
+    """A body that logs its calls, and may fail."""
 
     def __init__(self, log: Log, pieces: list[bytes], fails: str) -> None:
         self.log, self.pieces, self.fails = log, iter(pieces), fails
@@ -47,7 +47,7 @@ class Iterable:
 
 
 class Closing(Iterable):
-    """One that wants to be closed."""
+    """A body with a ``close`` method."""
 
     def close(self) -> None:
         self.log.append("close")
@@ -56,14 +56,14 @@ class Closing(Iterable):
 
 
 class Sized(Closing):
-    """One that has a length."""
+    """A body with a length."""
 
     def __len__(self) -> int:
         return 7
 
 
 def generator(log: Log, pieces: list[bytes], fails: str) -> Iterator[bytes]:
-    """Yield *pieces*, and note how it ends."""
+    """Yield *pieces*; log the end."""
     try:
         yield from pieces
         if fails == "next":
@@ -99,14 +99,14 @@ BEHAVIOUR = st.fixed_dictionaries(
 
 
 def application(log: Log, plan: dict[str, Any]) -> Callable[..., Any]:
-    """Return an application that does what *plan* says."""
+    """Return an application that behaves as *plan* describes."""
 
     def app(environ: dict[str, Any], start_response: Any) -> Any:
-        log.append(sorted(environ.keys() - {MEASURED}))
+        log.append(sorted(environ.keys() - {INSTRUMENTED}))
         write = None
         for number, status in enumerate(plan["starts"]):
-            given = (status, [("X-A", status)], *([("exc", "info")] if number else []))
-            write = start_response(*given)
+            more = [("exc", "info")] if number else []
+            write = start_response(status, [("X-A", status)], *more)
         for piece in plan["written"] if write else ():
             log.append(write(piece))
         if plan["fails"] == "call":
@@ -117,7 +117,7 @@ def application(log: Log, plan: dict[str, Any]) -> Callable[..., Any]:
 
 
 def serve(app: Callable[..., Any], log: Log, plan: dict[str, Any]) -> None:
-    """Do with *app* what a server does, one that may lose its client."""
+    """Call *app* as a server does whose client may leave."""
     environ: dict[str, Any] = {}
     setup_testing_defaults(environ)
     environ["wsgi.file_wrapper"] = FileWrapper
@@ -150,28 +150,29 @@ def serve(app: Callable[..., Any], log: Log, plan: dict[str, Any]) -> None:
 
 @given(BEHAVIOUR, st.booleans(), st.booleans())
 def test_nothing_changes(plan: dict[str, Any], sizes: bool, active: bool) -> None:
-    """Whatever an application does, the server sees every part of it as it is.
+    """Bytes, headers and exceptions of any application reach the server unchanged.
 
-    Bytes, headers, exceptions and calls come in the same order with and without.
+    Calls have the same order with the middleware and without, and the request is
+    recorded at most once.
     """
     bare: Log = []
     serve(application(bare, plan), bare, plan)
     recorder = Recorder()
-    measured: Log = []
+    recorded: Log = []
     app = MetricsMiddleware(
-        application(measured, plan),
+        application(recorded, plan),
         meter=recorder.meter,
         body_sizes=sizes,
         active_requests=active,
     )
-    serve(app, measured, plan)
-    assert measured == bare
+    serve(app, recorded, plan)
+    assert recorded == bare
     payloads = recorder.payloads().values()
     counts = [p.count for p in payloads if isinstance(p, GaugeSummary) and not sizes]
-    inside = [p.value for p in payloads if isinstance(p, GaugeValue)]
+    now_active = [p.value for p in payloads if isinstance(p, GaugeValue)]
     if plan["closes"] or plan["fails"] == "call":
         assert sizes or counts == [1]
-        assert inside in ([], [0])
+        assert now_active in ([], [0])
     assert sum(counts) <= 1
 
 
@@ -186,7 +187,7 @@ def _counts(recorder: Recorder) -> list[int]:
 def run(
     recorder: Recorder, app: Any, *, read: int | None = None, **options: Any
 ) -> dict[str, str]:
-    """Serve one request, reading so many pieces; return what was recorded of it."""
+    """Serve one request, of which *read* pieces are read; return its dimensions."""
     environ: dict[str, Any] = {"SERVER_PROTOCOL": "HTTP/1.1"}
     setup_testing_defaults(environ)
     environ |= options.pop("environ", {})
@@ -207,7 +208,7 @@ def run(
 def answering(
     status: str, *pieces: bytes, error: type[BaseException] | None = None
 ) -> Any:
-    """Return an application that answers with a stream, and may fail in the end."""
+    """Return an application that answers with a stream, and may fail at its end."""
 
     def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
         start_response(status, [])
@@ -219,7 +220,7 @@ def answering(
 
 
 def test_a_stream(recorder: Recorder) -> None:
-    """A stream's request has the server's words for what it was."""
+    """A request has method, scheme, version and status."""
     assert run(recorder, answering("200 OK", b"a", b"b")) == {
         "http.request.method": "GET",
         "http.response.status_code": "200",
@@ -229,7 +230,7 @@ def test_a_stream(recorder: Recorder) -> None:
 
 
 def test_the_last_byte(recorder: Recorder) -> None:
-    """The clock runs until the stream is read to its end, and no longer."""
+    """A request is recorded when its stream was read to the end, not when it is closed."""
     begun, ended = [], []
 
     def app(environ: Any, start_response: Any) -> Iterator[bytes]:
@@ -248,7 +249,7 @@ def test_the_last_byte(recorder: Recorder) -> None:
 
 
 def test_errors(recorder: Recorder) -> None:
-    """An exception is counted with its type, wherever it comes from."""
+    """An exception is recorded with its type, wherever it was raised."""
 
     def raises(environ: Any, start_response: Any) -> Any:
         raise ValueError
@@ -280,9 +281,9 @@ def test_the_status_that_clients_see(
     sizes: bool,
     status: str,
 ) -> None:
-    """A status of which nothing was sent before an exception is not that of the answer.
+    """Where an exception is raised before a piece was sent, the status is 500.
 
-    Servers then answer 500, with a body of their own, whose size nobody knows.
+    A server then answers with its own status and body, the size of which is unknown.
     """
 
     def app(environ: Any, start_response: Any) -> Iterator[bytes]:
@@ -299,16 +300,16 @@ def test_the_status_that_clients_see(
     handler = SimpleHandler(io.BytesIO(), out, io.StringIO(), environ)
     handler.run(wrapped)
     assert f" {status} ".encode() in out.getvalue().splitlines()[0]
-    found = recorder.payloads()
-    [said] = [dict(pairs) for key, pairs in found if key.endswith("duration")]
-    assert said["http.response.status_code"] == status
-    assert said["error.type"] == "ValueError"
-    assert len(found) == 1 + (sizes and status == "200")
+    payloads = recorder.payloads()
+    [pairs] = [dict(pairs) for key, pairs in payloads if key.endswith("duration")]
+    assert pairs["http.response.status_code"] == status
+    assert pairs["error.type"] == "ValueError"
+    assert len(payloads) == 1 + (sizes and status == "200")
 
 
 @pytest.mark.parametrize("exclude", ["", "/"])
 def test_twice(recorder: Recorder, exclude: str) -> None:
-    """A request that two of them see is counted once, by the outer one that measures."""
+    """A request that passes two middlewares is recorded once, by the outer one."""
 
     def app(environ: Any, start_response: Any) -> Any:
         environ["dtmetrics.route"] = "/users/{id}"
@@ -322,8 +323,8 @@ def test_twice(recorder: Recorder, exclude: str) -> None:
     assert _counts(recorder) == []
 
 
-def test_the_environ_is_given_back(recorder: Recorder) -> None:
-    """Who asks again with the same environ has two requests, which is as it was."""
+def test_the_environ_is_restored(recorder: Recorder) -> None:
+    """Two requests with the same environ are recorded, and the environ is unchanged."""
     environ: dict[str, Any] = {}
     setup_testing_defaults(environ)
     before = dict(environ)
@@ -334,8 +335,8 @@ def test_the_environ_is_given_back(recorder: Recorder) -> None:
     assert _counts(recorder) == [2]
 
 
-def test_a_proxy_that_is_trusted_inside(recorder: Recorder) -> None:
-    """A middleware inside may say by which scheme the client came, as ProxyFix does."""
+def test_scheme_of_an_inner_middleware(recorder: Recorder) -> None:
+    """An inner middleware, such as ProxyFix, may set the scheme that the client used."""
 
     def app(environ: Any, start_response: Any) -> Any:
         environ["wsgi.url_scheme"] = "https"
@@ -346,14 +347,14 @@ def test_a_proxy_that_is_trusted_inside(recorder: Recorder) -> None:
 
 
 def test_a_client_that_leaves(recorder: Recorder) -> None:
-    """A client that leaves is no error: what was sent is the status."""
+    """A client that leaves is not an error: the status is the one that was sent."""
     found = run(recorder, answering("200 OK", b"a", b"b", b"c"), read=1)
     assert found["http.response.status_code"] == "200"
     assert "error.type" not in found
 
 
-def test_a_body_that_nobody_closes(recorder: Recorder) -> None:
-    """A server or a test that drops an answer unread leaves nobody inside."""
+def test_a_body_that_is_not_closed(recorder: Recorder) -> None:
+    """A request whose response is dropped unread is recorded, and no longer active."""
     environ: dict[str, Any] = {}
     setup_testing_defaults(environ)
     app = answering("200 OK", b"a", b"b")
@@ -361,19 +362,19 @@ def test_a_body_that_nobody_closes(recorder: Recorder) -> None:
     result: Any = wrapped(environ, lambda *_: None)
     next(iter(result))
     del result
-    found = recorder.payloads().values()
-    assert {p.value for p in found if isinstance(p, GaugeValue)} == {0}
-    assert [p.count for p in found if isinstance(p, GaugeSummary)] == [1]
+    payloads = recorder.payloads().values()
+    assert {p.value for p in payloads if isinstance(p, GaugeValue)} == {0}
+    assert [p.count for p in payloads if isinstance(p, GaugeSummary)] == [1]
 
 
 @pytest.mark.parametrize("read", [None, 1])
 def test_an_answer_without_a_status(recorder: Recorder, read: int | None) -> None:
-    """Who never says a status has the server answer 500, at the first piece."""
+    """A response without a status is recorded as the 500 that a server answers."""
     found = run(recorder, lambda environ, start_response: [b"a"], read=read)
     assert (found["http.response.status_code"], found["error.type"]) == ("500", "500")
 
 
-def test_a_route_of_ones_own(recorder: Recorder) -> None:
+def test_route_and_error_of_the_application(recorder: Recorder) -> None:
     """An application of any framework may leave its route and error in the environ."""
 
     def app(environ: Any, start_response: Any) -> Any:
@@ -387,7 +388,7 @@ def test_a_route_of_ones_own(recorder: Recorder) -> None:
 
 
 def test_dimensions_of_the_environ(recorder: Recorder) -> None:
-    """A callable is asked about the environ."""
+    """The dimensions callable gets the environ."""
     found = run(
         recorder,
         answering("200 OK"),
@@ -397,7 +398,7 @@ def test_dimensions_of_the_environ(recorder: Recorder) -> None:
 
 
 def test_excluded_paths_are_whole(recorder: Recorder) -> None:
-    """Paths are compared with what is mounted in front of them."""
+    """An excluded path begins with the prefix at which the application is mounted."""
     app = MetricsMiddleware(
         answering("200 OK"), meter=recorder.meter, exclude="/app/health"
     )
@@ -408,7 +409,7 @@ def test_excluded_paths_are_whole(recorder: Recorder) -> None:
 
 
 def test_sizes(recorder: Recorder) -> None:
-    """Bodies are counted as they pass, written or yielded; the request's as announced."""
+    """A response's size is that of its pieces, a request's that of its Content-Length."""
 
     def app(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", [])(b"12")
@@ -432,7 +433,7 @@ def test_sizes(recorder: Recorder) -> None:
 
 
 class Locked:
-    """A file that a server written in C sends: it takes no attribute."""
+    """The file wrapper of a server written in C: its attributes cannot be set."""
 
     __slots__ = ("file",)
 
@@ -444,8 +445,8 @@ class Locked:
 
 
 @pytest.mark.parametrize("length", ["", "-5", "much", "9" * 5000])
-def test_sizes_that_make_no_sense(recorder: Recorder, length: str) -> None:
-    """What a client announces is a size, or nothing."""
+def test_invalid_sizes(recorder: Recorder, length: str) -> None:
+    """A Content-Length that is not a size is left out."""
     environ: dict[str, Any] = {"CONTENT_LENGTH": length}
     setup_testing_defaults(environ)
     app = MetricsMiddleware(answering("200 OK"), meter=recorder.meter, body_sizes=True)
@@ -455,7 +456,7 @@ def test_sizes_that_make_no_sense(recorder: Recorder, length: str) -> None:
 
 @pytest.mark.parametrize("wrapper", [FileWrapper, Locked])
 def test_files(recorder: Recorder, wrapper: Any) -> None:
-    """What the server knows as a file stays one, and is measured all the same."""
+    """A response of the server's own file class keeps that class, and is recorded."""
 
     def app(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", [])
@@ -473,15 +474,15 @@ def test_files(recorder: Recorder, wrapper: Any) -> None:
     assert len(recorder.payloads()) == 1
 
 
-def test_files_of_a_server_without_a_class_for_them(recorder: Recorder) -> None:
-    """Nor is one hidden from a server that knows it by itself alone, as uWSGI does."""
+def test_files_of_uwsgi(recorder: Recorder) -> None:
+    """A file stays the same object where the server recognises it, as uWSGI does."""
     file = io.BufferedReader(io.BytesIO(b"abc"))  # type: ignore[type-var]
 
     def app(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", [])
         return environ["wsgi.file_wrapper"](file, 8192)
 
-    environ: dict[str, Any] = {"wsgi.file_wrapper": lambda given, size: given}
+    environ: dict[str, Any] = {"wsgi.file_wrapper": lambda file, size: file}
     setup_testing_defaults(environ)
     wrapped = MetricsMiddleware(app, meter=recorder.meter, active_requests=True)
     result: Any = wrapped(environ, lambda *_: None)
@@ -493,7 +494,7 @@ def test_files_of_a_server_without_a_class_for_them(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 2])
 def test_a_server_still_knows_the_length(size: int) -> None:
-    """A server that makes a Content-Length of a list of one still does."""
+    """A server still makes a Content-Length of a list of one piece."""
 
     def answer(app: Any) -> bytes:
         environ: dict[str, Any] = {}
@@ -511,7 +512,7 @@ def test_a_server_still_knows_the_length(size: int) -> None:
 
 
 def test_it_is_valid(recorder: Recorder) -> None:
-    """Both sides of it are WSGI, as the standard library's validator sees it."""
+    """The standard library's validator accepts both sides of the middleware."""
 
     def app(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", [("Content-Type", "text/plain")])
@@ -519,15 +520,15 @@ def test_it_is_valid(recorder: Recorder) -> None:
 
     environ: dict[str, Any] = {"QUERY_STRING": ""}
     setup_testing_defaults(environ)
-    measured: Any = MetricsMiddleware(validator(app), meter=recorder.meter)  # type: ignore[arg-type]
+    wrapped: Any = MetricsMiddleware(validator(app), meter=recorder.meter)  # type: ignore[arg-type]
     out = io.BytesIO()
-    SimpleHandler(io.BytesIO(), out, io.StringIO(), environ).run(validator(measured))
+    SimpleHandler(io.BytesIO(), out, io.StringIO(), environ).run(validator(wrapped))
     assert out.getvalue().endswith(b"abc")
     assert _counts(recorder) == [1]
 
 
-def test_nobody_configured() -> None:
-    """While nobody has configured, the application's own answer is passed on."""
+def test_not_recording() -> None:
+    """While recording is off the application's own result is passed on."""
     body = [b"a"]
     app = MetricsMiddleware(lambda environ, start_response: body)
     dtmetrics.shutdown()

@@ -23,7 +23,7 @@ class Secret:
     def __init__(self, value: object) -> None:
         self._value = value
 
-    def reveal(self) -> Any:
+    def reveal(self) -> Any:  # noqa: ANN401 -- any setting may be secret
         """Return the value, of any type. Do not keep it in a variable for long."""
         return self._value
 

@@ -1,1 +1,1 @@
-"""What HTTP servers, HTTP clients and databases measure, for all integrations."""
+"""What HTTP servers, HTTP clients and database clients record, for all integrations."""

@@ -1,49 +1,52 @@
-"""How many requests are being answered now: a gauge of each worker's own."""
+"""The gauge of requests that are being answered now, one for each worker."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
 
-from dtmetrics._instrument.bounded_cache import BoundedCache
 from dtmetrics._instrument.worker_id import worker_number
 from dtmetrics._record.gauge import RunningCalls
 from dtmetrics._record.meter import Meter
 
-__all__ = ["Active"]
+__all__ = ["ActiveRequests"]
 
-#: Makes dimensions of what a server says: a method and a scheme.
-Dimensions = Callable[[Any, Any], dict[str, Any]]
+# How many combinations of method and scheme keep their bound gauge.
+_CACHED = 1024
 
 
-class Active:
-    """The gauge; who is inside has moved the series that it moves back.
+class ActiveRequests:
+    """The gauge ``http.server.active_requests``.
 
-    The convention wants the same dimensions at both ends, so there are only those that
-    are known in the beginning.
+    The convention wants the same dimensions when a request begins and when it ends, so
+    the gauge has only those that are known in the beginning.
     """
 
-    def __init__(self, meter: Meter, dimensions: Dimensions) -> None:
+    def __init__(
+        self, meter: Meter, known: Callable[[object, object], dict[str, object]]
+    ) -> None:
         self._registry = meter.registry
-        self._dimensions = dimensions
+        self._known = known
         self._gauge = meter.gauge(
             "http.server.active_requests",
             unit="{request}",
             description="HTTP requests that are being answered",
         )
-        self._kept = BoundedCache(self._bind)
+        self._bound = lru_cache(_CACHED)(self._bind)
         self._generation: object = None
 
-    def enter(self, method: Any, scheme: Any) -> Callable[[], None]:
-        """Count one more; return what counts one less."""
-        generation = self._registry.generation
-        if self._generation is not generation:  # a forked worker has its number
-            self._generation, self._kept = generation, BoundedCache(self._bind)
-        inside = self._kept[method, scheme]
-        token = inside.begin()
-        return lambda: inside.end(token, None, None, None)
+    def enter(self, method: str | None, scheme: str | None) -> Callable[[], None]:
+        """Count one request more; return the function that counts it off."""
+        # A forked worker has a number of its own.
+        if self._generation is not self._registry.generation:
+            self._generation = self._registry.generation
+            self._bound = lru_cache(_CACHED)(self._bind)
+        running = self._bound(method, scheme)
+        token = running.begin()
+        return lambda: running.end(token)
 
-    def _bind(self, method: Any, scheme: Any) -> RunningCalls:
-        named = self._dimensions(method, scheme)
-        named["dtmetrics.worker"] = worker_number()
-        return RunningCalls(self._gauge.bind(**named))
+    def _bind(self, method: str | None, scheme: str | None) -> RunningCalls:
+        dimensions = self._known(method, scheme)
+        return RunningCalls(
+            self._gauge.bind(**dimensions, **{"dtmetrics.worker": worker_number()})
+        )

@@ -1,4 +1,4 @@
-"""Methods of another library's classes: wrapped, and given back."""
+"""Methods of another library's classes: wrapped, and restored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from threading import Lock
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from dtmetrics._instrument.client import Calls
+from dtmetrics._instrument.http_client import ClientInstruments
 
 __all__ = ["Patches", "Target"]
 
@@ -16,61 +16,69 @@ Method = Callable[..., Any]
 
 
 class Target(NamedTuple):
-    """A method, and what makes of it one that measures."""
+    """A method, and the function that makes the recording one from it."""
 
     owner: type
     name: str
-    around: Callable[[Calls, Method], Method]
+    wrap: Callable[[ClientInstruments, Method], Method]
+
+
+class _Patch(NamedTuple):
+    target: Target
+    original: object
+    wrapper: Method
 
 
 class Patches:
-    """What is wrapped of one library: at most once, whoever asks for it how often."""
+    """The methods of one library, wrapped at most once."""
 
     def __init__(self, *targets: Target) -> None:
         self._targets = targets
         self._lock = Lock()
-        self._calls: Calls | None = None
-        self._wrapped: list[tuple[Target, Any, Method]] = []
+        self._instruments: ClientInstruments | None = None
+        self._patches: list[_Patch] = []
 
-    def put(self, make: Callable[[], Calls]) -> None:
-        """Let what *make* returns measure, unless something does."""
+    def apply(self, make: Callable[[], ClientInstruments]) -> None:
+        """Wrap the methods, with the instruments from *make*; unless they are."""
         with self._lock:
-            if self._calls is not None:
+            if self._instruments is not None:
                 return
-            calls = self._calls = make()
+            instruments = self._instruments = make()
             for target in self._targets:
-                found = vars(target.owner)[target.name]
-                # Without its attributes: by those other libraries know their own.
-                wrapper = target.around(calls, _function(found))
-                update_wrapper(wrapper, found, updated=())
+                original = vars(target.owner)[target.name]
+                wrapper = target.wrap(instruments, _function(original))
+                # Not the attributes: other libraries recognise their wrappers by them.
+                update_wrapper(wrapper, original, updated=())
                 setattr(target.owner, target.name, wrapper)
-                self._wrapped.append((target, found, wrapper))
+                self._patches.append(_Patch(target, original, wrapper))
 
     def remove(self) -> None:
-        """Give back what was there.
+        """Restore the methods.
 
-        A wrapper around which somebody has put another one meanwhile stays, and from
+        Where another library has wrapped our wrapper meanwhile, ours stays, and from
         now on only passes on.
         """
         with self._lock:
-            if self._calls is None:
+            if self._instruments is None:
                 return
-            self._calls.active = False
-            self._calls = None
-            for target, found, wrapper in self._wrapped:
-                if vars(target.owner)[target.name] is wrapper:
-                    setattr(target.owner, target.name, found)
-            self._wrapped.clear()
+            self._instruments.active = False
+            self._instruments = None
+            for (owner, name, _), original, wrapper in self._patches:
+                if vars(owner)[name] is wrapper:
+                    setattr(owner, name, original)
+            self._patches.clear()
 
 
-def _function(found: Any) -> Method:
-    """Return *found* as what takes its object first: wrapt's wrappers do not."""
-    if type(found) is FunctionType:  # they say that they are one
-        return found
+def _function(method: Any) -> Method:  # noqa: ANN401 -- any descriptor or callable
+    """Return *method* as a function whose first argument is the object."""
+    # Not isinstance: wrapt's wrappers claim to be functions, but bind first.
+    if type(method) is FunctionType:
+        return method
 
-    def call(self: object, *args: Any, **kwargs: Any) -> Any:
-        # Those of unittest.mock bind to nothing.
-        bound = found.__get__(self, type(self)) if hasattr(found, "__get__") else found
+    def call(self: object, *args: object, **kwargs: object) -> object:
+        # The mocks of unittest.mock do not bind at all.
+        binds = hasattr(method, "__get__")
+        bound = method.__get__(self, type(self)) if binds else method
         return bound(*args, **kwargs)
 
     return call

@@ -1,9 +1,8 @@
-"""Which route Starlette, FastAPI and what builds upon them have matched.
+"""The routes of Starlette and FastAPI, and the meaning of what they raise.
 
-They leave it in the scope, each version in its own way: measured with Starlette 0.37
-and 1.10, FastAPI 0.110, 0.136 and 0.165. A path that was mounted with parameters is
-there with their values, so its template is looked up. And what it means that they
-raise.
+A router leaves its route in the scope, each version in its own way: measured with
+Starlette 0.37 and 1.10, FastAPI 0.110, 0.136 and 0.165. The scope holds a mounted path
+with the values of its parameters, so the template is looked up in the router.
 """
 
 from __future__ import annotations
@@ -12,31 +11,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dtmetrics._decorate.hooks import error_type
-from dtmetrics._instrument.semconv import alone
+from dtmetrics._instrument.semconv import sole_exception
 
-__all__ = ["Routes", "comes_from_the_background", "says_that_a_client_left"]
+__all__ = ["Routes", "is_client_disconnect", "is_from_background_task"]
 
-_KEPT = 1024
-_LAYERS = 16  # of middlewares, at most, around what is mounted
-_REST = "/{path}"  # how the template of what is mounted ends
+_CACHED = 1024
+_MAX_LAYERS = 16  # of middlewares around a mounted application
+_REST = "/{path}"  # the end of a mount's template
 
-# A template, an expression that its paths match, and the same of another.
-_Found = tuple[str, Sequence[Any]]
+# The template of a mount, and the routes below it.
+_Mount = tuple[str, Sequence[Any]]
 
-
-_LEFT = frozenset(
+_CLIENT_DISCONNECTS = frozenset(
     ("starlette.requests.ClientDisconnect", "starlette.websockets.WebSocketDisconnect")
 )
 
 
-def says_that_a_client_left(error: BaseException) -> bool:
-    """Say whether *error* is how a view is told that its client has left."""
-    return error_type(alone(error)) in _LEFT
+def is_client_disconnect(error: BaseException) -> bool:
+    """Return whether Starlette raised *error* in a view because the client left."""
+    return error_type(sole_exception(error)) in _CLIENT_DISCONNECTS
 
 
-def comes_from_the_background(error: BaseException) -> bool:
-    """Say whether a task that was to run after an answer has raised *error*."""
-    trace = alone(error).__traceback__
+def is_from_background_task(error: BaseException) -> bool:
+    """Return whether a task that runs after the response raised *error*."""
+    trace = sole_exception(error).__traceback__
     while trace is not None:
         if trace.tb_frame.f_globals.get("__name__") == "starlette.background":
             return True
@@ -45,52 +43,53 @@ def comes_from_the_background(error: BaseException) -> bool:
 
 
 class Routes:
-    """Finds the route of a scope, and remembers what takes long to find."""
+    """Finds the route of a scope, with a cache for what takes long to find."""
 
     def __init__(self) -> None:
-        self._literal: dict[str, _Found] = {}
-        self._leaves: dict[Any, list[Any]] = {}
+        self._mounts: dict[str, _Mount] = {}
+        self._leaves: dict[tuple[str, Any], list[Any]] = {}
 
-    def of(self, scope: Mapping[str, Any]) -> str | None:
-        """Return the route's template, with all before it; None if none matched.
+    def template(self, scope: Mapping[str, Any]) -> str | None:
+        """Return the full template of the matched route; None if none matched.
 
-        To be asked when the application has routed. Raises what a scope of unknown
-        making makes it raise.
+        Call it after the application has routed. Raises any exception, where the scope
+        is not a router's of a known version.
         """
         route = scope.get("route")
         template = _template_of(route, scope)
         if template is None and "endpoint" not in scope:
             return None
         root: str = scope.get("root_path", "")
-        base: str = scope.get("app_root_path", root)  # that of the outermost
-        prefix, routes = self._mounted(scope["router"], root[len(base) :])
+        base: str = scope.get("app_root_path", root)  # of the outermost application
+        prefix, routes = self._mount_at(scope["router"], root[len(base) :])
         if template is None:
-            template = self._searched(scope, root, prefix, routes)
+            template = self._template_of_endpoint(scope, root, prefix, routes)
         return None if template is None else f"{base}{prefix}{template}"
 
-    def _mounted(self, router: Any, path: str) -> _Found:
-        """Return the template of a mounted *path*, and the routes that are there."""
+    def _mount_at(self, router: Any, path: str) -> _Mount:  # noqa: ANN401 -- of many versions
+        """Return the mount at *path*."""
         if not path:
             return "", router.routes
-        found = self._literal.get(path)
-        if found is None:
-            found = _descend(router.routes, path) or ("", ())
-            if found[0] == path and len(self._literal) < _KEPT:
-                self._literal[path] = found
-        return found
+        mount = self._mounts.get(path)
+        if mount is None:
+            mount = _descend(router.routes, path) or ("", ())
+            # Only mounts without parameters: of these there are few.
+            if mount[0] == path and len(self._mounts) < _CACHED:
+                self._mounts[path] = mount
+        return mount
 
-    def _searched(
+    def _template_of_endpoint(
         self, scope: Mapping[str, Any], root: str, prefix: str, routes: Sequence[Any]
     ) -> str | None:
-        """Return the template of a plain route, of which there is only the endpoint."""
+        """Return the template of a plain route: only its endpoint is in the scope."""
         endpoint = scope["endpoint"]
         if prefix and not routes:  # files, or an application of another framework
             return _REST
         key = prefix, endpoint
         leaves = self._leaves.get(key)
         if leaves is None:
-            leaves = [r for r in _here(routes) if r.endpoint is endpoint]
-            if len(self._leaves) < _KEPT:
+            leaves = [r for r in _with_endpoint(routes) if r.endpoint is endpoint]
+            if len(self._leaves) < _CACHED:
                 self._leaves[key] = leaves
         if len(leaves) > 1:
             path = scope["path"].removeprefix(root)
@@ -98,8 +97,11 @@ class Routes:
         return leaves[0].path_format if leaves else None
 
 
-def _template_of(route: Any, scope: Mapping[str, Any]) -> str | None:
-    """Return the template of a route with an endpoint, as its router knows it."""
+# The objects below are of many versions of Starlette and FastAPI: hence `Any`.
+
+
+def _template_of(route: Any, scope: Mapping[str, Any]) -> str | None:  # noqa: ANN401 -- of many versions
+    """Return the template of a route with an endpoint, as its router has it."""
     if getattr(route, "endpoint", None) is None:
         return None
     # FastAPI from 0.137 on keeps there what was included, with its prefixes.
@@ -111,12 +113,12 @@ def _template_of(route: Any, scope: Mapping[str, Any]) -> str | None:
     return getattr(route, "path_format", None) or getattr(route, "path", None)
 
 
-def _descend(routes: Sequence[Any], path: str) -> _Found | None:
-    """Return the template of what is mounted at *path* below *routes*."""
+def _descend(routes: Sequence[Any], path: str) -> _Mount | None:
+    """Return the mount at *path* below *routes*."""
     for mount in _flat(routes):
-        inner = _inside(mount)
+        inner = _routes_of(mount)
         expression = getattr(mount, "path_regex", None)
-        if expression is None:  # for a host
+        if expression is None:  # a host
             if found := _descend(inner, path):
                 return found
             continue
@@ -136,9 +138,9 @@ def _descend(routes: Sequence[Any], path: str) -> _Found | None:
     return None
 
 
-def _inside(mount: Any) -> Sequence[Any]:
-    """Return the routes of what is mounted, through middlewares that are around it."""
-    for _ in range(_LAYERS):
+def _routes_of(mount: Any) -> Sequence[Any]:  # noqa: ANN401 -- of many versions
+    """Return the routes of a mounted application, through middlewares around it."""
+    for _ in range(_MAX_LAYERS):
         routes = getattr(mount, "routes", None)
         if routes:
             return routes  # type: ignore[no-any-return]
@@ -146,17 +148,17 @@ def _inside(mount: Any) -> Sequence[Any]:
     return ()
 
 
-def _here(routes: Sequence[Any]) -> Iterator[Any]:
-    """Yield those of *routes* that have an endpoint, and those of hosts among them."""
+def _with_endpoint(routes: Sequence[Any]) -> Iterator[Any]:
+    """Yield the routes that have an endpoint, also those of hosts."""
     for route in _flat(routes):
         if hasattr(route, "endpoint"):
             yield route
         elif not hasattr(route, "path_regex"):
-            yield from _here(getattr(route, "routes", None) or ())
+            yield from _with_endpoint(getattr(route, "routes", None) or ())
 
 
 def _flat(routes: Sequence[Any]) -> Iterator[Any]:
-    """Yield *routes*, and in place of a router that FastAPI has included its own."""
+    """Yield *routes*; in place of a router that FastAPI included, its routes."""
     for route in routes:
         contexts = getattr(route, "effective_route_contexts", None)
         if contexts is None:

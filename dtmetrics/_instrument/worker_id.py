@@ -1,10 +1,12 @@
-"""Which worker of a server this process is: a small number, for gauges alone.
+"""The number of this worker process among those of its server; for gauges only.
 
-Gauges of several workers that share all dimensions are averaged by Dynatrace, so each
-needs one of its own. A process id would make a new series at each restart; a number
-that the next worker takes over does not. Each process holds a lock on one byte of an
-empty file, which the kernel lets go when it ends, however it ends. Processes with the
-same parent take the least number that is free, and so does who is forked later on.
+Dynatrace averages the gauges of several workers that share all dimensions, so each
+worker needs a dimension of its own. A process id would make a new series at each
+restart; a small number that the next worker takes over does not.
+
+Each process locks one byte of an empty file; the kernel releases the lock when the
+process ends, however it ends. Processes with the same parent take the least free
+number, and so does a child that is forked later.
 """
 
 from __future__ import annotations
@@ -22,38 +24,38 @@ except ImportError:  # Windows, where no server forks
 __all__ = ["worker_number"]
 
 #: More workers than this under one parent have no number.
-_MOST = 1024
+_MAX_WORKERS = 1024
 
 _lock = Lock()
-_taken: dict[int, str | None] = {}  # by process, so that a forked child takes its own
+_numbers: dict[int, str | None] = {}  # by process id: a forked child takes its own
 _file: int | None = None
-_first: int | None = None  # byte of the file; a forked child goes on from its parent's
+_first_byte: int | None = None  # a forked child inherits its parent's
 
 
 def worker_number() -> str | None:
-    """Return the number of this process; None where there can be none.
+    """Return the number of this process; None if it cannot have one.
 
-    The first call in a process opens a file or takes a lock, neither of which waits.
+    The first call in a process opens a file and takes a lock; neither waits.
     """
     pid = os.getpid()
-    if pid not in _taken:
+    if pid not in _numbers:
         with _lock:
-            if pid not in _taken:
-                _taken[pid] = _take()
-    return _taken[pid]
+            if pid not in _numbers:
+                _numbers[pid] = _take_number()
+    return _numbers[pid]
 
 
-def _take() -> str | None:
-    global _file, _first  # noqa: PLW0603 -- for as long as the process lives
+def _take_number() -> str | None:
+    global _file, _first_byte  # noqa: PLW0603 -- for as long as the process lives
     if fcntl is None:
         return "0"
     try:
         if _file is None:
             _file = _open()
-        if _first is None:
-            _first = os.getppid() * _MOST
-        for number in range(_MOST):
-            if _locked(_file, _first + number):
+        if _first_byte is None:
+            _first_byte = os.getppid() * _MAX_WORKERS
+        for number in range(_MAX_WORKERS):
+            if _try_lock(_file, _first_byte + number):
                 return str(number)
     except OSError:  # no such directory, read only, or another user's file
         pass
@@ -61,16 +63,16 @@ def _take() -> str | None:
 
 
 def _open() -> int:
-    import tempfile  # noqa: PLC0415 -- 10 ms, for those who want this gauge
+    import tempfile  # noqa: PLC0415 -- 10 ms, only where this gauge is wanted
 
     path = os.path.join(tempfile.gettempdir(), f"dtmetrics-{os.getuid()}.lock")
-    # Not through a link that somebody else has put there.
+    # Another user may have put a link there: it is not followed.
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
-def _locked(file: int, byte: int) -> bool:
+def _try_lock(file: int, byte: int) -> bool:
     try:
-        # Such a lock belongs to the process: a forked child does not inherit it.
+        # The lock belongs to the process: a forked child does not inherit it.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
     except BlockingIOError:
         return False

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
 from threading import local
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from dtmetrics._decorate.decorate import Ready
 from dtmetrics._record.call_timer import dimensions_of_failure
@@ -149,14 +149,14 @@ class AsyncExitOfBlock:
 
 
 def _exit_of(
-    block: Block, timer: Timer, kind: object, error: Any, trace: object
+    block: Block, timer: Timer, kind: object, error: BaseException | None, trace: object
 ) -> None:
     block._timer = timer
     block.__exit__(kind, error, trace)
 
 
 def _aexit_of(
-    block: Block, timer: Timer, kind: object, error: Any, trace: object
+    block: Block, timer: Timer, kind: object, error: BaseException | None, trace: object
 ) -> Ready[None]:
     _exit_of(block, timer, kind, error, trace)
     return Ready(None)

@@ -53,7 +53,7 @@ class Runtime:
             on_fork=self._reset_after_fork, on_exit=self._shutdown_at_exit
         )
 
-    def configure(
+    def configure(  # noqa: PLR0913 -- every setting is a keyword
         self,
         *,
         endpoint: str | None = None,

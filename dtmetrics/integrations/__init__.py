@@ -1,1 +1,14 @@
-"""One module or package for each library that is instrumented."""
+"""One module or package for each library that is instrumented.
+
+The meter that records is, unless ``meter=`` names another, called like the integration:
+``dtmetrics.integrations.asgi``, ``.wsgi``, ``.flask``, ``.httpx``, ``.requests``,
+``.sqlalchemy``; of Django ``dtmetrics.integrations.django`` for requests, and below it
+``.database`` and ``.cache``. Levels can be set by these names, for one of them or, by a
+common beginning, for several:
+
+>>> import dtmetrics
+>>> levels = {"dtmetrics.integrations": "WARNING"}  # records none of them
+>>> dtmetrics.configure(levels=levels, exporter=dtmetrics.MemoryExporter())
+>>> dtmetrics.shutdown()
+True
+"""

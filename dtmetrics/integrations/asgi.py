@@ -6,27 +6,32 @@
 ...     await send({"type": "http.response.body", "body": b"hello"})
 >>> application = MetricsMiddleware(application)
 
-Or ``app.add_middleware(MetricsMiddleware)`` for Starlette and FastAPI.
+With Starlette and FastAPI: ``app.add_middleware(MetricsMiddleware)``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._instrument.semconv import announced
-from dtmetrics._instrument.server import ERROR, MEASURED, ROUTE, Request, Requests
+from dtmetrics._instrument.exclude import Pattern
+from dtmetrics._instrument.http_server import (
+    ERROR,
+    INSTRUMENTED,
+    ROUTE,
+    Dimensions,
+    ServerInstruments,
+    ServerRequest,
+)
+from dtmetrics._instrument.semconv import content_length
 from dtmetrics._instrument.starlette_routes import (
     Routes,
-    comes_from_the_background,
-    says_that_a_client_left,
+    is_client_disconnect,
+    is_from_background_task,
 )
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from dtmetrics._instrument.server import Options
+from dtmetrics._record.meter import Meter
+from dtmetrics._runtime.runtime import default
 
 __all__ = ["MetricsMiddleware"]
 
@@ -40,53 +45,74 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class MetricsMiddleware:
-    """Measures each HTTP request to *app*, until the last byte of its answer was sent.
+    """Records each HTTP request to *app*, until the last byte of its response was sent.
 
-    Nothing of the answer changes. Starlette's and FastAPI's routes are known; what is
-    built otherwise may leave its route in ``scope["dtmetrics.route"]``. Websockets pass
-    untouched, unless *websockets* asks for the duration of their connections.
+    The response is passed on unchanged. Routes of Starlette and FastAPI are found;
+    another application may leave its route in ``scope["dtmetrics.route"]``.
 
-    *exclude* names paths or routes that are not measured (``*`` stands for anything;
-    compiled expressions are searched for); *dimensions* makes more dimensions of the
-    scope, when the answer is out; *semconv* is "stable", "old" or "both";
-    *active_requests* and *body_sizes* switch on what their names say; *known_methods*
-    replaces the methods that are not ``_OTHER``; *meter* records.
+    *exclude* names paths or routes that are not recorded: a text, in which ``*``
+    matches anything, a compiled expression, which is searched for, or a list of these.
+    *dimensions* is called with the scope when the response was sent; it returns a
+    mapping of further dimensions. *active_requests* adds the gauge
+    ``http.server.active_requests``, *body_sizes* the sizes of bodies in bytes,
+    *websockets* the duration of websocket connections. *known_methods* are the methods
+    recorded by name, by default those of the variable
+    ``OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS`` or OpenTelemetry's ten; others are
+    ``_OTHER``. *meter* records; by default ``dtmetrics.integrations.asgi``.
+
+    Raises TypeError if an option has the wrong type.
     """
 
-    def __init__(
-        self, app: Application, *, websockets: bool = False, **options: Unpack[Options]
+    def __init__(  # noqa: PLR0913 -- the options, by keyword
+        self,
+        app: Application,
+        *,
+        exclude: Pattern | Iterable[Pattern] = (),
+        dimensions: Dimensions | None = None,
+        active_requests: bool = False,
+        body_sizes: bool = False,
+        websockets: bool = False,
+        known_methods: Iterable[str] | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self.app = app
-        self._kinds = {"http": Requests(**options)}
+        meter = meter or default.get_meter(__name__)
+        self._instruments = {
+            "http": ServerInstruments(
+                meter,
+                exclude=exclude,
+                dimensions=dimensions,
+                active_requests=active_requests,
+                body_sizes=body_sizes,
+                known_methods=known_methods,
+            )
+        }
         if websockets:
-            shared: dict[str, Any] = {
-                key: value
-                for key, value in options.items()
-                if key in ("dimensions", "exclude", "meter")
-            }
-            self._kinds["websocket"] = Requests(semconv="websocket", **shared)
+            self._instruments["websocket"] = ServerInstruments(
+                meter, exclude=exclude, dimensions=dimensions, websocket=True
+            )
         self._routes = Routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, as ASGI wants it."""
+        """Answer a request, as ASGI defines it."""
         get = scope.get
-        requests = self._kinds.get(scope["type"])
+        instruments = self._instruments.get(scope["type"])
         request = (
             None
-            if requests is None or MEASURED in scope
-            else requests.begin(
+            if instruments is None or INSTRUMENTED in scope
+            else instruments.begin(
                 get("method"), get("scheme"), get("http_version"), get("path"), scope
             )
         )
-        if requests is None or request is None:
+        if instruments is None or request is None:
             await self.app(scope, receive, send)
             return
-        scope[MEASURED] = True
-        if requests.body_sizes:
+        scope[INSTRUMENTED] = True
+        if instruments.body_sizes:
             length = next((v for k, v in get("headers", ()) if k == _LENGTH), None)
-            request.request_size = announced(length)
+            request.request_size = content_length(length)
             request.response_size = 0
-        exchange = _Exchange(request, scope, send, self._routes)
+        exchange = _AsgiExchange(request, scope, send, self._routes)
         try:
             await self.app(scope, receive, exchange.send)
         except BaseException as error:
@@ -95,11 +121,11 @@ class MetricsMiddleware:
         exchange.end()
 
 
-class _Exchange:
-    """A request and what was sent in answer."""
+class _AsgiExchange:
+    """A request, and the messages of its response."""
 
     __slots__ = (
-        "_left",
+        "_client_left",
         "_request",
         "_routes",
         "_scope",
@@ -109,21 +135,21 @@ class _Exchange:
     )
 
     def __init__(
-        self, request: Request, scope: Scope, send: Send, routes: Routes
+        self, request: ServerRequest, scope: Scope, send: Send, routes: Routes
     ) -> None:
         self._request = request
         self._scope = scope
         self._send = send
         self._routes = routes
-        self._status: Any = None
-        self._left = self._streams = False
+        self._status: object = None
+        self._client_left = self._streams = False
 
     async def send(self, message: Message) -> None:
-        """Pass *message* on, and see what it says once the server has taken it."""
+        """Pass *message* on; look at it once the server has taken it."""
         try:
             await self._send(message)
-        except OSError:  # so says a server that the client has left
-            self._left = True
+        except OSError:  # a server raises it when the client has left
+            self._client_left = True
             raise
         kind = message.get("type")
         if kind == "http.response.start":
@@ -134,39 +160,40 @@ class _Exchange:
             if message.get("more_body"):
                 self._streams = True
             else:
-                # Starlette ends a stream that has failed as it does a whole one.
-                self._sent(settled=not self._streams or bool(message.get("body")))
-        elif kind == "http.response.pathsend":  # the server reads a file by itself
+                # Starlette ends a failed stream with the same message as a whole one.
+                self._sent(certain=not self._streams or bool(message.get("body")))
+        elif kind == "http.response.pathsend":  # the server itself reads a file
             self._request.response_size = None
-            self._sent(settled=True)
+            self._sent(certain=True)
 
-    def _sent(self, *, settled: bool) -> None:
+    def _sent(self, *, certain: bool) -> None:
         self._request.sent()
-        # What failed, or may have, is recorded when the application has raised, as
-        # Starlette does after its answer: then it is known what it was. What did not is
-        # recorded now: tasks in the background come next, and may take long.
-        if settled and isinstance(self._status, int) and self._status < 500:
+        # A response that succeeded is recorded now: background tasks come next, and may
+        # take long. One that failed, or may have, is recorded when the application has
+        # raised, as Starlette does after it has answered: then the error is known.
+        if certain and isinstance(self._status, int) and self._status < 500:
             self._record(self._status, None)
 
     def end(self, error: BaseException | None = None) -> None:
-        """Record it, unless it was."""
+        """Record the request, unless it is recorded already."""
         request = self._request
         if request.ended:
             return
-        if error is None or (request.is_sent and comes_from_the_background(error)):
+        is_sent = request.duration is not None
+        if error is None or (is_sent and is_from_background_task(error)):
             self._record(self._status, self._scope.get(ERROR))
-        elif not (self._left or says_that_a_client_left(error)):
+        elif not (self._client_left or is_client_disconnect(error)):
             self._record(self._status, error)
         else:
+            # A status of 500 answers the exception, but the client has left.
             status = self._status
             failed = isinstance(status, int) and status >= 500
-            # It was an answer to the exception, for nobody.
             self._record(None if failed else status, None)
 
-    def _record(self, status: Any, error: BaseException | str | None) -> None:
+    def _record(self, status: object, error: BaseException | str | None) -> None:
         scope = self._scope
         route = scope.get(ROUTE)
-        if route is None:
-            route = call_safely(self._routes.of, scope, default=None)
+        if route is None and "router" in scope:
+            route = call_safely(self._routes.template, scope, default=None)
         self._request.end(status, route, error, scope.get("scheme"))
-        scope.pop(MEASURED, None)
+        scope.pop(INSTRUMENTED, None)

@@ -8,20 +8,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flask import got_request_exception, request, request_tearing_down
+from flask import Request, got_request_exception, request, request_tearing_down
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._instrument.server import ERROR, ROUTE, error_type
+from dtmetrics._decorate.hooks import error_type
+from dtmetrics._instrument.exclude import Pattern
+from dtmetrics._instrument.http_server import ERROR, ROUTE
+from dtmetrics._record.meter import Meter
+from dtmetrics._runtime.runtime import default
 from dtmetrics.integrations.wsgi import MetricsMiddleware
 
 if TYPE_CHECKING:
     from flask import Flask
-    from typing_extensions import Unpack
-
-    from dtmetrics._instrument.server import Options
 
 __all__ = ["Metrics"]
 
@@ -29,60 +31,78 @@ _DIMENSIONS = "dtmetrics.dimensions"
 
 
 class Metrics:
-    """Measures each request to *app*, with the route by which Flask found the view.
+    """Records each request to *app*, with the rule by which Flask found the view.
 
-    ``Metrics(app)``, or ``metrics = Metrics()`` and ``metrics.init_app(app)`` in a
-    factory. Options are those of `dtmetrics.integrations.asgi.MetricsMiddleware`;
-    ``dimensions=`` is given Flask's request, at the end of its context.
+    Write ``Metrics(app)``, or in a factory ``metrics = Metrics()`` and
+    ``metrics.init_app(app)``.
+
+    The options are those of `dtmetrics.integrations.wsgi.MetricsMiddleware`, but for
+    *dimensions*, which is called with Flask's request at the end of its context, and
+    *meter*, which is ``dtmetrics.integrations.flask`` by default.
     """
 
-    def __init__(self, app: Flask | None = None, **options: Unpack[Options]) -> None:
-        self._options = options
-        self._dimensions: Any = options.get("dimensions")
-        if self._dimensions is not None:
-            self._options["dimensions"] = _noted_dimensions
+    def __init__(  # noqa: PLR0913 -- the options, by keyword
+        self,
+        app: Flask | None = None,
+        *,
+        exclude: Pattern | Iterable[Pattern] = (),
+        dimensions: Callable[[Request], Mapping[str, object]] | None = None,
+        active_requests: bool = False,
+        body_sizes: bool = False,
+        known_methods: Iterable[str] | None = None,
+        meter: Meter | None = None,
+    ) -> None:
+        self._dimensions = dimensions
+        self._middleware = partial(
+            MetricsMiddleware,
+            exclude=exclude,
+            dimensions=None if dimensions is None else _dimensions_of_environ,
+            active_requests=active_requests,
+            body_sizes=body_sizes,
+            known_methods=known_methods,
+            meter=meter or default.get_meter(__name__),
+        )
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """CallHook the requests to *app*; once, however often it is called."""
+        """Record the requests to *app*; a second call does nothing."""
         if "dtmetrics" in app.extensions:
             return
         app.extensions["dtmetrics"] = self
-        # Around all of it: what Flask calls after a request, it calls before the body
-        # of a stream was sent.
+        # Around the whole application: Flask's own hooks after a request run before the
+        # body of a stream is sent.
         whole: Any = app
-        whole.wsgi_app = MetricsMiddleware(whole.wsgi_app, **self._options)
-        # Before whatever else might answer; 2 us less than by a signal.
-        app.url_value_preprocessors[None].insert(0, _noting_routes(app))
-        got_request_exception.connect(_note_error, app)
+        whole.wsgi_app = self._middleware(whole.wsgi_app)
+        # Before any other function that might answer; 2 us less than by a signal.
+        app.url_value_preprocessors[None].insert(0, _route_setter(app))
+        got_request_exception.connect(_set_error, app)
         if self._dimensions is not None:
-            request_tearing_down.connect(self._note_dimensions, app)
+            request_tearing_down.connect(self._set_dimensions, app)
 
-    def _note_dimensions(self, _app: Flask, **_: Any) -> None:
-        request.environ[_DIMENSIONS] = call_safely(
-            self._dimensions, request, default=None
-        )
-
-
-def _noted_dimensions(environ: dict[str, Any]) -> Any:
-    # None, where it raised, is no mapping, and counted as such.
-    return environ.get(_DIMENSIONS, {})
+    def _set_dimensions(self, _app: Flask, **_: object) -> None:
+        dimensions: Any = self._dimensions
+        request.environ[_DIMENSIONS] = call_safely(dimensions, request, default=None)
 
 
-def _noting_routes(app: Flask) -> Callable[..., None]:
-    proxy: Any = request  # each look through it costs
+def _dimensions_of_environ(environ: Any) -> Mapping[str, object]:  # noqa: ANN401 -- WSGI's environ
+    # Where the callable raised there is None: not a mapping, and counted as such.
+    return environ.get(_DIMENSIONS, {})  # type: ignore[no-any-return]
 
-    def note(*_: Any) -> None:
-        now = proxy._get_current_object()
-        if now.url_rule is not None:
-            # Flask itself never looks at it before it needs it: it may be None.
+
+def _route_setter(app: Flask) -> Callable[..., None]:
+    proxy: Any = request  # each access through it costs
+
+    def set_route(*_: object) -> None:
+        current = proxy._get_current_object()  # noqa: SLF001 -- documented by werkzeug
+        if current.url_rule is not None:
+            # An application may set None: Flask reads it only where it needs it.
             root = str(app.config.get("APPLICATION_ROOT") or "")
-            now.environ[ROUTE] = f"{root.rstrip('/')}{now.url_rule.rule}"
+            current.environ[ROUTE] = f"{root.rstrip('/')}{current.url_rule.rule}"
 
-    return note
+    return set_route
 
 
-def _note_error(_app: Flask, exception: BaseException, **_: Any) -> None:
-    # Its type alone: its traceback holds the environ.
+def _set_error(_app: Flask, exception: BaseException, **_: object) -> None:
+    # Only the type: the exception's traceback holds the environ.
     request.environ[ERROR] = error_type(exception)

@@ -1,4 +1,4 @@
-"""Metrics of what an application asks by httpx.
+"""Metrics of the requests that an application makes with httpx.
 
 >>> from dtmetrics.integrations.httpx import instrument_httpx, uninstrument_httpx
 >>> instrument_httpx()
@@ -7,85 +7,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from time import perf_counter
+from typing import Any
 
 import httpx
 
-from dtmetrics._instrument.client import PORTS, Calls, clock
+from dtmetrics._instrument.http_client import PORTS, ClientInstruments, Description
 from dtmetrics._instrument.patch import Patches, Target
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from dtmetrics._instrument.client import Options
+from dtmetrics._record.meter import Meter
+from dtmetrics._runtime.runtime import default
 
 __all__ = ["instrument_httpx", "uninstrument_httpx"]
 
 
-def instrument_httpx(**options: Unpack[Options]) -> None:
-    """CallHook each request of every client, those that exist already too.
+def instrument_httpx(
+    *,
+    body_sizes: bool = False,
+    known_methods: Iterable[str] | None = None,
+    meter: Meter | None = None,
+) -> None:
+    """Record each request of every client, existing clients included.
 
-    What httpx's own transports are given counts, until the head of the answer is
-    there: a redirect is one more request, and a stream takes no longer than its head.
-    Nothing of an answer or an exception changes. A second call does nothing.
+    A request is one call of httpx's own transports, until the head of the response has
+    arrived: a redirect is one more request, and the body of a stream is not waited for.
+    Responses and exceptions are passed on unchanged. A second call does nothing.
+
+    *body_sizes* adds the sizes of bodies in bytes, as Content-Length announces them.
+    *known_methods* are the methods recorded by name, by default those of the variable
+    ``OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS`` or OpenTelemetry's ten; others are
+    ``_OTHER``. *meter* records; by default ``dtmetrics.integrations.httpx``.
+
+    Raises TypeError if an option has the wrong type.
     """
-    _patches.put(lambda: Calls(_describe, "dtmetrics.integrations.httpx", **options))
+
+    def make() -> ClientInstruments:
+        return ClientInstruments(
+            meter or default.get_meter(__name__),
+            _describe,
+            body_sizes=body_sizes,
+            known_methods=known_methods,
+        )
+
+    _patches.apply(make)
 
 
 def uninstrument_httpx() -> None:
-    """CallHook no more, and give httpx back what it had."""
+    """Stop recording, and restore httpx's own methods."""
     _patches.remove()
 
 
-def _around(calls: Calls, send: Callable[..., httpx.Response]) -> Callable[..., Any]:
+def _recording(
+    instruments: ClientInstruments, send: Callable[..., httpx.Response]
+) -> Callable[..., httpx.Response]:
     def handle_request(
         self: httpx.HTTPTransport, request: httpx.Request
     ) -> httpx.Response:
-        if not calls.measured():
+        if not instruments.enabled():
             return send(self, request)
-        start = clock()
+        start = perf_counter()
         try:
             response = send(self, request)
         except BaseException as error:
-            calls.fail(clock() - start, request, error)
+            instruments.fail(perf_counter() - start, request, error)
             raise
-        calls.end(clock() - start, request, response)
+        instruments.end(perf_counter() - start, request, response)
         return response
 
     return handle_request
 
 
-def _around_async(calls: Calls, send: Callable[..., Any]) -> Callable[..., Any]:
+def _recording_async(
+    instruments: ClientInstruments, send: Callable[..., Any]
+) -> Callable[..., Any]:
     async def handle_async_request(
         self: httpx.AsyncHTTPTransport, request: httpx.Request
     ) -> httpx.Response:
-        if not calls.measured():
+        if not instruments.enabled():
             return await send(self, request)  # type: ignore[no-any-return]
-        start = clock()
+        start = perf_counter()
         try:
             response: httpx.Response = await send(self, request)
         except BaseException as error:
-            calls.fail(clock() - start, request, error)
+            instruments.fail(perf_counter() - start, request, error)
             raise
-        calls.end(clock() - start, request, response)
+        instruments.end(perf_counter() - start, request, response)
         return response
 
     return handle_async_request
 
 
-def _describe(request: httpx.Request, response: httpx.Response | None) -> Any:
+def _describe(request: httpx.Request, response: httpx.Response | None) -> Description:
     url = request.url
-    scheme, host, port = url.scheme, url.raw_host, url.port
-    if port is None:
-        port = PORTS.get(scheme)
+    port = url.port or PORTS.get(url.scheme)
     if response is None:
-        return request.method, scheme, host, port, None, None
+        return request.method, url.raw_host, port, None, None
     version = response.extensions.get("http_version")
-    return request.method, scheme, host, port, response.status_code, version
+    return request.method, url.raw_host, port, response.status_code, version
 
 
 _patches = Patches(
-    Target(httpx.HTTPTransport, "handle_request", _around),
-    Target(httpx.AsyncHTTPTransport, "handle_async_request", _around_async),
+    Target(httpx.HTTPTransport, "handle_request", _recording),
+    Target(httpx.AsyncHTTPTransport, "handle_async_request", _recording_async),
 )

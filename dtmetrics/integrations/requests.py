@@ -1,4 +1,4 @@
-"""Metrics of what an application asks by requests.
+"""Metrics of the requests that an application makes with requests.
 
 >>> from dtmetrics.integrations.requests import instrument_requests
 >>> from dtmetrics.integrations.requests import uninstrument_requests
@@ -8,72 +8,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from time import perf_counter
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
 
-from dtmetrics._instrument.client import PORTS, Calls, clock
+from dtmetrics._instrument.http_client import PORTS, ClientInstruments, Description
 from dtmetrics._instrument.patch import Patches, Target
+from dtmetrics._record.meter import Meter
+from dtmetrics._runtime.runtime import default
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from dtmetrics._instrument.client import Options
+    from requests import PreparedRequest, Response
 
 __all__ = ["instrument_requests", "uninstrument_requests"]
 
-# As urllib3 writes them.
+# By urllib3's numbers.
 _VERSIONS = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 
 
-def instrument_requests(**options: Unpack[Options]) -> None:
-    """CallHook each request of every session, those that exist already too.
+def instrument_requests(
+    *,
+    body_sizes: bool = False,
+    known_methods: Iterable[str] | None = None,
+    meter: Meter | None = None,
+) -> None:
+    """Record each request of every session, existing sessions included.
 
-    What an adapter sends counts, until the head of the answer is there: a redirect is
-    one more request, a retry of urllib3's within it is not, and a stream takes no
-    longer than its head. Nothing of an answer or an exception changes. A second call
-    does nothing.
+    A request is one call of an adapter, until the head of the response has arrived: a
+    redirect is one more request, urllib3's own retries are not, and the body of a
+    stream is not waited for. Responses and exceptions are passed on unchanged. A second
+    call does nothing.
+
+    The options are those of `dtmetrics.integrations.httpx.instrument_httpx`; *meter* is
+    ``dtmetrics.integrations.requests`` by default.
     """
-    _patches.put(lambda: Calls(_describe, "dtmetrics.integrations.requests", **options))
+
+    def make() -> ClientInstruments:
+        return ClientInstruments(
+            meter or default.get_meter(__name__),
+            _describe,
+            body_sizes=body_sizes,
+            known_methods=known_methods,
+        )
+
+    _patches.apply(make)
 
 
 def uninstrument_requests() -> None:
-    """CallHook no more, and give requests back what it had."""
+    """Stop recording, and restore requests' own methods."""
     _patches.remove()
 
 
-def _around(calls: Calls, found: Callable[..., Any]) -> Callable[..., Any]:
-    def send(self: HTTPAdapter, request: Any, *args: Any, **kwargs: Any) -> Any:
-        if not calls.measured():
-            return found(self, request, *args, **kwargs)
-        start = clock()
+def _recording(
+    instruments: ClientInstruments, original: Callable[..., Response]
+) -> Callable[..., Response]:
+    def send(
+        self: HTTPAdapter, request: PreparedRequest, *args: object, **kwargs: object
+    ) -> Response:
+        if not instruments.enabled():
+            return original(self, request, *args, **kwargs)
+        start = perf_counter()
         try:
-            response = found(self, request, *args, **kwargs)
+            response = original(self, request, *args, **kwargs)
         except BaseException as error:
-            calls.fail(clock() - start, request, error)
+            instruments.fail(perf_counter() - start, request, error)
             raise
-        calls.end(clock() - start, request, response)
+        instruments.end(perf_counter() - start, request, response)
         return response
 
     return send
 
 
-def _describe(request: Any, response: Any) -> Any:
-    # Of what requests prepares, all up to the path: a cache of paths would be useless.
-    server = _server("/".join(request.url.split("/", 3)[:3]))
+def _describe(request: PreparedRequest, response: Response | None) -> Description:
+    method, url = str(request.method), str(request.url)
+    # All up to the path: a cache of paths would be useless.
+    host, port = _server("/".join(url.split("/", 3)[:3]))
     if response is None:
-        return request.method, *server, None, None
+        return method, host, port, None, None
     version = _VERSIONS.get(getattr(response.raw, "version", 0))
-    return request.method, *server, response.status_code, version
+    return method, host, port, response.status_code, version
 
 
 @lru_cache(256)
-def _server(url: str) -> tuple[str, str | None, int | None]:
+def _server(url: str) -> tuple[str | None, int | None]:
     split = urlsplit(url)
-    return split.scheme, split.hostname, split.port or PORTS.get(split.scheme)
+    return split.hostname, split.port or PORTS.get(split.scheme)
 
 
-_patches = Patches(Target(HTTPAdapter, "send", _around))
+_patches = Patches(Target(HTTPAdapter, "send", _recording))

@@ -1,4 +1,4 @@
-"""Metrics of what an application asks a database by SQLAlchemy.
+"""Metrics of the operations that an application executes with SQLAlchemy.
 
 >>> from sqlalchemy import create_engine
 >>> from dtmetrics.integrations.sqlalchemy import instrument_sqlalchemy
@@ -20,7 +20,7 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 from sqlalchemy import Engine, event
 from sqlalchemy.engine.interfaces import ExecuteStyle
 
-from dtmetrics._instrument.database import Database, Operations
+from dtmetrics._instrument.database_client import Database, DatabaseInstruments
 from dtmetrics._instrument.worker_id import worker_number
 from dtmetrics._record.meter import Meter
 from dtmetrics._runtime.runtime import default
@@ -32,104 +32,128 @@ if TYPE_CHECKING:
 __all__ = ["instrument_sqlalchemy", "uninstrument_sqlalchemy"]
 
 # The name of each engine's pool.
-Pools = dict["ReferenceType[Engine]", str]
+PoolNames = dict["ReferenceType[Engine]", str]
 
-# Not by *many*, which also says that one statement has many rows.
+# Not the argument *executemany*: it is also true of one statement with many rows.
 _BATCH = ExecuteStyle.EXECUTEMANY
 
-_START = "_dtmetrics_start"  # an attribute of an execution's context
+# The attribute of an execution's context that holds its start. It belongs to the
+# execution: many may run at once.
+_START = "_dtmetrics_start"
 
 
 def instrument_sqlalchemy(
     engine: Engine | AsyncEngine, *, pool: bool = False, meter: Meter | None = None
 ) -> None:
-    """CallHook each operation of *engine*, until the database has executed it.
+    """Record each operation of *engine*, until the database has executed it.
 
-    What the rows take that are fetched later is not in it. Of a statement no more is
-    told than its operation and, if it is one, its table; a failure has the class of
-    the driver's exception. *pool* shows how many connections are used and idle, as a
-    gauge of each worker's own. *meter* records; by default it has this module's name.
-    A second call does nothing. The first one is for the start of a program: SQLAlchemy
-    wants no listener added while others are called.
+    Rows that are fetched later take no part in the duration. An operation has its name
+    and, if it touches only one, its table, but neither its text nor its values; a
+    failed one has the class of the driver's exception.
+
+    *pool* adds a gauge of the used and idle connections, one for each worker. *meter*
+    records; by default ``dtmetrics.integrations.sqlalchemy``.
+
+    A second call does nothing. Make the first one when the program starts: SQLAlchemy
+    forbids to add a listener while others are called. Raises TypeError if *engine* is
+    not an Engine or an AsyncEngine.
     """
     engine = _sync(engine)
     with _lock:
-        statements = _heard.get(engine)
-        if statements is None:
-            statements = _heard[engine] = _Statements()
-            statements.listen(engine)
-        if statements.operations is not None:
+        listener = _listeners.get(engine)
+        if listener is None:
+            listener = _listeners[engine] = _Listener()
+            listener.listen(engine)
+        if listener.instruments is not None:
             return
-        meter = meter or default.get_meter("dtmetrics.integrations.sqlalchemy")
-        statements.operations = Operations(meter, _database(engine))
+        meter = meter or default.get_meter(__name__)
+        listener.instruments = DatabaseInstruments(meter, _database(engine))
         if pool:
             _pools_of(meter)[ref(engine)] = _pool_name(engine)
 
 
 def uninstrument_sqlalchemy(engine: Engine | AsyncEngine) -> None:
-    """CallHook *engine* no more.
+    """Stop recording the operations of *engine*.
 
-    What listens to it stays, and does nothing: statements may be running, which would
-    fail if it were taken away.
+    The listeners stay, and do nothing: statements that run now would fail without them.
     """
     engine = _sync(engine)
     with _lock:
-        if engine in _heard:
-            _heard[engine].operations = None
+        if engine in _listeners:
+            _listeners[engine].instruments = None
         for pools in _pools.values():
             pools.pop(ref(engine), None)
 
 
-class _Statements:
-    """What listens to one engine, for good. It does not hold it."""
+class _Listener:
+    """Listens to one engine, for good. It holds no reference to the engine."""
 
     def __init__(self) -> None:
-        #: Where they are noted; None: they are not measured.
-        self.operations: Operations | None = None
+        #: None while the engine is not instrumented.
+        self.instruments: DatabaseInstruments | None = None
 
     def listen(self, engine: Engine) -> None:
-        """Hear of each statement of *engine*."""
-        # With a value returned, or else SQLAlchemy puts a function around it.
+        """Listen to each statement of *engine*."""
+        # With retval=True, or else SQLAlchemy puts a function around this one.
         event.listen(engine, "before_cursor_execute", self._before, retval=True)
         event.listen(engine, "after_cursor_execute", self._after)
         event.listen(engine, "handle_error", self._failed)
 
+    # SQLAlchemy reads the names of the parameters and passes them by position. They
+    # are `Any` because a driver's own objects are among them.
+
     def _before(
-        self, conn: Any, cursor: Any, sql: str, values: Any, context: Any, many: bool
+        self,
+        conn: object,
+        cursor: object,
+        statement: str,
+        parameters: object,
+        context: Any,  # noqa: ANN401 -- a dialect's own class
+        executemany: object,
     ) -> tuple[str, Any]:
-        operations = self.operations
-        if operations is not None and operations.measured():
-            # With the call, for many may run at once; one after the other in it.
-            context._dtmetrics_start = perf_counter()
-        return sql, values
+        instruments = self.instruments
+        if instruments is not None and instruments.enabled():
+            context._dtmetrics_start = perf_counter()  # noqa: SLF001 -- our own attribute
+        return statement, parameters
 
     def _after(
-        self, conn: Any, cursor: Any, sql: str, values: Any, context: Any, many: bool
+        self,
+        conn: object,
+        cursor: object,
+        statement: str,
+        parameters: object,
+        context: Any,  # noqa: ANN401 -- a dialect's own class
+        executemany: object,
     ) -> None:
-        operations = self.operations
-        if operations is None:
+        instruments = self.instruments
+        if instruments is None:
             return
-        # Taken out: an engine with options is heard by its parent's listeners too.
-        start = context.__dict__.pop(_START, None)
-        if start is not None:
-            took = perf_counter() - start
-            operations.note(took, sql, context.execute_style is _BATCH)
-
-    def _failed(self, about: ExceptionContext) -> None:
-        operations, context = self.operations, about.execution_context
-        if operations is None or context is None:  # nothing was begun
-            return
-        # None where rows are fetched: it has ended before.
+        # Removed: the listeners of a parent engine see an engine with options as well.
         start = context.__dict__.pop(_START, None)
         if start is not None:
             took = perf_counter() - start
             batch = context.execute_style is _BATCH
-            error = _of_driver(about.original_exception)
-            operations.note(took, about.statement, batch, error)
+            instruments.record(took, statement, batch=batch)
+
+    def _failed(self, failure: ExceptionContext) -> None:
+        instruments = self.instruments
+        context: Any = failure.execution_context
+        if instruments is None or context is None:  # no operation had begun
+            return
+        # None while rows are fetched: the operation has ended before.
+        start = context.__dict__.pop(_START, None)
+        if start is not None:
+            took = perf_counter() - start
+            instruments.record(
+                took,
+                failure.statement,
+                batch=context.execute_style is _BATCH,
+                error=_drivers_error(failure.original_exception),
+            )
 
 
-def _of_driver(error: BaseException) -> BaseException:
-    """Return what the driver has raised, where SQLAlchemy raises its own of that."""
+def _drivers_error(error: BaseException) -> BaseException:
+    """Return the driver's exception, where SQLAlchemy raises its own because of it."""
     if type(error).__module__.startswith("sqlalchemy."):
         return error.__cause__ or error
     return error
@@ -138,29 +162,29 @@ def _of_driver(error: BaseException) -> BaseException:
 # -- pools ---------------------------------------------------------------------------
 
 
-def _pools_of(meter: Meter) -> Pools:
-    """Return the pools that *meter* shows; asked about from the first one on."""
+def _pools_of(meter: Meter) -> PoolNames:
+    """Return the pools that *meter* observes; the first call starts observing."""
     if meter not in _pools:
-        pools: Pools = {}
+        pools: PoolNames = {}
         _pools[meter] = pools
-        observed = meter.observe(
+        observe = meter.observe(
             "db.client.connection.count",
             unit="{connection}",
             description="Connections of a pool, by whether they are in use",
         )
-        observed(lambda: _connections(pools))
+        observe(lambda: _connections(pools))
     return _pools[meter]
 
 
-def _connections(pools: Pools) -> Iterator[tuple[int, dict[str, str | None]]]:
+def _connections(pools: PoolNames) -> Iterator[tuple[int, dict[str, str | None]]]:
     counts: Tally[tuple[str, str]] = Tally()
-    # Without the lock, which a fork may have left locked.
-    for held, name in list(pools.items()):
-        engine = held()
+    # Without the lock: a fork may have left it locked.
+    for reference, name in list(pools.items()):
+        engine = reference()
         if engine is None:
-            pools.pop(held, None)
+            pools.pop(reference, None)
             continue
-        # As it is now: dispose() makes a new one. Some kinds do not count.
+        # The present pool: dispose() makes a new one. Some kinds of pool do not count.
         pool: Any = engine.pool
         if hasattr(pool, "checkedout") and hasattr(pool, "checkedin"):
             counts[name, "used"] += pool.checkedout()
@@ -177,7 +201,7 @@ def _connections(pools: Pools) -> Iterator[tuple[int, dict[str, str | None]]]:
 
 
 def _pool_name(engine: Engine) -> str:
-    """Return what the convention makes of a pool without a name."""
+    """Return the name that the convention gives a pool without one."""
     _, namespace, server, port = _database(engine)
     if server is None:
         return namespace or engine.url.drivername
@@ -187,12 +211,14 @@ def _pool_name(engine: Engine) -> str:
 # -- engines -------------------------------------------------------------------------
 
 
-def _sync(engine: Any) -> Engine:
-    found = getattr(engine, "sync_engine", engine)
-    if not isinstance(found, Engine):
-        kind = type(engine).__name__
-        raise TypeError(f"only an Engine or an AsyncEngine is measured, not a {kind}")
-    return found
+def _sync(engine: Engine | AsyncEngine) -> Engine:
+    sync_engine = getattr(engine, "sync_engine", engine)
+    if not isinstance(sync_engine, Engine):
+        raise TypeError(
+            "engine must be a sqlalchemy Engine or AsyncEngine, "
+            f"got an object of {type(engine).__name__}"
+        )
+    return sync_engine
 
 
 def _database(engine: Engine) -> Database:
@@ -201,5 +227,5 @@ def _database(engine: Engine) -> Database:
 
 
 _lock = Lock()
-_heard: WeakKeyDictionary[Engine, _Statements] = WeakKeyDictionary()
-_pools: dict[Meter, Pools] = {}
+_listeners: WeakKeyDictionary[Engine, _Listener] = WeakKeyDictionary()
+_pools: dict[Meter, PoolNames] = {}

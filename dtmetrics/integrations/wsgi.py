@@ -10,56 +10,81 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._instrument.semconv import announced
-from dtmetrics._instrument.server import ERROR, MEASURED, ROUTE, Request, Requests
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from dtmetrics._instrument.server import Options
+from dtmetrics._instrument.exclude import Pattern
+from dtmetrics._instrument.http_server import (
+    ERROR,
+    INSTRUMENTED,
+    ROUTE,
+    Dimensions,
+    ServerInstruments,
+    ServerRequest,
+)
+from dtmetrics._instrument.semconv import content_length
+from dtmetrics._record.meter import Meter
+from dtmetrics._runtime.runtime import default
 
 __all__ = ["MetricsMiddleware"]
 
 Environ = dict[str, Any]
+StartResponse = Callable[..., Callable[[bytes], object]]
 Application = Callable[..., Iterable[bytes]]
 
 
 class MetricsMiddleware:
-    """Measures each request to *app*, until the last byte of its answer was sent.
+    """Records each HTTP request to *app*, until the last byte of its response was sent.
 
-    Nothing of the answer changes. A framework, or the application itself, may leave
-    the route of a request in ``environ["dtmetrics.route"]``. Options are those of
-    `dtmetrics.integrations.asgi.MetricsMiddleware`; ``dimensions=`` is given the
-    environ.
+    The response is passed on unchanged. A framework or an application may leave the
+    route of a request in ``environ["dtmetrics.route"]``.
+
+    The options are those of `dtmetrics.integrations.asgi.MetricsMiddleware`, without
+    *websockets*; *dimensions* is called with the environ, and *meter* is
+    ``dtmetrics.integrations.wsgi`` by default.
     """
 
-    def __init__(self, app: Application, **options: Unpack[Options]) -> None:
+    def __init__(  # noqa: PLR0913 -- the options, by keyword
+        self,
+        app: Application,
+        *,
+        exclude: Pattern | Iterable[Pattern] = (),
+        dimensions: Dimensions | None = None,
+        active_requests: bool = False,
+        body_sizes: bool = False,
+        known_methods: Iterable[str] | None = None,
+        meter: Meter | None = None,
+    ) -> None:
         self.app = app
-        self._requests = Requests(**options)
+        self._instruments = ServerInstruments(
+            meter or default.get_meter(__name__),
+            exclude=exclude,
+            dimensions=dimensions,
+            active_requests=active_requests,
+            body_sizes=body_sizes,
+            known_methods=known_methods,
+        )
 
     def __call__(
-        self, environ: Environ, start_response: Callable[..., Any]
+        self, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Answer a request, as WSGI wants it."""
-        if MEASURED in environ:
+        """Answer a request, as WSGI defines it."""
+        if INSTRUMENTED in environ:
             return self.app(environ, start_response)
-        requests, get = self._requests, environ.get
-        request = requests.begin(
+        instruments, get = self._instruments, environ.get
+        request = instruments.begin(
             get("REQUEST_METHOD"),
             get("wsgi.url_scheme"),
             get("SERVER_PROTOCOL"),
-            None if requests.excludes is None else _path_of(environ),
+            None if instruments.excludes is None else _path_of(environ),
             environ,
         )
         if request is None:
             return self.app(environ, start_response)
-        environ[MEASURED] = True
-        exchange = _Exchange(request, environ, start_response)
-        if requests.body_sizes:
-            request.request_size = announced(get("CONTENT_LENGTH"))
+        environ[INSTRUMENTED] = True
+        exchange = _WsgiExchange(request, environ, start_response)
+        if instruments.body_sizes:
+            request.request_size = content_length(get("CONTENT_LENGTH"))
             request.response_size = 0
         try:
             result: Any = self.app(environ, exchange.start_response)
@@ -67,49 +92,51 @@ class MetricsMiddleware:
             exchange.end(error)
             raise
         if result is None:  # some servers take it for an empty body
-            exchange.end(whole=True)
+            exchange.end(complete=True)
         elif _is_file(result, environ):
-            exchange.follow(result)
+            exchange.end_on_close(result)
         else:
             body = _SizedBody if hasattr(result, "__len__") else _Body
             result = body(result, exchange)
         return result  # type: ignore[no-any-return]
 
 
-class _Exchange:
-    """A request and what was said in answer."""
+class _WsgiExchange:
+    """A request, and the status and the pieces of its response."""
 
     __slots__ = ("_environ", "_request", "_start", "_status", "_write", "begun")
 
     _write: Callable[[bytes], object]
 
     def __init__(
-        self, request: Request, environ: Environ, start: Callable[..., Any]
+        self, request: ServerRequest, environ: Environ, start: StartResponse
     ) -> None:
         self._request = request
         self._environ = environ
         self._start = start
         self._status: str | None = None
-        #: Whether the server has got something to send, and so has sent the status.
+        #: Whether the server has a piece to send, and so has sent the status.
         self.begun = False
 
-    def end(self, error: BaseException | None = None, *, whole: bool = False) -> None:
-        """Record it, once; *whole*: the server has got all that there is."""
+    def end(
+        self, error: BaseException | None = None, *, complete: bool = False
+    ) -> None:
+        """Record the request, once. If *complete*, the server has the whole body."""
         if self._request.ended:
             return
         environ, status = self._environ, self._status
         get = environ.get
         if error is None:
             error = get(ERROR)
-            if status is None and (whole or self.begun):
-                status = "500"  # no server can send what has no status
+            if status is None and (complete or self.begun):
+                status = "500"  # no server can send a body without a status
         elif not self.begun:
-            status = None  # the server has another answer
+            status = None  # the server answers the exception instead
         self._request.end(status, get(ROUTE), error, get("wsgi.url_scheme"))
-        environ.pop(MEASURED, None)
+        environ.pop(INSTRUMENTED, None)
 
-    def pieces(self, result: Any) -> Callable[[], bytes]:
-        """Return what gives each piece of *result*."""
+    def pieces(self, result: Iterable[bytes]) -> Callable[[], bytes]:
+        """Return a function that returns the next piece of *result*."""
         step: Callable[[], bytes] = iter(result).__next__
         if self._request.response_size is None:
             return step
@@ -121,31 +148,31 @@ class _Exchange:
 
         return counted
 
-    def start_response(self, status: str, *args: Any, **kwargs: Any) -> Any:
-        """Start as the server does; return the old way to send a body."""
+    def start_response(self, status: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- the server's own
+        """Call the server's ``start_response``; return a ``write`` function."""
         self._write = self._start(status, *args, **kwargs)
         self._status = status
         return self.write
 
     def write(self, piece: bytes) -> object:
-        """Send *piece* as the server does."""
-        said = self._write(piece)
+        """Call the server's ``write`` function."""
+        result = self._write(piece)
         self.begun = True
         if self._request.response_size is not None:
             self._count(piece)
-        return said
+        return result
 
     def _count(self, piece: bytes) -> None:
         size = self._request.response_size or 0
         self._request.response_size = size + call_safely(len, piece, default=0)
 
-    def follow(self, file: Any) -> None:
-        """Record it when the server closes *file*, which has to stay what it is."""
-        self._request.response_size = None  # it may never pass through Python
+    def end_on_close(self, file: Any) -> None:  # noqa: ANN401 -- the server's own
+        """Record the request when the server closes *file*; it must not be wrapped."""
+        self._request.response_size = None  # the server may send it without Python
         self.begun = True
         close = getattr(file, "close", None)
 
-        def closed() -> None:
+        def close_and_end() -> None:
             try:
                 if close is not None:
                     close()
@@ -154,16 +181,16 @@ class _Exchange:
                 raise
             self.end()
 
-        if call_safely(setattr, file, "close", closed, default=self) is self:
-            self.end()  # such a server sends it by means of its own
+        if call_safely(setattr, file, "close", close_and_end, default=self) is self:
+            self.end()  # an object without attributes: its end cannot be seen
 
 
 class _Body:
-    """The body of an answer, passed on piece by piece."""
+    """The body of a response, passed on piece by piece."""
 
     __slots__ = ("_exchange", "_next", "_result")
 
-    def __init__(self, result: Any, exchange: _Exchange) -> None:
+    def __init__(self, result: Iterable[bytes], exchange: _WsgiExchange) -> None:
         self._result = result
         self._exchange = exchange
 
@@ -180,7 +207,7 @@ class _Body:
         try:
             piece = self._next()
         except StopIteration:
-            exchange.end(whole=True)
+            exchange.end(complete=True)
             raise
         except BaseException as error:
             exchange.end(error)
@@ -189,7 +216,7 @@ class _Body:
         return piece
 
     def close(self) -> None:
-        """Close what the application gave, as servers have to."""
+        """Close the application's own result, as servers must."""
         try:
             close = getattr(self._result, "close", None)
             if close is not None:
@@ -200,16 +227,17 @@ class _Body:
         self._exchange.end()
 
     def __del__(self) -> None:
-        self._exchange.end()  # who forgets to close it leaves nobody inside
+        # A server that does not close it leaves the request active otherwise.
+        self._exchange.end()
 
 
 class _SizedBody(_Body):
-    """One whose length the server may ask for: it makes a Content-Length of it."""
+    """A body whose length the server may use to make a Content-Length."""
 
     __slots__ = ()
 
     def __len__(self) -> int:
-        return len(self._result)
+        return len(self._result)  # type: ignore[arg-type]
 
 
 def _path_of(environ: Environ) -> str:
@@ -217,9 +245,9 @@ def _path_of(environ: Environ) -> str:
 
 
 def _is_file(result: object, environ: Environ) -> bool:
-    """Say whether the server will know *result* as its own, and send a file by it."""
+    """Return whether the server will recognise *result* as its own file wrapper."""
     wrapper = environ.get("wsgi.file_wrapper")
     if isinstance(wrapper, type):
         return isinstance(result, wrapper)
-    # uWSGI's is a function that gives back what it got, and remembers it.
+    # uWSGI's wrapper is a function that returns its argument, and remembers it.
     return wrapper is not None and hasattr(result, "read")

@@ -21,7 +21,9 @@ async def shop(scope: Message, receive: Receive, send: Send) -> None:
         return
     _, first, *rest = scope["path"].split("/")
     if first == "items" and len(rest) == 1:
-        scope["dtmetrics.route"] = "/items/{number}"  # a router knows it
+        scope["dtmetrics.route"] = (
+            "/items/{number}"  # a framework's router would know it
+        )
         status, text = 200, f"item {rest[0]}\n"
     else:
         status, text = 404, "no such page\n"
@@ -31,7 +33,7 @@ async def shop(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def live(receive: Receive, send: Send) -> None:
-    """Send what is left: uvicorn ends by the signal that stops it."""
+    """Call shutdown(): uvicorn ends by the signal, so that no exit handler runs."""
     await receive()
     await send({"type": "lifespan.startup.complete"})
     await receive()
@@ -40,6 +42,6 @@ async def live(receive: Receive, send: Send) -> None:
 
 
 def create_app() -> MetricsMiddleware:
-    """Make the application, in each worker."""
+    """Return the application; called in each worker."""
     configure(dimensions={"service": "shop"})
     return MetricsMiddleware(shop, exclude="/health")

@@ -1,4 +1,4 @@
-"""A Django application, all of it in one file.
+"""A Django application in one file.
 
 gunicorn --chdir examples/web django_shop
 """
@@ -26,7 +26,7 @@ django.setup()
 
 
 def look_up(number: int) -> str:
-    """Find an item."""
+    """Return an item."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 'item ' || %s", [number])
         return str(cursor.fetchone()[0])

@@ -1,4 +1,4 @@
-"""A FastAPI application; Starlette is measured the same way.
+"""A FastAPI application; Starlette works the same way.
 
 uvicorn --app-dir examples/web --factory fastapi_shop:create_app
 """
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/items")
 
 @timed("item.lookup.duration")
 async def look_up(number: int) -> str:
-    """Find an item."""
+    """Return an item."""
     return f"item {number}"
 
 
@@ -28,13 +28,13 @@ async def item(number: int) -> str:
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Send what is left: uvicorn ends by the signal that stops it."""
+    """Call shutdown(): uvicorn ends by the signal, so that no exit handler runs."""
     yield
     shutdown()
 
 
 def create_app() -> FastAPI:
-    """Make the application, in each worker."""
+    """Return the application; called in each worker."""
     configure(dimensions={"service": "shop"})
     app = FastAPI(lifespan=lifespan)
     app.add_middleware(MetricsMiddleware, exclude="/health", active_requests=True)

@@ -21,7 +21,7 @@ def item(number: int) -> str:
 
 
 def create_app() -> Flask:
-    """Make the application, in each worker."""
+    """Return the application; called in each worker."""
     configure(dimensions={"service": "shop"})
     app = Flask(__name__)
     app.register_blueprint(items)

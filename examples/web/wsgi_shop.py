@@ -18,12 +18,12 @@ def shop(
     if first != "items" or len(rest) != 1:
         start_response("404 Not Found", [("Content-Type", "text/plain")])
         return [b"no such page\n"]
-    environ["dtmetrics.route"] = "/items/{number}"  # a router knows it
+    environ["dtmetrics.route"] = "/items/{number}"  # a framework's router would know it
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [f"item {rest[0]}\n".encode()]
 
 
 def create_app() -> MetricsMiddleware:
-    """Make the application, in each worker."""
+    """Return the application; called in each worker."""
     configure(dimensions={"service": "shop"})
     return MetricsMiddleware(shop, exclude="/health")

@@ -1,4 +1,4 @@
-"""A Django site for tests, and what was recorded of it. Imported only with Django."""
+"""A Django site for tests, and its recorded lines. Imported only with Django."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ if not settings.configured:
         LOGGING_CONFIG=None,
         MIDDLEWARE=[FIRST],
         ROOT_URLCONF="tests.support.web_apps.djangos",
-        SECRET_KEY="of the tests",
+        SECRET_KEY="for tests",
         USE_TZ=True,
     )
     django.setup()
-    # Who fails here does so on purpose; and what is logged holds tracebacks, with the
-    # threads of asgiref in them.
+    # Views fail on purpose here, and the log records would hold tracebacks, which hold
+    # the threads of asgiref.
     logging.getLogger("django.request").disabled = True
 
 
 class Seen:
-    """What was recorded since the beginning."""
+    """All that is recorded from now on."""
 
     def __init__(self) -> None:
         self._exporter = dtmetrics.MemoryExporter()
@@ -59,21 +59,21 @@ class Seen:
         return [(read(line).dimensions, line.rpartition("gauge,")[2]) for line in lines]
 
     def counts(self, key: str, *dimensions: str) -> Counter[tuple[str | None, ...]]:
-        """Return how many values of *key* there are by *dimensions*."""
+        """Return the number of values of *key* by *dimensions*."""
         found: Counter[tuple[str | None, ...]] = Counter()
-        for said, payload in self.lines(key):
+        for pairs, payload in self.lines(key):
             count = int(re.findall(r"count=(\d+)", payload)[0])
-            found[tuple(map(said.get, dimensions))] += count
+            found[tuple(map(pairs.get, dimensions))] += count
         return found
 
     def requests(self) -> dict[tuple[str | None, ...], int]:
-        """Return how many requests there are by status, route and error."""
+        """Return the number of requests by status, route and error."""
         names = "http.response.status_code", "http.route", "error.type"
         return dict(self.counts("http.server.request.duration", *names))
 
 
 def middleware(change: Callable[[Any, Callable[[Any], Any]], Any]) -> Any:
-    """Make a middleware of *change*, which gets a request and what answers it."""
+    """Make a middleware of *change*, which gets a request and ``get_response``."""
 
     def factory(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return lambda request: change(request, get_response)
@@ -94,13 +94,13 @@ def replaces(request: Any, get_response: Any) -> Any:
 
 
 def mends(request: Any, get_response: Any) -> Any:
-    """Answer something else where the view has failed."""
+    """Answer something else if the view has failed."""
     response = get_response(request)
     return HttpResponse("else") if response.status_code >= 500 else response
 
 
 def waits(request: Any, get_response: Any) -> Any:
-    """Go on when the test says so."""
+    """Wait until the test lets it go on."""
     response = get_response(request)
     request.inside.set()
     request.go_on.wait()
@@ -108,7 +108,7 @@ def waits(request: Any, get_response: Any) -> Any:
 
 
 def streams(request: Any, get_response: Any) -> Any:
-    """Answer with the stream that the test has left there."""
+    """Answer with the stream that the test has left in the environ."""
     get_response(request)
     return StreamingHttpResponse(request.META["tests.stream"])
 

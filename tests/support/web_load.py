@@ -1,4 +1,4 @@
-"""A server of its own, requests to it, and what arrives of them at an endpoint."""
+"""A web server in a process, requests to it, and what arrives at an endpoint."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ADDRESS = re.compile(r"(?:Listening at:|running on) (http://[\d.]+:\d+)")
 
 
 class Ask(NamedTuple):
-    """One request, and what is to be recorded of it."""
+    """One request, and the dimensions that are expected of it."""
 
     method: str
     path: str
@@ -36,7 +36,7 @@ class Ask(NamedTuple):
 
 
 def asks(number: str) -> list[Ask]:
-    """Return what is asked of every application; *number* is how it writes one."""
+    """Return the requests to every application; *number* is its form of a parameter."""
     item = f"/items/{number}"
     return [
         *[Ask("GET", f"/items/{n}", item, "200") for n in range(10)],
@@ -63,17 +63,17 @@ def serving(command: Sequence[str], endpoint: Endpoint) -> Iterator[str]:
         text=True,
     )
     assert process.stderr is not None
-    said: list[str] = []
+    output: list[str] = []
     found = None
     for line in process.stderr:
-        said.append(line)
+        output.append(line)
         if found := _ADDRESS.search(line):
             break
-    # What it says of errors must not fill the pipe.
-    rest = threading.Thread(target=said.extend, args=(process.stderr,))
+    # Its messages about errors must not fill the pipe.
+    rest = threading.Thread(target=output.extend, args=(process.stderr,))
     rest.start()
     try:
-        assert found, "".join(said)
+        assert found, "".join(output)
         yield found[1]
     finally:
         process.send_signal(signal.SIGTERM)
@@ -86,7 +86,7 @@ def serving(command: Sequence[str], endpoint: Endpoint) -> Iterator[str]:
 
 
 def load(address: str, plan: Sequence[Ask], clients: int = 4) -> None:
-    """Ask for all of *plan*, in some order, by several clients at once."""
+    """Send all requests of *plan*, in a fixed random order, by several clients at once."""
     shuffled = random.Random(7).sample(plan, len(plan))
 
     def ask_all(part: Sequence[Ask]) -> None:
@@ -107,8 +107,8 @@ def load(address: str, plan: Sequence[Ask], clients: int = 4) -> None:
 
 
 def _ask(client: httpx.Client, ask: Ask) -> None:
-    # After an exception servers close a connection on which the next request may be
-    # under way.
+    # After an exception servers close the connection, on which the next request may
+    # already be under way.
     last = {"Connection": "close"} if ask.error else {}
     with client.stream(ask.method, ask.path, headers=last) as response:
         assert str(response.status_code) == ask.status, ask
@@ -125,12 +125,12 @@ Counts = Counter[tuple[str | None, str | None, str | None]]
 
 
 def expected(plan: Sequence[Ask]) -> Counts:
-    """Return how many requests there are by route, status and error."""
+    """Return the number of requests by route, status and error."""
     return Counter((ask.route, ask.status, ask.error) for ask in plan)
 
 
 def counts(endpoint: Endpoint) -> Counts:
-    """Return how many durations arrived by route, status and error."""
+    """Return the number of durations that arrived, by route, status and error."""
     found: Counts = Counter()
     for line in endpoint.lines:
         if line.startswith(DURATION):
@@ -142,11 +142,11 @@ def counts(endpoint: Endpoint) -> Counts:
 
 
 def active(endpoint: Endpoint) -> dict[tuple[str, str], str]:
-    """Return what each worker last showed of requests inside, by worker and method."""
+    """Return the last number of active requests by worker and method."""
     found = {}
     for line in endpoint.lines:
         if line.startswith(ACTIVE):
-            said = read(line).dimensions
-            worker = said["dtmetrics.worker"], said["http.request.method"]
+            pairs = read(line).dimensions
+            worker = pairs["dtmetrics.worker"], pairs["http.request.method"]
             found[worker] = line.rpartition("gauge,")[2].split(" ")[0]
     return found

@@ -1,4 +1,4 @@
-"""A real server of web requests, under load, and the truth of what it served."""
+"""A real web server under load, and the count of the responses that clients got."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from types import TracebackType
 
 from tests.support.endpoint import PATIENCE
 
-# Both kinds of application in one file. Each answer says which process served it, and
-# how many flushers that has.
+# Both kinds of application in one file. Each response names the process that served it,
+# and how many flushers that process has.
 APP = """
 import os, threading
 from dtmetrics import configure, counter, shutdown
@@ -40,7 +40,7 @@ async def asgi(scope, receive, send):
     if scope["type"] == "lifespan":
         while (await receive())["type"] != "lifespan.shutdown":
             await send({{"type": "lifespan.startup.complete"}})
-        shutdown()  # uvicorn ends by the signal itself, and nothing runs after that
+        shutdown()  # uvicorn ends by the signal itself: no exit handler runs
         await send({{"type": "lifespan.shutdown.complete"}})
         return
     served.inc()
@@ -75,20 +75,20 @@ UWSGI_FLAGS = {
     "no teardown": "--enable-threads --skip-atexit-teardown",
 }
 
-# More for uWSGI's application: the master records, but must not start a thread before
-# it has forked.
+# Added to uWSGI's application: the master records, but must start no thread before it
+# has forked.
 IN_THE_MASTER = """
 counter("parents").inc()
 import uwsgi
 assert uwsgi.worker_id() or threading.active_count() == 1
 """
 
-# --die-on-term lets a worker that is busy end without any hook, be it with its log.
+# With --die-on-term a busy worker would end without any hook.
 _GRACEFUL = "--hook-master-start=unix_signal:15 gracefully_kill_them_all"
 
 
 def gunicorn(kind: str, flags: str, workers: int = 2) -> list[str]:
-    """Return how to start gunicorn with so many workers of a *kind*."""
+    """Return the command that starts gunicorn with *workers* of a *kind*."""
     worker, app, _ = WORKERS[kind]
     command = [sys.executable, "-m", "gunicorn", f"--workers={workers}", app]
     command += [f"--worker-class={worker}", "--bind=unix:http", "--graceful-timeout=3"]
@@ -96,17 +96,18 @@ def gunicorn(kind: str, flags: str, workers: int = 2) -> list[str]:
 
 
 def uwsgi(flags: str, workers: int = 2) -> list[str]:
-    """Return how to start uWSGI with so many workers."""
+    """Return the command that starts uWSGI with *workers*."""
     command = [str(UWSGI), "--master", f"--processes={workers}", "--http-socket=http"]
     command += ["--wsgi=app:wsgi", "--need-app", "--disable-logging", _GRACEFUL]
     return [*command, *flags.split()]
 
 
 class Server:
-    """Runs *command*, of so many *workers*, in *place*, with ``app.py`` and a socket.
+    """Runs *command* in the directory *place*, with ``app.py`` and a socket.
 
-    It posts to *url*. Inside the block clients ask without a pause, and ``answers``
-    are the process ids of all answers that they got; at its end it is terminated.
+    It has *workers*, and posts to *url*. Inside the block clients send requests without
+    a pause; ``answers`` are the process ids in all responses. At its end the server is
+    terminated.
     """
 
     def __init__(
@@ -129,16 +130,16 @@ class Server:
             "PYTHONWARNINGS": "ignore",
         }
         self.answers: list[int] = []
-        #: How many a process had at most.
+        #: The most flushers that a process had.
         self.flushers = 0
-        self.said = ""
-        self._enough = threading.Event()
+        self.output = ""
+        self._stop = threading.Event()
         clients = range(2 * workers)
         self._clients = [threading.Thread(target=self._ask) for _ in clients]
 
     def __enter__(self) -> Server:
         self._log = (self._place / "log").open("w+")
-        # A session of its own: whatever is left of it can be ended by its number.
+        # A new session: its number ends all processes that are left of it.
         self.process = subprocess.Popen(
             self._command,
             cwd=self._place,
@@ -157,7 +158,7 @@ class Server:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._enough.set()
+        self._stop.set()
         try:
             for client in self._clients:
                 client.join(PATIENCE)
@@ -169,47 +170,40 @@ class Server:
             self.process.wait()
             with self._log:
                 self._log.seek(0)
-                self.said = self._log.read()
+                self.output = self._log.read()
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
-        """Wait until *condition* holds of what was answered."""
+        """Wait until *condition* holds."""
         end = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < end, len(self.answers)
             assert self.process.poll() is None
-            self._enough.wait(0.01)
+            self._stop.wait(0.01)
 
     def live(self, rounds: int) -> None:
-        """Serve, and have all workers replaced so often meanwhile.
+        """Serve, and have all workers replaced *rounds* times meanwhile.
 
-        That is because of a signal, or sooner or later by itself.
+        They are replaced because of a signal, or after so many requests.
         """
-        by_itself = any(flag.startswith("--max-requests") for flag in self._command)
+        by_count = any(flag.startswith("--max-requests") for flag in self._command)
         for _ in range(rounds):
             self._serve()
-            self._replace(None if by_itself else signal.SIGHUP)
+            self._replace(None if by_count else signal.SIGHUP)
         self._serve()
 
-    def _replace(self, signum: int | None) -> None:
-        """Wait until others than have answered so far serve, after a signal or not."""
-        old = set(self.answers)
-        if signum is not None:
-            self.process.send_signal(signum)
-        self.wait_for(lambda: self._all() and old.isdisjoint(self._latest()))
-
     def _serve(self, count: int = 50) -> None:
-        """Wait until so many more requests have been answered, and by each worker."""
+        """Wait until *count* more requests have been answered, some by each worker."""
         begin = len(self.answers)
         self.wait_for(
             lambda: (
                 len(self.answers) >= begin + count
-                # One that has not begun to may miss a signal.
+                # A worker that has not begun to serve may miss a signal.
                 and len(set(self.answers[begin:])) >= self._workers
             )
         )
 
     def _replace(self, signum: int | None) -> None:
-        """Wait until others than have answered so far serve, after a signal or not."""
+        """Wait until only new workers serve, after *signum* if there is one."""
         old, begin = set(self.answers), len(self.answers)
         if signum is not None:
             self.process.send_signal(signum)
@@ -221,8 +215,8 @@ class Server:
         )
 
     def _ask(self) -> None:
-        while not self._enough.is_set():
-            # Refused before the server is up, and while it is being replaced.
+        while not self._stop.is_set():
+            # Connections are refused before the server is up, and while workers change.
             with suppress(OSError):
                 served = _SERVED.match(_exchange(str(self._place / "http")))
                 if served is not None:

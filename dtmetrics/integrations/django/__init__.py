@@ -3,13 +3,15 @@
 ::
 
     INSTALLED_APPS = ["dtmetrics.integrations.django", ...]
-    # First, so that it times the others.
+    # First, so that it times the other middlewares too.
     MIDDLEWARE = ["dtmetrics.integrations.django.MetricsMiddleware", ...]
     DTMETRICS = {"dimensions": {"service": "shop"}}
 
-Reading order: ``options`` (what the settings may be), ``middleware`` (a request),
-``database`` and ``cache`` (who is timed), ``checks`` (what `manage.py check` says),
-``apps`` (where they are put together).
+``DTMETRICS`` takes the settings of ``dtmetrics.configure()``; the options of
+`dtmetrics.integrations.asgi.MetricsMiddleware`, with ``request_dimensions`` in place of
+``dimensions``; ``database`` and ``cache`` (False to leave these out); and ``commands``
+(the commands of ``manage.py`` that record, by default ``["runserver"]``). The app's
+label, and the tag of its checks, is ``dtmetrics``.
 """
 
 from __future__ import annotations

@@ -1,73 +1,77 @@
-"""``"dtmetrics.integrations.django"`` in ``INSTALLED_APPS``."""
+"""The app ``dtmetrics.integrations.django`` of ``INSTALLED_APPS``."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import Any
 
 from django.apps import AppConfig
 from django.core.checks import register
 
 from dtmetrics._core import log
 from dtmetrics._runtime.runtime import default
-from dtmetrics.integrations.django.cache import Caches
-from dtmetrics.integrations.django.checks import LATE, check
-from dtmetrics.integrations.django.database import Databases
-from dtmetrics.integrations.django.options import commands, faults, given, of_configure
+from dtmetrics.integrations.django.cache import CacheInstrumentation
+from dtmetrics.integrations.django.checks import CONFIGURED_BEFORE, check
+from dtmetrics.integrations.django.database import QueryInstrumentation
+from dtmetrics.integrations.django.options import (
+    configure_arguments,
+    recording_commands,
+    settings_dict,
+    settings_problems,
+)
 
 __all__ = ["DtmetricsConfig"]
 
+_PACKAGE = "dtmetrics.integrations.django"
+
 
 class DtmetricsConfig(AppConfig):
-    """Configures by the settings dict ``DTMETRICS``, and times queries and caches."""
+    """Calls ``configure()`` with ``DTMETRICS``; instruments databases and caches."""
 
-    name = "dtmetrics.integrations.django"
+    name = _PACKAGE
     label = "dtmetrics"
     verbose_name = "dtmetrics"
 
-    #: Whether ``configure()`` was called before, so that ``DTMETRICS`` comes too late.
-    late = False
+    #: Whether ``configure()`` was called before, so that ``DTMETRICS`` has no effect.
+    configured_before = False
 
     def ready(self) -> None:
-        """Start, in whatever process Django starts in.
+        """Start, in every process that Django starts in.
 
-        That may be one that never answers a request: a server that will fork, or the
-        parent of ``runserver``. There it starts no thread and sends nothing, as nothing
-        is recorded.
+        That may be one that never answers a request: a server before it forks, or the
+        parent of ``runserver``. As nothing is recorded there, it starts no thread and
+        sends nothing.
         """
         register(check, "dtmetrics")
-        options = given() or {}
+        options = settings_dict() or {}
         if options.get("database", True):
-            Databases(
-                default.get_meter("dtmetrics.integrations.django.database")
-            ).instrument()
+            meter = default.get_meter(f"{_PACKAGE}.database")
+            QueryInstrumentation(meter).instrument()
         if options.get("cache", True):
-            Caches(
-                default.get_meter("dtmetrics.integrations.django.cache")
-            ).instrument()
-        found = faults()
-        for fault in found:
-            # Not raised: `manage.py check` could not explain it any more, and an image
-            # is built by commands that have no token.
-            log.warning("%s", fault.text)
-        if given() is None or any(fault.id in ("E001", "E003") for fault in found):
+            meter = default.get_meter(f"{_PACKAGE}.cache")
+            CacheInstrumentation(meter).instrument()
+        problems = settings_problems()
+        for problem in problems:
+            # Not raised: `manage.py check` must be able to report it, and commands that
+            # build an image have no token.
+            log.warning("%s", problem.text)
+        if settings_dict() is None or any(p.id in ("E001", "E003") for p in problems):
             return
-        self.late = default.registry.recording
-        if self.late:
-            log.warning("%s", LATE)
+        self.configured_before = default.registry.recording
+        if self.configured_before:
+            log.warning("%s", CONFIGURED_BEFORE)
         elif _records(sys.argv, options):
-            default.configure(**of_configure(options))
+            default.configure(**configure_arguments(options))
 
 
-def _records(argv: Sequence[str], options: Mapping[str, Any]) -> bool:
-    """Say whether this process is to record: a server, but not `manage.py migrate`."""
+def _records(argv: Sequence[str], options: Mapping[str, object]) -> bool:
+    """Return whether this process records: a server does, `manage.py migrate` not."""
     program = PurePath(argv[0] if argv else "")
-    manages = (
+    is_command = (
         program.stem in ("manage", "django-admin")
         or program.parts[-2:] == ("django", "__main__.py")
     )  # fmt: skip
-    if not manages:
+    if not is_command:
         return True
-    return len(argv) > 1 and argv[1] in commands(options)
+    return len(argv) > 1 and argv[1] in recording_commands(options)

@@ -1,28 +1,31 @@
-"""How long each operation of Django's caches takes, in all threads and tasks.
+"""The duration of each operation of Django's caches, in all threads and tasks.
 
-OpenTelemetry has no convention for caches, so the names are Django's own.
+OpenTelemetry has no convention for caches, so the names are our own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import wraps
+from functools import lru_cache, wraps
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.cache import caches
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.suppress_instrumentation import SUPPRESSED
 from dtmetrics._decorate.hooks import error_type
-from dtmetrics._instrument.bounded_cache import BoundedCache
 from dtmetrics._record.instruments import Summary
 from dtmetrics._record.meter import Meter
 
-__all__ = ["Caches"]
+if TYPE_CHECKING:
+    from django.core.cache import CacheHandler
+    from django.core.cache.backends.base import BaseCache
 
-# Not those that call the application back, or only others of these.
+__all__ = ["CacheInstrumentation"]
+
+# Not those that call the application back, or are made of these only.
 _OPERATIONS = (
     "add",
     "clear",
@@ -39,12 +42,15 @@ _OPERATIONS = (
 )
 _ALIAS = "_dtmetrics_alias"  # an attribute of a cache
 
-# An operation may be made of others, in another thread: `aget_many` of `get`.
+# How many combinations of cache, operation and error keep their bound instrument.
+_CACHED = 1024
+
+# One operation may call others, also in another thread: `aget_many` calls `get`.
 _inside: ContextVar[bool] = ContextVar("dtmetrics_cache", default=False)
 
 
-class Caches:
-    """The caches of an application; the methods of their classes are replaced."""
+class CacheInstrumentation:
+    """Replaces the methods of an application's cache classes by recording ones."""
 
     def __init__(self, meter: Meter) -> None:
         self._summary = meter.summary(
@@ -53,30 +59,31 @@ class Caches:
             description="Duration of operations on caches",
         )
         self._registry = meter.registry
-        self._bound = BoundedCache(self._bind)
-        self._kinds: set[type] = set()
+        self._bound = lru_cache(_CACHED)(self._bind)
+        self._classes: set[type] = set()
 
-    def instrument(self, handler: Any = caches) -> None:
-        """CallHook all caches of *handler* that are made from now on, in any thread."""
+    def instrument(self, handler: CacheHandler = caches) -> None:
+        """Record the operations of all caches of *handler*, in any thread."""
         create = handler.create_connection
 
-        def created(alias: str) -> Any:
+        def create_instrumented(alias: str) -> BaseCache:
             cache = create(alias)
-            call_safely(self._measure, cache, alias, default=None)
+            call_safely(self._instrument, cache, alias, default=None)
             return cache
 
-        handler.create_connection = created
+        handler.create_connection = create_instrumented
         for alias in handler:
-            cache = getattr(handler._connections, alias, None)
+            # Those that exist already; handler[alias] would create the others.
+            cache = getattr(handler._connections, alias, None)  # noqa: SLF001 -- the caches that exist already
             if cache is not None:
-                call_safely(self._measure, cache, alias, default=None)
+                call_safely(self._instrument, cache, alias, default=None)
 
-    def _measure(self, cache: Any, alias: str) -> None:
+    def _instrument(self, cache: BaseCache, alias: str) -> None:
         setattr(cache, _ALIAS, alias)
         kind = type(cache)
-        if kind in self._kinds:
+        if kind in self._classes:
             return
-        self._kinds.add(kind)
+        self._classes.add(kind)
         for operation in _OPERATIONS:
             forms = (operation, self._timed), (f"a{operation}", self._timed_async)
             for name, timed in forms:
@@ -84,10 +91,13 @@ class Caches:
                 if method is not None:  # an application's own class may lack some
                     setattr(kind, name, timed(method, operation))
 
+    def _enabled(self) -> bool:
+        return self._registry.recording and not _inside.get() and not SUPPRESSED.get()
+
     def _timed(self, method: Callable[..., Any], operation: str) -> Callable[..., Any]:
         @wraps(method)
-        def timed(cache: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self._registry.recording or _inside.get() or SUPPRESSED.get():
+        def timed(cache: BaseCache, *args: object, **kwargs: object) -> object:
+            if not self._enabled():
                 return method(cache, *args, **kwargs)
             token = _inside.set(True)
             error = None
@@ -107,8 +117,8 @@ class Caches:
         self, method: Callable[..., Any], operation: str
     ) -> Callable[..., Any]:
         @wraps(method)
-        async def timed(cache: Any, *args: Any, **kwargs: Any) -> Any:
-            if not self._registry.recording or _inside.get() or SUPPRESSED.get():
+        async def timed(cache: BaseCache, *args: object, **kwargs: object) -> object:
+            if not self._enabled():
                 return await method(cache, *args, **kwargs)
             token = _inside.set(True)
             error = None
@@ -125,14 +135,14 @@ class Caches:
         return timed
 
     def _record(
-        self, took: float, cache: Any, operation: str, error: str | None
+        self, took: float, cache: BaseCache, operation: str, error: str | None
     ) -> None:
-        self._bound[getattr(cache, _ALIAS, None), operation, error].record(took)
+        self._bound(getattr(cache, _ALIAS, None), operation, error).record(took)
 
     def _bind(self, alias: str | None, operation: str, error: str | None) -> Summary:
-        named = {
+        dimensions = {
             "django.cache.name": alias,
             "django.cache.operation": operation,
             "error.type": error,
         }
-        return self._summary.bind(**named)
+        return self._summary.bind(**dimensions)

@@ -1,89 +1,92 @@
-"""How long each query of Django's databases takes, in all threads and tasks."""
+"""The duration of each query of Django's databases, in all threads and tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 from django.db.backends.signals import connection_created
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._instrument.database import Database, Operations
+from dtmetrics._instrument.database_client import Database, DatabaseInstruments
 from dtmetrics._record.meter import Meter
 
-__all__ = ["Databases"]
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper as Connection
+
+__all__ = ["QueryInstrumentation"]
 
 
-class Databases:
-    """The databases of an application; each of their connections gets a wrapper."""
+class QueryInstrumentation:
+    """Gives each connection of an application a wrapper that records its queries."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
-        self._queries: dict[Database, _Queries] = {}
+        self._wrappers: dict[Database, _QueryWrapper] = {}
 
     def instrument(self) -> None:
-        """CallHook the queries of all connections, from now on."""
+        """Record the queries of all connections from now on."""
         connection_created.connect(
             self._connected, dispatch_uid="dtmetrics", weak=False
         )
-        # It fails where there is no default database, which need not matter.
-        for connection in call_safely(connections.all, True, default=[]):
+        # It raises where there is no default database, which may be intended.
+        for connection in call_safely(connections.all, True, default=[]):  # noqa: FBT003 -- call_safely passes no keywords
             self._connected(connection=connection)
 
-    def _connected(self, *, connection: Any, **_: Any) -> None:
+    def _connected(self, *, connection: Connection, **_: object) -> None:
         call_safely(self._wrap, connection, default=None)
 
-    def _wrap(self, connection: Any) -> None:
+    def _wrap(self, connection: Connection) -> None:
         database = _database(connection.vendor, connection.settings_dict)
-        queries = self._queries.get(database)
-        if queries is None:
-            made = _Queries(Operations(self._meter, database))
-            queries = self._queries.setdefault(database, made)
+        wrapper = self._wrappers.get(database)
+        if wrapper is None:
+            made = _QueryWrapper(DatabaseInstruments(self._meter, database))
+            wrapper = self._wrappers.setdefault(database, made)
         wrappers = connection.execute_wrappers
-        if queries in wrappers:  # it was closed, and is open again
+        if wrapper in wrappers:  # the connection was closed, and is open again
             return
-        wrappers[:] = [each for each in wrappers if not isinstance(each, _Queries)]
-        # Not at the end: a block `with connection.execute_wrapper(...)` that is open
-        # now will take away what is there.
-        wrappers.insert(0, queries)
+        wrappers[:] = [each for each in wrappers if not isinstance(each, _QueryWrapper)]
+        # First, not last: at the end of a block `with connection.execute_wrapper(...)`
+        # Django removes the last one.
+        wrappers.insert(0, wrapper)
 
 
-class _Queries:
-    """The queries of one database."""
+class _QueryWrapper:
+    """Records the queries of one database."""
 
-    def __init__(self, operations: Operations) -> None:
-        self._operations = operations
+    def __init__(self, instruments: DatabaseInstruments) -> None:
+        self._instruments = instruments
 
     def __call__(
         self,
-        execute: Callable[..., Any],
-        sql: Any,
-        params: Any,
-        many: bool,
-        context: Any,
-    ) -> Any:
-        """Execute *sql*, as Django wants it."""
-        operations = self._operations
-        if not operations.measured():
+        execute: Callable[..., object],
+        sql: object,
+        params: object,
+        many: bool,  # noqa: FBT001 -- Django's protocol
+        context: object,
+    ) -> object:
+        """Execute *sql*, as Django's protocol of wrappers defines it."""
+        instruments = self._instruments
+        if not instruments.enabled():
             return execute(sql, params, many, context)
         batch = many and _are_several(params)
         start = perf_counter()
         try:
             result = execute(sql, params, many, context)
         except BaseException as error:
-            operations.note(perf_counter() - start, sql, batch, error)
+            instruments.record(perf_counter() - start, sql, batch=batch, error=error)
             raise
-        operations.note(perf_counter() - start, sql, batch)
+        instruments.record(perf_counter() - start, sql, batch=batch)
         return result
 
 
-def _are_several(params: Any) -> bool:
-    # One set of values is no batch, says the convention; an iterator's are not known.
+def _are_several(params: Any) -> bool:  # noqa: ANN401 -- any iterable
+    # To the convention one set of values is not a batch. An iterator has no length.
     return call_safely(len, params, default=2) != 1
 
 
-def _database(vendor: str, said: Mapping[str, Any]) -> Database:
-    get = said.get
+def _database(vendor: str, settings: Mapping[str, Any]) -> Database:
+    get = settings.get
     return Database.of(vendor, get("NAME"), get("HOST"), get("PORT"))

@@ -1,4 +1,4 @@
-"""What the settings ask for, and what of them cannot work."""
+"""The settings dict ``DTMETRICS``: its parts, and its problems."""
 
 from __future__ import annotations
 
@@ -12,142 +12,151 @@ from django.utils.module_loading import import_string
 from dtmetrics._config.config import Config
 from dtmetrics._config.settings import SETTINGS
 from dtmetrics._core.secret import Secret
-from dtmetrics._instrument.server import Options, Requests
+from dtmetrics._instrument.http_server import ServerInstruments
 from dtmetrics._record.meter import Meter
+from dtmetrics._runtime.runtime import default
 from dtmetrics.errors import ConfigError, DefinitionError
 
 __all__ = [
-    "Fault",
-    "commands",
-    "faults",
-    "faults_of_requests",
-    "given",
-    "of_configure",
-    "of_requests",
+    "Problem",
+    "configure_arguments",
+    "middleware_problems",
+    "recording_commands",
+    "server_instruments",
+    "settings_dict",
+    "settings_problems",
 ]
 
-# `dimensions` is taken: a mapping, for all that is recorded.
+# Not `dimensions`: that is the mapping of configure(), for all instruments.
 _DIMENSIONS = "request_dimensions"
-_OF_REQUESTS = Options.__annotations__.keys() - {"dimensions"}
-_KNOWN = {*SETTINGS, *_OF_REQUESTS, _DIMENSIONS, "cache", "commands", "database"}
+_MIDDLEWARE = frozenset(("active_requests", "body_sizes", "exclude", "known_methods"))
 _FLAGS = "active_requests", "body_sizes", "cache", "database"
+_KNOWN = {*SETTINGS, *_MIDDLEWARE, *_FLAGS, _DIMENSIONS, "commands", "meter"}
 
 
-class Fault(NamedTuple):
-    """What is wrong with the settings; no text of it holds the token."""
+class Problem(NamedTuple):
+    """A problem of the settings; its text never holds the token."""
 
     id: str
     text: str
     hint: str = ""
 
 
-def given() -> Mapping[str, Any] | None:
-    """Return the settings dict ``DTMETRICS``; None: there is none that can be read."""
-    found = getattr(settings, "DTMETRICS", None)
-    return found if isinstance(found, Mapping) else None
+def settings_dict() -> Mapping[str, Any] | None:
+    """Return ``DTMETRICS``; None if it is missing or not a mapping."""
+    options = getattr(settings, "DTMETRICS", None)
+    return options if isinstance(options, Mapping) else None
 
 
-def of_configure(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of *options* ``configure()`` takes."""
+def configure_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of *options* for ``configure()``."""
     return {name: value for name, value in options.items() if name in SETTINGS}
 
 
-def of_requests(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of *options* a middleware takes.
+def server_instruments(options: Mapping[str, Any]) -> ServerInstruments:
+    """Return the instruments of the middleware that *options* describe.
 
-    Raises ImportError where a dotted path leads nowhere.
+    Raises ImportError or AttributeError if a dotted path leads nowhere, and any
+    exception of the imported module; TypeError if an option has the wrong type; and
+    DefinitionError under ``strict``, if a key is taken.
     """
-    found = {name: value for name, value in options.items() if name in _OF_REQUESTS}
-    more = options.get(_DIMENSIONS)
-    # Settings cannot import what needs them, so a path is as good.
-    found["dimensions"] = import_string(more) if isinstance(more, str) else more
-    return found
+    arguments = {name: value for name, value in options.items() if name in _MIDDLEWARE}
+    dimensions = options.get(_DIMENSIONS)
+    if isinstance(dimensions, str):  # settings cannot import what needs them
+        dimensions = import_string(dimensions)
+    meter = options.get("meter") or default.get_meter("dtmetrics.integrations.django")
+    return ServerInstruments(meter, dimensions=dimensions, **arguments)
 
 
-def commands(options: Mapping[str, Any]) -> Collection[str]:
-    """Return which of Django's commands record."""
-    found = options.get("commands")
-    return found if _is_list(found) else ("runserver",)
+def recording_commands(options: Mapping[str, Any]) -> Collection[str]:
+    """Return the commands of ``manage.py`` that record."""
+    commands = options.get("commands")
+    return commands if _is_list(commands) else ("runserver",)
 
 
-def faults() -> list[Fault]:
-    """Return all that is wrong with the settings."""
+def settings_problems() -> list[Problem]:
+    """Return all problems of ``DTMETRICS``."""
     if not hasattr(settings, "DTMETRICS"):
         return []
-    options = given()
+    options = settings_dict()
     if options is None:
-        return [Fault("E001", "DTMETRICS is no dict")]
+        kind = type(settings.DTMETRICS).__name__
+        return [Problem("E001", f"DTMETRICS must be a dict, got an object of {kind}")]
     return [
         *_unknown(options),
-        *_of_configure(options),
-        *faults_of_requests(options),
-        *_of_ours(options),
+        *_configure_problems(options),
+        *middleware_problems(options),
+        *_other_problems(options),
     ]
 
 
-def faults_of_requests(options: Mapping[str, Any]) -> list[Fault]:
-    """Return what is wrong with what of *options* a middleware takes."""
+def middleware_problems(options: Mapping[str, Any]) -> list[Problem]:
+    """Return the problems of the part of *options* for the middleware."""
     if not isinstance(options.get("meter"), Meter | None):
-        return [Fault("E004", "DTMETRICS: meter is no Meter; get_meter() makes one")]
+        return [_problem("meter must be a Meter, as get_meter() returns")]
+    dimensions = options.get(_DIMENSIONS)
+    if isinstance(dimensions, str):
+        try:
+            dimensions = import_string(dimensions)
+        except Exception as error:  # noqa: BLE001 -- a user's module may raise anything
+            return [_problem(f"{_DIMENSIONS} cannot be imported: {error}")]
     try:
-        found = of_requests(options)
-    except Exception as error:  # noqa: BLE001 -- what users wrote may raise anything
-        text = f"DTMETRICS: {_DIMENSIONS} cannot be imported: {error}"
-        return [Fault("E004", text)]
-    try:
-        Requests(**found)
+        server_instruments(options)
     except DefinitionError:  # under ``strict`` the middleware raises it
         return []
     except (TypeError, ValueError) as error:
-        return [Fault("E004", f"DTMETRICS: {error}")]
-    more = found["dimensions"]
-    if more is not None and not callable(more):
-        return [Fault("E004", f"DTMETRICS: {_DIMENSIONS} is no callable, nor a path")]
+        return [_problem(str(error))]
+    if dimensions is not None and not callable(dimensions):
+        return [_problem(f"{_DIMENSIONS} must be a callable, or a dotted path to one")]
     return []
 
 
-def _unknown(options: Mapping[str, Any]) -> list[Fault]:
+def _problem(text: str) -> Problem:
+    return Problem("E004", f"DTMETRICS: {text}")
+
+
+def _unknown(options: Mapping[str, Any]) -> list[Problem]:
     return [
-        Fault("E002", f"DTMETRICS has no setting {name!r:.100}", _suggestion(str(name)))
+        Problem("E002", f"DTMETRICS has no setting {name!r:.100}", _suggest(str(name)))
         for name in options
         if name not in _KNOWN
     ]
 
 
-def _suggestion(name: str) -> str:
+def _suggest(name: str) -> str:
     near = get_close_matches(name.lower(), sorted(_KNOWN), 1)
-    return f"Perhaps {near[0]!r} is meant." if near else ""
+    return f"Did you mean {near[0]!r}?" if near else ""
 
 
-def _of_configure(options: Mapping[str, Any]) -> list[Fault]:
+def _configure_problems(options: Mapping[str, Any]) -> list[Problem]:
     arguments = {
         name: Secret(value) if name in ("endpoint", "token") else value
-        for name, value in of_configure(options).items()
+        for name, value in configure_arguments(options).items()
         if value is not None or name == "interval"
     }
     hint = ""
     if callable(options.get("dimensions")):
-        hint = f"A callable that is asked for each request is {_DIMENSIONS!r}."
+        hint = f"A callable that is called for each request belongs in {_DIMENSIONS!r}."
     try:
         Config.resolve(arguments)
     except ConfigError as error:
         return [
-            Fault("E003", f"DTMETRICS: {problem}", hint * problem.startswith("dim"))
-            for problem in error.problems
+            Problem("E003", f"DTMETRICS: {text}", hint * text.startswith("dimensions"))
+            for text in error.problems
         ]
     return []
 
 
-def _of_ours(options: Mapping[str, Any]) -> list[Fault]:
-    found = [
-        Fault("E004", f"DTMETRICS: {name} is neither True nor False")
+def _other_problems(options: Mapping[str, Any]) -> list[Problem]:
+    problems = [
+        _problem(f"{name} must be True or False, got {options[name]!r:.100}")
         for name in _FLAGS
         if not isinstance(options.get(name, True), bool)
     ]
     if not _is_list(options.get("commands", ())):
-        found.append(Fault("E004", "DTMETRICS: commands is no list of names"))
-    return found
+        problems.append(_problem("commands must be a list of names"))
+    return problems
 
 
-def _is_list(value: Any) -> TypeGuard[Collection[str]]:
+def _is_list(value: object) -> TypeGuard[Collection[str]]:
     return isinstance(value, Collection) and not isinstance(value, str | Mapping)

@@ -1,4 +1,4 @@
-"""Applications that the tests serve, each with a factory, as its users would write it.
+"""Applications that the tests serve, each with a factory, as users would write them.
 
-All answer the same paths in the same way, as `tests.support.web_load` asks for them.
+All answer the paths of `tests.support.web_load` in the same way.
 """

@@ -1,4 +1,4 @@
-"""A Django application, for WSGI and for ASGI, with a database of each worker's own."""
+"""A Django application, for WSGI and for ASGI, with a database for each worker."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from dtmetrics import install_signal_handlers
 
 @require_safe
 def item(request: Any, number: int) -> HttpResponse:
-    """Ask the database, and answer."""
+    """Answer from the database."""
     with connection.cursor() as cursor:
         cursor.execute('SELECT "name" FROM "shop_item" WHERE "id" = %s', [number])
         return HttpResponse(cursor.fetchone())
 
 
 async def slow(request: Any, number: int) -> HttpResponse:
-    """Answer, asynchronously where that can be."""
+    """Answer asynchronously."""
     await asyncio.sleep(0)
     return HttpResponse(str(number))
 
@@ -55,7 +55,9 @@ def streaming(pieces: Any) -> Any:
 
     def view(request: Any) -> StreamingHttpResponse:
         made = pieces()
-        if hasattr(request, "scope"):  # Django would read a plain one to its end first
+        if hasattr(
+            request, "scope"
+        ):  # Django would read a plain iterator to its end first
             made = asynchronous(made)
         return StreamingHttpResponse(made)
 
@@ -63,14 +65,14 @@ def streaming(pieces: Any) -> Any:
 
 
 async def asynchronous(pieces: Iterator[str]) -> AsyncIterator[str]:
-    """Give the same pieces."""
+    """Yield the same pieces."""
     for piece in pieces:
         yield piece
         await asyncio.sleep(0)
 
 
 def failing() -> Iterator[str]:
-    """Begin well."""
+    """Yield a piece, and fail."""
     yield "a"
     raise ValueError
 
@@ -108,13 +110,13 @@ def _set_up() -> None:
             "django.middleware.common.CommonMiddleware",
         ],
         ROOT_URLCONF=__name__,
-        SECRET_KEY="of the tests",
+        SECRET_KEY="for tests",
     )
     django.setup()
 
 
 def create_wsgi() -> Any:
-    """Make the application."""
+    """Return the application."""
     _set_up()
     from django.core.wsgi import get_wsgi_application
 
@@ -122,9 +124,9 @@ def create_wsgi() -> Any:
 
 
 def create_asgi() -> Any:
-    """Make the application."""
+    """Return the application."""
     _set_up()
-    install_signal_handlers()  # uvicorn ends by the signal that it got
+    install_signal_handlers()  # uvicorn ends by the signal itself
     from django.core.asgi import get_asgi_application
 
     return get_asgi_application()

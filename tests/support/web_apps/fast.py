@@ -18,19 +18,19 @@ router = APIRouter()
 @router.get("/{number}")
 @router.head("/{number}")
 async def item(number: int) -> int:
-    """Answer."""
+    """Answer with the number."""
     return number
 
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Send what is left: uvicorn ends by the signal that it got."""
+    """Send the last interval: uvicorn ends by the signal itself."""
     yield
     shutdown()
 
 
 def create_app() -> FastAPI:
-    """Make the application."""
+    """Return the application."""
     configure(interval=0.2)
     app = FastAPI(lifespan=lifespan)
     app.add_middleware(MetricsMiddleware, active_requests=True)

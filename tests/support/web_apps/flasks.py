@@ -17,7 +17,7 @@ views = Blueprint("views", __name__)
 
 @views.get("/items/<int:number>")
 def item(number: int) -> str:
-    """Answer."""
+    """Answer with the number."""
     return str(number)
 
 
@@ -29,13 +29,13 @@ def raises() -> str:
 
 @views.get("/unavailable")
 def unavailable() -> None:
-    """Be busy."""
+    """Answer 503."""
     abort(503)
 
 
 @views.get("/same")
 def same() -> Any:
-    """Answer that nothing changed."""
+    """Answer 304."""
     return "", 304
 
 
@@ -47,7 +47,7 @@ def stream() -> Response:
 
 @views.get("/fails")
 def fails() -> Response:
-    """Begin well."""
+    """Answer with a piece, and fail."""
 
     def pieces() -> Iterator[str]:
         yield "a"
@@ -58,12 +58,12 @@ def fails() -> Response:
 
 @views.get("/endless")
 def endless() -> Response:
-    """Never end."""
+    """Answer without end."""
     return Response(repeat("a" * 10_000))
 
 
 def create_app() -> Flask:
-    """Make the application."""
+    """Return the application."""
     configure(interval=0.2)
     app = Flask(__name__)
     app.register_blueprint(views)

@@ -12,13 +12,13 @@ from dtmetrics.integrations.wsgi import MetricsMiddleware
 
 
 def failing() -> Iterator[bytes]:
-    """Begin well."""
+    """Yield a piece, and fail."""
     yield b"a"
     raise ValueError
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-    """Answer."""
+    """Answer by the path."""
     _, first, *rest = environ["PATH_INFO"].split("/")
     if first == "missing":
         start_response("404 Not Found", [])
@@ -51,6 +51,6 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 
 
 def create_app() -> MetricsMiddleware:
-    """Make the application."""
+    """Return the application."""
     configure(interval=0.2)
     return MetricsMiddleware(application, active_requests=True)

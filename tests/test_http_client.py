@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from dtmetrics._core.suppress_instrumentation import suppress_instrumentation
-from dtmetrics._instrument.client import NOT_RECORDED, Calls
+from dtmetrics._instrument.http_client import INVALID_REQUEST, ClientInstruments
 from dtmetrics._protocol.point import GaugeSummary
 from dtmetrics._runtime.runtime import Process
 from dtmetrics.exporters import Batch, ExportResult, MemoryExporter
@@ -25,11 +25,11 @@ from tests.support.script import expect
 
 DURATION = "http.client.request.duration"
 PATIENCE = 20.0
-LITTLE = 0.05  # after which a client has had enough of /never
+IMPATIENCE = 0.05  # of a client that asks for /never
 
 
 class Library:
-    """One library, asked for a path as its users do."""
+    """httpx, used as an application does."""
 
     module = "httpx"
     errors: tuple[str, str, str] = (
@@ -54,11 +54,11 @@ class Library:
 
     def stream(self, session: Any, url: str) -> None:
         with session.stream("GET", url) as response:
-            next(response.iter_raw())  # and no more of it
+            next(response.iter_raw())  # the rest is not read
 
 
 class Asynchronous(Library):
-    """httpx's other client, with a loop of its own."""
+    """httpx's asynchronous client, with its own event loop."""
 
     @contextmanager
     def session(self) -> Any:
@@ -89,7 +89,7 @@ class Asynchronous(Library):
 
 
 class Requests(Library):
-    """The other library."""
+    """requests, used as an application does."""
 
     module = "requests"
     errors = (
@@ -113,18 +113,24 @@ class Requests(Library):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Answering]:
-    """Answer all that is asked here."""
+    """Return a server that answers by the path."""
     with Answering() as made:
         yield made
 
 
 @pytest.fixture(params=[Library, Asynchronous, Requests])
 def library(request: pytest.FixtureRequest) -> Iterator[Library]:
-    """Return each library in turn, and leave it as it was."""
+    """Return each library in turn; uninstrument it afterwards."""
     pytest.importorskip(request.param.module)
     made = request.param()
     yield made
     made.uninstrument()
+
+
+def httpx_instruments(recorder: Recorder, **options: Any) -> ClientInstruments:
+    """Return the instruments of httpx."""
+    describe = importlib.import_module("dtmetrics.integrations.httpx")._describe
+    return ClientInstruments(recorder.meter, describe, **options)
 
 
 def dimensions(recorder: Recorder, key: str = DURATION) -> list[dict[str, str]]:
@@ -138,7 +144,7 @@ def dimensions(recorder: Recorder, key: str = DURATION) -> list[dict[str, str]]:
 
 
 def ask(library: Library, method: str, url: str, timeout: float = PATIENCE) -> None:
-    """Ask once, whatever comes of it."""
+    """Make one request, which may fail."""
     kinds: list[type[Exception]] = [httpx.HTTPError]
     with suppress(ImportError):
         kinds.append(importlib.import_module("requests").RequestException)
@@ -171,7 +177,9 @@ def test_request(
 ) -> None:
     """A request has its method, server, status and error; never its path or query."""
     library.instrument(meter=recorder.meter)
-    ask(library, method, server.url + path, LITTLE if path == "/never" else PATIENCE)
+    ask(
+        library, method, server.url + path, IMPATIENCE if path == "/never" else PATIENCE
+    )
     [found] = dimensions(recorder)
     if isinstance(error, int):
         error = library.errors[error]
@@ -185,8 +193,8 @@ def test_request(
     }
 
 
-def test_nobody_there(recorder: Recorder, library: Library) -> None:
-    """A connection that is refused has the class of what was raised, and no status."""
+def test_connection_refused(recorder: Recorder, library: Library) -> None:
+    """A refused connection has the exception's class, and no status."""
     library.instrument(meter=recorder.meter)
     port = refusing_port()
     ask(library, "GET", f"http://user:secret@127.0.0.1:{port}/x")
@@ -200,7 +208,7 @@ def test_nobody_there(recorder: Recorder, library: Library) -> None:
 
 
 def test_redirect(server: Answering, recorder: Recorder, library: Library) -> None:
-    """Each request on the wire is measured: the redirected one, and where it led."""
+    """A redirect is recorded as two requests, each with its own status."""
     library.instrument(meter=recorder.meter)
     ask(library, "GET", f"{server.url}/redirect")
     found = [each["http.response.status_code"] for each in dimensions(recorder)]
@@ -208,7 +216,7 @@ def test_redirect(server: Answering, recorder: Recorder, library: Library) -> No
 
 
 def test_stream(server: Answering, recorder: Recorder, library: Library) -> None:
-    """A stream that nobody reads to its end is one request, and no error."""
+    """A stream that is not read to its end is one request without an error."""
     library.instrument(meter=recorder.meter)
     with library.session() as session:
         library.stream(session, f"{server.url}/stream")
@@ -217,31 +225,8 @@ def test_stream(server: Answering, recorder: Recorder, library: Library) -> None
     assert "error.type" not in found
 
 
-def test_old_names(server: Answering, recorder: Recorder, library: Library) -> None:
-    """While one migrates, both conventions are there; the old one in milliseconds."""
-    library.instrument(meter=recorder.meter, semconv="both")
-    ask(library, "GET", f"{server.url}/status/404")
-    payloads: dict[str, Any] = {
-        key: each for (key, _), each in recorder.payloads().items()
-    }
-    assert sorted(payloads) == ["http.client.duration", DURATION]
-    assert payloads["http.client.duration"].sum == pytest.approx(
-        payloads[DURATION].sum * 1e3
-    )
-    ask(library, "GET", f"{server.url}/status/404")
-    [found] = dimensions(recorder, "http.client.duration")
-    assert found == {
-        "http.method": "GET",
-        "http.scheme": "http",
-        "http.flavor": "1.1",
-        "http.status_code": "404",
-        "net.peer.name": "127.0.0.1",
-        "net.peer.port": str(server.port),
-    }
-
-
 def test_sizes(server: Answering, recorder: Recorder, library: Library) -> None:
-    """Sizes are those that are announced; what has no body has none."""
+    """Sizes are those that Content-Length announces; a HEAD request has none."""
     library.instrument(meter=recorder.meter, body_sizes=True)
     for method, path in [
         ("GET", "/status/200"),
@@ -262,23 +247,18 @@ def test_sizes(server: Answering, recorder: Recorder, library: Library) -> None:
     [("7", 7), (b"8", 8), ("-7", None), ("7, 7", None), ("", None), ("9" * 5000, None)],
 )
 def test_announced(recorder: Recorder, announced: Any, size: int | None) -> None:
-    """A size is what was announced, if that makes sense; the rest is told anyhow."""
-    describe = importlib.import_module("dtmetrics.integrations.httpx")._describe
-    calls = Calls(describe, "", meter=recorder.meter, body_sizes=True, semconv="both")
+    """A Content-Length that is not a size is left out; the request is recorded."""
+    instruments = httpx_instruments(recorder, body_sizes=True)
     request = httpx.Request("GET", "http://a.example")
     request.headers = {"Content-Length": announced}  # type: ignore[assignment]
-    calls.end(0.1, request, httpx.Response(200))
+    instruments.end(0.1, request, httpx.Response(200))
     sums = {
         key: payload.sum
         for (key, _), payload in recorder.payloads().items()
         if isinstance(payload, GaugeSummary)
     }
-    expected = (
-        {}
-        if size is None
-        else {"http.client.request.body.size": size, "http.client.request.size": size}
-    )
-    assert sums == {DURATION: 0.1, "http.client.duration": 100.0} | expected
+    expected = {} if size is None else {"http.client.request.body.size": size}
+    assert sums == {DURATION: 0.1} | expected
 
 
 def test_known_methods(
@@ -287,10 +267,10 @@ def test_known_methods(
     library: Library,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The list of known methods is OpenTelemetry's variable, or given."""
+    """The methods recorded by name are the argument's, or else the environment's."""
     monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", "BREW, GET")
-    for given in (None, ["PUT"]):
-        library.instrument(meter=recorder.meter, known_methods=given)
+    for known in (None, ["PUT"]):
+        library.instrument(meter=recorder.meter, known_methods=known)
         for method in ("BREW", "PUT"):
             ask(library, method, f"{server.url}/status/204")
         library.uninstrument()
@@ -299,9 +279,9 @@ def test_known_methods(
 
 
 def test_twice(server: Answering, recorder: Recorder, library: Library) -> None:
-    """Who instruments twice measures once, and stops with the first uninstrument."""
+    """A second instrument call does nothing; the first uninstrument call ends it."""
     library.instrument(meter=recorder.meter)
-    library.instrument(meter=recorder.meter, semconv="old")
+    library.instrument(meter=recorder.meter, body_sizes=True)
     with pytest.raises(TypeError):
         library.instrument("httpx")
     ask(library, "GET", f"{server.url}/status/200")
@@ -313,16 +293,18 @@ def test_twice(server: Answering, recorder: Recorder, library: Library) -> None:
 
 
 def test_wrong_options(library: Library) -> None:
-    """A wrong option is said at once, and leaves nothing behind."""
+    """An unknown option or one of the wrong type raises, and wraps nothing."""
     before = httpx.HTTPTransport.handle_request
-    with pytest.raises(ValueError, match="semconv"):
-        library.instrument(semconv="new")
+    with pytest.raises(TypeError, match="semconv"):
+        library.instrument(semconv="old")
+    with pytest.raises(TypeError, match="known_methods must be"):
+        library.instrument(known_methods="GET")
     assert httpx.HTTPTransport.handle_request is before
     library.instrument()
 
 
 def test_not_configured(server: Answering, library: Library) -> None:
-    """Without configure() a request is passed on, and nothing is kept."""
+    """Without configure() a request is passed on, and not recorded."""
     recorder = Recorder()
     recorder.registry.stop()
     library.instrument(meter=recorder.meter)
@@ -333,14 +315,14 @@ def test_not_configured(server: Answering, library: Library) -> None:
 
 
 def test_exporting(server: Answering, recorder: Recorder, library: Library) -> None:
-    """What an exporter asks is not measured, whichever library it uses."""
+    """An exporter's own requests are not recorded, whichever library it uses."""
     library.instrument(meter=recorder.meter)
     suppress_instrumentation(ask, library, "GET", f"{server.url}/status/200")
     assert recorder.payloads() == {}
 
 
 def test_load(server: Answering, recorder: Recorder, library: Library) -> None:
-    """Of 2000 requests from several threads each is counted, as it ended."""
+    """Each of 2000 requests from several threads is recorded with its outcome."""
     library.instrument(meter=recorder.meter)
     _, timeout, cut = library.errors
     kinds = [
@@ -359,7 +341,7 @@ def test_load(server: Answering, recorder: Recorder, library: Library) -> None:
                 if path == "/stream":
                     library.stream(session, server.url + path)
                     continue
-                patience = LITTLE if path == "/never" else PATIENCE
+                patience = IMPATIENCE if path == "/never" else PATIENCE
                 with suppress(Exception):
                     library.ask(session, "GET", server.url + path, patience)
 
@@ -379,7 +361,7 @@ def test_load(server: Answering, recorder: Recorder, library: Library) -> None:
 
 
 def test_tasks(server: Answering, recorder: Recorder) -> None:
-    """Tasks of one loop, some of them cancelled, are each counted as they ended."""
+    """Each request of many tasks, some of them cancelled, is recorded with its outcome."""
     library = Asynchronous()
     library.instrument(meter=recorder.meter)
 
@@ -389,7 +371,7 @@ def test_tasks(server: Answering, recorder: Recorder) -> None:
             trust_env=False, limits=limits, timeout=PATIENCE
         ) as client:
             waits = [
-                asyncio.wait_for(client.get(f"{server.url}/never"), LITTLE)
+                asyncio.wait_for(client.get(f"{server.url}/never"), IMPATIENCE)
                 for _ in range(50)
             ]
             ended = await asyncio.gather(*waits, return_exceptions=True)
@@ -409,22 +391,22 @@ def test_tasks(server: Answering, recorder: Recorder) -> None:
     assert found == {"asyncio.exceptions.CancelledError": 50, "502": 50, "": 200}
 
 
-# -- what is wrapped -----------------------------------------------------------------
+# -- wrapped methods ----------------------------------------------------------------
 
 
 class Answer:
-    """What a transport may answer: anything."""
+    """An answer that is not a response."""
 
 
 class Interrupt(BaseException):
-    """What may be raised in the middle of a request."""
+    """An exception in the middle of a request."""
 
 
 @pytest.mark.parametrize("ends", [Answer(), Interrupt(), KeyboardInterrupt()])
 def test_untouched(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch, ends: Any
 ) -> None:
-    """Answers and exceptions are the very objects; what makes no sense is refused."""
+    """Answers and exceptions are the same objects; an invalid answer is counted."""
 
     def handle_request(self: Any, request: Any) -> Any:
         if isinstance(ends, BaseException):
@@ -442,9 +424,9 @@ def test_untouched(
         got = error
     library.uninstrument()
     assert got is ends
-    refused = recorder.registry.invalid_values.total()
+    invalid = recorder.registry.invalid_values.total()
     if isinstance(ends, Answer):
-        assert refused == {NOT_RECORDED: 1}
+        assert invalid == {INVALID_REQUEST: 1}
     else:
         [found] = dimensions(recorder)
         assert found["error.type"].endswith(type(ends).__name__)
@@ -478,7 +460,7 @@ def wrapped_by_hand(owner: Any, name: str) -> Callable[[], None]:
 
 
 def test_mocks(recorder: Recorder) -> None:
-    """Who tests an application replaces a method by an object, which binds nothing."""
+    """A method that a test replaced by a mock, which does not bind, is wrapped too."""
     library = Library()
     owner, name = target(library)
     answer = httpx.Response(200)
@@ -496,7 +478,7 @@ def test_mocks(recorder: Recorder) -> None:
 def test_others_within(
     server: Answering, recorder: Recorder, library: Library, wrap: Any
 ) -> None:
-    """What another library has wrapped is measured, and given back as it was."""
+    """A method that another library has wrapped is wrapped again, and restored."""
     owner, name = target(library)
     unwrap = wrap(owner, name)
     theirs = vars(owner)[name]
@@ -512,7 +494,7 @@ def test_others_within(
 def test_others_around(
     server: Answering, recorder: Recorder, library: Library, wrap: Any
 ) -> None:
-    """What another library wraps meanwhile stays; ours in it only passes on."""
+    """A wrapper that another library put around ours stays; ours only passes on."""
     owner, name = target(library)
     before = vars(owner)[name]
     try:
@@ -543,7 +525,7 @@ def target(library: Library) -> tuple[Any, str]:
     return httpx.HTTPTransport, "handle_request"
 
 
-# -- what is told --------------------------------------------------------------------
+# -- dimensions ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -560,47 +542,44 @@ def test_server(
     recorder: Recorder, library: Library, url: str, address: str, port: str
 ) -> None:
     """Server and port are those of the URL, in ASCII; a scheme has a port."""
-    describe = importlib.import_module(
-        f"dtmetrics.integrations.{library.module}"
-    )._describe
-    calls = Calls(describe, "", meter=recorder.meter)
+    module = importlib.import_module(f"dtmetrics.integrations.{library.module}")
+    instruments = ClientInstruments(recorder.meter, module._describe)
     request: Any = httpx.Request("GET", url)
     if isinstance(library, Requests):
         request = importlib.import_module("requests").Request("GET", url).prepare()
-    calls.fail(0.1, request, ValueError())
+    instruments.fail(0.1, request, ValueError())
     [found] = dimensions(recorder)
     assert (found["server.address"], found["server.port"]) == (address, port)
 
 
 @pytest.mark.parametrize(
-    ("said", "version"),
+    ("written", "version"),
     [(b"HTTP/1.0", "1.0"), (b"HTTP/1.1", "1.1"), (b"HTTP/2", "2"), (b"SPDY", None)],
 )
-def test_version(recorder: Recorder, said: bytes, version: str | None) -> None:
-    """The version of the protocol is written as the convention wants it."""
-    describe = importlib.import_module("dtmetrics.integrations.httpx")._describe
-    response = httpx.Response(200, extensions={"http_version": said})
-    calls = Calls(describe, "", meter=recorder.meter)
-    calls.end(0.1, httpx.Request("GET", "http://a"), response)
+def test_version(recorder: Recorder, written: bytes, version: str | None) -> None:
+    """A protocol's version is in the convention's form; an unknown one is absent."""
+    response = httpx.Response(200, extensions={"http_version": written})
+    instruments = httpx_instruments(recorder)
+    instruments.end(0.1, httpx.Request("GET", "http://a"), response)
     [found] = dimensions(recorder)
     assert found.get("network.protocol.version") == version
 
 
 def test_many_servers(recorder: Recorder) -> None:
-    """What is kept of servers is bounded; each request is counted all the same."""
-    describe = importlib.import_module("dtmetrics.integrations.httpx")._describe
-    calls = Calls(describe, "", meter=recorder.meter)
+    """Requests to any number of servers are recorded, but only 1024 are cached."""
+    instruments = httpx_instruments(recorder)
     for number in range(1500):
-        calls.end(0.1, httpx.Request("GET", f"http://a{number}"), httpx.Response(200))
+        request = httpx.Request("GET", f"http://a{number}")
+        instruments.end(0.1, request, httpx.Response(200))
     assert len(dimensions(recorder)) == 1500
-    assert len(calls._bound) <= 1024
+    assert instruments._bound.cache_info().currsize <= 1024
 
 
 # -- our own delivery ----------------------------------------------------------------
 
 
 def test_own_exporter(server: Answering, process: Process, library: Library) -> None:
-    """What a user's exporter asks is our own delivery too."""
+    """Requests of a user's exporter are not recorded."""
     answered = []
 
     class Posting(MemoryExporter):
@@ -662,7 +641,7 @@ DELIVERING = """
 
 @pytest.mark.parametrize("when", ["before", "after", "late", "thread"])
 def test_own_delivery(server: Answering, when: str) -> None:
-    """In a real process our own posts make no series, whenever it was instrumented."""
+    """In a real process our own posts make no series, whenever httpx is instrumented."""
     with Endpoint() as endpoint:
         url = f"{server.url}/status/200"
         expect(DELIVERING, when, url, DTMETRICS_ENDPOINT=endpoint.url)

@@ -1,35 +1,39 @@
-"""Operations on databases: which they are, and on which database.
+"""Operations that an application executes on its databases.
 
-An integration makes ``Operations`` for a database, and around each execution::
+An integration makes one ``DatabaseInstruments`` for each database, and around each
+execution::
 
-    if not operations.measured():
-        ...                                             # pass it on untouched
-    start = clock()
-    operations.note(clock() - start, sql, batch)        # or, where it raised,
-    operations.note(clock() - start, sql, batch, error)
+    if not instruments.enabled():
+        ...                                          # pass the statement on untouched
+    start = perf_counter()
+    instruments.record(perf_counter() - start, sql)  # also where it raised, with error=
 
-Nothing of it ever raises.
+Neither of these raises.
 """
 
 from __future__ import annotations
 
 import os.path
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
 from dtmetrics._core.suppress_instrumentation import SUPPRESSED
 from dtmetrics._decorate.hooks import error_type
-from dtmetrics._instrument.bounded_cache import BoundedCache
-from dtmetrics._instrument.sql import read
+from dtmetrics._instrument.sql import Statement, read
 from dtmetrics._record.instruments import Summary
 from dtmetrics._record.meter import Meter
 
-__all__ = ["Database", "Operations"]
+__all__ = ["Database", "DatabaseInstruments"]
 
-NOT_RECORDED = "statement that makes no sense"
+INVALID_STATEMENT = "statement that cannot be read"
 
-# What the convention calls a system that Django or SQLAlchemy calls something else
+# How many combinations of operation, table and error keep their bound instrument.
+# Applications can make up any number of tables.
+_CACHED = 1024
+
+# The convention's names of systems, where those of Django or SQLAlchemy differ
 # (https://opentelemetry.io/docs/specs/semconv/registry/attributes/db/#db-system-name).
 _SYSTEMS: Mapping[str, str] = MappingProxyType(
     {
@@ -46,7 +50,7 @@ _SYSTEMS: Mapping[str, str] = MappingProxyType(
 
 
 class Database(NamedTuple):
-    """What tells a database from others; never a user, nor a path."""
+    """Identifies a database; never by a user or a directory."""
 
     system: str
     namespace: str | None
@@ -55,7 +59,7 @@ class Database(NamedTuple):
 
     @classmethod
     def of(cls, system: str, name: object, host: object, port: object) -> Database:
-        """Return what a configuration says, with empty texts for what it does not."""
+        """Return the database that a configuration names; parts may be empty."""
         namespace = str(name or "")
         if system == "sqlite":  # a path, or a URI
             namespace = os.path.basename(namespace.partition("?")[0])
@@ -69,7 +73,7 @@ class Database(NamedTuple):
         )
 
     def dimensions(self) -> dict[str, str | None]:
-        """Return what goes with each of its operations."""
+        """Return the dimensions of each of its operations."""
         return {
             "db.system.name": self.system,
             "db.namespace": self.namespace,
@@ -78,8 +82,8 @@ class Database(NamedTuple):
         }
 
 
-class Operations:
-    """The operations on one database."""
+class DatabaseInstruments:
+    """The instruments of one database."""
 
     def __init__(self, meter: Meter, database: Database) -> None:
         self._registry = meter.registry
@@ -88,36 +92,39 @@ class Operations:
             unit="s",
             description="Duration of database operations, without fetching of rows",
         ).bind(**database.dimensions())
-        # By what an application asks, and what comes of it.
-        self._bound = BoundedCache(self._bind)
+        self._bound = lru_cache(_CACHED)(self._bind)
 
-    def measured(self) -> bool:
-        """Say whether an operation is to be measured: our own delivery's are not."""
+    def enabled(self) -> bool:
+        """Return whether to record an operation: not an exporter's own."""
         return self._registry.recording and not SUPPRESSED.get()
 
-    def note(
-        self, took: float, sql: object, batch: bool, error: BaseException | None = None
+    def record(
+        self,
+        took: float,
+        sql: object,
+        *,
+        batch: bool = False,
+        error: BaseException | None = None,
     ) -> None:
-        """Record that *sql* was executed, or ended in *error*.
+        """Record that *sql* was executed, or ended in *error*, after *took* seconds.
 
-        It is a *batch* if it was executed for several sets of values at once. What is
-        no text, such as a driver's own object, is not looked into.
+        In a *batch* it was executed for several sets of values at once. A driver's own
+        object in place of a text is not looked into.
         """
         kind = None if error is None else error_type(error)
         try:
-            self._bound[(*read(sql), batch, kind)].record(took)
+            self._bound(read(sql), batch, kind).record(took)
         except Exception:  # noqa: BLE001
             # The text may be of an application's own class. `call_safely` costs 0.4 us.
-            self._duration.reject(NOT_RECORDED)
+            self._duration.reject(INVALID_STATEMENT)
 
-    def _bind(
-        self, operation: str | None, table: str | None, batch: bool, error: str | None
-    ) -> Summary:
-        named = {
-            "db.operation.name": f"BATCH {operation}"
-            if batch and operation
-            else operation,
+    def _bind(self, statement: Statement, batch: bool, error: str | None) -> Summary:  # noqa: FBT001 -- part of a cache's key
+        operation, table = statement
+        if batch and operation:
+            operation = f"BATCH {operation}"
+        dimensions = {
+            "db.operation.name": operation,
             "db.collection.name": table,
             "error.type": error,
         }
-        return self._duration.bind(**named)
+        return self._duration.bind(**dimensions)

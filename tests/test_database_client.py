@@ -5,20 +5,24 @@ from typing import Any
 import pytest
 
 from dtmetrics._core.suppress_instrumentation import SUPPRESSED
-from dtmetrics._instrument.database import NOT_RECORDED, Database, Operations
+from dtmetrics._instrument.database_client import (
+    INVALID_STATEMENT,
+    Database,
+    DatabaseInstruments,
+)
 from tests.support.recorder import Recorder
 
 SHOP = Database("sqlite", None, None, None)
 
 
 @pytest.fixture
-def operations(recorder: Recorder) -> Operations:
-    """Return the operations on a database."""
-    return Operations(recorder.meter, SHOP)
+def instruments(recorder: Recorder) -> DatabaseInstruments:
+    """Return the instruments of a database."""
+    return DatabaseInstruments(recorder.meter, SHOP)
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("configuration", "expected"),
     [
         (("postgresql", "shop", "db1", 6432), "postgresql shop db1 6432"),
         (("postgresql", "shop", "db1", ""), "postgresql shop db1 None"),
@@ -34,16 +38,16 @@ def operations(recorder: Recorder) -> Operations:
         (("sqlite", "file::memory:?cache=shared", "", ""), "sqlite None None None"),
     ],
 )
-def test_databases(given: tuple[Any, ...], expected: str) -> None:
-    """A database is known by its system, its name and its server; not by a path."""
-    assert " ".join(map(str, Database.of(*given))) == expected
+def test_databases(configuration: tuple[Any, ...], expected: str) -> None:
+    """A database is identified by system, name and server; never by a directory."""
+    assert " ".join(map(str, Database.of(*configuration))) == expected
 
 
-def test_operations(recorder: Recorder, operations: Operations) -> None:
-    """An operation has its name, its table and its error; a batch is called so."""
-    operations.note(0.1, "SELECT a FROM t", False)
-    operations.note(0.1, "INSERT INTO t VALUES (?)", True)
-    operations.note(0.1, b"\xff", True, ZeroDivisionError())
+def test_operations(recorder: Recorder, instruments: DatabaseInstruments) -> None:
+    """An operation has its name, table and error; that of a batch begins with BATCH."""
+    instruments.record(0.1, "SELECT a FROM t")
+    instruments.record(0.1, "INSERT INTO t VALUES (?)", batch=True)
+    instruments.record(0.1, b"\xff", batch=True, error=ZeroDivisionError())
     assert [line.partition(" gauge")[0] for line in recorder.lines()] == [
         "db.client.operation.duration,"
         'db.collection.name=t,db.operation.name="BATCH INSERT",db.system.name=sqlite',
@@ -54,18 +58,20 @@ def test_operations(recorder: Recorder, operations: Operations) -> None:
     ]
 
 
-def test_what_is_measured(recorder: Recorder, operations: Operations) -> None:
-    """Nothing is while nobody records, nor what an exporter asks of a database."""
-    assert operations.measured()
+def test_enabled(recorder: Recorder, instruments: DatabaseInstruments) -> None:
+    """Operations are not recorded while recording is off, or those of an exporter."""
+    assert instruments.enabled()
     token = SUPPRESSED.set(True)
-    assert not operations.measured()
+    assert not instruments.enabled()
     SUPPRESSED.reset(token)
     recorder.registry.stop()
-    assert not operations.measured()
+    assert not instruments.enabled()
 
 
-def test_what_makes_no_sense(recorder: Recorder, operations: Operations) -> None:
-    """A text that fails to be one is counted as refused, and raises nothing."""
+def test_invalid_statement(
+    recorder: Recorder, instruments: DatabaseInstruments
+) -> None:
+    """A text whose own methods raise is counted as invalid, and raises nothing."""
 
     class Text(str):
         __slots__ = ()
@@ -73,16 +79,16 @@ def test_what_makes_no_sense(recorder: Recorder, operations: Operations) -> None
         def __len__(self) -> int:
             raise ZeroDivisionError
 
-    operations.note(0.1, Text("SELECT 1"), False)
+    instruments.record(0.1, Text("SELECT 1"))
     assert recorder.payloads() == {}
-    assert recorder.registry.invalid_values.total() == {NOT_RECORDED: 1}
+    assert recorder.registry.invalid_values.total() == {INVALID_STATEMENT: 1}
 
 
-def test_many(recorder: Recorder, operations: Operations) -> None:
-    """What is kept of tables is bounded; each operation is counted all the same."""
+def test_cache_is_bounded(recorder: Recorder, instruments: DatabaseInstruments) -> None:
+    """Operations on any number of tables are recorded, but only 1024 are cached."""
     for number in range(10_000):
-        operations.note(0.1, f"SELECT a FROM t{number}", False)
-    assert len(operations._bound) <= 1024
+        instruments.record(0.1, f"SELECT a FROM t{number}")
+    assert instruments._bound.cache_info().currsize <= 1024
     points = recorder.points()
     assert len(points) == 2001
     assert sum(point.payload.count for point in points) == 10_000  # type: ignore[union-attr]
