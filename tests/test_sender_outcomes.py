@@ -19,7 +19,7 @@ from tests.support.delivery_rig import (
     Sending,
 )
 from tests.support.recorder import MOMENT
-from tests.support.spool_directory import Place
+from tests.support.spool_directory import SpoolDirectory
 
 PROBE = "dtmetrics.client.probe,dt.metrics.source=dtmetrics"
 
@@ -230,9 +230,9 @@ def test_paced_after_an_outage() -> None:
 
 def test_paced_after_a_death(tmp_path: Path) -> None:
     """What dead processes have left is as much as an outage leaves, and paced as well."""
-    place = Place(tmp_path)
-    place.dead(*(place.body(f"k{n} gauge,1") for n in range(4)))
-    sending = Sending(spool=place.spool())
+    directory = SpoolDirectory(tmp_path)
+    directory.dead(*(directory.batch(f"k{n} gauge,1") for n in range(4)))
+    sending = Sending(spool=directory.spool())
     for left in (3, 2, 1):
         assert not sending.sender.send(99.0, hurry=False)
         assert sending.outbox.account().waiting == left

@@ -55,7 +55,7 @@ class Sender:
     ) -> None:
         self._exporter = exporter
         self._outbox = outbox
-        self._copies = SpoolSync(outbox, spool)
+        self._sync = SpoolSync(outbox, spool)
         self._now_ms = now_ms
         self._unused = unused
         self._clock = clock
@@ -89,7 +89,7 @@ class Sender:
     @property
     def on_disk(self) -> dict[str, int]:
         """What the spool says of itself; nothing if there is none."""
-        return self._copies.account()
+        return self._sync.account()
 
     def send(self, deadline: float, *, hurry: bool = True) -> bool:
         """Send what waits; False when something has to go on waiting.
@@ -99,17 +99,17 @@ class Sender:
         while len(self._outbox) or self._adopt():
             left = min(deadline, self.give_up_at) - self._clock()
             if left <= 0:
-                self._copies.secure()
+                self._sync.synchronize()
                 return False
             if self._probing and not self._probe(left):
                 return False
             body = self._next()
             if body is None:
                 break
-            self._copies.trying(body)
+            self._sync.begin_attempt(body)
             result = self._attempt(body, min(deadline, self.give_up_at))
             settled = self._outbox.settle(body, result)
-            self._copies.tried(body, result.outcome)
+            self._sync.end_attempt(body, result.outcome)
             call_safely(self._note, body, result, default=None, on_error=self.failed)
             if not settled or result.outcome is Outcome.INDETERMINATE:
                 self._failed(result)
@@ -119,23 +119,23 @@ class Sender:
                 return False
         self._draining = False
         self._breaker.worked()
-        self._copies.secure()
+        self._sync.synchronize()
         return True
 
     def secure(self) -> None:
         """Let what waits outlive this process, if there is a spool. Any thread may."""
-        self._copies.secure()
+        self._sync.synchronize()
 
     def close(self) -> None:
         """Let go of what the exporter holds, and of what is on disk."""
-        self._copies.close()
+        self._sync.close()
         call_safely(self._exporter.close, default=None, on_error=self.failed)
 
     def reset_after_fork(self) -> None:
         """In a forked child: what waits, and every connection, is the parent's."""
         self._renew()
         self._outbox.reset_after_fork()
-        self._copies.reset_after_fork()
+        self._sync.reset_after_fork()
         call_safely(self._exporter.reset_after_fork, default=None)
 
     def failed(self, error: BaseException) -> None:
@@ -148,7 +148,7 @@ class Sender:
 
     def _adopt(self) -> bool:
         """Let wait what dead processes have left; say whether there was something."""
-        doubts = self._copies.adopt()
+        doubts = self._sync.recover()
         self._probing = self._probing or any(doubts)
         # Others may have left an hour's worth.
         self._draining = self._draining or bool(doubts)
@@ -213,7 +213,7 @@ class Sender:
         self._outbox.stow()
         now_ms = self._now_ms()
         call_safely(fold, self._outbox, now_ms, default=None, on_error=self.failed)
-        self._copies.secure()
+        self._sync.synchronize()
 
     # -- what to say ---------------------------------------------------------------
 
