@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Server, read_tally
-from tests.faults.spool import COLLECTING, Place, keep
+from tests.faults.spool import RECOVERING, Place, store
 from tests.support.spool_directory import swapped
 
 _NOBODY = 65534
@@ -34,13 +34,13 @@ def strange_files(run: Run) -> Row:
         # What must not be sent is as whole as what must; it is of another directory.
         outside = place + "-outside"
         for slot, where in enumerate((place, outside)):
-            if not keep(row, run, server, where, tally, seconds=1.0, slot=2 * slot):
+            if not store(row, run, server, where, tally, seconds=1.0, slot=2 * slot):
                 return row
         (own,) = Path(place).glob("*/p-*")
         (theirs,) = Path(outside).glob("*/p-*")
         before = _contents(theirs)
         _plant(own, theirs)
-        with run.program(COLLECTING, server, place, 3.0) as program:
+        with run.program(RECOVERING, server, place, 3.0) as program:
             facts = program.hear("stats", 90)
             if row.told(program, facts):
                 truth, counts = server.truth(), read_tally(tally)
