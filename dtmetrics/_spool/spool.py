@@ -9,8 +9,8 @@
             <created_ms>-<id>.try             the endpoint may have accepted it already
         <file>.<directory>.bad                corrupt; ten are kept
 
-A file appears whole or not at all, and its name says all about it. There is no list of
-the files on disk, so that no list can contradict them after a crash.
+A file appears whole or not at all, and its name holds its state. No other file lists
+the batches, so that none can contradict the directory after a crash.
 
 A batch that is divided is deleted after its parts are stored. A process killed in
 between leaves both; the whole is marked as indeterminate then, as it is during every

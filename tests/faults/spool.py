@@ -21,7 +21,7 @@ from tests.faults.rig import Program, Server, Truth, new_tally, read_tally
 #: Stores until it is killed. Two slots of the tally count what it recorded and stored.
 STORING = """
 place, slot = sys.argv[1], int(sys.argv[2])
-configure(spool=place, interval=None)
+configure(spool=place, interval=None, max_series_per_metric=100_000)
 tell(ready=True)
 while True:
     tally[slot] += 1
