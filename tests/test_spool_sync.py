@@ -15,7 +15,7 @@ from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._deliver.spool_sync import SpoolSync
 from dtmetrics._spool import disk_worker
 from dtmetrics._spool.spool import Spool
-from dtmetrics.exporters import ExportResult, Outcome
+from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.delivery_rig import ANSWERED, DROP, KEEP, TOO_LARGE, UNKNOWN, Sending
 from tests.support.endpoint import PATIENCE, Endpoint, accept, answer, hang_up, never
 from tests.support.exporter_contract import a_body
@@ -143,21 +143,21 @@ def test_after_each_attempt(
 
 def test_killed_between_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process killed while it divides a batch leaves the whole as indeterminate."""
-    directory = SpoolDirectory(tmp_path)
-    spool = directory.spool()
-    outbox = Outbox()
-    sync = SpoolSync(outbox, spool)
-    whole = directory.batch("a 1", "b 1")
-    outbox.put(whole)
-    sync.synchronize()
-    assert outbox.next(directory.now_ms) is whole
-    sync.begin_attempt(whole)
-    outbox.settle(whole, TOO_LARGE)
-    # Killed after the halves are stored, just before the whole is deleted.
-    monkeypatch.setattr(spool, "delete", lambda batch: kill(spool))
-    sync.end_attempt(whole, TOO_LARGE.outcome)
-    recovered = texts(directory.spool().recover())
-    assert sorted(recovered) == ["a 1", "a 1\nb 1?", "b 1"]
+    rig = sending(tmp_path, KEEP, TOO_LARGE, KEEP)
+    rig.put("a", "b")
+    assert not rig.send()
+    spool = rig.sender._sync._spool
+
+    def kill_process(batch: Batch) -> None:
+        kill(spool)
+        monkeypatch.setattr(spool, "store", lambda batch, **_: None)
+
+    # The halves are stored before the whole is deleted.
+    monkeypatch.setattr(spool, "delete", kill_process)
+    assert not rig.send()
+    first, second = (f"{key} count,delta=1 {rig.now_ms}" for key in "ab")
+    recovered = texts(SpoolDirectory(tmp_path).spool().recover())
+    assert sorted(recovered) == [first, f"{first}\n{second}?", second]
 
 
 def test_dropped(tmp_path: Path) -> None:
