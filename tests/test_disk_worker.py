@@ -10,94 +10,96 @@ from dtmetrics._spool.disk_worker import DiskWorker
 from tests.support.endpoint import PATIENCE
 
 
-@pytest.fixture(name="soon")
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SECONDS", 0.02)
+@pytest.fixture(name="short_timeout")
+def _short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TIMEOUT_SECONDS", 0.02)
 
 
-def back(errands: DiskWorker) -> None:
-    """Wait until who was left behind is back."""
-    assert errands._left is not None
-    errands._left.join(PATIENCE)
+def join_stuck(worker: DiskWorker) -> None:
+    """Wait until the stuck operation of *worker* has returned."""
+    assert worker._stuck is not None
+    worker._stuck.join(PATIENCE)
 
 
-def test_done_elsewhere() -> None:
-    """An errand is done by another thread, and what it returns is returned."""
-    errands = DiskWorker()
-    assert errands.do(threading.get_ident, 0) not in (0, threading.get_ident())
-    assert errands.late == 0
+def test_runs_in_another_thread() -> None:
+    """An operation runs in a thread of its own, and its result is returned."""
+    worker = DiskWorker()
+    assert worker.run(threading.get_ident, default=0) not in (0, threading.get_ident())
+    assert worker.timeouts == 0
 
 
-def test_failing() -> None:
-    """One that fails is as good as one that was not done."""
-    assert DiskWorker().do(lambda: 1 // 0, 7) == 7
+def test_failure() -> None:
+    """A failing operation returns the default."""
+    assert DiskWorker().run(lambda: 1 // 0, default=7) == 7
 
 
-@pytest.mark.usefixtures("soon")
-def test_left_behind() -> None:
-    """Who takes too long is not waited for, and nothing else is done until he is back."""
-    errands, end = DiskWorker(), threading.Event()
-    done: list[int] = []
-    assert errands.do(lambda: end.wait(PATIENCE), None) is None
-    assert errands.do(lambda: done.append(1), 7) == 7
-    assert (done, errands.late) == ([], 1)
+@pytest.mark.usefixtures("short_timeout")
+def test_timeout() -> None:
+    """Until an operation that exceeded the timeout returns, others are skipped."""
+    worker, end = DiskWorker(), threading.Event()
+    ran: list[int] = []
+    assert worker.run(lambda: end.wait(PATIENCE), default=None) is None
+    assert worker.run(lambda: ran.append(1), default=7) == 7
+    assert (ran, worker.timeouts) == ([], 1)
     end.set()
-    back(errands)
-    assert errands.do(lambda: 3, 7) == 3
+    join_stuck(worker)
+    assert worker.run(lambda: 3, default=7) == 3
 
 
-@pytest.mark.usefixtures("soon")
-def test_waits_for_its_turn() -> None:
-    """One thread waits for another's errand, and no longer than for its own."""
-    errands = DiskWorker()
-    with errands._lock.acquire(PATIENCE):
-        told: list[int] = []
-        other = threading.Thread(target=lambda: told.append(errands.do(lambda: 3, 7)))
+@pytest.mark.usefixtures("short_timeout")
+def test_waits_for_the_lock() -> None:
+    """A thread waits no longer than the timeout for another thread's operation."""
+    worker = DiskWorker()
+    with worker._lock.acquire(PATIENCE):
+        results: list[int] = []
+        other = threading.Thread(
+            target=lambda: results.append(worker.run(lambda: 3, default=7))
+        )
         other.start()
         other.join(PATIENCE)
-    assert told == [7]
+    assert results == [7]
 
 
-@pytest.mark.usefixtures("soon")
-def test_waits_for_who_is_left_behind() -> None:
-    """Who waited for his turn when another took too long does nothing beside him."""
-    errands, begun, end = DiskWorker(), threading.Event(), threading.Event()
-    done: list[int] = []
+@pytest.mark.usefixtures("short_timeout")
+def test_operation_gets_stuck_meanwhile() -> None:
+    """A thread that waited while an operation got stuck skips its own."""
+    worker, begun, end = DiskWorker(), threading.Event(), threading.Event()
+    ran: list[int] = []
 
-    def long() -> None:
+    def stuck() -> None:
         begun.set()
         end.wait(PATIENCE)
 
-    first = threading.Thread(target=lambda: errands.do(long, None))
+    first = threading.Thread(target=lambda: worker.run(stuck, default=None))
     first.start()
     assert begun.wait(PATIENCE)
-    assert errands.do(lambda: done.append(1), 7) == 7
+    assert worker.run(lambda: ran.append(1), default=7) == 7
     first.join(PATIENCE)
-    assert (done, errands.late) == ([], 1)
+    assert (ran, worker.timeouts) == ([], 1)
     end.set()
-    back(errands)
+    join_stuck(worker)
 
 
 def test_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no thread can be had, at the end of a program say, it is done here."""
+    """Where no thread can start, at interpreter exit, the caller runs the operation."""
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    assert DiskWorker().do(threading.get_ident, 0) == threading.get_ident()
+    assert DiskWorker().run(threading.get_ident, default=0) == threading.get_ident()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.usefixtures("soon")
-def test_forked() -> None:
-    """Whom the parent left behind is not there in a child, which goes on at once."""
-    errands, end = DiskWorker(), threading.Event()
-    errands.do(lambda: end.wait(PATIENCE), None)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.usefixtures("short_timeout")
+def test_fork() -> None:
+    """A forked child goes on at once while the parent has a stuck operation."""
+    worker, end = DiskWorker(), threading.Event()
+    worker.run(lambda: end.wait(PATIENCE), default=None)
     pid = os.fork()
     if not pid:
-        errands.reset_after_fork()
-        os._exit(errands.do(lambda: 3, 7))
+        worker.reset_after_fork()
+        os._exit(worker.run(lambda: 3, default=7))
     end.set()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
-    back(errands)
+    join_stuck(worker)

@@ -12,7 +12,7 @@ import pytest
 from dtmetrics.exporters import ExportResult, Outcome
 from tests.support.delivery_rig import ANSWERED, RETRY, Rig, nothing
 from tests.support.recorder import MOMENT
-from tests.support.spool_directory import Place
+from tests.support.spool_directory import SpoolDirectory
 
 
 def test_collects_at_ends_of_intervals() -> None:
@@ -114,18 +114,18 @@ def test_collects_in_the_middle_of_sending() -> None:
 
 def test_idle_process_looks_for_the_dead(tmp_path: Path) -> None:
     """An idle process sends what dead processes leave within five minutes."""
-    place = Place(tmp_path)
+    directory = SpoolDirectory(tmp_path)
     sent: list[int] = []
 
     def die() -> None:
-        place.dead(place.body("left gauge,1"))
+        directory.dead(directory.batch("left gauge,1"))
 
     def look() -> None:
-        place.wait(60)
+        directory.advance(60)
         sent.append(len(rig.exporter.batches))
 
     plan = (look, look, die, *[look] * 6)
-    rig = Rig(plan=plan, interval=60.0, spool=place.spool())
+    rig = Rig(plan=plan, interval=60.0, spool=directory.spool())
     rig.run()
     assert (sent[1], sent[-1]) == (0, 1)
     assert rig.outbox.account() == (1, 1, 0, {}, 0)

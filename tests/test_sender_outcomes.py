@@ -18,7 +18,7 @@ from tests.support.delivery_rig import (
     TOO_LARGE,
     Sending,
 )
-from tests.support.spool_directory import Place
+from tests.support.spool_directory import SpoolDirectory
 
 PROBE = "dtmetrics.client.probe,dt.metrics.source=dtmetrics"
 
@@ -244,9 +244,9 @@ def test_paced_after_an_outage() -> None:
 
 def test_paced_after_a_death(tmp_path: Path) -> None:
     """What dead processes left in the spool is paced like the backlog of an outage."""
-    place = Place(tmp_path)
-    place.dead(*(place.body(f"k{n} gauge,1") for n in range(4)))
-    sending = Sending(spool=place.spool())
+    directory = SpoolDirectory(tmp_path)
+    directory.dead(*(directory.batch(f"k{n} gauge,1") for n in range(4)))
+    sending = Sending(spool=directory.spool())
     for left in (3, 2, 1):
         assert not sending.send(99.0, paced=True)
         assert sending.outbox.account().waiting == left

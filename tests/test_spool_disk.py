@@ -1,4 +1,4 @@
-"""Disks that are full, read-only, forbidden or broken: real ones, where there are any."""
+"""Disks that are full, read-only, forbidden or broken, real ones where possible."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import pytest
 
 from dtmetrics._spool.spool import SpoolAccount
 from tests.support.script import expect, run
-from tests.support.spool_directory import Place, disk_call, texts
+from tests.support.spool_directory import SpoolDirectory, disk_call, texts
 
 if not hasattr(os, "fork"):
-    pytest.skip("no spool here", allow_module_level=True)
+    pytest.skip("the spool needs flock()", allow_module_level=True)
 
-#: A command that runs another where it may mount.
+#: A command that runs another in a mount namespace of its own.
 APART = ("unshare", "--mount", "--map-root-user")
 
 
@@ -32,7 +32,7 @@ def _mounting(tmp_path_factory: pytest.TempPathFactory) -> None:
         not shutil.which("unshare")
         or subprocess.run([*APART, *mount], capture_output=True, check=False).returncode
     ):
-        pytest.skip("no mounting here")
+        pytest.skip("needs mount and unshare")
 
 
 mounting = pytest.mark.usefixtures("_mounting")
@@ -49,48 +49,48 @@ def mount(options):
     command = ["mount", "-t", "tmpfs", "-o", options + ",mode=700", "none", root]
     subprocess.run(command, check=True)
 
-def a_spool():
+def new_spool():
     return Spool(root, "here", now_ms=lambda: 0, clock=lambda: now[0])
 
-def a_body(size):
+def new_batch(size):
     text = os.urandom(size).replace(b"\\n", b"")
     return Batch(text, (Identity("noise", "noise"),), 0)
 
-def files():
+def suffixes():
     return sorted(name.partition(".")[2] for *_, names in os.walk(root) for name in names if name != "lock")
 
-spool = a_spool()
+spool = new_spool()
 """
 
 FULL = """
 mount(sys.argv[2])
-bodies = [a_body(10_000) for _ in range(30)]
-for body in bodies:
-    spool.keep(body)
-stored = spool.account().stored
+batches = [new_batch(10_000) for _ in range(30)]
+for batch in batches:
+    spool.store(batch)
+stored = spool.account().batches
 print(0 < stored < 30, spool.account().failures)
 disk = os.statvfs(root)
 assert disk.f_bavail >= 0.05 * disk.f_blocks  # are left to others
-assert files() == ["b"] * stored
-spool.forget(bodies[0])
-spool.keep(bodies[-1])
-assert spool.account().stored == stored - 1
+assert suffixes() == ["b"] * stored
+spool.delete(batches[0])
+spool.store(batches[-1])
+assert spool.account().batches == stored - 1
 now[0] += 60
-spool.keep(bodies[-1])
-print(spool.account().stored == stored, spool.account().failures)
-kept = [body.text for body in bodies[1:stored] + bodies[-1:]]
+spool.store(batches[-1])
+print(spool.account().batches == stored, spool.account().failures)
+expected = [batch.text for batch in batches[1:stored] + batches[-1:]]
 spool.close()
-adopted = [body.text for body, _ in a_spool().adopt()]
-print(sorted(adopted) == sorted(kept))
+recovered = [batch.text for batch, _ in new_spool().recover()]
+print(sorted(recovered) == sorted(expected))
 """
 
 
 @mounting
 @pytest.mark.parametrize("options", ["size=256k", "size=1g,nr_inodes=12"])
 def test_full(tmp_path: Path, options: str) -> None:
-    """On a full disk what is stored stays whole, and after a minute it is tried again.
+    """On a full disk stored batches stay whole, and storing is retried in a minute.
 
-    Be it full but for what is left to others, or truly so.
+    The disk is full when 5 % are left, or no inode.
     """
     failures = "{'disk full': 1}"
     assert (
@@ -101,34 +101,34 @@ def test_full(tmp_path: Path, options: str) -> None:
 
 READ_ONLY = """
 mount("size=1m")
-bodies = [a_body(100) for _ in range(3)]
-spool.keep(bodies[0])
-spool.close()  # a disk on which a lock is open can only turn read-only by breaking
+batches = [new_batch(100) for _ in range(3)]
+spool.store(batches[0])
+spool.close()  # a disk with an open lock file cannot be remounted as read-only
 subprocess.run(["mount", "-o", "remount,ro", root], check=True)
-for body in bodies:
-    spool.keep(body)
-print(spool.adopt(), spool.account())
+for batch in batches:
+    spool.store(batch)
+print(spool.recover(), spool.account())
 subprocess.run(["mount", "-o", "remount,rw", root], check=True)
-spool.keep(bodies[1])
+spool.store(batches[1])
 now[0] += 300
-spool.keep(bodies[1])
-print(len(spool.adopt()), spool.account().stored)
+spool.store(batches[1])
+print(len(spool.recover()), spool.account().batches)
 """
 
 
 @mounting
 def test_read_only(tmp_path: Path) -> None:
-    """A disk that turns read-only is survived, and used again once it is not."""
-    said = expect(BEGIN + READ_ONLY, tmp_path, under=APART)
-    told = SpoolAccount(0, 0, 0, 0, {}, {"read-only": 2})
-    assert said == f"[] {told}\n1 2\n"
+    """A disk that turns read-only counts failures, and is used again when it can be."""
+    printed = expect(BEGIN + READ_ONLY, tmp_path, under=APART)
+    account = SpoolAccount(0, 0, 0, 0, {}, {"read-only": 2})
+    assert printed == f"[] {account}\n1 2\n"
 
 
 READ_ONLY_FROM_THE_START = """
 from dtmetrics.errors import ConfigError
 mount("size=1m,ro")
 try:
-    a_spool()
+    new_spool()
 except ConfigError as error:
     print(error)
 """
@@ -136,76 +136,78 @@ except ConfigError as error:
 
 @mounting
 def test_read_only_from_the_start(tmp_path: Path) -> None:
-    """A root that is on a read-only disk is refused."""
-    said = expect(BEGIN + READ_ONLY_FROM_THE_START, tmp_path, under=APART)
-    assert said == f"spool {tmp_path} cannot be used: {tmp_path} is not writable\n"
+    """A root on a read-only disk is invalid."""
+    printed = expect(BEGIN + READ_ONLY_FROM_THE_START, tmp_path, under=APART)
+    assert printed == f"spool must be writable, got {tmp_path}\n"
 
 
 NOT_ALLOWED = """
 if os.geteuid() == 0:
-    # Nothing is forbidden to root: on as nobody, with all that is needed imported.
+    # Permissions do not bind root: continue as another user, after all imports.
     os.chown(root, 65534, 65534)
     os.setegid(65534)
     os.seteuid(65534)
-spool = a_spool()
-bodies = [a_body(100) for _ in range(3)]
-spool.keep(bodies[0])
+spool = new_spool()
+batches = [new_batch(100) for _ in range(3)]
+spool.store(batches[0])
 (tenant,) = os.scandir(root)
-(folder,) = os.scandir(tenant.path)
-for path in (folder.path, tenant.path, root):
+(directory,) = os.scandir(tenant.path)
+for path in (directory.path, tenant.path, root):
     os.chmod(path, 0o500)
     now[0] += 60
-    spool.trying(bodies[0])
-    spool.keep(bodies[1])
-    if path == folder.path:
+    spool.begin_attempt(batches[0])
+    spool.store(batches[1])
+    if path == directory.path:
         spool.close()
-        spool.keep(bodies[2])
-    print(spool.account().stored, spool.account().failures)
-    spool.adopt()
+        spool.store(batches[2])
+    print(spool.account().batches, spool.account().failures)
+    spool.recover()
     os.chmod(path, 0o700)
 now[0] += 60
-spool.keep(bodies[1])
+spool.store(batches[1])
 spool.close()
-print(len(a_spool().adopt()))
+print(len(new_spool().recover()))
 os.seteuid(os.getuid())
 """
 
 
 def test_not_allowed() -> None:
-    """Directories in which nothing may be made any more are survived."""
-    with tempfile.TemporaryDirectory() as root:  # one that nobody can get at
-        *told, last = expect(BEGIN + NOT_ALLOWED, root).splitlines()
-    assert len(told) == 3
-    assert all(re.fullmatch(r"\d {'not allowed': \d}", line) for line in told)
+    """Directories that have become unwritable count failures, and raise nothing."""
+    with (
+        tempfile.TemporaryDirectory() as root
+    ):  # below /tmp, which every user can reach
+        *lines, last = expect(BEGIN + NOT_ALLOWED, root).splitlines()
+    assert len(lines) == 3
+    assert all(re.fullmatch(r"\d {'not allowed': \d}", line) for line in lines)
     assert last == "2"
 
 
 TOO_MANY_FILES = """
-bodies = [a_body(100) for _ in range(2)]
-spool.keep(bodies[0])
+batches = [new_batch(100) for _ in range(2)]
+spool.store(batches[0])
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (20, hard))
-files_ = []
+files = []
 try:
     while True:
-        files_.append(open(os.devnull))
+        files.append(open(os.devnull))
 except OSError:
     pass
-spool.keep(bodies[1])
-other = a_spool()
-print(other.adopt(), spool.account().failures, other.account().failures)
-for file in files_:
+spool.store(batches[1])
+other = new_spool()
+print(other.recover(), spool.account().failures, other.account().failures)
+for file in files:
     file.close()
 now[0] += 60
-spool.keep(bodies[1])
+spool.store(batches[1])
 spool.close()
 other.close()
-print(len(a_spool().adopt()), len(os.listdir("/dev/fd")) < 12)
+print(len(new_spool().recover()), len(os.listdir("/dev/fd")) < 12)
 """
 
 
 def test_too_many_open_files(tmp_path: Path) -> None:
-    """Where no file can be opened any more, nothing breaks and no descriptor is lost."""
+    """Without free descriptors the spool counts a failure, and leaks none."""
     failures = "{'too many open files': 1}"
     assert (
         expect(BEGIN + TOO_MANY_FILES, tmp_path)
@@ -232,14 +234,14 @@ STEPS = [
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("healthy", range(8))
 def test_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, healthy: int) -> None:  # fmt: skip
-    """Whichever call fails from some time on, nothing is raised, lost or half stored.
+    """A system call that fails from any point on raises nothing and loses no batch.
 
-    Not real ones: no disk here breaks when it should.
+    Simulated, because a real disk cannot be made to break at a given call.
     """
-    place = Place(tmp_path)
-    place.dead(place.body("left 1"), place.body("left 2"))
-    bodies = [place.body(f"k{n} 1") for n in range(2)]
-    spool = place.spool()
+    directory = SpoolDirectory(tmp_path)
+    directory.dead(directory.batch("left 1"), directory.batch("left 2"))
+    batches = [directory.batch(f"k{n} 1") for n in range(2)]
+    spool = directory.spool()
     descriptors = len(os.listdir("/dev/fd"))
     real: Callable[..., Any] = getattr(os, step)
     left = iter(range(healthy))
@@ -253,60 +255,60 @@ def test_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, heal
 
     with monkeypatch.context() as patch:
         patch.setattr(os, step, call)
-        for body in bodies:
-            spool.keep(body)
-            place.wait(60)
-        spool.adopt()
-        spool.trying(bodies[0])
-        spool.back(bodies[0])
-        spool.forget(bodies[1])
+        for batch in batches:
+            spool.store(batch)
+            directory.advance(60)
+        spool.recover()
+        spool.begin_attempt(batches[0])
+        spool.undo_attempt(batches[0])
+        spool.delete(batches[1])
         spool.close()
     assert spool.account().failures.keys() <= {"disk error"}
     assert len(os.listdir("/dev/fd")) == descriptors
-    place.wait(300)
-    spool = place.spool()
-    found = [text.rstrip("?") for text in texts(spool.adopt())]
+    directory.advance(300)
+    spool = directory.spool()
+    found = [text.rstrip("?") for text in texts(spool.recover())]
     assert len(found) == len(set(found))
     assert {"left 1", "left 2"} <= set(found)
     assert spool.account().corrupt == 0
-    assert step == "unlink" or not [*place.root.glob("*/*/*.tmp")]
+    assert step == "unlink" or not [*directory.root.glob("*/*/*.tmp")]
     spool.close()
 
 
 TRACED = """
-body = a_body(100_000)
-os.write(2, b"keep begins")
-spool.keep(body)
-os.write(2, b"keep ends")
-spool.trying(body)
-spool.forget(body)
+batch = new_batch(100_000)
+os.write(2, b"store begins")
+spool.store(batch)
+os.write(2, b"store ends")
+spool.begin_attempt(batch)
+spool.delete(batch)
 spool.close()
 """
 
 
 def test_order(tmp_path: Path) -> None:
-    """A body is told to be kept when its file is on disk, and its name after it."""
+    """store() returns after the file is on disk, and after it its name."""
     if not shutil.which("strace"):
-        pytest.skip("no strace here")
+        pytest.skip("needs strace")
     trace = tmp_path / "trace"
     root = tmp_path / "root"
     traced = "trace=write,fsync,rename,renameat,renameat2,mkdir,mkdirat,openat"
     strace = ("strace", "-f", "-y", "-e", traced, "-o", str(trace))
     if subprocess.run([*strace, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no tracing here")
-    expect_noise(strace, root)
-    lines = trace.read_text().split("keep begins")[1].split("keep ends")[0]
+        pytest.skip("needs ptrace")
+    run_traced(strace, root)
+    lines = trace.read_text().split("store begins")[1].split("store ends")[0]
     calls = [disk_call(line, root) for line in lines.splitlines()]
     steps = [*filter(None, calls)]
-    # The directories that are made, each into the one above it; then the file.
-    made = steps[: steps.index("write .tmp")]
-    assert made == ["fsync directory"] * 2
-    assert steps[len(made) :] == ["write .tmp", "fsync .tmp", "rename .b", "fsync directory"]  # fmt: skip
+    # The directories are created, each in the one above it, and then the file.
+    created = steps[: steps.index("write .tmp")]
+    assert created == ["fsync directory"] * 2
+    assert steps[len(created) :] == ["write .tmp", "fsync .tmp", "rename .b", "fsync directory"]  # fmt: skip
     assert lines.index("O_EXCL") < lines.index("write(")
     assert "O_NOFOLLOW" in lines
 
 
-def expect_noise(strace: tuple[str, ...], root: Path) -> None:
-    """Run the traced program, which says on standard error where it is."""
+def run_traced(strace: tuple[str, ...], root: Path) -> None:
+    """Run the traced program, which marks the begin and end of storing on stderr."""
     ended = run(BEGIN + TRACED, root, under=strace)
-    assert (ended.status, ended.err) == (0, "keep beginskeep ends")
+    assert (ended.status, ended.err) == (0, "store beginsstore ends")

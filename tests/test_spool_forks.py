@@ -1,4 +1,4 @@
-"""Real forks of real processes that have spools."""
+"""Real forks of processes that have spools."""
 
 from __future__ import annotations
 
@@ -9,45 +9,46 @@ import pytest
 
 from tests.support.script import expect
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 BEGIN = """
-import os, signal, sys
+import os, signal, sys, threading, warnings
 from dtmetrics.exporters import Batch
 from dtmetrics._spool.spool import Spool
 from dtmetrics._protocol.point import Identity
 
-def a_spool():
+def new_spool():
     return Spool(sys.argv[1], "here", now_ms=lambda: 0, clock=lambda: 0.0)
 
-def a_body(name):
+def new_batch(name):
     return Batch(f"{name} count,delta=1".encode(), (Identity(name, name),), 0)
 
-def adopted():
-    return sorted(body.text.split(b" ")[0].decode() for body, _ in a_spool().adopt())
+def recovered():
+    found = new_spool().recover()
+    return sorted(batch.text.split(b" ")[0].decode() for batch, _ in found)
 
-def folders():
+def directories():
     (tenant,) = os.listdir(sys.argv[1])
     return sorted(os.listdir(os.path.join(sys.argv[1], tenant)))
 
-# A pipe whose reading ends when all who have it have ended.
-alive, living = os.pipe()
+# Children read from this pipe, which ends when this process does.
+end_read, end_write = os.pipe()
 
-def child(work):
-    # Runs work() in a fork that then stays until this process lets it go.
-    ready, tell = os.pipe()
+def fork_and_stay(work):
+    # Runs work() in a child that then stays until this process ends.
+    done_read, done_write = os.pipe()
     if not os.fork():
-        os.close(living)
+        os.close(end_write)
         try:
             work()
-            os.write(tell, b"!")
-            os.read(alive, 1)
+            os.write(done_write, b"!")
+            os.read(end_read, 1)
         finally:
             os._exit(0)
-    assert os.read(ready, 1) == b"!"
+    assert os.read(done_read, 1) == b"!"
 
-def dies(work):
-    # Runs work() in a process that is killed after that.
+def fork_and_kill(work):
+    # Runs work() in a child that is killed after it.
     pid = os.fork()
     if not pid:
         work()
@@ -55,93 +56,130 @@ def dies(work):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 """
 
-OUTLIVED = """
+CHILD_OUTLIVES_PARENT = """
 def work():
-    spool = a_spool()
-    spool.keep(a_body("parents"))
-    def forked():
-        spool.reset_after_fork()
-    child(forked)
+    spool = new_spool()
+    spool.store(new_batch("parents"))
+    fork_and_stay(spool.reset_after_fork)
 
-dies(work)
-print(adopted())
+fork_and_kill(work)
+print(recovered())
 """
 
 
-def test_child_keeps_no_lock(tmp_path: Path) -> None:
-    """A child that lives on does not keep others from what its dead parent left."""
-    assert expect(BEGIN + OUTLIVED, tmp_path) == "['parents']\n"
+def test_child_releases_the_lock(tmp_path: Path) -> None:
+    """A child that outlives its parent does not prevent recovery."""
+    assert expect(BEGIN + CHILD_OUTLIVES_PARENT, tmp_path) == "['parents']\n"
 
 
-OUTLIVED_IN_THE_MIDDLE = """
+FORKED_WHILE_LOCKING = """
 def work():
-    spool = a_spool()
-    open_ = os.open
-    def forking(path, *args, **kwargs):
-        file = open_(path, *args, **kwargs)
+    spool = new_spool()
+    real_open = os.open
+    def forking_open(path, *args, **kwargs):
+        file = real_open(path, *args, **kwargs)
         if path == "lock":
-            # As if another thread had forked before this one knew its descriptor.
-            child(spool.reset_after_fork)
+            # As if another thread forked before this one has stored the descriptor.
+            fork_and_stay(spool.reset_after_fork)
         return file
-    os.open = forking
-    spool.keep(a_body("parents"))
+    os.open = forking_open
+    spool.store(new_batch("parents"))
 
-dies(work)
-print(adopted())
+fork_and_kill(work)
+print(recovered())
 """
 
 
-def test_child_forked_in_the_middle(tmp_path: Path) -> None:
-    """Nor does one that was forked at the moment the lock was opened."""
-    assert expect(BEGIN + OUTLIVED_IN_THE_MIDDLE, tmp_path) == "['parents']\n"
+def test_child_forked_while_locking(tmp_path: Path) -> None:
+    """A child forked just after the lock file was opened does not prevent recovery."""
+    assert expect(BEGIN + FORKED_WHILE_LOCKING, tmp_path) == "['parents']\n"
 
 
-LET_GO = """
-spool = a_spool()
-spool.keep(a_body("parents"))
-child(lambda: None)  # it was never told of the fork
+WITHOUT_RESET = """
+spool = new_spool()
+spool.store(new_batch("parents"))
+fork_and_stay(lambda: None)
 spool.close()
-print(adopted())
+print(recovered())
 """
 
 
-def test_child_that_was_not_told(tmp_path: Path) -> None:
-    """What a parent lets go of is free, even if a child still has it open."""
-    assert expect(BEGIN + LET_GO, tmp_path) == "['parents']\n"
+def test_child_without_reset(tmp_path: Path) -> None:
+    """A closed spool can be recovered although a child still has the lock open."""
+    assert expect(BEGIN + WITHOUT_RESET, tmp_path) == "['parents']\n"
 
 
-OWN = """
-spool = a_spool()
-bodies = [a_body("first"), a_body("second")]
-for body in bodies:
-    spool.keep(body)
-assert len(folders()) == 1
+CHILD_STORES = """
+spool = new_spool()
+batches = [new_batch("first"), new_batch("second")]
+for batch in batches:
+    spool.store(batch)
+assert len(directories()) == 1
 
-def forked():
+def child():
     spool.reset_after_fork()
-    assert spool.account()[:2] == (0, 0)
-    for body in bodies:
-        spool.trying(body)
-        spool.forget(body)  # not its own
-    assert len(folders()) == 1
-    spool.keep(a_body("childs"))
-    assert len(folders()) == 2
-    assert spool.adopt() == []
+    account = spool.account()
+    assert (account.batches, account.bytes) == (0, 0)
+    for batch in batches:  # of the parent
+        spool.begin_attempt(batch)
+        spool.delete(batch)
+    assert len(directories()) == 1
+    spool.store(new_batch("childs"))
+    assert len(directories()) == 2
+    assert spool.recover() == []
 
-def forked_and_closed():
+def closing_child():
     spool.reset_after_fork()
     spool.close()
 
-child(forked)
-child(forked_and_closed)
-assert a_spool().adopt() == []
-spool.forget(bodies[0])
-print(spool.account().stored, spool.account().failures)
+fork_and_stay(child)
+fork_and_stay(closing_child)
+assert new_spool().recover() == []
+spool.delete(batches[0])
+print(spool.account().batches, spool.account().failures)
 spool.close()
-print(adopted())
+print(recovered())
 """
 
 
-def test_child_has_its_own(tmp_path: Path) -> None:
-    """A child leaves all that is its parent's, and has a folder with its first body."""
-    assert expect(BEGIN + OWN, tmp_path) == "1 {}\n['second']\n"
+def test_child_leaves_the_parents_batches(tmp_path: Path) -> None:
+    """A child changes no file of its parent, and stores in a directory of its own."""
+    assert expect(BEGIN + CHILD_STORES, tmp_path) == "1 {}\n['second']\n"
+
+
+FORKED_WHILE_STORING = """
+warnings.simplefilter("ignore")  # Python warns of forks beside threads
+ended = threading.Event()
+
+def store_on():
+    spool = new_spool()
+    while not ended.is_set():
+        spool.store(batch := new_batch("parents"))
+        spool.delete(batch)
+    spool.close()
+
+thread = threading.Thread(target=store_on)
+thread.start()
+hung = 0
+for _ in range(int(sys.argv[2])):
+    pid = os.fork()
+    if not pid:
+        signal.alarm(10)
+        spool = new_spool()
+        spool.store(batch := new_batch("childs"))
+        spool.delete(batch)
+        spool.close()
+        os._exit(spool.account().failures != {})
+    hung += os.waitpid(pid, 0)[1] != 0
+ended.set()
+thread.join()
+print(hung, recovered())
+"""
+
+
+def test_child_forked_while_storing(tmp_path: Path) -> None:
+    """Children forked at any moment of storing can use a spool themselves.
+
+    With SQLite in place of files one in a hundred hung: see ``dtmetrics._spool``.
+    """
+    assert expect(BEGIN + FORKED_WHILE_STORING, tmp_path, 150) == "0 []\n"

@@ -1,4 +1,4 @@
-"""What waits is on disk as well, and outlives its process."""
+"""What waits in the outbox is on disk as well, and outlives its process."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import pytest
 
 from dtmetrics._config.config import Config
 from dtmetrics._core.secret import Secret
-from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._deliver.spool_sync import SpoolSync
 from dtmetrics._spool import disk_worker
 from dtmetrics._spool.spool import Spool
-from dtmetrics.exporters import ExportResult, Outcome
+from dtmetrics.exporters import Batch, ExportResult
 from tests.support.delivery_rig import (
     ANSWERED,
     INDETERMINATE,
@@ -25,10 +24,8 @@ from tests.support.delivery_rig import (
     Sending,
 )
 from tests.support.endpoint import PATIENCE, Endpoint, accept, answer, hang_up, never
-from tests.support.exporter_contract import a_body
 from tests.support.script import expect, run
-
-TENANT = "an endpoint"
+from tests.support.spool_directory import SpoolDirectory, kill, texts
 
 KILLED = """
 import os, signal, sys
@@ -36,8 +33,7 @@ from dtmetrics import configure, counter, flush
 
 configure(interval=None, spool=sys.argv[1], metadata=False)
 counter("orders").inc(7)
-done = flush(1.0)
-print(done, flush=True)
+print(flush(1.0), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -50,41 +46,43 @@ print(flush(), stats().accepted, stats().dropped, stats().spool)
 """
 
 
-def files(root: Path) -> list[str]:
-    """Return the suffixes of all bodies on disk."""
-    found = (path.suffix for path in root.glob("*/p-*/*"))
-    return sorted(suffix for suffix in found if suffix)
+def suffixes(root: Path) -> list[str]:
+    """Return the suffixes of all batch files, sorted."""
+    return sorted(f".{suffix}" for suffix in SpoolDirectory(root).suffixes())
 
 
 def test_outlives_its_process(tmp_path: Path) -> None:
-    """What waited when a process was killed is sent by the next one, with its time."""
+    """A batch that waited in a killed process is sent by the next one, unchanged."""
     with Endpoint(answer(503), accept()) as endpoint:
         where = {"DTMETRICS_ENDPOINT": endpoint.url}
         ended = run(KILLED, tmp_path, **where)
         assert (ended.status, ended.out) == (-signal.SIGKILL, "False\n"), ended.err
-        assert files(tmp_path) == [".b"]
-        told = expect(NEXT, tmp_path, **where)
-    assert told == "True 1 {} {'bodies': 0, 'bytes': 0, 'adopted': 1}\n"
+        assert suffixes(tmp_path) == [".b"]
+        printed = expect(NEXT, tmp_path, **where)
+    assert printed == "True 1 {} {'batches': 0, 'bytes': 0, 'recovered': 1}\n"
     assert endpoint.total("orders") == 7
     first, second = endpoint.requests
     assert first.lines == second.lines
-    assert files(tmp_path) == []
+    assert suffixes(tmp_path) == []
 
 
-def test_in_doubt_when_it_was_killed(tmp_path: Path) -> None:
-    """What may have arrived before its process was killed is asked about, and sent."""
+def test_indeterminate_in_a_killed_process(tmp_path: Path) -> None:
+    """An indeterminate batch of a killed process is sent after a probe, or dropped.
+
+    It is dropped with ``delivery="at_most_once"``.
+    """
     with Endpoint(hang_up(), accept(), accept(), hang_up()) as endpoint:
         where = {"DTMETRICS_ENDPOINT": endpoint.url}
         assert run(KILLED, tmp_path, **where).out == "False\n"
-        assert files(tmp_path) == [".try"]
+        assert suffixes(tmp_path) == [".try"]
         expect(NEXT, tmp_path, **where)
         assert endpoint.total("orders") == 7
-        asked = [r.lines[0].partition(",")[0] for r in endpoint.requests]
-        assert asked == ["orders", "dtmetrics.client.probe", "orders"]
+        keys = [r.lines[0].partition(",")[0] for r in endpoint.requests]
+        assert keys == ["orders", "dtmetrics.client.probe", "orders"]
         assert run(KILLED, tmp_path, **where).out == "False\n"
         expect(NEXT, tmp_path, DTMETRICS_DELIVERY="at_most_once", **where)
         assert endpoint.total("orders") == 7
-    assert files(tmp_path) == []
+    assert suffixes(tmp_path) == []
 
 
 ENDING = """
@@ -96,38 +94,38 @@ counter("orders").inc(7)
 """
 
 
-@pytest.mark.parametrize("verdict", [answer(401), never()], ids=["refused", "hung"])
-def test_at_exit(verdict: object, tmp_path: Path) -> None:
-    """What cannot be sent when a program ends is sent by the next one."""
-    with Endpoint(verdict, accept()) as endpoint:  # type: ignore[arg-type]
+@pytest.mark.parametrize("response", [answer(401), never()], ids=["401", "hung"])
+def test_at_exit(response: object, tmp_path: Path) -> None:
+    """A batch that cannot be sent at exit is sent by the next process, once."""
+    with Endpoint(response, accept()) as endpoint:  # type: ignore[arg-type]
         where = {"DTMETRICS_ENDPOINT": endpoint.url}
         assert run(ENDING, tmp_path, **where).status == 0
-        assert len(files(tmp_path)) == 1
+        assert len(suffixes(tmp_path)) == 1
         expect(NEXT, tmp_path, **where)
         expect(NEXT, tmp_path, **where)
     assert endpoint.total("orders") == 7
-    assert files(tmp_path) == []
+    assert suffixes(tmp_path) == []
 
 
 def sending(root: Path, *steps: ExportResult) -> Sending:
-    """Return a sender with a spool."""
-    made = Sending(*steps)
-    spool = Spool(root, TENANT, now_ms=lambda: made.now_ms, clock=lambda: made.now)
-    made.sender._spool = SpoolSync(made.outbox, spool)
-    return made
+    """Return a sender with a spool, and an exporter that returns *steps*."""
+    rig = Sending(*steps)
+    spool = Spool(root, "here", now_ms=lambda: rig.now_ms, clock=lambda: rig.now)
+    rig.sender._spool = SpoolSync(rig.outbox, spool)
+    return rig
 
 
-def test_nothing_on_disk_while_all_is_well(tmp_path: Path) -> None:
-    """A spool costs nothing while the endpoint answers."""
-    well = sending(tmp_path)
+def test_nothing_on_disk_while_the_endpoint_answers(tmp_path: Path) -> None:
+    """While the endpoint accepts all batches, nothing is written to disk."""
+    rig = sending(tmp_path)
     for _ in range(3):
-        well.put()
-        assert well.send()
+        rig.put()
+        assert rig.send()
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("steps", "suffixes"),
+    ("steps", "on_disk"),
     [
         ([RETRY], [[".b", ".b"], []]),
         ([INDETERMINATE], [[".b", ".try"], []]),
@@ -136,110 +134,117 @@ def test_nothing_on_disk_while_all_is_well(tmp_path: Path) -> None:
         ([RETRY, TOO_LARGE, ANSWERED, RETRY], [[".b", ".b"], [".b", ".b"], []]),
     ],
 )
-def test_in_step(
-    steps: list[ExportResult], suffixes: list[list[str]], tmp_path: Path
+def test_after_each_attempt(
+    steps: list[ExportResult], on_disk: list[list[str]], tmp_path: Path
 ) -> None:
-    """After each attempt there is on disk what waits, marked if it is in doubt."""
-    made = sending(tmp_path, *steps)
-    made.put("a", "b")
-    made.put("c", "d")
-    for expected in suffixes:
-        assert made.send() is (not expected)
-        assert files(tmp_path) == expected
+    """After each attempt the disk holds what waits, marked where indeterminate."""
+    rig = sending(tmp_path, *steps)
+    rig.put("a", "b")
+    rig.put("c", "d")
+    for expected in on_disk:
+        assert rig.send() is (not expected)
+        assert suffixes(tmp_path) == expected
 
 
-def test_dropped_is_off_the_disk(tmp_path: Path) -> None:
-    """What became too old is no longer on disk either."""
-    made = sending(tmp_path, RETRY)
-    made.put()
-    assert not made.send()
-    made.now_ms += 56 * 60_000
-    assert made.send()
-    assert files(tmp_path) == []
+def test_killed_between_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process killed while it divides a batch leaves the whole as indeterminate."""
+    rig = sending(tmp_path, RETRY, TOO_LARGE, RETRY)
+    rig.put("a", "b")
+    assert not rig.send()
+    spool = rig.sender._spool._spool
+
+    def kill_process(batch: Batch) -> None:
+        kill(spool)
+        monkeypatch.setattr(spool, "store", lambda batch, **_: None)
+
+    # The halves are stored before the whole is deleted.
+    monkeypatch.setattr(spool, "delete", kill_process)
+    assert not rig.send()
+    first, second = (f"{key} count,delta=1 {rig.now_ms}" for key in "ab")
+    recovered = texts(SpoolDirectory(tmp_path).spool().recover())
+    assert sorted(recovered) == [first, f"{first}\n{second}?", second]
 
 
-def test_forked(tmp_path: Path) -> None:
-    """A child leaves what its parent has on disk to the parent."""
-    made = sending(tmp_path, RETRY)
-    made.put()
-    assert not made.send()
+def test_dropped(tmp_path: Path) -> None:
+    """A batch that the outbox drops as too old is deleted from the disk."""
+    rig = sending(tmp_path, RETRY)
+    rig.put()
+    assert not rig.send()
+    rig.now_ms += 56 * 60_000
+    assert rig.send()
+    assert suffixes(tmp_path) == []
+
+
+def test_fork(tmp_path: Path) -> None:
+    """A forked child leaves the batches on disk to its parent."""
+    rig = sending(tmp_path, RETRY)
+    rig.put()
+    assert not rig.send()
     pid = os.fork()
     if not pid:
-        made.sender.reset_after_fork()
-        made.put("child")
-        made.sender.secure()
-        done = made.send() and made.outbox.account().accepted == 1
-        made.sender.close()
+        rig.sender.reset_after_fork()
+        rig.put("child")
+        rig.sender.secure()
+        done = rig.send() and rig.outbox.account().accepted == 1
+        rig.sender.close()
         os._exit(not done)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert files(tmp_path) == [".b"]
-    assert made.send()
-    assert files(tmp_path) == []
-
-
-def test_without_a_spool() -> None:
-    """Without one there is nothing to do, and nothing to tell."""
-    outbox = Outbox()
-    outbox.put(a_body())
-    copies = SpoolSync(outbox, None)
-    assert not copies.recover()
-    copies.secure()
-    copies.trying(a_body())
-    copies.tried(a_body(), Outcome.RETRY)
-    copies.close()
-    assert copies.account() == {}
+    assert suffixes(tmp_path) == [".b"]
+    assert rig.send()
+    assert suffixes(tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    ("token", "shown"),
+    ("token", "has_public_part"),
     [
         ("dt0c01.ST2EY72KQINMH574WMNVI7YN.G3DFPBEJYMODIDAEX454M7YWBUVEFOWK", True),
         ("a-token-of-another-form.secret", False),
         ("", False),
     ],
 )
-def test_tenant(token: str, shown: bool) -> None:
-    """Tokens are told apart by their public part; nothing else of them is used."""
+def test_tenant(token: str, has_public_part: bool) -> None:
+    """A tenant contains the public part of a token, and nothing of any other token."""
     config = Config.resolve(
         {"endpoint": Secret("https://x.example"), "token": Secret(token or "t")}, {}
     )
-    public = "dt0c01.ST2EY72KQINMH574WMNVI7YN" if shown else ""
+    public = "dt0c01.ST2EY72KQINMH574WMNVI7YN" if has_public_part else ""
     assert config.tenant == f"https://x.example/api/v2/metrics/ingest {public}"
 
 
 def test_no_time_left(tmp_path: Path) -> None:
-    """What a flush had no time for is on disk as well."""
-    made = sending(tmp_path)
-    made.put("a")
-    made.put("b")
-    assert not made.send(0.0)
-    assert files(tmp_path) == [".b", ".b"]
-    assert made.send()
-    assert files(tmp_path) == []
+    """Batches that a flush had no time to send are on disk."""
+    rig = sending(tmp_path)
+    rig.put("a")
+    rig.put("b")
+    assert not rig.send(0.0)
+    assert suffixes(tmp_path) == [".b", ".b"]
+    assert rig.send()
+    assert suffixes(tmp_path) == []
 
 
-def test_disk_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While what is written does not return, all is sent from memory; then goes on.
+def test_disk_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While fsync() does not return, batches are sent from memory without waiting.
 
-    No real disk: one that is frozen cannot be left, not even by a kill.
+    Simulated here, because a process on a frozen disk cannot even be killed. The
+    campaign freezes a real one.
     """
     end, real = threading.Event(), os.fsync
     monkeypatch.setattr(os, "fsync", lambda file: (end.wait(PATIENCE), real(file)))
-    monkeypatch.setattr(disk_worker, "_SECONDS", 0.02)
-    made = sending(tmp_path, RETRY, ANSWERED, RETRY)
-    made.put("a")
-    assert not made.send()
-    assert made.send()
-    assert made.outbox.account().accepted == 1
-    made.put("b")
-    assert not made.send()
-    made.sender.secure()
-    assert made.sender._spool.account()["failed: too slow"] == 1
+    monkeypatch.setattr(disk_worker, "_TIMEOUT_SECONDS", 0.02)
+    rig = sending(tmp_path, RETRY, ANSWERED, RETRY)
+    rig.put("a")
+    assert not rig.send()
+    assert rig.send()
+    assert rig.outbox.account().accepted == 1
+    rig.put("b")
+    assert not rig.send()
+    rig.sender.secure()
+    assert rig.sender._spool.account()["failed: timeout"] == 1
     end.set()
-    left = made.sender._spool._errands._left
-    assert left is not None
-    left.join(PATIENCE)
-    made.sender.secure()
-    assert files(tmp_path) == [".b"]
-    assert made.send()
-    assert files(tmp_path) == []
+    stuck = rig.sender._spool._disk._stuck
+    assert stuck is not None
+    stuck.join(PATIENCE)
+    rig.sender.secure()
+    assert suffixes(tmp_path) == [".b"]
+    assert rig.send()
+    assert suffixes(tmp_path) == []

@@ -169,7 +169,7 @@ class Sender:
     def secure(self) -> None:
         """Store what waits in the spool, if there is one. Any thread may call it."""
         if self._spool is not None:
-            self._spool.secure()
+            self._spool.synchronize()
 
     def close(self) -> None:
         """Release what the exporter and the spool hold."""
@@ -197,7 +197,7 @@ class Sender:
     def _attempt(self, batch: Batch, seconds: float) -> bool:
         """Send *batch*; return whether the next one may follow at once."""
         if self._spool is not None:
-            self._spool.trying(batch)
+            self._spool.begin_attempt(batch)
         try:
             result = self._exporter.export(batch, seconds)
         except BaseException:
@@ -206,7 +206,7 @@ class Sender:
             raise
         next_attempt = self._outbox.settle(batch, result)
         if self._spool is not None:
-            self._spool.tried(batch, result.outcome)
+            self._spool.end_attempt(batch, result.outcome)
         call_safely(
             self._report, batch, result, default=None, on_error=self.log.survived
         )

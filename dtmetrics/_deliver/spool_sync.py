@@ -1,4 +1,4 @@
-"""Which bodies have a copy on disk: those that wait, as the outbox says."""
+"""SpoolSync: keeps the spool equal to what waits in the outbox."""
 
 from __future__ import annotations
 
@@ -12,95 +12,95 @@ from dtmetrics.exporters import Batch, Outcome
 
 __all__ = ["SpoolSync"]
 
-# How long one errand keeps bodies: a tenth of what it is waited for.
-_PIECE_SECONDS = 0.5
+# One operation of the disk worker stores batches for a tenth of its timeout.
+_SLICE_SECONDS = 0.5
 
 
 class SpoolSync:
-    """Keeps the spool in step with the outbox; without a spool it does nothing.
+    """Copies waiting batches to *spool*, and recovered ones to *outbox*.
 
-    Called by the thread that sends, and by one that ends the process meanwhile. While
-    the disk stands still it does nothing either, and the outbox is all there is.
+    Does nothing while the disk does not answer: the outbox in memory goes on alone. The
+    sending thread calls it. A thread that ends the process may call ``synchronize()``
+    and ``close()`` at the same time.
     """
 
-    def __init__(self, outbox: Outbox, spool: Spool | None) -> None:
+    def __init__(self, outbox: Outbox, spool: Spool) -> None:
         self._outbox = outbox
         self._spool = spool
-        self._errands = DiskWorker()
+        self._disk = DiskWorker()
 
     def recover(self) -> list[bool]:
-        """Put what dead processes left in the outbox; return what was in flight."""
-        if self._spool is None:
-            return []
-        return self._errands.do(partial(self._recover, self._spool), default=[])
+        """Put batches of dead processes into the outbox.
 
-    def secure(self) -> None:
-        """Let what waits, and nothing else, outlive this process."""
-        if self._spool is None:
-            return
-        # Piece by piece: many bodies take long on a disk that does not stand still.
-        piece = partial(self._secure, self._spool)
-        while not self._errands.do(piece, default=True):
+        Return for each whether it is indeterminate: the endpoint may have accepted it.
+        """
+        return self._disk.run(self._recover, default=[])
+
+    def synchronize(self) -> None:
+        """Store each batch that waits, and delete each that no longer does."""
+        # In slices: many batches may exceed the timeout on a disk that does answer.
+        while not self._disk.run(self._synchronize, default=True):
             pass
 
-    def trying(self, body: Batch) -> None:
-        """Note that *body* is about to be sent."""
-        if self._spool is not None and self._spool.has(body):
-            self._errands.do(partial(self._spool.trying, body), default=None)
+    def begin_attempt(self, batch: Batch) -> None:
+        """Mark *batch* as indeterminate on disk, before it is sent."""
+        if self._spool.has(batch):
+            self._disk.run(partial(self._spool.begin_attempt, batch), default=None)
 
-    def tried(self, body: Batch, outcome: Outcome) -> None:
-        """Note what became of *body*, which the outbox knows already."""
-        if self._spool is None or not self._spool.has(body):
+    def end_attempt(self, batch: Batch, outcome: Outcome) -> None:
+        """Update *batch* on disk after the outbox has settled *outcome*."""
+        spool = self._spool
+        if not spool.has(batch):
             return
         if outcome in (Outcome.RETRY, Outcome.THROTTLED, Outcome.MISCONFIGURED):
-            self._errands.do(partial(self._spool.back, body), default=None)
+            self._disk.run(partial(spool.undo_attempt, batch), default=None)
         elif outcome in (Outcome.ANSWERED, Outcome.REJECTED):
-            self._errands.do(partial(self._spool.forget, body), default=None)
+            self._disk.run(partial(spool.delete, batch), default=None)
         elif outcome is not Outcome.INDETERMINATE:
-            self.secure()  # its parts, and then not itself any more
+            # TOO_LARGE or MALFORMED: its halves wait in its place, or it was dropped.
+            self.synchronize()
 
     def account(self) -> dict[str, int]:
-        """Return what is on disk, and what has happened there."""
-        if self._spool is None:
-            return {}
-        told = self._spool.account()
-        counts = {"bodies": told.stored, "bytes": told.bytes, "adopted": told.adopted}
-        counts |= {f"lost: {why}": points for why, points in told.lost.items()}
-        counts |= {f"failed: {why}": times for why, times in told.failures.items()}
-        if late := self._errands.late:
-            counts["failed: too slow"] = late
-        return counts | ({"corrupt": told.corrupt} if told.corrupt else {})
+        """Return ``stats().spool``: what is on disk, and what has happened there."""
+        account = self._spool.account()
+        counts = {
+            "batches": account.batches,
+            "bytes": account.bytes,
+            "recovered": account.recovered,
+        }
+        counts |= {f"dropped: {why}": n for why, n in account.dropped.items()}
+        counts |= {f"failed: {why}": n for why, n in account.failures.items()}
+        if timeouts := self._disk.timeouts:
+            counts["failed: timeout"] = timeouts
+        return counts | ({"corrupt": account.corrupt} if account.corrupt else {})
 
     def close(self) -> None:
-        """Leave what still waits to another process."""
-        if self._spool is not None:
-            self.secure()
-            self._errands.do(self._spool.close, default=None)
+        """Store what still waits, and leave it to another process."""
+        self.synchronize()
+        self._disk.run(self._spool.close, default=None)
 
     def reset_after_fork(self) -> None:
-        """In a forked child: what is on disk is the parent's."""
-        self._errands.reset_after_fork()
-        if self._spool is not None:
-            self._spool.reset_after_fork()
+        """In a forked child: leave the disk to the parent."""
+        self._disk.reset_after_fork()
+        self._spool.reset_after_fork()
 
-    def _recover(self, spool: Spool) -> list[bool]:
-        recovered = spool.adopt()
-        for batch, in_flight in recovered:
-            self._outbox.recover(batch, in_flight=in_flight)
-        return [in_flight for _, in_flight in recovered]
+    def _recover(self) -> list[bool]:
+        recovered = self._spool.recover()
+        for batch, indeterminate in recovered:
+            self._outbox.recover(batch, in_flight=indeterminate)
+        return [indeterminate for _, indeterminate in recovered]
 
-    def _secure(self, spool: Spool) -> bool:
-        """Secure some of what waits; say whether that is all."""
-        end = monotonic() + _PIECE_SECONDS
+    def _synchronize(self) -> bool:
+        """Return whether the spool is equal to the outbox; False if time ran out."""
+        spool, end = self._spool, monotonic() + _SLICE_SECONDS
         waiting = self._outbox.waiting()
-        now = {id(body) for body, _ in waiting}
-        gone = [body for body in spool.kept() if id(body) not in now]
-        # Halves, if a batch was split.
-        spool.exchange(gone, waiting)
-        for body, doubtful in waiting:
+        ids = {id(batch) for batch, _ in waiting}
+        for batch, indeterminate in waiting:
             if monotonic() > end:
                 return False
-            spool.keep(body, in_doubt=doubtful)
-        for body in gone:
-            spool.forget(body)
+            spool.store(batch, indeterminate=indeterminate)
+        # After its halves are stored, so that a kill in between loses nothing.
+        for batch in spool.stored():
+            if id(batch) not in ids:
+                spool.delete(batch)
         return True

@@ -1,48 +1,42 @@
-"""A directory that one process at a time holds, with files that are whole or absent.
+"""Directory: the files of one process and the lock that shows it is alive.
 
-Whose it is, is told by a lock and not by a process id, which the system gives to
-others again. The lock ends with its process, however that ends.
+The owner is identified by a lock, not by a process id, which the system assigns again.
+The kernel releases the lock when the process ends, however it ends.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
-from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from dtmetrics._spool.root import make_directory, open_directory
+from dtmetrics._spool.root import create_directory, open_directory
 
 try:
     import fcntl
-except ImportError:  # Windows, where a Spool says so
+except ImportError:  # Windows, where Spool raises ConfigError
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Directory", "can_lock"]
 
 _LOCK = "lock"
 _UNPUBLISHED = ".tmp"
-# What an exchange is about to publish and to delete: names, and an empty line between.
-_PLAN = "plan"
-_PLAN_LIMIT = 1 << 20
-_READABLE = re.compile(r"(\w[\w.-]*\n)+(\n\w[\w.-]*)+", re.ASCII)
-# Longer than anyone takes between making a directory and locking it.
+# Creating a directory and locking it are two steps, done well within this time.
 _YOUNG_SECONDS = 60.0
-# Of the disk, what is left to others.
-_SHARE_OF_OTHERS = 0.05
+# The share of the disk that the spool leaves to others.
+_RESERVED_SHARE = 0.05
 
 
 def can_lock() -> bool:
-    """Return whether this system has the locks that a folder needs."""
+    """Return whether this system has the file locks that a directory needs."""
     return fcntl is not None
 
 
 class Directory:
-    """The directory *name* in its parent, by default a new name of this process.
+    """The directory *name*, or a new name that contains this process's id.
 
-    This process holds it from ``make()`` or ``take()`` until ``release()``.
+    This process holds its lock from ``create()`` or ``acquire()`` to ``release()``.
     """
 
     def __init__(self, name: str = "") -> None:
@@ -50,30 +44,30 @@ class Directory:
         self._directory = self._lock = -1
         self._locking = False
 
-    # -- whose it is -----------------------------------------------------------------
+    # -- the lock --------------------------------------------------------------------
 
-    def make(self, parent: int) -> None:
-        """Make it in *parent*, and hold it."""
-        make_directory(self.name, parent)
+    def create(self, parent: int) -> None:
+        """Create it in *parent* and lock it."""
+        create_directory(self.name, parent)
         self._directory = open_directory(self.name, parent)
-        if not self._hold(os.O_CREAT):
-            raise FileNotFoundError(errno.ENOENT, "somebody has removed a new folder")
+        if not self._acquire_lock(os.O_CREAT):
+            raise FileNotFoundError(errno.ENOENT, "the new directory was removed")
 
-    def take(self, parent: int, now: float) -> bool:
-        """Hold it from now on, unless somebody does, or may have made it just *now*."""
+    def acquire(self, parent: int, now: float) -> bool:
+        """Lock it; False if a process holds it or may be creating it at time *now*."""
         try:
             self._directory = open_directory(self.name, parent)
             young = now - os.fstat(self._directory).st_mtime < _YOUNG_SECONDS
-            # Not even locked for a moment: its maker may be about to.
+            # Locking it for a moment would already make its creator fail.
             if young and self.empty:
                 return False
-            return self._hold(0 if young else os.O_CREAT)
+            return self._acquire_lock(0 if young else os.O_CREAT)
         except (FileNotFoundError, NotADirectoryError):
             return False
 
-    def _hold(self, create: int) -> bool:
+    def _acquire_lock(self, create: int) -> bool:
         flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | create
-        # A child forked between the next two steps has a copy that it does not know.
+        # A child forked between these two steps inherits an unknown descriptor.
         self._locking = True
         self._lock = os.open(_LOCK, flags, 0o600, dir_fd=self._directory)
         self._locking = False
@@ -81,20 +75,20 @@ class Directory:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        # Whoever had it before may have removed it as the last thing they did.
+        # The last owner may have removed the file after it was opened here.
         return os.fstat(self._lock).st_nlink == 1
 
     def release(self) -> None:
-        """Hold it no more."""
+        """Release the lock and close all descriptors."""
         if self._lock >= 0:
-            # Closing alone would leave the lock to a child forked just now.
+            # Closing is not enough while a forked child has the descriptor as well.
             fcntl.flock(self._lock, fcntl.LOCK_UN)
         self._close()
 
     def reset_after_fork(self) -> None:
-        """In a forked child: let go, so that the lock ends with the parent."""
+        """In a forked child: close the descriptors, so that the parent alone locks."""
         if self._locking:
-            self._close_copies()
+            self._close_inherited_lock()
         self._close()
 
     def _close(self) -> None:
@@ -104,7 +98,7 @@ class Directory:
             with suppress(OSError):
                 os.close(descriptor)
 
-    def _close_copies(self) -> None:
+    def _close_inherited_lock(self) -> None:
         with suppress(OSError):
             lock = os.stat(_LOCK, dir_fd=self._directory)
             for descriptor in map(int, os.listdir("/dev/fd")):
@@ -114,78 +108,42 @@ class Directory:
                         self._lock = -1
 
     def remove(self, parent: int) -> None:
-        """Hold it no more, and remove it if nothing is left in it."""
+        """Remove it if it holds nothing but its lock, and release the lock."""
         if self.empty:
             self.delete(_LOCK)
             os.rmdir(self.name, dir_fd=parent)
         self.release()
 
-    # -- what is in it ---------------------------------------------------------------
+    # -- the files -------------------------------------------------------------------
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is in it but its lock."""
+        """Whether it holds nothing but its lock."""
         return not {*os.listdir(self._directory)} - {_LOCK}
 
     def names(self) -> list[str]:
-        """Return the names in it, in order, without what was never published."""
-        self.carry_out()
+        """Return the names of its files, sorted; delete files never published."""
         names = sorted(os.listdir(self._directory))
         for name in names:
             if name.endswith(_UNPUBLISHED):
-                with suppress(OSError):
-                    self.delete(name)
+                self._delete_if_possible(name)
         return [n for n in names if n != _LOCK and not n.endswith(_UNPUBLISHED)]
 
-    def put(self, name: str, data: bytes) -> None:
-        """Write *data* as *name*. Once this returns, it outlasts a loss of power."""
-        self._need_room(len(data))
+    def write(self, name: str, data: bytes) -> None:
+        """Write *data* to *name*: whole or not at all, and durable on return."""
+        self._require_space(len(data))
+        unpublished = name + _UNPUBLISHED
         try:
-            self._write(name, data)
-            self._publish(name)
-        except BaseException:
-            self._delete_if_possible(name, name + _UNPUBLISHED)
-            raise
-
-    def announce(self, gone: Iterable[str], come: Mapping[str, bytes]) -> None:
-        """Write that *come* is to take the place of *gone*.
-
-        Once this returns it will, whoever has to ``carry_out()`` it; before, nothing
-        has happened.
-        """
-        self.carry_out()
-        self._need_room(sum(map(len, come.values())))
-        try:
-            for name, data in come.items():
-                self._write(name, data)
-            self._write(_PLAN, "\n".join([*come, "", *gone]).encode())
-            self._publish(_PLAN)
-        except BaseException:
-            unpublished = (name + _UNPUBLISHED for name in (_PLAN, *come))
-            self._delete_if_possible(_PLAN, *unpublished)
-            raise
-
-    def carry_out(self) -> None:
-        """Do what was announced, if something was, however far that has come."""
-        try:
-            plan = self.read(_PLAN, _PLAN_LIMIT)
-        except FileNotFoundError:
-            return
-        if plan and _READABLE.fullmatch(text := plan.decode("ascii", "replace")):
-            come, gone = text.split("\n\n")
-            for name in come.split("\n"):
-                with suppress(FileNotFoundError):
-                    self.rename(name + _UNPUBLISHED, name)
-            for name in gone.split("\n"):
-                self.delete(name)
+            self._write_durably(unpublished, data)
+            self.rename(unpublished, name)
             os.fsync(self._directory)
-            self.delete(_PLAN)
-        else:
-            self._delete_if_possible(_PLAN)  # it is not ours
+        except BaseException:
+            self._delete_if_possible(name)
+            self._delete_if_possible(unpublished)
+            raise
 
-    def _write(self, name: str, data: bytes) -> None:
+    def _write_durably(self, name: str, data: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        name += _UNPUBLISHED
         file = os.open(name, flags, 0o600, dir_fd=self._directory)
         try:
             rest = memoryview(data)
@@ -195,47 +153,42 @@ class Directory:
         finally:
             os.close(file)
 
-    def _publish(self, name: str) -> None:
-        self.rename(name + _UNPUBLISHED, name)
-        os.fsync(self._directory)
-
-    def _delete_if_possible(self, *names: str) -> None:
-        for name in names:
-            with suppress(OSError):
-                self.delete(name)
-
     def read(self, name: str, limit: int) -> bytes | None:
-        """Return what is in *name*; None if that is no ordinary file, or too large."""
-        if not _is_ordinary(self.status(name), limit):
+        """Return the content of *name*; None if it is foreign or over *limit* bytes."""
+        if not _is_readable(self.status(name), limit):
             return None
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with open(os.open(name, flags, dir_fd=self._directory), "rb") as file:
             return file.read(limit)
 
     def status(self, name: str) -> os.stat_result:
-        """Return what the system says of *name* itself, not of where it leads."""
+        """Return the status of *name* itself: a symbolic link is not followed."""
         return os.stat(name, dir_fd=self._directory, follow_symlinks=False)
 
-    def rename(self, name: str, new: str, to: int | None = None) -> None:
-        """Call *name* by a *new* name, here or in the directory *to*."""
+    def rename(self, name: str, new_name: str, to: int | None = None) -> None:
+        """Rename *name* to *new_name*, here or in the directory *to*."""
         directory = self._directory if to is None else to
-        os.rename(name, new, src_dir_fd=self._directory, dst_dir_fd=directory)
+        os.rename(name, new_name, src_dir_fd=self._directory, dst_dir_fd=directory)
 
     def delete(self, name: str) -> None:
-        """Delete *name*, if it is there."""
+        """Delete *name* if it exists."""
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._directory)
 
-    def _need_room(self, size: int) -> None:
+    def _delete_if_possible(self, name: str) -> None:
+        with suppress(OSError):
+            self.delete(name)
+
+    def _require_space(self, size: int) -> None:
         disk = os.fstatvfs(self._directory)
         left = disk.f_bavail * disk.f_frsize - size
-        # Some file systems do not say how large they are.
-        if disk.f_blocks and left < disk.f_blocks * disk.f_frsize * _SHARE_OF_OTHERS:
+        # Some file systems do not report their size.
+        if disk.f_blocks and left < disk.f_blocks * disk.f_frsize * _RESERVED_SHARE:
             raise OSError(errno.ENOSPC, "the disk is nearly full")
 
 
-def _is_ordinary(status: os.stat_result, limit: int) -> bool:
-    """Whether it is a file of ours, with one name, of at most *limit* bytes."""
+def _is_readable(status: os.stat_result, limit: int) -> bool:
+    """Return whether it is a regular file of this user, with one link, in *limit*."""
     return (
         stat.S_ISREG(status.st_mode)
         and status.st_uid == os.geteuid()

@@ -1,7 +1,8 @@
-"""DiskWorker: done one at a time, and waited for, but not for ever.
+"""DiskWorker: runs disk operations one at a time, each with a timeout.
 
-A disk may stand still: frozen for a snapshot, or a network's that is gone. What is
-asked of it then neither fails nor returns, and no timeout reaches it.
+A disk may stop answering: a file system frozen for a snapshot, or a lost network
+volume. A system call on it then neither fails nor returns, and Python cannot interrupt
+it. Only the thread that made the call has to wait.
 """
 
 from __future__ import annotations
@@ -17,52 +18,53 @@ __all__ = ["DiskWorker"]
 
 T = TypeVar("T")
 
-# More than a disk takes that is busy, and as long as an attempt at a OneAgent.
-_SECONDS = 5.0
+# A busy disk answers sooner. An export to a OneAgent may take as long.
+_TIMEOUT_SECONDS = 5.0
 
 
 class DiskWorker:
-    """Each is done in a thread of its own, if there is one to be had.
+    """Runs each operation in a thread of its own, if a thread can be started.
 
-    Who takes too long is left behind, and until he is back nothing else is done.
+    An operation that exceeds the timeout is left running. Until it returns, every
+    other operation is skipped, so that at most one thread is stuck.
     """
 
     def __init__(self) -> None:
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """In a forked child: the threads are the parent's."""
+        """In a forked child: forget the parent's thread."""
         self._lock = TryLock()
-        self._left: threading.Thread | None = None
-        #: How many took too long.
-        self.late = 0
+        self._stuck: threading.Thread | None = None
+        #: How many operations exceeded the timeout.
+        self.timeouts = 0
 
-    def do(self, call: Callable[[], T], default: T) -> T:
-        """Return what *call* returns; *default* if it fails or takes too long."""
-        with self._lock.acquire(_SECONDS) as acquired:
-            # Asked when it is our turn: it may have ended with somebody left behind.
-            if not acquired or (self._left is not None and self._left.is_alive()):
+    def run(self, operation: Callable[[], T], *, default: T) -> T:
+        """Return the result of *operation*, or *default* if it fails or is skipped."""
+        with self._lock.acquire(_TIMEOUT_SECONDS) as acquired:
+            # Checked under the lock: the operation waited for may have got stuck.
+            if not acquired or (self._stuck is not None and self._stuck.is_alive()):
                 return default
-            return self._do(call, default)
+            return self._run_in_thread(operation, default)
 
-    def _do(self, call: Callable[[], T], default: T) -> T:
+    def _run_in_thread(self, operation: Callable[[], T], default: T) -> T:
         results: list[T] = []
 
-        def errand() -> None:
-            results.append(call_safely(call, default=default))
+        def target() -> None:
+            results.append(call_safely(operation, default=default))
 
-        thread = threading.Thread(target=errand, name="dtmetrics-spool", daemon=True)
+        thread = threading.Thread(target=target, name="dtmetrics-spool", daemon=True)
         try:
             thread.start()
         except RuntimeError:
-            # At interpreter exit, in some subinterpreters, or the system has none left.
-            errand()
+            # No thread at interpreter exit, in some subinterpreters, or at the limit.
+            target()
             return results[0]
         try:
-            thread.join(_SECONDS)
+            thread.join(_TIMEOUT_SECONDS)
         finally:
-            # Also where an interrupt has ended the waiting.
-            self._left = thread if thread.is_alive() else None
-        if self._left is not None:
-            self.late += 1
+            # Also when an interrupt ends the join.
+            self._stuck = thread if thread.is_alive() else None
+        if self._stuck is not None:
+            self.timeouts += 1
         return results[0] if results else default

@@ -1,4 +1,4 @@
-"""What a process holds of a spool: folders, and the copies of bodies in them."""
+"""Index: the directories of the spool that this process holds, and their batches."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import errno
 from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import chain
+from typing import NamedTuple
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._spool.directory import Directory
-from dtmetrics._spool.record import RECORD_LIMIT, Stored, decode
-from dtmetrics._spool.root import Ground
+from dtmetrics._spool.record import RECORD_LIMIT, decode
+from dtmetrics._spool.root import SpoolRoot
 from dtmetrics.exporters import Batch
 
-__all__ = ["TRIED", "WAITS", "Copy", "Holdings"]
+__all__ = ["ATTEMPTED", "WAITING", "Index", "SpoolLimits", "StoredBatch"]
 
-#: How the names of bodies end: of one that waits, and that may have been taken.
-WAITS, TRIED = ".b", ".try"
+#: The endings of file names: of a batch that waits, and of one that the endpoint may
+#: have accepted already.
+WAITING, ATTEMPTED = ".b", ".try"
 
 _REASONS = {
     errno.EACCES: "not allowed",
@@ -31,118 +33,125 @@ _REASONS = {
 }
 
 
-class Copy:
-    """A file, and the body that it is a copy of, once that is known."""
+class SpoolLimits(NamedTuple):
+    """How much a process stores: bytes, seconds since the batch was made, files."""
 
-    __slots__ = ("body", "folder", "name", "name_before", "size")
+    max_bytes: int = 64 << 20
+    max_age: float = 55 * 60
+    max_files: int = 5_000
+
+
+class StoredBatch:
+    """A file, and the batch in it once that has been read."""
+
+    __slots__ = ("batch", "directory", "name", "name_before", "size")
 
     def __init__(
-        self, folder: Directory, name: str, size: int, body: Batch | None = None
+        self, directory: Directory, name: str, size: int, batch: Batch | None = None
     ) -> None:
-        self.folder = folder
+        self.directory = directory
         self.name = name
         self.size = size
-        self.body = body
-        #: What it was called before the attempt under way, if that is in doubt now.
+        self.batch = batch
+        #: The name before the attempt under way, if the attempt changed it.
         self.name_before = ""
 
-    def read(self) -> Stored | None:
-        """Return what it says; None if that is not what was written."""
-        record = self.folder.read(self.name, RECORD_LIMIT)
+    def read(self) -> Batch | None:
+        """Return the batch in the file, or None if the file is corrupt."""
+        record = self.directory.read(self.name, RECORD_LIMIT)
         return None if record is None else decode(record)
 
     def rename(self, name: str) -> None:
-        """Call the file *name*."""
-        self.folder.rename(self.name, name)
+        """Rename the file to *name*."""
+        self.directory.rename(self.name, name)
         self.name = name
 
 
-class Holdings:
-    """Folders of this process on *ground*, and what is in them. Raises nothing."""
+class Index:
+    """What this process holds below *root*. Its methods count errors, raise none."""
 
-    def __init__(self, ground: Ground, max_files: int, max_bytes: int) -> None:
-        self.ground = ground
-        self._max_files = max_files
-        self.max_bytes = max_bytes
-        #: The folder that takes this process's own bodies.
-        self.own: Directory | None = None
-        #: By name, and from before they are locked on: a fork may come in between.
-        self.folders: dict[str, Directory] = {}
-        #: By the identity of their bodies.
-        self.known: dict[int, Copy] = {}
-        #: Left by dead processes, the oldest first.
-        self.unread: deque[Copy] = deque()
+    def __init__(self, root: SpoolRoot, limits: SpoolLimits) -> None:
+        self.root = root
+        self.limits = limits
+        #: The directory for new batches of this process.
+        self.active: Directory | None = None
+        #: By name. Entered before they are locked: a fork may come in between.
+        self.directories: dict[str, Directory] = {}
+        #: Batches that this process has in memory as well, by ``id(batch)``.
+        self.stored: dict[int, StoredBatch] = {}
+        #: Batches of dead processes, still to be read, the oldest first.
+        self.unread: deque[StoredBatch] = deque()
+        #: Failed disk operations, by reason.
         self.failures: Counter[str] = Counter()
-        #: Data points of dead processes that nobody will send, by reason.
-        self.lost: Counter[str] = Counter()
+        #: Data points of dead processes that will not be sent, by reason.
+        self.dropped: Counter[str] = Counter()
 
-    def __iter__(self) -> Iterator[Copy]:
-        return chain(self.known.values(), self.unread)
-
-    def __len__(self) -> int:
-        return len(self.known) + len(self.unread)
+    def __iter__(self) -> Iterator[StoredBatch]:
+        return chain(self.stored.values(), self.unread)
 
     @property
     def size(self) -> int:
-        """How many bytes all copies have."""
-        return sum(copy.size for copy in self)
+        """The bytes of all files."""
+        return sum(entry.size for entry in self)
 
     def reset_after_fork(self) -> None:
-        """In a forked child: let go of what the parent holds."""
-        for folder in list(self.folders.values()):
-            call_safely(folder.reset_after_fork, default=None)
+        """In a forked child: close the parent's directories without unlocking them."""
+        for directory in list(self.directories.values()):
+            call_safely(directory.reset_after_fork, default=None)
 
     def failed(self, error: Exception) -> None:
-        """Count what could not be done."""
+        """Count a failed disk operation."""
         number = error.errno if isinstance(error, OSError) else None
         self.failures[_REASONS.get(number or 0, "other")] += 1
 
-    def rename(self, copy: Copy, name: str) -> None:
-        """Call the file of *copy* by another *name*."""
-        call_safely(copy.rename, name, default=None, on_error=self.failed)
+    def rename(self, entry: StoredBatch, name: str) -> None:
+        """Rename the file of *entry* to *name*."""
+        call_safely(entry.rename, name, default=None, on_error=self.failed)
 
-    def delete(self, copy: Copy) -> None:
-        """Delete the file of *copy*."""
-        call_safely(copy.folder.delete, copy.name, default=None, on_error=self.failed)
+    def delete(self, entry: StoredBatch) -> None:
+        """Delete the file of *entry*."""
+        call_safely(
+            entry.directory.delete, entry.name, default=None, on_error=self.failed
+        )
 
-    def stay_within_bounds(self) -> None:
-        """Delete the oldest copies that are too many or too much."""
-        for copy in self._take_out_oldest():
-            if copy.body is not None:
-                self.failures["spool full"] += 1
-            elif stored := call_safely(copy.read, default=None):
-                self.lost["spool full"] += stored.points
-            self.delete(copy)
-        self.tidy()
+    def enforce_limits(self) -> None:
+        """Delete the oldest files beyond the limits."""
+        for entry in self._pop_oldest():
+            if entry.batch is not None:
+                self.failures["spool full"] += 1  # the outbox still holds it
+            elif batch := call_safely(entry.read, default=None):
+                self.dropped["spool full"] += batch.points
+            self.delete(entry)
+        self.remove_idle_directories()
 
-    def _take_out_oldest(self) -> list[Copy]:
-        files, size = len(self), self.size
-        if files <= self._max_files and size <= self.max_bytes:
-            return []
-        out: list[Copy] = []
-        for copy in sorted(self, key=lambda copy: copy.name):
-            if files <= self._max_files and size <= self.max_bytes:
+    def _pop_oldest(self) -> list[StoredBatch]:
+        entries = sorted(self, key=lambda entry: entry.name)
+        files, size = len(entries), self.size
+        removed: set[StoredBatch] = set()
+        for entry in entries:
+            if files <= self.limits.max_files and size <= self.limits.max_bytes:
                 break
             files -= 1
-            size -= copy.size
-            out.append(copy)
-        gone = set(out)
-        self.known = {k: copy for k, copy in self.known.items() if copy not in gone}
-        self.unread = deque(copy for copy in self.unread if copy not in gone)
-        return out
+            size -= entry.size
+            removed.add(entry)
+        if removed:
+            kept = {k: e for k, e in self.stored.items() if e not in removed}
+            self.stored = kept
+            self.unread = deque(e for e in self.unread if e not in removed)
+        return [entry for entry in entries if entry in removed]
 
-    def tidy(self) -> None:
-        """Let go of each folder but our own that has no copies, and remove it."""
-        busy = {copy.folder for copy in self} | {self.own}
-        for folder in [f for f in self.folders.values() if f not in busy]:
-            call_safely(self._remove, folder, default=None, on_error=self.failed)
-            self.let_go(folder)
+    def remove_idle_directories(self) -> None:
+        """Remove each directory without batches, but not the active one."""
+        busy = {entry.directory for entry in self} | {self.active}
+        for directory in [d for d in self.directories.values() if d not in busy]:
+            call_safely(self._remove, directory, default=None, on_error=self.failed)
+            self.release(directory)
 
-    def let_go(self, folder: Directory) -> None:
-        """Hold *folder* no more, and let it be."""
-        call_safely(folder.release, default=None, on_error=self.failed)
-        del self.folders[folder.name]
+    def release(self, directory: Directory) -> None:
+        """Release *directory* and leave its files to other processes."""
+        call_safely(directory.release, default=None, on_error=self.failed)
+        del self.directories[directory.name]
 
-    def _remove(self, folder: Directory) -> None:
-        with self.ground.opened() as tenant:
-            folder.remove(tenant)
+    def _remove(self, directory: Directory) -> None:
+        with self.root.open() as parent:
+            directory.remove(parent)

@@ -1,4 +1,4 @@
-"""What dead processes have left in a spool, for who is alive to send."""
+"""Recovery: take over the batches that dead processes left in the spool."""
 
 from __future__ import annotations
 
@@ -9,134 +9,141 @@ from collections.abc import Callable
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._spool.directory import Directory
-from dtmetrics._spool.index import TRIED, WAITS, Copy, Holdings
+from dtmetrics._spool.index import ATTEMPTED, WAITING, Index, StoredBatch
 from dtmetrics._spool.record import RECORD_LIMIT, TEXT_LIMIT
 from dtmetrics.exporters import Batch
 
 __all__ = ["LOOK_SECONDS", "Recovery"]
 
-_BAD = ".bad"
-_MOST_BAD = 10
+_CORRUPT = ".bad"
+_MOST_CORRUPT = 10
 
-#: How often somebody looks for what dead processes have left.
+#: How often a process looks for directories of dead processes.
 LOOK_SECONDS = 300.0
-# What one call of adopt() reads: it bounds memory, and the flusher's time.
-_ADOPT_BYTES = TEXT_LIMIT
-# Each takes two file descriptors from the application.
-_MOST_FOLDERS = 16
+# The text that one call of recover() reads. It bounds memory and the flusher's time.
+_RECOVER_BYTES = TEXT_LIMIT
+# Each directory takes two file descriptors from the application.
+_MOST_DIRECTORIES = 16
 
 
 class Recovery:
-    """Takes over what nobody holds, and adds it to what is *held* here."""
+    """Takes over directories without a living owner, and adds them to *index*."""
 
     def __init__(
-        self,
-        held: Holdings,
-        now_ms: Callable[[], int],
-        clock: Callable[[], float],
-        max_age: float,
+        self, index: Index, now_ms: Callable[[], int], clock: Callable[[], float]
     ) -> None:
-        self._held = held
-        self._ground = held.ground
+        self._index = index
         self._now_ms = now_ms
         self._clock = clock
-        self._max_age_ms = max_age * 1000
         self._look_at = -math.inf
-        self.adopted = self.corrupt = 0
+        self.recovered = self.corrupt = 0
 
-    def adopt(self) -> list[tuple[Batch, bool]]:
-        """Return bodies that dead processes left, each with whether it is in doubt.
+    def recover(self) -> list[tuple[Batch, bool]]:
+        """Return batches of dead processes, each with whether it is indeterminate.
 
-        From then on they are as if kept. Returns about 4 MB of text at most; the rest
-        comes with later calls. However often called, it looks for more now and then.
+        They count as stored by this process from then on. One call returns about 4 MiB
+        of text. Later calls return the rest, and look for more every five minutes.
         """
-        if self._clock() >= self._look_at and not self._has_enough():
+        index = self._index
+        if self._clock() >= self._look_at and not self._at_limit():
             self._look_at = self._clock() + LOOK_SECONDS
-            call_safely(self._look, default=None, on_error=self._held.failed)
+            call_safely(self._look, default=None, on_error=index.failed)
         found: list[tuple[Batch, bool]] = []
-        if self._held.unread:
-            room = _ADOPT_BYTES
-            while self._held.unread and room > 0:
-                copy = self._held.unread.popleft()
-                room -= call_safely(
-                    self._read, copy, found, default=0, on_error=self._held.failed
+        if index.unread:
+            left = _RECOVER_BYTES
+            while index.unread and left > 0:
+                entry = index.unread.popleft()
+                left -= call_safely(
+                    self._read, entry, found, default=0, on_error=index.failed
                 )
-            self._held.tidy()
+            index.remove_idle_directories()
         return found
 
-    def _has_enough(self) -> bool:
-        held = self._held
-        return len(held.folders) >= _MOST_FOLDERS or held.size >= held.max_bytes
+    def _at_limit(self) -> bool:
+        index = self._index
+        return (
+            len(index.directories) >= _MOST_DIRECTORIES
+            or index.size >= index.limits.max_bytes
+        )
 
     def _look(self) -> None:
+        index = self._index
         try:
-            with self._ground.opened() as tenant:
-                self._look_in(tenant)
+            with index.root.open() as parent:
+                self._look_in(parent)
         except FileNotFoundError:
-            return  # nobody has ever kept anything
-        self._held.unread = deque(sorted(self._held.unread, key=lambda it: it.name))
-        self._held.tidy()
-        self._held.stay_within_bounds()
+            return  # no process has stored anything yet
+        index.unread = deque(sorted(index.unread, key=lambda entry: entry.name))
+        index.enforce_limits()
 
-    def _look_in(self, tenant: int) -> None:
-        for name in set(os.listdir(tenant)) - self._held.folders.keys():
-            if self._has_enough():
-                self._look_at = -math.inf  # again, once it has not
+    def _look_in(self, parent: int) -> None:
+        index = self._index
+        for name in set(os.listdir(parent)) - index.directories.keys():
+            if self._at_limit():
+                self._look_at = -math.inf  # look again with the next call
                 break
             if name.startswith("p-"):
                 call_safely(
-                    self._take, name, tenant, default=None, on_error=self._held.failed
+                    self._take_over, name, parent, default=None, on_error=index.failed
                 )
 
-    def _take(self, name: str, tenant: int) -> None:
-        """Take the folder *name* over, if it is of a dead process."""
-        folder = self._held.folders[name] = Directory(name)
-        taken = False
+    def _take_over(self, name: str, parent: int) -> None:
+        """Take over the directory *name* if its process is dead."""
+        index = self._index
+        directory = index.directories[name] = Directory(name)
+        done = False
         try:
-            if folder.take(tenant, self._now_ms() / 1000):
-                names = [n for n in folder.names() if n.endswith((WAITS, TRIED))]
-                copies = [Copy(folder, n, folder.status(n).st_size) for n in names]
-                self._held.unread += filter(self._has_right_size, copies)
-                taken = True
-                # What has nothing to read goes at once, and counts for none held.
-                self._held.tidy()
+            if directory.acquire(parent, self._now_ms() / 1000):
+                names = directory.names()
+                entries = [
+                    StoredBatch(directory, n, directory.status(n).st_size)
+                    for n in names
+                    if n.endswith((WAITING, ATTEMPTED))
+                ]
+                index.unread += filter(self._has_valid_size, entries)
+                done = True
+                # A directory without batches goes at once, and counts for no limit.
+                index.remove_idle_directories()
         finally:
-            if not taken:
-                self._held.let_go(folder)
+            if not done:
+                index.release(directory)
 
-    def _has_right_size(self, copy: Copy) -> bool:
-        """Whether *copy* may be ours; else it goes, before it makes others go."""
-        if copy.size <= RECORD_LIMIT:
+    def _has_valid_size(self, entry: StoredBatch) -> bool:
+        """Return whether *entry* may be a batch; delete it otherwise.
+
+        A huge file must not make valid ones exceed the limits.
+        """
+        if entry.size <= RECORD_LIMIT:
             return True
         self.corrupt += 1
-        self._held.delete(copy)
+        self._index.delete(entry)
         return False
 
-    def _read(self, copy: Copy, found: list[tuple[Batch, bool]]) -> int:
-        """Add the body of *copy* to *found*; return how much there was to read."""
-        stored = copy.read()
-        if stored is None:
+    def _read(self, entry: StoredBatch, found: list[tuple[Batch, bool]]) -> int:
+        """Add the batch of *entry* to *found*; return how many bytes were read."""
+        index = self._index
+        batch = entry.read()
+        if batch is None:
             self.corrupt += 1
-            self._quarantine(copy)
-            return copy.size
-        body = stored.body
-        if self._now_ms() - body.created_ms > self._max_age_ms:
-            self._held.lost["too old"] += stored.points
-            self._held.delete(copy)
+            self._set_aside(entry)
+            return entry.size
+        if self._now_ms() - batch.created_ms > index.limits.max_age * 1000:
+            index.dropped["too old"] += batch.points
+            index.delete(entry)
         else:
-            self.adopted += 1
-            copy.body = body
-            self._held.known[id(body)] = copy
-            found.append((body, copy.name.endswith(TRIED)))
-        return len(body.text)
+            self.recovered += 1
+            entry.batch = batch
+            index.stored[id(batch)] = entry
+            found.append((batch, entry.name.endswith(ATTEMPTED)))
+        return len(batch.text)
 
-    def _quarantine(self, copy: Copy) -> None:
-        """Keep a file that is not what was written, for whoever looks into it."""
-        with self._ground.opened() as tenant:
-            kept = sum(name.endswith(_BAD) for name in os.listdir(tenant))
-            if kept < _MOST_BAD:
-                # Cut, because anybody may have named it.
-                name = f"{copy.name[:64]}.{copy.folder.name}{_BAD}"
-                copy.folder.rename(copy.name, name, tenant)
+    def _set_aside(self, entry: StoredBatch) -> None:
+        """Keep a corrupt file for inspection, unless ten are kept already."""
+        with self._index.root.open() as parent:
+            kept = sum(name.endswith(_CORRUPT) for name in os.listdir(parent))
+            if kept < _MOST_CORRUPT:
+                # Cut, because a foreign name may be as long as the system allows.
+                name = f"{entry.name[:64]}.{entry.directory.name}{_CORRUPT}"
+                entry.directory.rename(entry.name, name, parent)
             else:
-                copy.folder.delete(copy.name)
+                entry.directory.delete(entry.name)

@@ -1,8 +1,9 @@
-"""Where on disk bodies may lie: in a directory of ours alone, on this host.
+"""SpoolRoot: where batches may lie on disk.
 
-Whoever can write there could make us send, read or remove what they like. So each
-directory is looked at after it is opened, never before, and what is in it is opened
-by its name in it, never by a path that others may bend.
+A user who can write to a directory of the spool could make this process send, read or
+delete files of that user's choice. So each directory is opened first and checked then,
+through its descriptor. Files in it are opened by name relative to that descriptor,
+never by a path that could be redirected in between.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from hashlib import sha256
 
 from dtmetrics.errors import ConfigError
 
-__all__ = ["Ground", "file_system", "make_directory", "open_directory"]
+__all__ = ["SpoolRoot", "create_directory", "file_system", "open_directory"]
 
-# Where a lock may be held twice, or by nobody (flock(2), "NFS details").
+# File systems on which two hosts may hold the same lock (flock(2), "NFS details").
 _NETWORK = re.compile(
     "(9p|acfs|afs|beegfs|ceph|cifs|coda|davfs|gfs2|glusterfs|gpfs|lustre|ncpfs|nfs4?"
     "|ocfs2|orangefs|smb[23]|smbfs|vboxsf|wekafs"
@@ -28,54 +29,51 @@ _NETWORK = re.compile(
 )
 
 
-class Ground:
-    """The directory, below *root*, of all processes that send as *tenant*.
+class SpoolRoot:
+    """The directory below *root* that all processes sending as *tenant* share.
 
-    Raises ConfigError if *root* cannot be used. It is made only when it is needed.
+    Raises ConfigError if *root* cannot be used. The directory is created when the first
+    batch is stored.
     """
 
-    def __init__(
-        self, root: str | os.PathLike[str], tenant: str, *, force: bool = False
-    ) -> None:
+    def __init__(self, root: str | os.PathLike[str], tenant: str) -> None:
         self._root = os.path.abspath(root)
-        # What tells endpoints apart is not for everyone who can list a directory.
+        # Hashed: every user who can list a directory can read the names in it.
         self._name = sha256(tenant.encode()).hexdigest()[:16]
-        fault = _fault_at(self._root)
         kind = file_system(os.path.realpath(self._root), _mounts())
-        if not fault and not force and _NETWORK.fullmatch(kind):
-            fault = f"is on a network file system ({kind}): locks may not hold there"
-        if fault:
-            raise ConfigError([f"spool {self._root} {fault}"])
+        requirement = _unmet_at(self._root)
+        if not requirement and _NETWORK.fullmatch(kind):
+            requirement = f"be on a local disk, because locks fail on {kind}"
+        if requirement:
+            raise ConfigError([f"spool must {requirement}, got {self._root}"])
 
     @contextmanager
-    def opened(self, *, make: bool = False) -> Iterator[int]:
-        """Give the opened directory; *make* it if there is none."""
-        if make:
-            _make_all(self._root)
+    def open(self, *, create: bool = False) -> Iterator[int]:
+        """Yield a descriptor of the directory; *create* it if it does not exist."""
+        if create:
+            _create_with_parents(self._root)
         with _closing(open_directory(self._root)) as root:
-            if make:
-                make_directory(self._name, root)
+            if create:
+                create_directory(self._name, root)
             with _closing(open_directory(self._name, root)) as tenant:
                 yield tenant
 
 
 def open_directory(name: str, parent: int | None = None) -> int:
-    """Open the directory *name* if it is ours alone; otherwise PermissionError."""
+    """Open the directory *name*; PermissionError if others may write to it."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     directory = os.open(name, flags, dir_fd=parent)
     try:
-        fault = _fault_of(os.fstat(directory))
+        if requirement := _unmet(os.fstat(directory)):
+            raise PermissionError(errno.EACCES, f"a spool directory must {requirement}")
     except OSError:
         os.close(directory)
         raise
-    if fault:
-        os.close(directory)
-        raise PermissionError(errno.EACCES, f"a directory of the spool {fault}")
     return directory
 
 
-def make_directory(name: str, parent: int) -> None:
-    """Make the directory *name*, to last, unless there is one."""
+def create_directory(name: str, parent: int) -> None:
+    """Create the directory *name* durably unless it exists."""
     try:
         os.mkdir(name, 0o700, dir_fd=parent)
     except FileExistsError:
@@ -84,16 +82,16 @@ def make_directory(name: str, parent: int) -> None:
 
 
 def file_system(path: str, mounts: str) -> str:
-    """Return what kind of file system *path* is on, or "" if *mounts* does not say.
+    """Return the type of the file system of *path*, or "" if *mounts* lacks it.
 
-    *mounts* is the text of Linux's ``/proc/self/mountinfo``.
+    *mounts* is the text of ``/proc/self/mountinfo`` (proc_pid_mountinfo(5)).
     """
     longest = kind = ""
     for line in mounts.splitlines():
         fields, _, rest = line.partition(" - ")
         point = re.sub(r"\\([0-7]{3})", _unescaped, fields.split(" ")[4])
         inside = path == point or path.startswith(point.rstrip("/") + "/")
-        # Of two at one point, the later hides the earlier.
+        # Of two mounts at one point the later hides the earlier.
         if inside and len(point) >= len(longest):
             longest, kind = point, rest.partition(" ")[0]
     return kind
@@ -111,42 +109,41 @@ def _mounts() -> str:
         return ""  # not Linux
 
 
-def _fault_at(root: str) -> str:
-    """Return what is wrong with *root*, or with where it would be made."""
+def _unmet_at(root: str) -> str:
+    """Return what *root*, or the place to create it in, has to be; "" if it is."""
     if os.path.lexists(root):
-        if fault := _fault_of(os.lstat(root)):
-            return fault
+        if requirement := _unmet(os.lstat(root)):
+            return requirement
     else:
         while not os.path.isdir(root):
             above = os.path.dirname(root)
             if os.path.lexists(root) or above == root:
-                return f"cannot be made: {root} is not a directory"
+                return "be below directories only"
             root = above
-    if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
-        return f"cannot be used: {root} is not writable"
-    return ""
+    return "" if os.access(root, os.R_OK | os.W_OK | os.X_OK) else "be writable"
 
 
-def _fault_of(status: os.stat_result) -> str:
+def _unmet(status: os.stat_result) -> str:
+    """Return what a directory with *status* has to be; "" if it is."""
     if stat.S_ISLNK(status.st_mode):
-        return "is a symbolic link"
+        return "be a directory and not a symbolic link"
     if not stat.S_ISDIR(status.st_mode):
-        return "is not a directory"
+        return "be a directory"
     if status.st_uid != os.geteuid():
-        return "belongs to another user"
+        return "belong to the user of this process"
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return "can be written by others"
+        return "be writable by its owner alone"
     return ""
 
 
-def _make_all(path: str) -> None:
+def _create_with_parents(path: str) -> None:
     above = os.path.dirname(path)
     if above == path or os.path.isdir(path):
         return
-    _make_all(above)
+    _create_with_parents(above)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     with _closing(os.open(above, flags)) as parent:
-        make_directory(os.path.basename(path), parent)
+        create_directory(os.path.basename(path), parent)
 
 
 @contextmanager
@@ -154,6 +151,6 @@ def _closing(directory: int) -> Iterator[int]:
     try:
         yield directory
     finally:
-        # Nothing was written through it, so there is nothing to hear of.
+        # Nothing was written through it, so that an error does not matter.
         with suppress(OSError):
             os.close(directory)

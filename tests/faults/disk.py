@@ -1,4 +1,4 @@
-"""Disks that are full, read only, or hold something else than what was written."""
+"""Disks that are full or read-only, and files that are damaged."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Server
-from tests.faults.spool import COLLECTING, Place, keep
+from tests.faults.spool import RECOVERING, Place, store
 
-#: Waits for an endpoint that is down with more than the disk holds.
+#: Stores more than the disk holds, while the endpoint is down.
 FULL = """
 import random
 place, how = sys.argv[1], sys.argv[2]
 if how == "forbidden":
-    # On as somebody to whom it matters, once all is imported.
+    # Permissions do not bind root: continue as another user, after all imports.
     configure(spool=place, interval=None)
     shutdown()
     os.chown(place, 65534, 65534)
@@ -43,16 +43,16 @@ finish(delivered=deliver(), p99=durations[len(durations) * 99 // 100])
 
 @scenario()
 def damaged_files(run: Run) -> Row:
-    """Of files with a flipped byte, cut, or random nothing is sent; the start is quick."""
+    """Flipped, cut and random files are not sent, and do not delay the start."""
     row, chance = Row(expected=0, actual=0), random.Random(run.seed)
     with Place() as (place, tally), Server() as server:
-        if not keep(row, run, server, place, tally, seconds=1.0):
+        if not store(row, run, server, place, tally, seconds=1.0):
             return row
         damaged = 0
         for path in [p for p in Path(place).rglob("*") if p.is_file()]:
             text = bytearray(path.read_bytes())
             if not text:
-                continue  # a lock
+                continue  # the lock
             damaged += 1
             if chance.random() < 0.5:
                 text[chance.randrange(len(text))] ^= 1 << chance.randrange(8)
@@ -60,10 +60,10 @@ def damaged_files(run: Run) -> Row:
                 del text[chance.randrange(len(text)) :]
             path.write_bytes(bytes(text))
             for name in ("{}.b", "{}.try", "{}", "{}.tmp"):
-                strange = path.with_name(name.format(chance.randrange(1 << 40)))
-                strange.write_bytes(chance.randbytes(chance.randrange(500)))
+                foreign = path.with_name(name.format(chance.randrange(1 << 40)))
+                foreign.write_bytes(chance.randbytes(chance.randrange(500)))
         row.require(damaged > 10, f"only {damaged} files were there")
-        with run.program(COLLECTING, server, place, 3.0) as program:
+        with run.program(RECOVERING, server, place, 3.0) as program:
             facts = program.receive("stats")
             if row.check_account(program, facts):
                 received = server.received()
@@ -72,33 +72,33 @@ def damaged_files(run: Run) -> Row:
                 row.require(received.total("still.there"), "it sent nothing of its own")
                 row.require(facts["took"] < 1, f"took {facts['took']:.1f} s to start")
                 row.require("Traceback" not in "".join(program.err), program.last_error)
-                told = facts["stats"]["spool"]
-                row.require(told.get("corrupt", 0) >= damaged, f"counted: {told}")
-                row.note(f"{damaged} damaged files, and {4 * damaged} strange ones")
+                spool = facts["stats"]["spool"]
+                row.require(spool.get("corrupt", 0) >= damaged, f"counted: {spool}")
+                row.note(f"{damaged} damaged files, and {4 * damaged} foreign ones")
     return row
 
 
 @scenario(needs=("root", "unshare", "mount"))
 def disk_is_full(run: Run) -> Row:
-    """A full disk raises nothing, and loses nothing that memory still holds."""
-    return _ailing(run, "full")
+    """A full disk raises nothing, and what memory holds is delivered."""
+    return _with_disk(run, "full")
 
 
 @scenario(needs=("root", "unshare", "mount"))
 def disk_is_read_only(run: Run) -> Row:
-    """A disk that can no longer be written raises nothing and loses nothing."""
-    return _ailing(run, "read only")
+    """A disk that turns read-only raises nothing and loses nothing."""
+    return _with_disk(run, "read only")
 
 
 @scenario(needs=("root", "unshare", "mount"))
 def disk_is_forbidden(run: Run) -> Row:
-    """A directory in which nothing may be made any more raises nothing, loses nothing."""
-    return _ailing(run, "forbidden")
+    """A directory that becomes unwritable raises nothing and loses nothing."""
+    return _with_disk(run, "forbidden")
 
 
-def _ailing(run: Run, how: str) -> Row:
+def _with_disk(run: Run, how: str) -> Row:
     row = Row()
-    # 12 bodies of 100 KB and more that do not compress by much.
+    # 12 batches of 100 KB and more that hardly compress.
     shell = 'mount -t tmpfs -o size=256k,mode=700 none "$0" && exec "$@"'
     with tempfile.TemporaryDirectory(prefix="faults-") as place, Server() as server:
         apart: dict[str, Any] = {"prefix": ("unshare", "-m", "sh", "-c", shell, place)}
@@ -113,8 +113,8 @@ def _ailing(run: Run, how: str) -> Row:
             if row.check_account(program, facts):
                 row.require_delivered(program, server.received(), facts)
                 row.require("Traceback" not in "".join(program.err), program.last_error)
-                told = facts["stats"]["spool"]
-                row.require(any("failed" in what for what in told), f"counted: {told}")
-                row.note(f"counted: {told}")
+                spool = facts["stats"]["spool"]
+                row.require(any("failed" in key for key in spool), f"counted: {spool}")
+                row.note(f"counted: {spool}")
                 row.note(f"p99 of a record {facts['p99'] * 1e6:.1f} us")
     return row

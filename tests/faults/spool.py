@@ -1,8 +1,7 @@
-"""What is on disk: killed while writing, killed while sending, left to neighbours.
+"""The spool: processes killed while they store or send, and those that recover.
 
-Only ``configure(spool=DIRECTORY)`` is used, what ``stats().spool`` says, and that a
-flush which could not deliver has written before it returns: that is what a program here
-takes as kept.
+The programs use only ``configure(spool=DIRECTORY)`` and ``stats().spool``. They count a
+batch as stored when the flush that could not deliver it has returned.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from tests.faults.accelerated_clock import Origin
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Program, Received, Server, new_tally, read_tally
 
-#: Begins, and once it is kept: two slots of the tally for each process.
-KEEPING = """
+#: Stores until it is killed. Two slots of the tally count what it recorded and stored.
+STORING = """
 place, slot = sys.argv[1], int(sys.argv[2])
 configure(spool=place, interval=None, max_series_per_metric=100_000)
 report(ready=True)
@@ -28,15 +27,15 @@ while True:
     tally[slot] += 1
     counter("orders").inc(who=slot, number=tally[slot])
     delivered = flush(1.0)
-    told = dtmetrics.stats()
-    # A flush whose time is over leaves what it has not come to in memory alone.
-    if delivered or told.spool["bodies"] >= told.waiting:
+    stats = dtmetrics.stats()
+    # A flush that timed out may leave batches in memory alone.
+    if delivered or stats.spool["batches"] >= stats.waiting:
         tally[slot + 1] = tally[slot]
     time.sleep(0.005)
 """
 
-#: Records next to nothing, and sends what others have left.
-COLLECTING = """
+#: Records one counter, and sends what dead processes left.
+RECOVERING = """
 place, seconds = sys.argv[1], float(sys.argv[2])
 begin = time.perf_counter()
 configure(spool=place, interval=1.0)
@@ -50,8 +49,8 @@ while time.monotonic() < end:
 finish(took=took)
 """
 
-#: Is there when others die, and for as long as it takes to look for what they left.
-NEIGHBOUR = """
+#: Lives on for longer than the five minutes between two looks for dead processes.
+SURVIVOR = """
 configure(spool=sys.argv[1], interval=10.0)
 counter("still.there").inc()
 report(ready=flush(5.0))
@@ -65,15 +64,15 @@ finish()
 
 
 @scenario()
-def killed_while_keeping(run: Run) -> Row:
-    """Killed by -9 while bodies are written: all that was kept arrives, and once."""
+def killed_while_storing(run: Run) -> Row:
+    """Killed by SIGKILL while it stores: each stored point arrives once."""
     row, chance = Row(expected=0, actual=0), random.Random(run.seed)
     rounds = 10 if run.quick else 200
     with Place() as (place, tally), Server() as server:
         server.command("down")
         for number in range(rounds):
             with run.program(
-                KEEPING, server, place, 2 * number, tally=tally
+                STORING, server, place, 2 * number, tally=tally
             ) as program:
                 if not program.receive("ready"):
                     row.check_account(program, {})
@@ -82,63 +81,63 @@ def killed_while_keeping(run: Run) -> Row:
                 program.kill()
         server.command("up")
         counts = read_tally(tally)
-        received = _collect(row, run, server, place, sum(counts[1::2]))
-        _kept(row, received, counts, most_again=0)
+        received = _recover(row, run, server, place, sum(counts[1::2]))
+        _judge(row, received, counts, most_again=0)
     return row
 
 
 @scenario()
 def killed_while_sending(run: Run) -> Row:
-    """Killed by -9 while kept bodies are sent: all arrive, one for each kill comes twice."""
+    """Killed by SIGKILL while it sends: all arrive, one batch a kill may come twice."""
     row, chance = Row(expected=0, actual=0), random.Random(run.seed)
     rounds = 10 if run.quick else 100
     with Place() as (place, tally), Server() as server:
-        if not keep(row, run, server, place, tally, seconds=2.0):
+        if not store(row, run, server, place, tally, seconds=2.0):
             return row
         counts = read_tally(tally)
         server.script({"action": "accept", "wait": 0.05})
         kills = 0
         while kills < rounds and server.received().total("orders") < counts[0]:
-            with run.program(COLLECTING, server, place, 60) as program:
+            with run.program(RECOVERING, server, place, 60) as program:
                 row.require(
                     program.receive("ready"), f"did not start: {program.last_error}"
                 )
                 time.sleep(chance.uniform(0.1, 0.6))
                 program.kill()
                 kills += 1
-        received = _collect(row, run, server, place, sum(counts[1::2]))
-        _kept(row, received, counts, most_again=kills)
+        received = _recover(row, run, server, place, sum(counts[1::2]))
+        _judge(row, received, counts, most_again=kills)
         row.note(f"{kills} kills, {received.repeated_total('orders')} came twice")
     return row
 
 
 @scenario()
-def neighbour_adopts(run: Run) -> Row:
-    """Who lives on sends what others leave at their death, all of it in 5 min and 30 s."""
+def survivor_recovers(run: Run) -> Row:
+    """A surviving process sends what a killed one left within 5 min 30 s."""
     row = Row(expected=0, actual=0)
     with (
         Place() as (place, tally),
         Server(Origin.now(changes=True)) as server,
-        run.program(NEIGHBOUR, server, place) as neighbour,
+        run.program(SURVIVOR, server, place) as survivor,
     ):
         row.require(
-            neighbour.receive("ready").get("ready"), f"said {neighbour.last_error}"
+            survivor.receive("ready").get("ready"), f"said {survivor.last_error}"
         )
-        if row.breaches or not keep(row, run, server, place, tally, seconds=1.0):
+        if row.breaches or not store(row, run, server, place, tally, seconds=1.0):
             return row
-        server.pace(20, neighbour)
-        neighbour.send("go on")
-        facts = neighbour.receive("stats")
-        if row.check_account(neighbour, facts):
-            _kept(row, server.received(), read_tally(tally), most_again=1)
-            told = facts["stats"]["spool"]
-            row.require(told["adopted"] >= row.expected, f"counted: {told}")
+        server.pace(20, survivor)
+        survivor.send("go on")
+        facts = survivor.receive("stats")
+        if row.check_account(survivor, facts):
+            _judge(row, server.received(), read_tally(tally), most_again=1)
+            spool = facts["stats"]["spool"]
+            row.require(spool["recovered"] >= row.expected, f"counted: {spool}")
     return row
 
 
 @scenario()
 def many_share_a_spool(run: Run) -> Row:
-    """12 processes are killed and started anew on one spool: all arrives, once a kill."""
+    """12 processes share a spool and are killed at random: each stored point arrives."""
     row, chance = Row(expected=0, actual=0), random.Random(run.seed)
     seconds = 5 if run.quick else 60
     with Place() as (place, tally), Server() as server, ExitStack() as stack:
@@ -147,7 +146,7 @@ def many_share_a_spool(run: Run) -> Row:
         while time.monotonic() < end and slot < 4000:
             fresh = []
             while len(running) + len(fresh) < 12:
-                made = run.program(KEEPING, server, place, slot, tally=tally)
+                made = run.program(STORING, server, place, slot, tally=tally)
                 fresh.append(stack.enter_context(made))
                 slot += 2
             for each in fresh:
@@ -166,24 +165,23 @@ def many_share_a_spool(run: Run) -> Row:
                 victim.wait()
                 kills += 1
             time.sleep(chance.uniform(0, 0.5))
-        server.command("down")  # what comes from here on is kept
+        server.command("down")  # what is recorded from here on is stored
         for each in running:
             each.kill()
             each.wait()
         kills += len(running)
         server.command("up")
         counts = read_tally(tally)
-        received = _collect(row, run, server, place, sum(counts[1::2]))
-        # A post that `down` cut leaves a doubt as well.
-        _kept(row, received, counts, most_again=kills + 12 * (outages + 1))
-        left = [p.name for p in Path(place).rglob("*") if p.suffix in (".b", ".try")]
-        row.require(not left, f"{len(left)} files are left")
+        received = _recover(row, run, server, place, sum(counts[1::2]))
+        # A request that `down` cut is indeterminate as well.
+        _judge(row, received, counts, most_again=kills + 12 * (outages + 1))
+        row.require(not (left := _batch_files(place)), f"{left} files are left")
         row.note(f"{kills} kills, {received.repeated_total('orders')} came twice")
     return row
 
 
 class Place(ExitStack):
-    """A directory for a spool, and a tally for all that use it."""
+    """A directory for a spool, and a tally for all processes that use it."""
 
     def __enter__(self) -> tuple[str, str]:  # type: ignore[override]
         super().__enter__()
@@ -193,7 +191,7 @@ class Place(ExitStack):
         return os.path.join(place, "spool"), tally
 
 
-def keep(
+def store(
     row: Row,
     run: Run,
     server: Server,
@@ -202,9 +200,9 @@ def keep(
     seconds: float,
     slot: int = 0,
 ) -> bool:
-    """Let a process keep what it can for so long, and kill it."""
+    """Let a process store batches for *seconds*, and kill it."""
     server.command("down")
-    with run.program(KEEPING, server, place, slot, tally=tally) as program:
+    with run.program(STORING, server, place, slot, tally=tally) as program:
         if not program.receive("ready"):
             return row.check_account(program, {})
         time.sleep(seconds)
@@ -214,27 +212,37 @@ def keep(
     return True
 
 
-def _collect(row: Row, run: Run, server: Server, place: str, kept: int) -> Received:
-    """Let a process send what was left, until all that was *kept* is there."""
+def _recover(row: Row, run: Run, server: Server, place: str, stored: int) -> Received:
+    """Let a process recover and send until *stored* points have arrived.
+
+    No batch is on disk then, unless 90 seconds were not enough.
+    """
     end = time.monotonic() + 90
-    with run.program(COLLECTING, server, place, 90) as program:
+    with run.program(RECOVERING, server, place, 90) as program:
         while time.monotonic() < end and program.process.poll() is None:
             received = server.received()
-            if received.total("orders") - received.repeated_total("orders") >= kept:
+            once = received.total("orders") - received.repeated_total("orders")
+            # Also batches that their process had no time to count as stored.
+            if once >= stored and not _batch_files(place):
                 break
             time.sleep(0.2)
         row.require(program.process.poll() is None, f"ended: {program.last_error}")
     return server.received()
 
 
-def _kept(row: Row, received: Received, counts: list[int], most_again: int) -> None:
-    begun, kept = sum(counts[::2]), sum(counts[1::2])
+def _batch_files(place: str) -> int:
+    """Return how many batches are on disk."""
+    return sum(path.suffix in (".b", ".try") for path in Path(place).rglob("*"))
+
+
+def _judge(row: Row, received: Received, counts: list[int], most_again: int) -> None:
+    recorded, stored = sum(counts[::2]), sum(counts[1::2])
     once = received.total("orders") - received.repeated_total("orders")
-    # The harmless lines that ask whether anybody is there are all the same.
-    bodies = sum(bool(each["repeated"] and each["lines"]) for each in received.journal)
-    row.expected, row.actual = kept, once
-    row.require(kept, "nothing was kept")
-    row.require(once >= kept, f"{kept - once} of {kept} kept are missing")
-    row.require(once <= begun, f"{once} came of {begun} that were ever recorded")
-    row.require(bodies <= most_again, f"{bodies} came twice, {most_again} may")
+    # Probes do not count: they have no lines.
+    batches = sum(bool(each["repeated"] and each["lines"]) for each in received.journal)
+    row.expected, row.actual = stored, once
+    row.require(stored, "nothing was stored")
+    row.require(once >= stored, f"{stored - once} of {stored} stored are missing")
+    row.require(once <= recorded, f"{once} arrived of {recorded} recorded")
+    row.require(batches <= most_again, f"{batches} came twice, {most_again} may")
     row.require(not received.unreadable, f"unreadable: {received.unreadable}")

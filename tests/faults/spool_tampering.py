@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.rig import Server, read_tally
-from tests.faults.spool import COLLECTING, Place, keep
+from tests.faults.spool import RECOVERING, Place, store
 from tests.support.spool_directory import swapped
 
 #: A user id other than ours.
@@ -35,13 +35,13 @@ def foreign_files_in_a_spool(run: Run) -> Row:
         # The foreign files are valid batches of another spool: only their place is wrong.
         outside = place + "-outside"
         for slot, where in enumerate((place, outside)):
-            if not keep(row, run, server, where, tally, seconds=1.0, slot=2 * slot):
+            if not store(row, run, server, where, tally, seconds=1.0, slot=2 * slot):
                 return row
         (directory,) = Path(place).glob("*/p-*")
         (foreign,) = Path(outside).glob("*/p-*")
         before = _contents(foreign)
         _plant(directory, foreign)
-        with run.program(COLLECTING, server, place, 3.0) as program:
+        with run.program(RECOVERING, server, place, 3.0) as program:
             facts = program.receive("stats", 90)
             if row.check_account(program, facts):
                 received, counts = server.received(), read_tally(tally)

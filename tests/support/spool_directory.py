@@ -1,4 +1,4 @@
-"""A directory with spools in it, and the time that they see."""
+"""A directory for spools, with a clock that tests advance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dtmetrics._protocol.point import Identity
-from dtmetrics._spool.spool import Spool
+from dtmetrics._spool.spool import Spool, SpoolLimits
 from dtmetrics.exporters import Batch
 from tests.support.exporter_contract import a_body
 from tests.support.recorder import MOMENT
@@ -18,16 +18,21 @@ from tests.support.script import expect
 _DISK_CALL = re.compile(r"\b(write|fsync|rename|unlink)\w*\(\d+<([^>]*)>(.*)")
 
 
-class Place:
-    """A root directory, and spools below it: each as of a process of its own."""
+class SpoolDirectory:
+    """A root for spools. Each ``spool()`` acts as a process of its own."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.seconds = 0.0
 
-    def spool(self, tenant: str = "here", **more: Any) -> Spool:
+    def spool(self, tenant: str = "here", **limits: Any) -> Spool:
+        """Return a new spool; *limits* are fields of ``SpoolLimits``."""
         return Spool(
-            self.root, tenant, now_ms=lambda: self.now_ms, clock=self.clock, **more
+            self.root,
+            tenant,
+            now_ms=lambda: self.now_ms,
+            clock=self.clock,
+            limits=SpoolLimits(**limits),
         )
 
     @property
@@ -37,52 +42,53 @@ class Place:
     def clock(self) -> float:
         return self.seconds
 
-    def wait(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.seconds += seconds
 
-    def body(self, *lines: str) -> Batch:
-        """Return a body that is made now."""
+    def batch(self, *lines: str) -> Batch:
+        """Return a batch created now."""
         return a_body(*lines, created_ms=self.now_ms)
 
     def noise(self, size: int) -> Batch:
-        """Return a body that zlib cannot make smaller than *size*."""
+        """Return a batch that does not compress below *size* bytes."""
         text = os.urandom(size).replace(b"\n", b"")
         return Batch(text, (Identity("noise", "noise"),), self.now_ms)
 
-    def dead(self, *bodies: Batch, tenant: str = "here") -> Path:
-        """Store *bodies* as a process that is killed then; return its folder."""
-        before = {*self.folders()}
+    def dead(self, *batches: Batch, tenant: str = "here") -> Path:
+        """Store *batches* as a process that is then killed; return its directory."""
+        before = {*self.directories()}
         spool = self.spool(tenant)
-        for body in bodies:
-            spool.keep(body)
-        killed(spool)
-        (folder,) = {*self.folders()} - before
-        self.age(folder, 0)
-        return folder
+        for batch in batches:
+            spool.store(batch)
+        kill(spool)
+        (directory,) = {*self.directories()} - before
+        self.set_age(directory, 0)
+        return directory
 
-    def age(self, path: Path, seconds: float) -> None:
-        """Let *path* look as if it was last changed so long ago."""
+    def set_age(self, path: Path, seconds: float) -> None:
+        """Set the modification time of *path* to *seconds* ago."""
         moment = self.now_ms / 1000 - seconds
         os.utime(path, (moment, moment))
 
-    def folders(self) -> list[Path]:
+    def directories(self) -> list[Path]:
+        """Return the directories of all processes, sorted."""
         return sorted(self.root.glob("*/p-*"))
 
-    def files(self) -> list[str]:
-        """Return the endings of all files of bodies, the oldest first."""
+    def suffixes(self) -> list[str]:
+        """Return the suffixes of all batch files, the oldest batch first."""
         paths = self.root.glob("*/p-*/*")
         names = sorted(path.name for path in paths if path.name != "lock")
         return [name.partition(".")[2] for name in names]
 
 
-def killed(spool: Spool) -> None:
-    """Let *spool* go the way of a killed process: nothing runs, descriptors close."""
+def kill(spool: Spool) -> None:
+    """End *spool* as a kill ends its process: descriptors close, no code runs."""
     spool.reset_after_fork()
 
 
-def texts(adopted: list[tuple[Batch, bool]]) -> list[str]:
-    """Return what was adopted; with a question mark if its outcome is in doubt."""
-    return [body.text.decode() + "?" * in_doubt for body, in_doubt in adopted]
+def texts(recovered: list[tuple[Batch, bool]]) -> list[str]:
+    """Return the text of each batch, with a question mark if it is indeterminate."""
+    return [batch.text.decode() + "?" * maybe for batch, maybe in recovered]
 
 
 SWAPS = """
@@ -110,7 +116,7 @@ def swap():
             (os.rename, root, outside),
             (os.rename, aside, root),
         ]:
-            # Where the spool has made a new root meanwhile.
+            # Fails where the spool has created a new root meanwhile.
             with contextlib.suppress(OSError):
                 what(*names)
         if stop.is_set():
@@ -122,10 +128,10 @@ spool = Spool(root, "here", now_ms=lambda: 0, clock=lambda: now[0])
 thread = threading.Thread(target=swap)
 thread.start()
 for _ in range(int(sys.argv[2])):
-    body = Batch(b"a count,delta=1", (Identity("a", "a"),), 0)
+    batch = Batch(b"a count,delta=1", (Identity("a", "a"),), 0)
     now[0] += 1000
-    spool.keep(body)
-    spool.adopt()
+    spool.store(batch)
+    spool.recover()
     spool.close()
 stop.set()
 thread.join()
@@ -134,20 +140,20 @@ print(json.dumps([bool(spool.account().failures), os.listdir(outside)]))
 """
 
 
-def swapped(place: Path | str, rounds: int) -> tuple[bool, list[str]]:
-    """Keep and adopt in a root that is swapped for a link, and for another's, meanwhile.
+def swapped(directory: Path | str, rounds: int) -> tuple[bool, list[str]]:
+    """Store and recover while the root is swapped for a link and a foreign directory.
 
-    Return whether that was noticed, and what is in the other's directory then, where
-    there was a ``file``.
+    Return whether the spool counted a failure, and the names in the foreign directory,
+    which held one ``file`` before.
     """
-    noticed, found = json.loads(expect(SWAPS, place, rounds))
-    return noticed, found
+    failed, names = json.loads(expect(SWAPS, directory, rounds))
+    return failed, names
 
 
 def disk_call(line: str, root: Path | str) -> str:
-    """Return what a *line* of ``strace -y`` says was done below *root*, if anything.
+    """Return the call on a file below *root* in a *line* of ``strace -y``, or "".
 
-    That is a call and the kind of file that it was for; a rename's is the new one.
+    The call is followed by the suffix of the file, for a rename that of the new name.
     """
     found = _DISK_CALL.search(line)
     if found is None or str(root) not in found[2]:
