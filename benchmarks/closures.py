@@ -15,7 +15,7 @@ from unittest import mock
 
 from benchmarks.measure import quiet
 from dtmetrics._decorate.hooks import Call, CallHook
-from dtmetrics._record import call_timer
+from dtmetrics._record import timer as timer_module
 from dtmetrics._record.instruments import Summary
 from dtmetrics._record.meter import Meter
 from dtmetrics._record.options import RecordingOptions
@@ -143,7 +143,7 @@ def main() -> None:
     registry.start(RecordingOptions(), lambda: True)
     timer = Meter(registry, "").timed("call.duration")
     compiled = _cases(timer)
-    with mock.patch.object(call_timer, "timed_call", closure):
+    with mock.patch.object(timer_module, "timed_call", closure):
         closures = _cases(timer)
     kinds = [_cases(lambda func: func), compiled, closures]
     print(f"{'':14}{'bare':>8}{'compiled':>10}{'closure':>9}   closure / compiled")

@@ -34,15 +34,18 @@ class Trip:
         """Note a call of a function of the package, lambdas and comprehensions too."""
         code = frame.f_code
         if event == "call" and code.co_filename.startswith((PACKAGE, "<dtmetrics")):
-            # Code that dtmetrics compiles at run time counts as a file of its own.
+            # Code that is compiled at run time belongs to the file that compiles it.
             name = code.co_filename.removeprefix(PACKAGE + "/")
+            if name.startswith("<"):
+                name = "_record/codegen.py"
             if code.co_name != "<module>":
                 self.calls.append((name, code.co_qualname if _QUALNAMES else ""))
 
     @contextmanager
-    def recorded(self) -> Iterator[None]:
-        """Note the calls inside the block."""
-        threading.setprofile(self.note)
+    def recorded(self, *, threads: bool = False) -> Iterator[None]:
+        """Note the calls inside the block; with *threads* in new threads as well."""
+        if threads:
+            threading.setprofile(self.note)
         sys.setprofile(self.note)
         try:
             yield
@@ -144,7 +147,7 @@ def flush_http(trip: Trip) -> None:
         port = server.server_port
         _configured(endpoint=f"http://127.0.0.1:{port}/metrics/ingest")
         dtmetrics.counter("a.b").inc()
-        with trip.recorded():
+        with trip.recorded(threads=True):
             assert dtmetrics.flush()
         server.shutdown()
 

@@ -1,21 +1,25 @@
-"""The collector: what was recorded, from the registry to the outbox."""
+"""The collector: what was recorded, from the registry to the outbox.
+
+It adds data points of our own: what was dropped, rejected or invalid.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.try_lock import TryLock
 from dtmetrics._deliver.batching import batches, metadata_batches
-from dtmetrics._deliver.outbox import Outbox
-from dtmetrics._deliver.self_metrics import SelfMetrics
-from dtmetrics._protocol.point import DataPoints
+from dtmetrics._deliver.outbox import Account, Outbox
+from dtmetrics._protocol.point import CountDelta, DataPoints, Identity
+from dtmetrics._record.catalog import Family
+from dtmetrics._record.definition import Definition
 from dtmetrics._record.registry import Registry
 from dtmetrics.exporters import Batch
 
-__all__ = ["Collector"]
+__all__ = ["Collector", "SelfMetrics"]
 
 # Without a pause the collecting thread holds the GIL for 5 ms at a time. A pause after
 # each chunk of 100 series takes the 99.9th percentile of a request that records, with
@@ -105,3 +109,58 @@ class Collector:
         if self._self_metrics is not None:
             # Last: callbacks may return invalid values.
             yield self._self_metrics.collect(timestamp_ms)
+
+
+_DROPPED = Definition(
+    name="dtmetrics.client.points.dropped",
+    kind="counter",
+    unit="{point}",
+    description="Data points that never arrived, by reason",
+    site="dtmetrics",
+)
+_INVALID = Definition(
+    name="dtmetrics.client.values.invalid",
+    kind="counter",
+    unit="{value}",
+    description="Values that could not be recorded, by reason",
+    site="dtmetrics",
+)
+
+
+class SelfMetrics:
+    """Counts since the last collection, by reason. A healthy process has none.
+
+    *account* returns the outbox's account.
+    """
+
+    def __init__(self, registry: Registry, account: Callable[[], Account]) -> None:
+        self._registry = registry
+        self._account = account
+        self._dropped = registry.catalog.define(_DROPPED)
+        self._invalid = registry.catalog.define(_INVALID)
+        self._generation = registry.generation
+        self._reported: dict[tuple[str, str], int] = {}
+
+    def collect(self, timestamp_ms: int) -> DataPoints:
+        """Return what has been counted since the last time."""
+        if self._generation is not self._registry.generation:
+            # All counters start from zero after a fork and after a start.
+            self._generation = self._registry.generation
+            self._reported = {}
+        account = self._account()
+        dropped = {**account.dropped, "rejected": account.rejected}
+        counts = {
+            **self._grown(self._dropped, dropped),
+            **self._grown(self._invalid, self._registry.invalid_values.total()),
+        }
+        return DataPoints(CountDelta, [*counts], [*counts.values()], timestamp_ms)
+
+    def _grown(self, family: Family, totals: Mapping[str, int]) -> dict[Identity, int]:
+        grown: dict[Identity, int] = {}
+        for reason, total in totals.items():
+            delta = total - self._reported.get((family.key, reason), 0)
+            if delta > 0 and not family.void:
+                self._reported[family.key, reason] = total
+                series = self._registry.series(family, ((("reason", reason),),))
+                grown[series] = grown.get(series, 0) + delta
+        return grown

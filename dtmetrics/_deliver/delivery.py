@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 from dtmetrics._deliver.backoff import RetryPolicy
 from dtmetrics._deliver.clock import Clock, Timing
-from dtmetrics._deliver.collector import Collector
+from dtmetrics._deliver.collector import Collector, SelfMetrics
 from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._deliver.flusher import Flusher
 from dtmetrics._deliver.outbox import Outbox
-from dtmetrics._deliver.self_metrics import SelfMetrics
 from dtmetrics._deliver.sender import Sender
 from dtmetrics._deliver.spool_sync import SpoolSync
 from dtmetrics._record.registry import Registry

@@ -8,12 +8,14 @@ collected on time while a slow endpoint is waited for.
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable
+from contextvars import Context
 
 from dtmetrics._core import log
 from dtmetrics._core.try_lock import TryLock
 from dtmetrics._deliver.clock import Timing
 from dtmetrics._deliver.collector import Collector
-from dtmetrics._deliver.flusher_thread import FlusherThread
 from dtmetrics._deliver.schedule import Schedule, SendSchedule
 from dtmetrics._deliver.sender import Sender
 
@@ -25,6 +27,13 @@ _SEND_SECONDS = 15.0
 
 # How soon a machine that slept is noticed.
 _LONGEST_WAIT = 60.0
+
+# How long no record tries to start a thread after the system had none: a try takes
+# 10 us.
+_NO_THREAD_SECONDS = 30.0
+
+# How soon Ctrl-C ends waiting for the thread.
+_JOIN_SECONDS = 0.5
 
 
 class Flusher:
@@ -94,7 +103,7 @@ class Flusher:
         deadline = clock.monotonic() + timeout
         collected = self._collector.collect(timeout, clock.timestamp, paced=False)
         if not collected:
-            # A callback hangs, perhaps for ever.
+            # A callback hangs.
             log.warning(
                 "shut down without what was recorded last, in %d series",
                 self._collector.series_count,
@@ -196,3 +205,66 @@ class Flusher:
                     break
                 self._timing.event().wait(max(0.0, pause))
             sender.close()
+
+
+class FlusherThread:
+    """A daemon thread that runs *run* until ``stop`` is set."""
+
+    def __init__(
+        self,
+        run: Callable[[], object],
+        *,
+        monotonic: Callable[[], float],
+        event: Callable[[], threading.Event],
+    ) -> None:
+        self._run = run
+        self._monotonic = monotonic
+        self._event = event
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """Have no thread in a forked child."""
+        self.stop = self._event()
+        self.thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._retry_at = 0.0
+
+    def start(self) -> bool:
+        """Start the thread unless it runs; return whether it does."""
+        if self.thread is not None:
+            return True
+        if self._monotonic() < self._retry_at:
+            return False
+        # The second caller, perhaps a signal handler of the first, need not wait.
+        if not self._starting.acquire(blocking=False):
+            return False
+        try:
+            if self.thread is None:
+                thread = threading.Thread(
+                    target=self._run, name="dtmetrics-flusher", daemon=True
+                )
+                # In an empty context: Sentry, OpenTelemetry and CPython 3.14t hand that
+                # of the request that records first to the thread.
+                Context().run(thread.start)
+                self.thread = thread
+        except RuntimeError:
+            # At interpreter exit, in some subinterpreters, and when the system has no
+            # thread left.
+            self._retry_at = self._monotonic() + _NO_THREAD_SECONDS
+            return False
+        finally:
+            self._starting.release()
+        return True
+
+    def end(self, deadline: float) -> bool:
+        """Stop the thread and wait for it; False: no other thread was running."""
+        self.stop.set()
+        thread = self.thread
+        # uWSGI ends a process in the thread that gets its signal, perhaps in this one.
+        here = thread is not None and thread.ident == threading.get_ident()
+        if thread is None or here or not thread.is_alive():
+            return False
+        # Piece by piece: a signal that comes just before a wait does not end it.
+        while thread.is_alive() and (left := deadline - self._monotonic()) > 0:
+            thread.join(min(left, _JOIN_SECONDS))
+        return True

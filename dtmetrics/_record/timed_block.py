@@ -9,14 +9,15 @@ This is exact for threads, tasks, suspended generators and stacks alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from threading import local
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from dtmetrics._decorate.arguments import Convert
 from dtmetrics._decorate.decorate import Ready
-from dtmetrics._record.call_timer import dimensions_of_failure
+from dtmetrics._decorate.hooks import error_type
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -28,12 +29,48 @@ __all__ = [
     "AsyncExitOfBlock",
     "Block",
     "ExitOfBlock",
+    "TimerOptions",
+    "checked",
+    "dimensions_of_failure",
     "enter_otherwise",
     "looked_up",
     "new_block",
 ]
 
 UNMATCHED = "end of a timed block that was not entered"
+
+
+class TimerOptions(NamedTuple):
+    """What a timer records beside the duration: see ``timed()``."""
+
+    args: Mapping[str, Convert | None] = {}
+    result: Callable[[Any], Mapping[str, Any]] | None = None
+    errors: bool = True
+    ignore: tuple[type[BaseException], ...] = ()
+    generator: str = "total"
+    #: Whether code.function.name is added.
+    named: bool = False
+
+
+def checked(options: TimerOptions) -> TimerOptions:
+    """Return *options*; raise a TypeError or a ValueError if they are invalid."""
+    ignore: object = options.ignore  # a class, or any iterable of classes
+    classes = options.ignore if isinstance(ignore, type) else tuple(options.ignore)
+    isinstance(None, classes)  # raises a TypeError now, not when a call has failed
+    if options.generator not in ("total", "active"):
+        raise ValueError(
+            f'generator must be "total" or "active", got {options.generator!r}'
+        )
+    return options._replace(ignore=classes)
+
+
+def dimensions_of_failure(
+    options: TimerOptions, error: BaseException
+) -> dict[str, str]:
+    """Return the dimensions of a call or a block that raised *error*."""
+    if not options.errors or isinstance(error, options.ignore):
+        return {}
+    return {"error.type": error_type(error)}
 
 
 class Block:

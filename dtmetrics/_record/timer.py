@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, overload
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from dtmetrics._decorate.arguments import name_of
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics._decorate.arguments import argument_getters, name_of
 from dtmetrics._decorate.decorate import Ready, decorate
-from dtmetrics._decorate.hooks import Call
-from dtmetrics._record.call_timer import CallTimer, TimerOptions, checked
+from dtmetrics._decorate.hooks import Args, Call, Kwargs
+from dtmetrics._record.codegen import timed_call
 from dtmetrics._record.instruments import Summary
 from dtmetrics._record.timed_block import (
     AsyncExitOfBlock,
     Block,
     ExitOfBlock,
+    TimerOptions,
+    checked,
+    dimensions_of_failure,
     enter_otherwise,
     looked_up,
     new_block,
@@ -23,7 +29,7 @@ from dtmetrics._record.timed_block import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Block", "Timer", "TimerOptions"]
+__all__ = ["Block", "CallTimer", "Timer", "TimerOptions"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -112,3 +118,76 @@ class Timer:
         return Ready(self.__enter__())
 
     __aexit__ = AsyncExitOfBlock()
+
+
+NO_DIMENSIONS = "args= or result= failed"
+
+
+class CallTimer:
+    """Time the calls of one target."""
+
+    def __init__(
+        self,
+        summary: Summary,
+        options: TimerOptions,
+        clock: Callable[[], float],
+        target: Call,
+    ) -> None:
+        self._summary = summary
+        self._options = options
+        self._is_function = type(target) is FunctionType
+        self.into = summary.identity
+        self._clock = self.begin = clock
+        self._getters = argument_getters(options.args, target) if options.args else {}
+
+    @property
+    def wrap(self) -> Callable[..., Call] | None:
+        """The faster way to make a call that records nothing but its duration."""
+        if self._getters or self._options.result is not None:
+            return None
+        return partial(timed_call, hook=self, summary=self._summary)
+
+    def end(self, start: float, result: object, args: Args, kwargs: Kwargs) -> None:
+        """Record a call that returned."""
+        took = self._clock() - start
+        dimensions = self._of_arguments(args, kwargs)
+        if self._options.result is not None:
+            pairs = self._call_safely(_pairs, self._options.result, result)
+            dimensions.update(pairs or {})
+        self._summary.record(took, **dimensions)
+
+    def fail(
+        self, start: float, error: BaseException, args: Args, kwargs: Kwargs
+    ) -> None:
+        """Record a call that raised, unless its arguments were wrong."""
+        took = self._clock() - start
+        if self._is_function and _never_began(error):
+            return
+        failure = dimensions_of_failure(self._options, error)
+        self._summary.record(took, **{**self._of_arguments(args, kwargs), **failure})
+
+    def _of_arguments(self, args: Args, kwargs: Kwargs) -> dict[str, object]:
+        # None, as optional arguments often are, makes no dimension.
+        values = (
+            (dimension, self._call_safely(getter, args, kwargs))
+            for dimension, getter in self._getters.items()
+        )
+        return {key: value for key, value in values if value is not None}
+
+    def _call_safely(self, call: Callable[..., T], *args: object) -> T | None:
+        return call_safely(call, *args, default=None, on_error=self._reject)
+
+    def _reject(self, _: Exception) -> None:
+        self._summary.reject(NO_DIMENSIONS)
+
+
+def _never_began(error: BaseException) -> bool:
+    """Return whether a function rejected its arguments: it left no frame behind."""
+    trace = error.__traceback__
+    return type(error) is TypeError and trace is not None and trace.tb_next is None
+
+
+def _pairs(
+    result_of: Callable[[Any], Mapping[str, Any]], result: object
+) -> dict[str, object]:
+    return {str(key): value for key, value in dict(result_of(result)).items()}
