@@ -27,7 +27,7 @@ def test_blocks_are_folded(timing: Timing) -> None:
     for _ in range(2000):
         with timer:
             call(1)
-    series = timer._summary._series
+    series = timer.summary._series
     assert len(series.values) <= series.limit
     assert timing.took() == {"": [4000, 1, 1]}
 

@@ -13,16 +13,15 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from threading import local
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from dtmetrics._decorate.arguments import Convert
 from dtmetrics._decorate.decorate import Ready
 from dtmetrics._decorate.hooks import error_type
+from dtmetrics._record.instruments import Summary
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from dtmetrics._record.timer import Timer
 
 __all__ = [
     "UNMATCHED",
@@ -73,6 +72,14 @@ def dimensions_of_failure(
     return {"error.type": error_type(error)}
 
 
+class BlockTimer(Protocol):
+    """What a block uses of its timer."""
+
+    clock: Callable[[], float]
+    options: TimerOptions
+    summary: Summary
+
+
 class Block:
     """One timed block: what ``with timed(...) as t`` gives. A timer makes it."""
 
@@ -80,7 +87,7 @@ class Block:
     # variable before it is called: as a method of an attribute it costs 10 ns more.
     __slots__ = ("_added", "_start", "_timer", "_took")
 
-    _timer: Timer  # None until the ExitStack enters that looked the exit up
+    _timer: BlockTimer  # None until the ExitStack enters that looked the exit up
     _start: float | None  # None: not entered yet
     _took: float | None
     _added: dict[str, object] | None  # the dimensions that were set inside
@@ -116,7 +123,7 @@ class Block:
             return
         clock = timer.clock
         self._took = took = clock() - start
-        series = timer._summary._series
+        series = timer.summary._series
         buffer = series.buffer
         if buffer is None or error is not None or self._added is not None:
             self._record(took, error)
@@ -137,20 +144,20 @@ class Block:
 
     def _record(self, took: float, error: BaseException | None) -> None:
         timer = self._timer
-        if self._added is _CANCELLED or not timer._summary.registry.recording:
+        if self._added is _CANCELLED or not timer.summary.registry.recording:
             return
         dimensions = self._added or {}
         # A generator that is closed early leaves its blocks by a GeneratorExit.
         if error is not None and not isinstance(error, GeneratorExit):
-            failure = dimensions_of_failure(timer._options, error)
+            failure = dimensions_of_failure(timer.options, error)
             dimensions = {**failure, **dimensions}
-        timer.record(took, **dimensions)
+        timer.summary.record(took, **dimensions)
 
 
 _CANCELLED: Final[dict[str, object]] = {}  # the dimensions of a cancelled block
 
 
-def new_block(timer: Timer | None) -> Block:
+def new_block(timer: BlockTimer | None) -> Block:
     """Return a block of *timer* that has not been entered."""
     block = Block()
     block._timer = timer  # type: ignore[assignment]
@@ -163,7 +170,9 @@ class ExitOfBlock:
 
     __slots__ = ()
 
-    def __get__(self, timer: Timer | None, owner: type[Timer]) -> Callable[..., None]:
+    def __get__(
+        self, timer: BlockTimer | None, owner: type[BlockTimer]
+    ) -> Callable[..., None]:
         # As in new_block(), whose call costs 50 ns.
         block = Block()
         block._timer = timer  # type: ignore[assignment]
@@ -179,21 +188,29 @@ class AsyncExitOfBlock:
     __slots__ = ()
 
     def __get__(
-        self, timer: Timer | None, owner: type[Timer]
+        self, timer: BlockTimer | None, owner: type[BlockTimer]
     ) -> Callable[..., Ready[None]]:
         block = looked_up.block = new_block(timer)
         return block.__aexit__ if timer is not None else partial(_aexit_of, block)
 
 
 def _exit_of(
-    block: Block, timer: Timer, kind: object, error: BaseException | None, trace: object
+    block: Block,
+    timer: BlockTimer,
+    kind: object,
+    error: BaseException | None,
+    trace: object,
 ) -> None:
     block._timer = timer
     block.__exit__(kind, error, trace)
 
 
 def _aexit_of(
-    block: Block, timer: Timer, kind: object, error: BaseException | None, trace: object
+    block: Block,
+    timer: BlockTimer,
+    kind: object,
+    error: BaseException | None,
+    trace: object,
 ) -> Ready[None]:
     _exit_of(block, timer, kind, error, trace)
     return Ready(None)
@@ -213,7 +230,7 @@ looked_up = _LookedUp()
 _BY_HAND: ContextVar[tuple[Block, ...]] = ContextVar("dtmetrics.blocks", default=())
 
 
-def enter_otherwise(timer: Timer, last: Block) -> Block:
+def enter_otherwise(timer: BlockTimer, last: Block) -> Block:
     """Return the block for an entry of *timer* whose exit was not looked up on it."""
     if getattr(last, "_timer", None) is None and last._start is None:
         # By an ExitStack, on the class.
@@ -224,12 +241,12 @@ def enter_otherwise(timer: Timer, last: Block) -> Block:
     return block
 
 
-def _exit_by_hand(timer: Timer, error: BaseException | None) -> None:
+def _exit_by_hand(timer: BlockTimer, error: BaseException | None) -> None:
     """End the newest block of *timer* that was entered by hand in this context."""
     opened = _BY_HAND.get()
     block = next((each for each in reversed(opened) if each._timer is timer), None)
     if block is None:
-        timer._summary.reject(UNMATCHED)
+        timer.summary.reject(UNMATCHED)
         return
     _BY_HAND.set(tuple(each for each in opened if each is not block))
     block.__exit__(None, error, None)

@@ -54,7 +54,7 @@ class Timer:
     that such code can keep. An exit without a block is counted in ``stats().invalid``.
     """
 
-    __slots__ = ("_options", "_summary", "clock")
+    __slots__ = ("clock", "options", "summary")
 
     def __init__(
         self,
@@ -62,25 +62,25 @@ class Timer:
         options: TimerOptions,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
-        self._summary = summary
-        self._options = checked(options)
+        self.summary = summary
+        self.options = checked(options)
         self.clock = clock
 
     def __repr__(self) -> str:
-        return repr(self._summary).replace("Summary", "Timer", 1)
+        return repr(self.summary).replace("Summary", "Timer", 1)
 
     @property
     def name(self) -> str:
         """The name that the timer was defined with."""
-        return self._summary.name
+        return self.summary.name
 
     def record(self, seconds: float, /, **dimensions: object) -> None:
         """Record a duration of *seconds* that was measured elsewhere."""
-        self._summary.record(seconds, **dimensions)
+        self.summary.record(seconds, **dimensions)
 
     def bind(self, /, **dimensions: object) -> Self:
         """Return a timer that adds *dimensions* to all it records; keep it."""
-        return type(self)(self._summary.bind(**dimensions), self._options, self.clock)
+        return type(self)(self.summary.bind(**dimensions), self.options, self.clock)
 
     @overload
     def __call__(self, func: None = None, /) -> Block: ...
@@ -92,17 +92,17 @@ class Timer:
         """Decorate *func*, or without it return a new block."""
         if func is None:
             return new_block(self)
-        named = self._options.named or isinstance(func, type)
-        active = self._options.generator == "active"
+        named = self.options.named or isinstance(func, type)
+        active = self.options.generator == "active"
 
         def hook_for(target: Call) -> CallTimer:
-            summary = self._summary
+            summary = self.summary
             if named:
                 summary = summary.bind(**{"code.function.name": name_of(target)})
-            return CallTimer(summary, self._options, self.clock, target)
+            return CallTimer(summary, self.options, self.clock, target)
 
         clock = self.clock if active else None
-        return decorate(func, hook_for, self._summary.registry, clock=clock)
+        return decorate(func, hook_for, self.summary.registry, clock=clock)
 
     def __enter__(self) -> Block:
         block = looked_up.block
