@@ -46,12 +46,13 @@ def test_ingest_path(path: str, completed: str) -> None:
     """The URL of an environment gets the ingest path; any other path stays."""
     endpoint = check(f"https://abc.example{path}")
     assert endpoint == f"https://abc.example{completed}"
-    assert check(endpoint) == endpoint
+    assert check(endpoint) == check(f"HTTPS://abc.example{path}") == endpoint
 
 
 INVALID: list[Any] = [
     "http://:][A",
     "https://[1.2.3.4]",
+    "user@abc.example://x",
     "https://abc.example\n.x",
     5,
     b"http://x",

@@ -49,9 +49,8 @@ class InvalidSettingError(Exception):
         """Return the error as one sentence about *source*, without the *token*."""
         key = "" if self.key is None else f"[{describe(self.key, token)}]"
         got = self.got or describe(self.value, token)
-        hint = f" (did you mean {self.hint}?)"
-        if not self.hint or _holds_token(self.hint, token):
-            hint = ""
+        is_shown = self.hint and not _holds_token(self.hint, token)
+        hint = f" (did you mean {self.hint}?)" if is_shown else ""
         return f"{source}{key} must {self.requirement}, got {got}{hint}"
 
 

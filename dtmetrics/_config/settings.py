@@ -44,7 +44,7 @@ _URL = "be an http:// or https:// URL"
 # makes such names.
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _ENDPOINT = re.compile(
-    rf"(?P<origin>https?://(?P<host>(?:{_LABEL}\.)*{_LABEL}\.?|\[[0-9a-f]*:[0-9a-f:.]*\])"
+    rf"(?P<scheme>https?)(?P<authority>://(?P<host>(?:{_LABEL}\.)*{_LABEL}\.?|\[[0-9a-f]*:[0-9a-f:.]*\])"
     r"(?::(?P<port>[0-9]{0,5}))?)(?P<path>/[!-~]*)?",
     re.ASCII | re.IGNORECASE,
 )
@@ -75,7 +75,8 @@ def _endpoint(secret: Secret) -> str:
             "ASCII characters"
         )
         raise InvalidSettingError(requirement, text)
-    return match["origin"] + _ingest_path(match["path"] or "")
+    origin = match["scheme"].lower() + match["authority"]
+    return origin + _ingest_path(match["path"] or "")
 
 
 def _with_scheme(text: str) -> str:
@@ -120,7 +121,7 @@ def _ingest_path(path: str) -> str:
         return path + "/metrics/ingest"
     if path.endswith("/api"):
         return path + "/v2/metrics/ingest"
-    is_environment = re.fullmatch("(/e/[^/]+)?", path)
+    is_environment = re.fullmatch("(/+e/[^/]+)?", path)
     return path + INGEST_PATH if is_environment else path
 
 
