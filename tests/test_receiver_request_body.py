@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from dtmetrics.receiver.request_body import INFLATED_LIMIT, read_body
+from dtmetrics.receiver.app import INFLATED_LIMIT, read_body
 from dtmetrics.receiver.verdict import BODY_LIMIT
 from tests.support.receiver_client import error_of, post, served
 
