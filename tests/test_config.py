@@ -116,15 +116,6 @@ def test_problem_names_its_source() -> None:
     assert problem.startswith("DTMETRICS_TOKEN ")
 
 
-def test_long_prefix() -> None:
-    """A prefix is at most 100 characters long, as an argument and as a variable."""
-    requirement = "must have at most 100 characters, got 101 characters"
-    assert problems(prefix="x" * 101) == [f"prefix {requirement}"]
-    assert problems({"DTMETRICS_PREFIX": "x" * 101}) == [
-        f"DTMETRICS_PREFIX {requirement}"
-    ]
-
-
 @pytest.mark.parametrize("token", [None, "", "  \n"])
 def test_token_needed(token: str | None) -> None:
     """Only an endpoint on this host may be used without a token."""
