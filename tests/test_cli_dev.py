@@ -13,22 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-COMMAND = """
-import argparse, sys
-from dtmetrics._cli import dev
-
-parser = argparse.ArgumentParser()
-dev.add_parser(parser.add_subparsers(required=True))
-args = parser.parse_args()
-sys.exit(args.run(args))
-"""
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
 def start(*arguments: str, **environ: str) -> subprocess.Popen[str]:
     """Start the command with *arguments* and the additional *environ*."""
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "dev", *arguments],
+        [sys.executable, "-m", "dtmetrics", "dev", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -136,15 +127,18 @@ def test_invalid_port(port: str) -> None:
     assert "Traceback" not in errors
 
 
-def test_without_the_extra() -> None:
+@pytest.mark.parametrize(
+    ("command", "module"), [("dev", "starlette"), ("demo", "rich.console")]
+)
+def test_without_the_extra(command: str, module: str) -> None:
     """Without the receiver's extra, the error names the extra to install."""
-    script = "import sys; sys.modules['starlette'] = None\n" + COMMAND
-    result = subprocess.run(
-        [sys.executable, "-c", script, "dev"],
-        capture_output=True,
-        text=True,
-        check=False,
+    script = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        f"from dtmetrics._cli import main; sys.exit(main([{command!r}]))"
     )
-    assert result.returncode == 1
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout) == (1, "")
     assert 'pip install "dtmetrics[receiver]"' in result.stderr
-    assert "Traceback" not in result.stderr
+    assert result.stderr.count("\n") == 1

@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._config.enrichment import first_line, parse_properties, read_enrichment
+from dtmetrics._config.platform_files import (
+    first_line,
+    parse_properties,
+    read_enrichment,
+)
 from dtmetrics._runtime.runtime import Process
 from dtmetrics.exporters import MemoryExporter
 from tests.support.recorder import Recorder, dimensions_of
@@ -102,7 +106,7 @@ def test_directory_instead_of_a_file(directory: Path) -> None:
 @given(st.text())
 def test_properties(text: str) -> None:
     """Any text gives pairs with a key and a value, without spaces around them."""
-    for key, value in parse_properties(text):
+    for key, value in parse_properties(text).items():
         assert key == key.strip() != ""
         assert value == value.strip() != ""
         assert "=" not in key
@@ -120,7 +124,7 @@ def test_properties(text: str) -> None:
 )
 def test_properties_are_plain(text: str, pairs: dict[str, str]) -> None:
     """Lines are split at their first equals sign, and nothing is unescaped."""
-    assert dict(parse_properties(text)) == pairs
+    assert parse_properties(text) == pairs
 
 
 def test_first_line() -> None:

@@ -72,6 +72,12 @@ def test_sentence() -> None:
     )
 
 
+def test_error_itself_shows_no_value() -> None:
+    """The exception, which a debugger may show, names the requirement alone."""
+    error = InvalidSettingError("be a URL", "SECRET", hint="SECRET")
+    assert "SECRET" not in repr(error) + str(error) + repr(error.args)
+
+
 def test_hint_with_a_token_is_left_out() -> None:
     """A hint that would show the token is left out."""
     error = InvalidSettingError("be a URL", "x", hint="https://a.example/SECRET")

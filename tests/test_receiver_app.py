@@ -92,11 +92,6 @@ def test_right_token() -> None:
             assert "canary" not in shown.text
 
 
-def test_empty(client: httpx.Client) -> None:
-    """A request without a line is answered with an error that says so."""
-    assert error_of(post(client, b"")) == (400, "empty request")
-
-
 def test_error_envelope(client: httpx.Client) -> None:
     """A wrong address or method is answered with the endpoint's error envelope."""
     assert error_of(client.get("/nowhere")) == (404, "Not Found")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics.receiver.page import CONTENT_SECURITY_POLICY, render
-from dtmetrics.receiver.store import SeriesView, Snapshot, StatsView
+from dtmetrics.receiver.store import SeriesView, Snapshot
 from tests.support.receiver_client import post, served
 from tests.support.strategies import texts
 
@@ -26,7 +26,7 @@ HOSTILE = [
     "<!doctype html>",
 ]
 
-STATS: StatsView = {
+STATS = {
     "requests": 5,
     "requests_rejected": 1,
     "accepted": 3,

@@ -71,9 +71,9 @@ INVALID_TOKENS: list[Any] = [
 def test_invalid_token(token: Any) -> None:
     """A value that cannot be a token is refused, and no part of it is shown."""
     assert re.fullmatch(
-        r"token must (be a str, got an object of type \w+"
+        r"token must (be a str, got \*\*\*"
         r"|have at most 1024 characters, printable ASCII without spaces,"
-        r" got \d+ characters( with an invalid one at index \d+)?)",
+        r" got \d+ characters)",
         problem("token", token),
     )
 
@@ -172,15 +172,14 @@ def test_invalid_setting(name: str, value: Any) -> None:
         (
             "exporter",
             Half(),
-            "exporter must have the methods export, close, reset_after_fork, "
-            "got an object of type Half without close, reset_after_fork",
+            "exporter must have the methods close, reset_after_fork, "
+            "got an object of type Half",
         ),
         (
             "exporter",
             "console",
             "exporter must have the methods export, close, reset_after_fork, "
-            "got 'console' without export, close, reset_after_fork "
-            "(did you mean ConsoleExporter()?)",
+            "got 'console'",
         ),
         (
             "level",
@@ -198,14 +197,9 @@ def test_invalid_setting(name: str, value: Any) -> None:
         (
             "delivery",
             "at-least-once",
-            "delivery must be 'at_least_once' or 'at_most_once', got 'at-least-once' "
-            "(did you mean 'at_least_once'?)",
+            "delivery must be 'at_least_once' or 'at_most_once', got 'at-least-once'",
         ),
-        (
-            "metadata",
-            "Off",
-            "metadata must be True or False, got 'Off' (did you mean False?)",
-        ),
+        ("metadata", "Off", "metadata must be True or False, got 'Off'"),
         (
             "dimensions",
             [1],

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from dtmetrics._config.config import Config
-from dtmetrics._config.discovery import EndpointFileExporter
-from dtmetrics._config.endpoint_url import INGEST_PATH, LOCAL_ENDPOINT
+from dtmetrics._config.platform_files import EndpointFileExporter
+from dtmetrics._config.settings import INGEST_PATH, LOCAL_ENDPOINT
 from dtmetrics._core.secret import Secret
 from dtmetrics._export.http import HttpExporter
 from dtmetrics._runtime.runtime import Runtime, _passed_settings

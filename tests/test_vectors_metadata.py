@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dtmetrics._config.enrichment import first_line, read_enrichment
+from dtmetrics._config.platform_files import first_line, read_enrichment
 from dtmetrics._protocol.metadata import Metadata, encode_metadata
 from dtmetrics._protocol.normalize import text_of
 from dtmetrics._record.options import RecordingOptions

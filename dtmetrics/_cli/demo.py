@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -10,53 +9,28 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
 
 import dtmetrics
+from dtmetrics._cli.workload import Shop
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-__all__ = ["add_parser", "run"]
-
-# rich belongs to the extra `receiver` and is slow to load: each function that needs it
-# imports it.
+__all__ = ["run"]
 
 
-def add_parser(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
-    """Add the command ``demo``."""
-    parser = commands.add_parser(
-        "demo",
-        help="measure a small program and show what an endpoint accepted",
-        description="Start a receiver, run a small program that records for some "
-        "seconds, and show what the receiver accepted.",
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=5.0, help="how long to record (default 5)"
-    )
-    parser.add_argument(
-        "--keep", action="store_true", help="leave the receiver running"
-    )
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
+def run(seconds: float, *, keep: bool) -> int:
     """Run the demo; return 0 only if everything that was recorded was accepted."""
-    try:
-        from rich.console import Console  # noqa: PLC0415
-    except ImportError:
-        print('The demo needs more: pip install "dtmetrics[receiver]"')  # noqa: T201
-        return 1
     console = Console()
     if not console.is_terminal:  # in a file, lines need no wrapping
         console = Console(width=140)
-    with _receiver(keep=args.keep) as (address, pid):
-        expected = _record(console, address, args.seconds)
-        series = _accepted(address)
+    with _receiver(keep=keep) as (address, pid):
+        expected = _record(console, address, seconds)
+        with urllib.request.urlopen(f"{address}/api/series") as answer:  # noqa: S310
+            series = json.load(answer)["series"]
     stats = dtmetrics.stats()
     console.print(_table(series))
     console.print(str(stats), highlight=False)
@@ -68,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
             f"All {stats.collected} data points were accepted, and their numbers are "
             "those that the program counted itself."
         )
-    if args.keep:
+    if keep:
         console.print(
             f"The receiver is still running: {address} (stop it with: kill {pid})",
             highlight=False,
@@ -105,10 +79,6 @@ def _receiver(*, keep: bool) -> Iterator[tuple[str, int]]:
 
 def _record(console: Console, address: str, seconds: float) -> Mapping[str, int]:
     """Run the workload; return what it counted itself, by metric key."""
-    from rich.progress import Progress  # noqa: PLC0415
-
-    from dtmetrics._cli.workload import Shop  # noqa: PLC0415
-
     dtmetrics.configure(endpoint=f"{address}/metrics/ingest", interval=1.0)
     shop = Shop(seconds)
     with Progress(console=console, transient=True) as progress:
@@ -118,15 +88,7 @@ def _record(console: Console, address: str, seconds: float) -> Mapping[str, int]
     return shop.counts
 
 
-def _accepted(address: str) -> Sequence[Mapping[str, Any]]:
-    with urllib.request.urlopen(f"{address}/api/series") as answer:  # noqa: S310
-        series: Sequence[Mapping[str, Any]] = json.load(answer)["series"]
-    return series
-
-
 def _table(series: Sequence[Mapping[str, Any]]) -> Table:
-    from rich.table import Table  # noqa: PLC0415
-
     table = Table(title="What the endpoint accepted")
     table.add_column("key", overflow="fold")
     table.add_column("kind", no_wrap=True)
@@ -147,8 +109,6 @@ def _table(series: Sequence[Mapping[str, Any]]) -> Table:
 
 def _plain(text: str) -> Text:
     """Return *text* without markup of rich and without control characters."""
-    from rich.text import Text  # noqa: PLC0415
-
     return Text("".join(c if c.isprintable() else "?" for c in text))
 
 

@@ -9,9 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dtmetrics._config import environment
-from dtmetrics._config.endpoint_url import LOCAL_ENDPOINT, is_loopback
 from dtmetrics._config.invalid_setting import InvalidSettingError, describe
-from dtmetrics._config.settings import SETTINGS
+from dtmetrics._config.settings import LOCAL_ENDPOINT, SETTINGS, is_loopback
 from dtmetrics._core.log import INFO
 from dtmetrics._core.secret import Secret
 from dtmetrics.errors import ConfigError
@@ -80,11 +79,9 @@ class Config:
         """
         sources: dict[str, tuple[str, object]] = {
             "endpoint": ("DT_METRICS_INGEST_URL", endpoint),
-            "token": ("DT_METRICS_INGEST_API_TOKEN", token),
+            "token": ("DT_METRICS_INGEST_API_TOKEN", self.token or token),
             "allow_plain_http": ("allow_plain_http", self.allow_plain_http),
         }
-        if self.token:
-            sources["token"] = "token", self.token
         found = self._checked(sources, self.platform_directory)
         return replace(
             self, endpoint=found.endpoint, token=found.token, endpoint_from_file=False
@@ -101,8 +98,7 @@ class Config:
                 valid[name] = SETTINGS[name](value)
             except InvalidSettingError as error:  # noqa: PERF203 -- each is reported
                 problems.append(error.sentence(source, _token_text(sources)))
-        names = {name: source for name, (source, _) in sources.items()}
-        problems += _conflicts(valid, names)
+        problems += _conflicts(valid, sources)
         if problems:
             raise ConfigError(problems)
         has_destination = "endpoint" in valid or valid.get("exporter") is not None
@@ -139,18 +135,17 @@ def _token_text(sources: Mapping[str, tuple[str, object]]) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _conflicts(valid: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
-    """Return the problems between settings that are valid each by itself.
-
-    *names* holds the argument or variable of each setting, valid or not.
-    """
+def _conflicts(
+    valid: Mapping[str, Any], sources: Mapping[str, tuple[str, object]]
+) -> list[str]:
+    """Return the problems between settings that are *valid* each by itself."""
     if valid.get("exporter") is not None:
         others = " and ".join(name for name in ("endpoint", "token") if name in valid)
         requirement = "exporter must be set without endpoint and token"
         return [f"{requirement}, got one with {others}"] if others else []
     url = valid.get("endpoint", LOCAL_ENDPOINT)
     parts = urlsplit(url)
-    token_is_invalid = "token" in names and "token" not in valid
+    token_is_invalid = "token" in sources and "token" not in valid
     if is_loopback(parts.hostname or "") or token_is_invalid:
         return []
     token: Secret = valid.get("token", Secret(""))
@@ -158,11 +153,10 @@ def _conflicts(valid: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
     if not token:
         return [f"token must be set for the endpoint at {host}, got none"]
     if parts.scheme == "http" and not valid.get("allow_plain_http"):
-        error = InvalidSettingError(
-            f"begin with https:// to encrypt the token on its way to {host}, unless "
-            "allow_plain_http=True",
-            url,
-            hint=url.replace("http", "https", 1),
+        source, _ = sources["endpoint"]
+        requirement = (
+            "must begin with https:// to encrypt the token on its way to "
+            f"{host}, unless allow_plain_http=True"
         )
-        return [error.sentence(names["endpoint"], token.reveal())]
+        return [f"{source} {requirement}, got {describe(url, token.reveal())}"]
     return []

@@ -9,18 +9,21 @@ from dtmetrics._core.secret import Secret
 
 __all__ = ["known_http_methods", "platform_directory", "settings_of"]
 
-# The second names are those of the entries in the Kubernetes operator's file.
+# The setting of each variable; the later of two wins. The first two are the entries of
+# the Kubernetes operator's file.
 _VARIABLES = {
-    "endpoint": ("DTMETRICS_ENDPOINT", "DT_METRICS_INGEST_URL"),
-    "token": ("DTMETRICS_TOKEN", "DT_METRICS_INGEST_API_TOKEN"),
-    "prefix": ("DTMETRICS_PREFIX",),
-    "dimensions": ("DTMETRICS_DIMENSIONS",),
-    "interval": ("DTMETRICS_INTERVAL",),
-    "level": ("DTMETRICS_LEVEL",),
-    "ca_file": ("DTMETRICS_CA_FILE",),
-    "delivery": ("DTMETRICS_DELIVERY",),
-    "spool": ("DTMETRICS_SPOOL",),
-    "enrich": ("DTMETRICS_ENRICH",),
+    "DT_METRICS_INGEST_URL": "endpoint",
+    "DT_METRICS_INGEST_API_TOKEN": "token",
+    "DTMETRICS_ENDPOINT": "endpoint",
+    "DTMETRICS_TOKEN": "token",
+    "DTMETRICS_PREFIX": "prefix",
+    "DTMETRICS_DIMENSIONS": "dimensions",
+    "DTMETRICS_INTERVAL": "interval",
+    "DTMETRICS_LEVEL": "level",
+    "DTMETRICS_CA_FILE": "ca_file",
+    "DTMETRICS_DELIVERY": "delivery",
+    "DTMETRICS_SPOOL": "spool",
+    "DTMETRICS_ENRICH": "enrich",
 }
 
 
@@ -33,11 +36,10 @@ def settings_of(
     """
     environ = os.environ if environ is None else environ
     settings: dict[str, tuple[str, object]] = {}
-    for name, variables in _VARIABLES.items():
-        for variable in reversed(variables):
-            if text := environ.get(variable, "").strip():
-                secret = name in ("endpoint", "token")
-                settings[name] = variable, Secret(text) if secret else text
+    for variable, name in _VARIABLES.items():
+        if text := environ.get(variable, "").strip():
+            secret = name in ("endpoint", "token")
+            settings[name] = variable, Secret(text) if secret else text
     return settings
 
 

@@ -12,53 +12,46 @@ value is an entry of a mapping: ``levels['shop.db']``.
 from __future__ import annotations
 
 import re
+from dataclasses import KW_ONLY, dataclass
 
 from dtmetrics._core.secret import Secret
 
-__all__ = ["InvalidSettingError", "describe", "describe_type"]
+__all__ = ["InvalidSettingError", "describe"]
 
-_HIDDEN = "***"
 _SHOWN_CHARACTERS = 60
-_SHOWN_AS_THEY_ARE = bool, float, int, str, type(None)
+# A Secret prints as three asterisks.
+_SHOWN_AS_THEY_ARE = bool, float, int, str, type(None), Secret
 
 # Every Dynatrace token begins this way, also one that was given as another setting
 # (https://docs.dynatrace.com/docs/discover-dynatrace/references/dynatrace-api/basics/dynatrace-api-authentication).
 _TOKEN_START = re.compile(r"dt0[a-z][0-9]{2}\.", re.IGNORECASE)
 
 
+@dataclass(eq=False, repr=False)
 class InvalidSettingError(Exception):
     """One setting that cannot work; ``sentence()`` words it for a ConfigError.
 
-    *got* replaces the value where showing it would not help or not be safe; *note*
-    follows it. *key* is the key of an entry in a mapping.
+    *got* replaces the value where showing it would not help or not be safe. *key* is
+    the key of an entry in a mapping.
     """
 
-    def __init__(
-        self,
-        requirement: str,
-        value: object = None,
-        *,
-        got: str = "",
-        note: str = "",
-        hint: str = "",
-        key: str | None = None,
-    ) -> None:
-        super().__init__(requirement)
-        self._requirement = requirement
-        self._value = value
-        self._got = got
-        self._note = note
-        self._hint = hint
-        self._key = key
+    requirement: str
+    value: object = None
+    _: KW_ONLY
+    got: str = ""
+    hint: str = ""
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        self.args = (self.requirement,)  # a value may hold a token
 
     def sentence(self, source: str, token: str = "") -> str:
         """Return the error as one sentence about *source*, without the *token*."""
-        key = "" if self._key is None else f"[{describe(self._key, token)}]"
-        got = self._got or describe(self._value, token)
-        hint = f" (did you mean {self._hint}?)"
-        if not self._hint or _holds_token(self._hint, token):
-            hint = ""
-        return f"{source}{key} must {self._requirement}, got {got}{self._note}{hint}"
+        key = "" if self.key is None else f"[{describe(self.key, token)}]"
+        got = self.got or describe(self.value, token)
+        is_shown = self.hint and not _holds_token(self.hint, token)
+        hint = f" (did you mean {self.hint}?)" if is_shown else ""
+        return f"{source}{key} must {self.requirement}, got {got}{hint}"
 
 
 def describe(value: object, token: str = "") -> str:
@@ -72,25 +65,18 @@ def describe(value: object, token: str = "") -> str:
     >>> describe([1, 2])
     'an object of type list'
     """
-    if isinstance(value, Secret):
-        return _HIDDEN
     if isinstance(value, type):
-        return f"the class {_type_name(value)}"
+        return f"the class {_name(value)}"
     if type(value) not in _SHOWN_AS_THEY_ARE:
-        return describe_type(value)
+        return f"an object of type {_name(type(value))}"
     if isinstance(value, str):
         if _holds_token(value, token):
-            return _HIDDEN
+            return repr(Secret(value))
         cut = "..." if len(value) > _SHOWN_CHARACTERS else ""
         return repr(value[:_SHOWN_CHARACTERS]) + cut
     if isinstance(value, int) and value.bit_length() > 128:
         return f"an int of {value.bit_length()} bits"  # repr() raises beyond a size
     return repr(value)
-
-
-def describe_type(value: object) -> str:
-    """Return a text that shows the type of *value* only."""
-    return f"an object of type {_type_name(type(value))}"
 
 
 def _holds_token(text: str, token: str) -> bool:
@@ -101,7 +87,7 @@ def _holds_token(text: str, token: str) -> bool:
     return known or _TOKEN_START.search(text) is not None
 
 
-def _type_name(kind: type) -> str:
+def _name(kind: type) -> str:
     # A class may have any text as its name.
     name = "".join(c if c.isprintable() else "?" for c in kind.__name__)
     return name[:_SHOWN_CHARACTERS] or "nameless"

@@ -8,14 +8,11 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
-from dtmetrics._config.endpoint_url import check_endpoint
-from dtmetrics._config.invalid_setting import (
-    InvalidSettingError,
-    describe,
-    describe_type,
-)
+from dtmetrics._config.invalid_setting import InvalidSettingError, describe
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.secret import Secret
 from dtmetrics._protocol.normalize import (
@@ -25,29 +22,118 @@ from dtmetrics._protocol.normalize import (
 )
 from dtmetrics.exporters import Exporter
 
-__all__ = ["SETTINGS"]
+__all__ = ["INGEST_PATH", "LOCAL_ENDPOINT", "SETTINGS", "is_loopback"]
+
+#: The OneAgent of this host, which needs no token.
+#: https://docs.dynatrace.com/docs/ingest-from/extend-dynatrace/extend-metrics/ingestion-methods/oneagent-metric-api
+LOCAL_ENDPOINT = "http://localhost:14499/metrics/ingest"
+INGEST_PATH = "/api/v2/metrics/ingest"
 
 # Keys are cut to 250 characters at their end, which is the part that tells them apart.
 _LONGEST_PREFIX = 100
 _LONGEST_TOKEN = 1024
+_LONGEST_URL = 2_000
 _LONGEST_INTERVAL = 24 * 60 * 60
 _LEVEL_NAMES = "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"
 _DELIVERIES = "at_least_once", "at_most_once"
 _EXPORTER_METHODS = "export", "close", "reset_after_fork"
 _FLAG_TEXTS = {"true": True, "1": True, "false": False, "0": False}
 
+_URL = "be an http:// or https:// URL"
+# The underscore is not allowed in a host name, and common all the same: docker compose
+# makes such names.
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_ENDPOINT = re.compile(
+    rf"(?P<scheme>https?)(?P<authority>://(?P<host>(?:{_LABEL}\.)*{_LABEL}\.?|\[[0-9a-f]*:[0-9a-f:.]*\])"
+    r"(?::(?P<port>[0-9]{0,5}))?)(?P<path>/[!-~]*)?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def _endpoint(secret: Secret) -> str:
+    """Return the URL in *secret*, with the ingest path where it has no path.
+
+    It arrives as a secret because a wrong one may hold a token in its query.
+    """
+    value = secret.reveal()
+    if not isinstance(value, str):
+        raise InvalidSettingError(_URL, value)
+    text = value.strip()
+    if any(mark in text for mark in "@?#"):
+        requirement = f"{_URL} without credentials, query and fragment"
+        raise InvalidSettingError(requirement, got="one that has them")
+    if not text.lower().startswith(("http://", "https://")):
+        raise InvalidSettingError(_URL, text, hint=_with_scheme(text))
+    match = _ENDPOINT.fullmatch(text) if len(text) <= _LONGEST_URL else None
+    if (
+        match is None
+        or not _is_host(match["host"])
+        or not 0 < int(match["port"] or 1) < 65_536
+    ):
+        requirement = (
+            f"{_URL} with a valid host and port, and at most {_LONGEST_URL} printable "
+            "ASCII characters"
+        )
+        raise InvalidSettingError(requirement, text)
+    origin = match["scheme"].lower() + match["authority"]
+    return origin + _ingest_path(match["path"] or "")
+
+
+def _with_scheme(text: str) -> str:
+    """Return *text* with the scheme that it lacks, if that makes it an endpoint.
+
+    >>> _with_scheme("localhost:14499")
+    'http://localhost:14499'
+    """
+    try:
+        host = urlsplit(f"//{text}").hostname or ""
+        url = f"{'http' if is_loopback(host) else 'https'}://{text}"
+        _endpoint(Secret(url))
+    except (ValueError, InvalidSettingError):
+        return ""
+    # Without a dot, any word would pass for a host.
+    return url if is_loopback(host) or "." in host else ""
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether *host* is this host, by name or by address."""
+    address = call_safely(ip_address, host, default=None)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
+def _is_host(host: str) -> bool:
+    """Return whether *host*, which ``_ENDPOINT`` matched, is a valid host."""
+    if ":" in host or host.replace(".", "").isdecimal():
+        return call_safely(ip_address, host.strip("[]"), default=None) is not None
+    return len(host) <= 253
+
+
+def _ingest_path(path: str) -> str:
+    """Return *path* completed to the ingest path.
+
+    The URL of an environment is what its users have at hand
+    (https://docs.dynatrace.com/docs/dynatrace-api/environment-api/metric-v2/post-ingest-metrics).
+    """
+    path = path.rstrip("/")
+    if path.endswith("/metrics/ingest"):
+        return path
+    if path.endswith("/api/v2"):
+        return path + "/metrics/ingest"
+    if path.endswith("/api"):
+        return path + "/v2/metrics/ingest"
+    is_environment = re.fullmatch("(/+e/[^/]+)?", path)
+    return path + INGEST_PATH if is_environment else path
+
 
 def _token(secret: Secret) -> Secret:
     value = secret.reveal()
     if not isinstance(value, str):
-        raise InvalidSettingError("be a str", got=describe_type(value))
+        raise InvalidSettingError("be a str", secret)
     token = value.strip()  # one from a mounted file ends in a line end
-    invalid = next((i for i, c in enumerate(token) if not "!" <= c <= "~"), None)
-    if len(token) > _LONGEST_TOKEN or invalid is not None:
-        at = "" if invalid is None else f" with an invalid one at index {invalid}"
+    if not re.fullmatch(f"[!-~]{{0,{_LONGEST_TOKEN}}}", token):
         raise InvalidSettingError(
             f"have at most {_LONGEST_TOKEN} characters, printable ASCII without spaces",
-            got=f"{len(token)} characters{at}",
+            got=f"{len(token)} characters",
         )
     return Secret(token)
 
@@ -64,24 +150,14 @@ def _exporter(value: object) -> Exporter | None:
         if not callable(call_safely(getattr, value, name, None, default=None))
     ]
     if missing:
-        hints = {"console": "ConsoleExporter()", "memory": "MemoryExporter()"}
-        raise InvalidSettingError(
-            f"have the methods {', '.join(_EXPORTER_METHODS)}",
-            value,
-            note=f" without {', '.join(missing)}",
-            hint=hints.get(value.lower(), "") if isinstance(value, str) else "",
-        )
+        raise InvalidSettingError(f"have the methods {', '.join(missing)}", value)
     return value  # type: ignore[return-value]  # it has the methods
 
 
 def _prefix(value: object) -> str:
     if not isinstance(value, str):
         raise InvalidSettingError("be a str", value)
-    prefix = value.strip(". ")
-    if not prefix:
-        return ""
-    clean = clean_key(prefix)
-    assert clean is not None  # only an empty first section has no clean form
+    clean = clean_key(value.strip(". ")) or ""
     if f"{clean}.".startswith(RESERVED_PREFIX):
         requirement = f"not begin with {RESERVED_PREFIX!r}, which Dynatrace reserves"
         raise InvalidSettingError(requirement, value)
@@ -113,10 +189,7 @@ def _interval(value: object) -> float | None:
         return None
     seconds = math.nan
     if isinstance(value, int | float | str) and not isinstance(value, bool):
-        try:
-            seconds = float(value)
-        except (ValueError, OverflowError):
-            seconds = math.nan
+        seconds = call_safely(float, value, default=math.nan)
     if not 0 < seconds <= _LONGEST_INTERVAL:
         requirement = f"be between 0 and {_LONGEST_INTERVAL} seconds"
         # An interval of 0 is how other libraries switch their thread off.
@@ -126,18 +199,15 @@ def _interval(value: object) -> float | None:
 
 
 def _level(value: object, key: str | None = None) -> int:
-    level = value
+    level, hint = value, ""
     if isinstance(value, str):
         text = value.strip().upper()
         digits = re.fullmatch("[0-9]{1,4}", text)
         level = int(text) if digits else logging.getLevelName(text)
+        hint = "".join(get_close_matches(text[:40], _LEVEL_NAMES, 1))
     if isinstance(level, bool) or not isinstance(level, int):
-        raise InvalidSettingError(
-            "be a logging level name or an int",
-            value,
-            hint=_nearest(value, _LEVEL_NAMES),
-            key=key,
-        )
+        requirement = "be a logging level name or an int"
+        raise InvalidSettingError(requirement, value, hint=hint, key=key)
     return level
 
 
@@ -157,32 +227,23 @@ def _at_least_one(value: object) -> int:
 
 
 def _flag(value: object) -> bool:
-    flag = value
-    if isinstance(value, str):  # from the environment
-        flag = _FLAG_TEXTS.get(value.lower())
+    # The environment holds texts.
+    flag = _FLAG_TEXTS.get(value.lower()) if isinstance(value, str) else value
     if not isinstance(flag, bool):
-        hints = {"yes": "True", "on": "True", "no": "False", "off": "False"}
-        hint = hints.get(value.lower(), "") if isinstance(value, str) else ""
-        raise InvalidSettingError("be True or False", value, hint=hint)
+        raise InvalidSettingError("be True or False", value)
     return flag
 
 
 def _delivery(value: object) -> str:
     if not isinstance(value, str) or value not in _DELIVERIES:
-        hint = _nearest(value, _DELIVERIES)
-        requirement = " or ".join(map(repr, _DELIVERIES))
-        raise InvalidSettingError(
-            f"be {requirement}", value, hint=repr(hint) if hint else ""
-        )
+        raise InvalidSettingError(f"be {' or '.join(map(repr, _DELIVERIES))}", value)
     return value
 
 
 def _path(value: object) -> str | None:
     if value is None:
         return None
-    path = value
-    if isinstance(value, os.PathLike):
-        path = call_safely(os.fspath, value, default=None)
+    path = call_safely(os.fspath, value, default=None)
     if not isinstance(path, str) or not path.strip() or "\0" in path:
         raise InvalidSettingError("be a path", value)
     return path
@@ -201,18 +262,9 @@ def _ca_file(value: object) -> str | None:
     return path
 
 
-def _nearest(value: object, names: tuple[str, ...]) -> str:
-    """Return the one of *names* that *value* was most likely meant to be, or ''."""
-    if not isinstance(value, str):
-        return ""
-    by_lower = {name.lower(): name for name in names}
-    near = get_close_matches(value.strip().lower()[:40], by_lower, 1)
-    return by_lower[near[0]] if near else ""
-
-
 #: Each returns the value in its final form or raises InvalidSettingError.
 SETTINGS: dict[str, Callable[[Any], object]] = {
-    "endpoint": check_endpoint,
+    "endpoint": _endpoint,
     "token": _token,
     "exporter": _exporter,
     "prefix": _prefix,

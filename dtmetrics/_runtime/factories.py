@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from dtmetrics._config.config import Config
-from dtmetrics._config.discovery import (
+from dtmetrics._config.platform_files import (
     EndpointFileExporter,
     endpoint_file,
     read_destination,
+    read_enrichment,
 )
-from dtmetrics._config.enrichment import read_enrichment
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.secret import Secret
 from dtmetrics._record.options import RecordingOptions

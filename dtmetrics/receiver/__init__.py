@@ -6,8 +6,8 @@ program, such as a test. What arrives stays in memory for ten minutes, and every
 that can connect may read it: it is not for production.
 
 A request passes through these modules in this order: ``server`` (the socket), ``app``
-(the addresses), ``request_body`` (reading within limits), ``verdict`` (each line
-accepted or rejected), ``store`` (what arrived lately) and ``page`` (the same as HTML).
+(the addresses), ``verdict`` (each line accepted or rejected), ``store`` (what arrived
+lately) and ``page`` (the same as HTML).
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
+from operator import itemgetter
 
-from dtmetrics.receiver.store import SeriesView, Snapshot, StatsView
+from dtmetrics.receiver.store import SeriesView, Snapshot
 
 __all__ = ["CONTENT_SECURITY_POLICY", "render"]
 
@@ -38,10 +39,9 @@ CONTENT_SECURITY_POLICY = (
 _NUMBERS = ("points", "count", "sum", "min", "max", "last")
 
 
-def render(snapshot: Snapshot, stats: StatsView) -> str:
+def render(snapshot: Snapshot, stats: Mapping[str, int]) -> str:
     """Return the page. Everything that arrived is escaped in it."""
-    series, rejected = snapshot["series"], snapshot["rejected"]
-    warnings = snapshot["warnings"]
+    series, rejected, warnings = itemgetter("series", "rejected", "warnings")(snapshot)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n'
@@ -73,19 +73,11 @@ def _series_table(series: list[SeriesView]) -> str:
 
 def _series_cells(view: SeriesView) -> list[str]:
     dimensions = ", ".join(f"{key}={text}" for key, text in view["dimensions"].items())
-    numbers = (
-        view["points"],
-        view["count"],
-        view["sum"],
-        view["min"],
-        view["max"],
-        view["last"],
-    )
     return [
         _text(view["key"]),
         _text(view["kind"]),
         _text(dimensions),
-        *map(_number, numbers),
+        *map(_number, itemgetter(*_NUMBERS)(view)),
         _text(view["metadata"].get("dt.meta.unit", "")),
     ]
 

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,10 +20,6 @@ __all__ = ["DEFAULT_PORT", "LOOPBACK", "running", "serve"]
 LOOPBACK = "127.0.0.1"
 #: The port of a OneAgent.
 DEFAULT_PORT = 14499
-
-# Below the 256 descriptors that macOS gives a process.
-_CONNECTIONS = 128
-_JOIN_SECONDS = 5.0
 
 _HEADERS = [
     ("Cache-Control", "no-store"),
@@ -51,7 +46,10 @@ def serve(
         return 1
     with listener:
         server = _server(create_app(token=token, allowed_hosts=_allowed_hosts(host)))
-        _stop_on_signals(server)
+        # uvicorn raises a signal again once it has stopped, with the handlers that it
+        # found. With these the process ends with status 0.
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, server.handle_exit)
         sys.stderr.write("For development only. Ctrl+C stops it.\n")
         sys.stdout.write(f"dtmetrics receiver on {_address(listener)}\n")
         sys.stdout.flush()
@@ -82,7 +80,7 @@ def running(
             yield _address(listener)
         finally:
             server.should_exit = True
-            thread.join(_JOIN_SECONDS)
+            thread.join(5.0)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -115,22 +113,7 @@ def _server(app: Starlette) -> uvicorn.Server:
             proxy_headers=False,
             server_header=False,
             headers=_HEADERS,
-            limit_concurrency=_CONNECTIONS,
+            limit_concurrency=128,  # macOS gives a process 256 descriptors
             timeout_graceful_shutdown=2,
         )
     )
-
-
-def _stop_on_signals(server: uvicorn.Server) -> None:
-    """End the server, and nothing else, on SIGINT and SIGTERM.
-
-    uvicorn handles them too. It raises them again once it has stopped, after it has
-    restored these handlers, so that the process ends with status 0.
-    """
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        del signum, frame
-        server.should_exit = True
-
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, stop)

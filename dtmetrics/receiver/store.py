@@ -6,17 +6,19 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
-from dtmetrics._protocol.parse import ParsedMetadata, ParsedPoint
+from dtmetrics._protocol.parse import ParsedPoint
 from dtmetrics._protocol.point import CountDelta, Dimensions, GaugeSummary
-from dtmetrics.receiver.verdict import LineReport, Verdict
+from dtmetrics.receiver.verdict import Verdict
 
-__all__ = ["RejectedView", "SeriesView", "Snapshot", "StatsView", "Store"]
+__all__ = ["RejectedView", "SeriesView", "Snapshot", "Store"]
 
 _REJECTED_LIMIT = 100
 _METADATA_LIMIT = 10_000
 _WARNINGS_LIMIT = 1_000
+_COUNTS = ("requests", "requests_rejected", "accepted", "rejected", "warnings")
 # The approximate size of a series or a point beside its texts, in characters.
 _OVERHEAD = 100
 
@@ -57,28 +59,19 @@ class Snapshot(TypedDict):
     warnings: list[str]
 
 
-class StatsView(TypedDict):
-    """Counts since the start, of requests and of lines."""
-
-    requests: int
-    requests_rejected: int
-    accepted: int
-    rejected: int
-    warnings: int
-
-
+@dataclass(slots=True, eq=False)
 class _Series:
     """One series and the number of its stored points."""
 
-    __slots__ = ("dimensions", "key", "kind", "points", "size")
+    key: str
+    kind: str
+    dimensions: Dimensions
+    points: int = 0
 
-    def __init__(self, key: str, kind: str, dimensions: Dimensions) -> None:
-        self.key = key
-        self.kind = kind
-        self.dimensions = dimensions
-        self.points = 0
-        texts = (len(name) + len(value) for name, value in dimensions)
-        self.size = _OVERHEAD + len(key) + sum(texts)
+    @property
+    def size(self) -> int:
+        texts = (len(name) + len(value) for name, value in self.dimensions)
+        return _OVERHEAD + len(self.key) + sum(texts)
 
 
 class _Arrival(NamedTuple):
@@ -110,12 +103,10 @@ class Store:
         self._arrivals: deque[_Arrival] = deque()
         self._series: dict[tuple[str, str, Dimensions], _Series] = {}
         self._metadata: dict[str, dict[str, str]] = {}
-        self._rejected: deque[tuple[float, LineReport]] = deque(maxlen=_REJECTED_LIMIT)
+        self._rejected: deque[RejectedView] = deque(maxlen=_REJECTED_LIMIT)
         # Each text once, in the order of arrival: every flush repeats them.
         self._warnings: dict[str, None] = {}
-        self._stats = StatsView(
-            requests=0, requests_rejected=0, accepted=0, rejected=0, warnings=0
-        )
+        self._stats = dict.fromkeys(_COUNTS, 0)
 
     def add(self, verdict: Verdict) -> None:
         """Store the lines of a request."""
@@ -127,10 +118,12 @@ class Store:
         for parsed in verdict.accepted:
             if isinstance(parsed, ParsedPoint):
                 self._add_point(parsed, now)
-            else:
-                self._add_metadata(parsed)
-        latest = verdict.rejected[-_REJECTED_LIMIT:]
-        self._rejected.extend((now, report) for report in latest)
+            elif len(self._metadata) < _METADATA_LIMIT:
+                # The first metadata of a key stays, as at Dynatrace.
+                self._metadata.setdefault(parsed.key, parsed.properties)
+        for number, text in verdict.rejected[-_REJECTED_LIMIT:]:
+            at_ms = int(now * 1000)
+            self._rejected.append(RejectedView(at_ms=at_ms, line=number, error=text))
         for report in verdict.warnings:
             if len(self._warnings) < _WARNINGS_LIMIT:
                 self._warnings.setdefault(report.text)
@@ -141,26 +134,22 @@ class Store:
         self._stats["requests"] += 1
         self._stats["requests_rejected"] += 1
 
-    def stats(self) -> StatsView:
-        """Return the counts since the start."""
+    def stats(self) -> dict[str, int]:
+        """Return the counts since the start, of requests and of lines."""
         return self._stats.copy()
 
     def snapshot(self) -> Snapshot:
         """Return what is stored, series by series, sorted by key and dimensions."""
         self._expire(self._clock())
-        totals: dict[_Series, tuple[GaugeSummary, int | float]] = {}
-        for _, series, observed, last in self._arrivals:
-            so_far, _ = totals.get(series, (_EMPTY, 0))
-            totals[series] = _merge(so_far, observed), last
-        views = [self._view(series, *total) for series, total in totals.items()]
+        arrivals: dict[_Series, list[_Arrival]] = {}
+        for arrival in self._arrivals:
+            arrivals.setdefault(arrival.series, []).append(arrival)
         return Snapshot(
-            series=sorted(views, key=_sort_key),
-            rejected=[
-                RejectedView(
-                    at_ms=int(at * 1000), line=report.line_number, error=report.text
-                )
-                for at, report in self._rejected
+            series=[
+                self._view(series, arrivals[series])
+                for _, series in sorted(self._series.items())
             ],
+            rejected=[*self._rejected],
             warnings=[*self._warnings],
         )
 
@@ -189,33 +178,29 @@ class Store:
             if not series.points:
                 del self._series[series.key, series.kind, series.dimensions]
                 self._size -= series.size
-        while self._rejected and self._rejected[0][0] <= now - self._seconds:
+        oldest_ms = (now - self._seconds) * 1000
+        while self._rejected and self._rejected[0]["at_ms"] <= oldest_ms:
             self._rejected.popleft()
 
-    def _add_metadata(self, metadata: ParsedMetadata) -> None:
-        # The first metadata of a key stays, as at Dynatrace.
-        if len(self._metadata) < _METADATA_LIMIT:
-            self._metadata.setdefault(metadata.key, metadata.properties)
-
-    def _view(
-        self, series: _Series, total: GaugeSummary, last: int | float
-    ) -> SeriesView:
+    def _view(self, series: _Series, arrivals: list[_Arrival]) -> SeriesView:
+        # An empty summary has zeros that nothing observed.
+        observed = [each.observed for each in arrivals if each.observed.count]
+        try:
+            total = sum(each.sum for each in observed)
+        except OverflowError:
+            total = math.inf
         return SeriesView(
             key=series.key,
             kind=series.kind,
             dimensions=dict(series.dimensions),
             points=series.points,
-            count=total.count,
-            sum=_finite(total.sum),
-            min=_finite(total.min),
-            max=_finite(total.max),
-            last=_finite(last),
+            count=sum(each.count for each in observed),
+            sum=_finite(total),
+            min=_finite(min((each.min for each in observed), default=0)),
+            max=_finite(max((each.max for each in observed), default=0)),
+            last=_finite(arrivals[-1].last),
             metadata=self._metadata.get(series.key, {}),
         )
-
-
-def _sort_key(view: SeriesView) -> tuple[str, str, list[tuple[str, str]]]:
-    return view["key"], view["kind"], list(view["dimensions"].items())
 
 
 def _kind(point: ParsedPoint) -> str:
@@ -231,27 +216,6 @@ def _observed(point: ParsedPoint) -> tuple[GaugeSummary, int | float]:
         return payload, payload.sum / payload.count if payload.count else 0
     value = payload[0]
     return GaugeSummary(value, value, value, 1), value
-
-
-_EMPTY = GaugeSummary(0, 0, 0, 0)
-
-
-def _merge(one: GaugeSummary, other: GaugeSummary) -> GaugeSummary:
-    # An empty summary has zeros that nothing observed.
-    if not one.count:
-        return other
-    if not other.count:
-        return one
-    try:
-        added = one.sum + other.sum
-    except OverflowError:
-        added = math.inf
-    return GaugeSummary(
-        min(one.min, other.min),
-        max(one.max, other.max),
-        added,
-        one.count + other.count,
-    )
 
 
 def _finite(number: int | float) -> int | float | None:

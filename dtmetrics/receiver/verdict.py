@@ -124,24 +124,19 @@ def _answer(
     warnings: Sequence[LineReport],
     problem: str | None = None,
 ) -> Verdict:
-    error: dict[str, object] | None = None
+    error = warned = None
     if rejected or problem:
         message = f"{len(rejected)} invalid lines"
         if len(rejected) > _ERRORS_REPORTED:
             message = f"First {_ERRORS_REPORTED} errors reported"
-        listed = [
-            {"line": report.line_number, "error": report.text}
-            for report in rejected[:_ERRORS_REPORTED]
-        ]
-        error = {"code": 400, "message": problem or message, "invalidLines": listed}
-    warned: dict[str, object] | None = None
+        reported = rejected[:_ERRORS_REPORTED]
+        lines = [{"line": number, "error": text} for number, text in reported]
+        error = {"code": 400, "message": problem or message, "invalidLines": lines}
     if warnings:
-        shown = [
-            {"line": report.line_number, "warning": report.text}
-            for report in warnings[:_WARNINGS_REPORTED]
-        ]
-        message = f"First {len(shown)} warnings reported"
-        warned = {"message": message, "warningLines": shown}
+        reported = warnings[:_WARNINGS_REPORTED]
+        lines = [{"line": number, "warning": text} for number, text in reported]
+        message = f"First {len(lines)} warnings reported"
+        warned = {"message": message, "warningLines": lines}
     answer: dict[str, object] = {
         "linesOk": len(accepted),
         "linesInvalid": len(rejected),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dtmetrics._config.config import Config
-from dtmetrics._config.discovery import EndpointFileExporter, endpoint_file
+from dtmetrics._config.platform_files import EndpointFileExporter, endpoint_file
 from dtmetrics._core.secret import Secret
 from dtmetrics._runtime.runtime import Process
 from dtmetrics.exporters import Batch, ExportResult, Outcome
@@ -200,8 +200,7 @@ def test_logged_once(platform: Platform, caplog: pytest.LogCaptureFixture) -> No
     assert record.getMessage() == (
         f"dtmetrics: the endpoint in {path} cannot be used: DT_METRICS_INGEST_URL must "
         "begin with https:// to encrypt the token on its way to 'two.example', unless "
-        "allow_plain_http=True, got 'http://two.example/api/v2/metrics/ingest' "
-        "(did you mean https://two.example/api/v2/metrics/ingest?)"
+        "allow_plain_http=True, got 'http://two.example/api/v2/metrics/ingest'"
     )
 
 
@@ -279,7 +278,7 @@ def test_change_while_running(
 ) -> None:
     """After a change of the file, the new endpoint gets the metadata of every key again."""
     for name in ("_CHECK_SECONDS", "_RECHECK_SECONDS"):
-        monkeypatch.setattr(f"dtmetrics._config.discovery.{name}", 0.0)
+        monkeypatch.setattr(f"dtmetrics._config.platform_files.{name}", 0.0)
     orders = process.meters.root.counter("orders", unit="{order}")
     with ExitStack() as stack:
         one, two = (stack.enter_context(Endpoint()) for _ in range(2))

@@ -1,25 +1,43 @@
-"""The endpoint that the Kubernetes operator names in a file, which may change.
+"""The files of OneAgent and the Kubernetes operator: dimensions, and an endpoint.
 
+https://docs.dynatrace.com/docs/ingest-from/extend-dynatrace/extend-data
 https://docs.dynatrace.com/docs/ingest-from/extend-dynatrace/extend-metrics/ingestion-methods
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic
 
-from dtmetrics._config.enrichment import parse_properties, read_text
 from dtmetrics._core import log
+from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.secret import Secret
+from dtmetrics._protocol.normalize import clean_dimension_key
 from dtmetrics.errors import ConfigError
 from dtmetrics.exporters import Batch, Exporter, ExportResult, Outcome
 
-__all__ = ["EndpointFileExporter", "endpoint_file", "read_destination"]
+__all__ = [
+    "EndpointFileExporter",
+    "endpoint_file",
+    "first_line",
+    "parse_properties",
+    "read_destination",
+    "read_enrichment",
+]
 
-_URL_KEY = "DT_METRICS_INGEST_URL"
-_TOKEN_KEY = "DT_METRICS_INGEST_API_TOKEN"  # noqa: S105 -- the key, not a token
+# OneAgent shows this file only to the processes that it monitors, and only when it is
+# opened by its bare name: it is absent from listings and from stat(). Its content is
+# the path of another file.
+_VIRTUAL_FILE = "dt_metadata_e617c525669e072eebe3d0f08212e8f2"
+# Of a pod, from the Kubernetes operator; of a host, from its OneAgent. The later wins.
+_FILES = "dt_metadata", "dt_host_metadata"
+_EXTENSIONS = ".json", ".properties"
+
+# These files hold a few dozen short lines.
+_BYTES_LIMIT = 64 * 1024
 
 # dynatrace-metric-utils-java checks as often. A change is applied once two checks in a
 # row have read the same text, because the first may have met a half-written file.
@@ -27,14 +45,32 @@ _CHECK_SECONDS = 60.0
 _RECHECK_SECONDS = 1.0
 
 
+def read_enrichment(platform_directory: str) -> dict[str, str]:
+    """Return the dimensions in the files of the *platform_directory* and in OneAgent's.
+
+    A file that is missing, unreadable or malformed is skipped: most processes have
+    none.
+    """
+    dimensions: dict[str, str] = {}
+    virtual = [first_line(_read_text(_VIRTUAL_FILE + end)) for end in _EXTENSIONS]
+    pod, host = (
+        [os.path.join(platform_directory, name + end) for end in _EXTENSIONS]
+        for name in _FILES
+    )
+    for paths in (virtual, pod, host):
+        # The files of a name have one content, in two formats.
+        dimensions |= next(filter(None, map(_read_pairs, paths)), {})
+    return dimensions
+
+
 def endpoint_file(platform_directory: str) -> str:
-    """Return the path of the operator's file in the *platform_directory*."""
+    """Return the path of the operator's endpoint file in the *platform_directory*."""
     return os.path.join(platform_directory, "endpoint", "endpoint.properties")
 
 
 def read_destination(path: str) -> tuple[Secret, Secret]:
     """Return the endpoint and the token in the file at *path*; empty if absent."""
-    return _destination(Secret(read_text(path) or ""))
+    return _destination(Secret(_read_text(path)))
 
 
 class EndpointFileExporter:
@@ -60,7 +96,7 @@ class EndpointFileExporter:
         self._on_change = on_change
         self._clock = clock
         # Both are texts of the file, which holds a token.
-        self._applied = self._latest = self._read()
+        self._applied = self._latest = Secret(_read_text(path))
         self._apply()
         self._next_check = clock() + _CHECK_SECONDS
 
@@ -87,11 +123,8 @@ class EndpointFileExporter:
         """In a forked child: drop the parent's connections."""
         self._exporter.reset_after_fork()
 
-    def _read(self) -> Secret:
-        return Secret(read_text(self._path) or "")
-
     def _check(self) -> None:
-        text = self._read()
+        text = Secret(_read_text(self._path))
         changed = text.reveal() != self._latest.reveal()
         self._latest = text
         pause = _RECHECK_SECONDS if changed else _CHECK_SECONDS
@@ -116,6 +149,45 @@ class EndpointFileExporter:
         return True
 
 
+def first_line(text: str) -> str:
+    """Return the first line of *text* that is not blank, without spaces around it."""
+    return text.strip().partition("\n")[0].strip()
+
+
+def parse_properties(text: str) -> dict[str, str]:
+    """Return the ``key=value`` lines of *text* that have both; the last of a key wins.
+
+    Nothing is unescaped, although these files are called properties: the operator
+    escapes nothing. A value may contain ``=``.
+    """
+    lines = (line.partition("=") for line in text.splitlines())
+    pairs = ((key.strip(), value.strip()) for key, _, value in lines)
+    return {key: value for key, value in pairs if key and value}
+
+
+def _read_text(path: str) -> str:
+    """Return the text of the file at *path*; empty if it cannot be read."""
+    try:
+        # Opened without a check before: the virtual file fails every check.
+        with open(path, "rb") as file:
+            return file.read(_BYTES_LIMIT).decode("utf-8-sig", "replace")
+    except (OSError, ValueError):
+        return ""
+
+
+def _read_pairs(path: str) -> dict[str, str]:
+    parse = json.loads if path.endswith(".json") else parse_properties
+    pairs: object = call_safely(parse, _read_text(path), default={})
+    return {
+        key: value
+        for key, value in (pairs.items() if isinstance(pairs, dict) else ())
+        if clean_dimension_key(key) and isinstance(value, str) and value
+    }
+
+
 def _destination(text: Secret) -> tuple[Secret, Secret]:
-    pairs = {key: Secret(value) for key, value in parse_properties(text.reveal())}
-    return pairs.get(_URL_KEY, Secret("")), pairs.get(_TOKEN_KEY, Secret(""))
+    endpoint, token = (
+        Secret(parse_properties(text.reveal()).get(key, ""))
+        for key in ("DT_METRICS_INGEST_URL", "DT_METRICS_INGEST_API_TOKEN")
+    )
+    return endpoint, token

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from dtmetrics.receiver.request_body import INFLATED_LIMIT, read_body
+from dtmetrics.receiver.app import INFLATED_LIMIT, read_body
 from dtmetrics.receiver.verdict import BODY_LIMIT
 from tests.support.receiver_client import error_of, post, served
 
@@ -76,11 +76,11 @@ def test_arrives_inflated(body: bytes, size: int, level: int) -> None:
 
 @given(st.binary(max_size=300), st.data())
 def test_damaged(body: bytes, data: st.DataObject) -> None:
-    """Gzip that is cut short, or that bytes follow, is rejected as a whole."""
+    """What is not gzip, is cut short or has bytes after it is rejected as a whole."""
     packed = gzip.compress(body, mtime=0)
     short = packed[: data.draw(st.integers(0, len(packed) - 1))]
     longer = packed + data.draw(st.binary(min_size=1, max_size=20))
-    for damaged in (short, longer):
+    for damaged in (body, short, longer):
         upload = Upload([damaged], content_encoding="gzip")
         assert upload.rejection() == (400, "invalid gzip")
 
@@ -155,21 +155,6 @@ def test_gzip(client: httpx.Client) -> None:
     packed = gzip.compress(b"a 1\nb 2", mtime=0)
     assert post(client, packed, **{"Content-Encoding": "gzip"}).json()["linesOk"] == 2
     assert error_of(post(client, packed, **{"Content-Encoding": "br"}))[0] == 415
-
-
-@pytest.mark.parametrize(
-    "packed",
-    [
-        b"",
-        b"a 1",
-        gzip.compress(b"a 1", mtime=0)[:-4],
-        gzip.compress(b"a 1", mtime=0) + b"more",
-    ],
-)
-def test_broken_gzip(client: httpx.Client, packed: bytes) -> None:
-    """A body that is not valid gzip is rejected as such."""
-    answer = post(client, packed, **{"Content-Encoding": "gzip"})
-    assert error_of(answer) == (400, "invalid gzip")
 
 
 def test_gzip_bomb(client: httpx.Client) -> None:
