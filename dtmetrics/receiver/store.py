@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
+from cachetools import FIFOCache, LRUCache
+
 from dtmetrics._protocol.parse import ParsedPoint
 from dtmetrics._protocol.point import CountDelta, Dimensions, GaugeSummary
 from dtmetrics.receiver.verdict import Verdict
@@ -102,10 +104,11 @@ class Store:
         self._size = 0
         self._arrivals: deque[_Arrival] = deque()
         self._series: dict[tuple[str, str, Dimensions], _Series] = {}
-        self._metadata: dict[str, dict[str, str]] = {}
+        # Of the keys that were used last, because a client may make keys up.
+        self._metadata: LRUCache[str, dict[str, str]] = LRUCache(_METADATA_LIMIT)
         self._rejected: deque[RejectedView] = deque(maxlen=_REJECTED_LIMIT)
         # Each text once, in the order of arrival: every flush repeats them.
-        self._warnings: dict[str, None] = {}
+        self._warnings: FIFOCache[str, None] = FIFOCache(_WARNINGS_LIMIT)
         self._stats = dict.fromkeys(_COUNTS, 0)
 
     def add(self, verdict: Verdict) -> None:
@@ -118,15 +121,15 @@ class Store:
         for parsed in verdict.accepted:
             if isinstance(parsed, ParsedPoint):
                 self._add_point(parsed, now)
-            elif len(self._metadata) < _METADATA_LIMIT:
+            elif parsed.key not in self._metadata:
                 # The first metadata of a key stays, as at Dynatrace.
-                self._metadata.setdefault(parsed.key, parsed.properties)
+                self._metadata[parsed.key] = parsed.properties
         for number, text in verdict.rejected[-_REJECTED_LIMIT:]:
             at_ms = int(now * 1000)
             self._rejected.append(RejectedView(at_ms=at_ms, line=number, error=text))
         for report in verdict.warnings:
-            if len(self._warnings) < _WARNINGS_LIMIT:
-                self._warnings.setdefault(report.text)
+            if report.text not in self._warnings:
+                self._warnings[report.text] = None
         self._expire(now)
 
     def count_rejected_request(self) -> None:
