@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ T = TypeVar("T")
 #: The endings of file names: of a batch that waits, and of one that the endpoint may
 #: have accepted already.
 WAITING, ATTEMPTED = ".b", ".try"
+_CORRUPT = ".bad"
 
 _REASONS = {
     errno.EACCES: "not allowed",
@@ -58,7 +60,7 @@ class StoredBatch:
     name: str
     size: int
     batch: Batch | None = None
-    #: The name before the attempt under way, if the attempt changed it.
+    #: The name before the last attempt.
     name_before: str = ""
 
     def read(self) -> Batch | None:
@@ -73,7 +75,11 @@ class StoredBatch:
 
 
 class Index:
-    """What this process holds below *root*. Its methods count errors, raise none."""
+    """What this process holds below *root*.
+
+    Only ``create_directory()`` and ``set_aside()`` raise errors of the disk. The other
+    methods count them.
+    """
 
     def __init__(self, root: SpoolRoot, limits: SpoolLimits) -> None:
         self._root = root
@@ -106,8 +112,21 @@ class Index:
 
     def count_failure(self, error: Exception) -> None:
         """Count a failed disk operation."""
-        number = error.errno if isinstance(error, OSError) else None
-        self.counts[f"failed: {_REASONS.get(number or 0, 'other')}"] += 1
+        reason = _REASONS.get(getattr(error, "errno", 0), "other")
+        self.counts[f"failed: {reason}"] += 1
+
+    def create_directory(self) -> Directory:
+        """Return a new directory, which is the active one from then on."""
+        directory = Directory()
+        with self._root.open(create=True) as parent:
+            self.directories[directory.name] = directory
+            try:
+                directory.create(parent)
+            except BaseException:
+                self.release(directory)
+                raise
+        self.active = directory
+        return directory
 
     def take_over(self, name: str, parent: int, now: float) -> None:
         """Take over the directory *name* in *parent* if its process is dead."""
@@ -121,10 +140,21 @@ class Index:
                 if size <= RECORD_LIMIT:
                     self.unread.append(entry)
                 else:  # a huge file must not make valid ones exceed the limits
-                    self.counts["corrupt"] += 1
-                    self.delete(entry)
+                    self.safely(self.set_aside, entry)
         # A directory without batches goes at once, and counts for no limit.
         self.remove_idle_directories()
+
+    def set_aside(self, entry: StoredBatch) -> None:
+        """Keep a corrupt file for inspection, unless it is huge or ten are kept."""
+        self.counts["corrupt"] += 1
+        with self._root.open() as parent:
+            corrupt = sum(name.endswith(_CORRUPT) for name in os.listdir(parent))
+            if corrupt < self._limits.max_corrupt and entry.size <= RECORD_LIMIT:
+                # Cut, because a foreign name may be as long as the system allows.
+                name = f"{entry.name[:64]}.{entry.directory.name}{_CORRUPT}"
+                entry.directory.rename(entry.name, name, parent)
+            else:
+                entry.directory.delete(entry.name)
 
     def delete(self, entry: StoredBatch) -> None:
         """Delete the file of *entry*."""

@@ -50,8 +50,7 @@ class SpoolRoot:
         if create:
             for path in reversed([self._root, *self._root.parents]):
                 if not path.is_dir():
-                    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-                    with _closing(os.open(path.parent, flags)) as parent:
+                    with _closing(os.open(path.parent, os.O_DIRECTORY)) as parent:
                         create_directory(path.name, parent)
         with _closing(open_directory(self._root)) as root:
             if create:
@@ -105,8 +104,7 @@ def _unmet_at(root: Path) -> str:
         return "be below directories only"
     if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
         return "be writable"
-    kind = file_system(place.stat().st_dev)
-    if _NETWORK.fullmatch(kind):
+    if _NETWORK.fullmatch(kind := file_system(place.stat().st_dev)):
         return f"be on a local disk, because locks fail on {kind}"
     return ""
 

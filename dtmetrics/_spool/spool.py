@@ -26,7 +26,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._spool.directory import PREFIX, Directory, can_lock
+from dtmetrics._spool.directory import PREFIX, can_lock
 from dtmetrics._spool.index import ATTEMPTED, WAITING, Index, SpoolLimits, StoredBatch
 from dtmetrics._spool.record import TEXT_LIMIT, encode
 from dtmetrics._spool.root import SpoolRoot
@@ -38,8 +38,6 @@ __all__ = ["LOOK_SECONDS", "Spool", "SpoolLimits"]
 #: How often a process looks for directories of dead processes.
 LOOK_SECONDS = 300.0
 _PAUSE_SECONDS = 60.0
-_CORRUPT = ".bad"
-_DEFAULT_LIMITS = SpoolLimits()
 
 
 class Spool:
@@ -58,12 +56,12 @@ class Spool:
         *,
         now_ms: Callable[[], int],
         clock: Callable[[], float],
-        limits: SpoolLimits = _DEFAULT_LIMITS,
+        limits: SpoolLimits | None = None,
     ) -> None:
         if not can_lock():
             raise ConfigError(["spool must be unset: this system has no flock()"])
         self._root = SpoolRoot(root, tenant)
-        self._limits = limits
+        self._limits = limits or SpoolLimits()
         self._now_ms = now_ms
         self._clock = clock
         self._create_state()
@@ -121,7 +119,7 @@ class Spool:
             index.counts["failed: too large"] += 1
             return
         name = f"{batch.created_ms:015}-{os.urandom(16).hex()}{suffix}"
-        directory = index.active or self._create_directory()
+        directory = index.active or index.create_directory()
         try:
             directory.write(name, record)
         except FileNotFoundError:  # another process has removed the directory
@@ -134,19 +132,6 @@ class Spool:
         index.stored[batch] = StoredBatch(directory, name, len(record), batch)
         index.enforce_limits()
 
-    def _create_directory(self) -> Directory:
-        index = self._index
-        directory = Directory()
-        with self._root.open(create=True) as parent:
-            index.directories[directory.name] = directory
-            try:
-                directory.create(parent)
-            except BaseException:
-                index.release(directory)
-                raise
-        index.active = directory
-        return directory
-
     def _pause(self, error: Exception) -> None:
         """Store nothing for a minute: retrying would not help a full disk."""
         self._index.count_failure(error)
@@ -155,9 +140,8 @@ class Spool:
     def begin_attempt(self, batch: Batch) -> None:
         """Mark *batch* as indeterminate, before it is sent."""
         if entry := self._index.stored.get(batch):
-            entry.name_before = ""
+            entry.name_before = entry.name
             if entry.name.endswith(WAITING):
-                entry.name_before = entry.name
                 name = entry.name.removesuffix(WAITING) + ATTEMPTED
                 self._index.safely(entry.rename, name)
 
@@ -169,7 +153,6 @@ class Spool:
         entry = self._index.stored.get(batch)
         if entry and entry.name_before:
             self._index.safely(entry.rename, entry.name_before)
-            entry.name_before = ""
 
     def delete(self, batch: Batch) -> None:
         """Delete *batch* from the disk: it was answered, dropped or divided."""
@@ -225,8 +208,7 @@ class Spool:
         index = self._index
         batch = entry.read()
         if batch is None:
-            index.counts["corrupt"] += 1
-            self._set_aside(entry)
+            index.set_aside(entry)
             return entry.size
         if self._now_ms() - batch.created_ms > self._limits.max_age * 1000:
             index.counts["dropped: too old"] += batch.points
@@ -237,14 +219,3 @@ class Spool:
             index.stored[batch] = entry
             found.append((batch, entry.name.endswith(ATTEMPTED)))
         return len(batch.text)
-
-    def _set_aside(self, entry: StoredBatch) -> None:
-        """Keep a corrupt file for inspection, unless ten are kept already."""
-        with self._root.open() as parent:
-            corrupt = sum(name.endswith(_CORRUPT) for name in os.listdir(parent))
-            if corrupt < self._limits.max_corrupt:
-                # Cut, because a foreign name may be as long as the system allows.
-                name = f"{entry.name[:64]}.{entry.directory.name}{_CORRUPT}"
-                entry.directory.rename(entry.name, name, parent)
-            else:
-                entry.directory.delete(entry.name)
