@@ -63,61 +63,37 @@ def test_deleted(directory: SpoolDirectory) -> None:
     assert texts(directory.spool().recover()) == ["k0002 count,delta=1"]
 
 
-def test_killed_during_an_attempt(directory: SpoolDirectory) -> None:
-    """A batch whose process is killed during an attempt is indeterminate."""
-    spool = directory.spool()
-    batch = directory.batch("a 1")
-    spool.store(batch)
-    spool.begin_attempt(batch)
+@pytest.mark.parametrize(
+    ("calls", "indeterminate"),
+    [
+        ("store begin_attempt", True),
+        ("store begin_attempt undo_attempt", False),
+        ("store begin_attempt undo_attempt begin_attempt undo_attempt", False),
+        ("store begin_attempt undo_attempt undo_attempt", False),
+        ("store undo_attempt", False),
+        ("store begin_attempt begin_attempt undo_attempt", True),
+        ("store begin_attempt recover begin_attempt undo_attempt", True),
+        ("store_indeterminate undo_attempt", True),
+        ("store begin_attempt store_indeterminate undo_attempt", True),
+    ],
+)
+def test_marks(directory: SpoolDirectory, calls: str, indeterminate: bool) -> None:
+    """A killed process leaves a batch as indeterminate unless each attempt was undone.
+
+    Undoing an attempt does not clear the mark that the batch had before it.
+    """
+    spool, batch = directory.spool(), directory.batch("a 1")
+    for call in calls.split():
+        if call == "recover":
+            kill(spool)
+            spool = directory.spool()
+            ((batch, _),) = spool.recover()
+        elif call == "store_indeterminate":
+            spool.store(batch, indeterminate=True)
+        else:
+            getattr(spool, call)(batch)
     kill(spool)
-    assert texts(directory.spool().recover()) == ["a 1?"]
-
-
-def test_undone_attempt(directory: SpoolDirectory) -> None:
-    """A batch that the endpoint did not accept is not indeterminate."""
-    spool = directory.spool()
-    batch = directory.batch("a 1")
-    spool.store(batch)
-    for _ in range(2):
-        spool.begin_attempt(batch)
-        spool.undo_attempt(batch)
-    spool.undo_attempt(batch)
-    kill(spool)
-    assert texts(directory.spool().recover()) == ["a 1"]
-
-
-def test_stays_indeterminate(directory: SpoolDirectory) -> None:
-    """A failed second attempt does not clear the mark that the first one left."""
-    spool = directory.spool()
-    batch = directory.batch("a 1")
-    spool.store(batch)
-    spool.begin_attempt(batch)
-    spool.begin_attempt(batch)
-    spool.undo_attempt(batch)
-    kill(spool)
-    spool = directory.spool()
-    ((batch, indeterminate),) = spool.recover()
-    assert indeterminate
-    spool.begin_attempt(batch)
-    spool.undo_attempt(batch)
-    kill(spool)
-    assert texts(directory.spool().recover()) == ["a 1?"]
-
-
-@pytest.mark.parametrize("stored_before", [False, True])
-def test_stored_as_indeterminate(
-    directory: SpoolDirectory, stored_before: bool
-) -> None:
-    """A batch stored as indeterminate stays so, even if it was stored before."""
-    spool = directory.spool()
-    batch = directory.batch("a 1")
-    if stored_before:
-        spool.store(batch)
-        spool.begin_attempt(batch)
-    spool.store(batch, indeterminate=True)
-    spool.undo_attempt(batch)
-    kill(spool)
-    assert texts(directory.spool().recover()) == ["a 1?"]
+    assert texts(directory.spool().recover()) == ["a 1" + "?" * indeterminate]
 
 
 def test_stored_once(directory: SpoolDirectory) -> None:

@@ -175,9 +175,8 @@ os.seteuid(os.getuid())
 
 def test_not_allowed() -> None:
     """Directories that have become unwritable count failures, and raise nothing."""
-    with (
-        tempfile.TemporaryDirectory() as root
-    ):  # below /tmp, which every user can reach
+    # Below /tmp, which every user can reach.
+    with tempfile.TemporaryDirectory() as root:
         *lines, last = expect(BEGIN + NOT_ALLOWED, root).splitlines()
     assert len(lines) == 3
     assert all(re.fullmatch(r"\d {'failed: not allowed': \d}", line) for line in lines)
@@ -217,23 +216,10 @@ def test_too_many_open_files(tmp_path: Path) -> None:
     )
 
 
-STEPS = [
-    "open",
-    "mkdir",
-    "write",
-    "fsync",
-    "rename",
-    "fstat",
-    "fstatvfs",
-    "unlink",
-    "rmdir",
-    "listdir",
-    "stat",
-    "close",
-]
+STEPS = "open mkdir write fsync rename fstat fstatvfs unlink rmdir listdir stat close"
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", STEPS.split())
 @pytest.mark.parametrize("healthy", range(8))
 def test_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, healthy: int) -> None:  # fmt: skip
     """A system call that fails from any point on raises nothing and loses no batch.

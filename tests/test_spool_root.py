@@ -136,23 +136,16 @@ def test_error_without_tenant(tmp_path: Path) -> None:
     assert "x#" not in str(caught.value)
 
 
-def swap_root(directory: SpoolDirectory, other: Path) -> None:
-    """Replace the root by a symbolic link to *other*."""
-    directory.root.rename(directory.root.with_name("moved"))
-    directory.root.symlink_to(other)
-
-
 def test_swapped_for_a_link(tmp_path: Path) -> None:
     """A root replaced by a symbolic link is neither written nor read."""
-    directory, other = (
-        SpoolDirectory(tmp_path / "root"),
-        SpoolDirectory(tmp_path / "other"),
-    )
+    directory = SpoolDirectory(tmp_path / "root")
+    other = SpoolDirectory(tmp_path / "other")
     other.dead(other.batch("a count,delta=1"))
     before = sorted(other.root.rglob("*"))
     directory.root.mkdir(0o700)
     spool = directory.spool()
-    swap_root(directory, other.root)
+    directory.root.rename(tmp_path / "moved")
+    directory.root.symlink_to(other.root)
     spool.store(directory.batch())
     assert spool.recover() == []
     assert spool.account()["batches"] == 0
@@ -236,10 +229,8 @@ def test_root_removed(tmp_path: Path) -> None:
     for batch in batches:
         spool.store(batch)
     kill(spool)
-    assert sorted(texts(directory.spool().recover())) == [
-        "k0 count,delta=1",
-        "k1 count,delta=1",
-    ]
+    found = sorted(texts(directory.spool().recover()))
+    assert found == ["k0 count,delta=1", "k1 count,delta=1"]
 
 
 WITHOUT_LOCKS = """
