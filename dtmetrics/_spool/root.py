@@ -49,7 +49,7 @@ class SpoolRoot:
         """Yield a descriptor of the directory; *create* it if it does not exist."""
         if create:
             for path in reversed([self._root, *self._root.parents]):
-                if not path.is_dir():
+                if not os.path.isdir(path):
                     with _closing(os.open(path.parent, os.O_DIRECTORY)) as parent:
                         create_directory(path.name, parent)
         with _closing(open_directory(self._root)) as root:
@@ -100,7 +100,7 @@ def _unmet_at(root: Path) -> str:
     place = next(path for path in (root, *root.parents) if os.path.lexists(path))
     if place == root and (requirement := _unmet(root.lstat())):
         return requirement
-    if not place.is_dir():
+    if not os.path.isdir(place):
         return "be below directories only"
     if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
         return "be writable"
