@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,13 @@ if not hasattr(os, "fork"):
 
 
 def assert_invalid(root: Path | str, requirement: str) -> None:
-    """Assert that a spool below *root* raises ConfigError with *requirement*."""
+    """Assert that a spool below *root* raises ConfigError with *requirement*.
+
+    Nothing else is in the error, neither the endpoint nor the public part of a token.
+    """
     message = f"spool must {requirement}, got {root}"
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
-        Spool(root, "here", now_ms=lambda: 0, clock=lambda: 0.0)
+        Spool(root, "https://x#dt0c01.PUBLIC", now_ms=lambda: 0, clock=lambda: 0.0)
 
 
 def test_nothing_is_created_early(tmp_path: Path) -> None:
@@ -125,15 +129,6 @@ def test_owned_by_another_user(tmp_path: Path) -> None:
 def test_not_writable() -> None:
     """A root that cannot be created is invalid: in /proc not even root can."""
     assert_invalid("/proc/self/spool", "be writable")
-
-
-def test_error_without_tenant(tmp_path: Path) -> None:
-    """The error about an invalid root contains neither endpoint nor token."""
-    tmp_path.chmod(0o777)
-    with pytest.raises(ConfigError) as caught:
-        Spool(tmp_path, "https://x#dt0c01.PUBLIC", now_ms=lambda: 0, clock=lambda: 0.0)
-    assert "PUBLIC" not in str(caught.value)
-    assert "x#" not in str(caught.value)
 
 
 def test_swapped_for_a_link(tmp_path: Path) -> None:
@@ -249,3 +244,28 @@ def test_without_locks(tmp_path: Path) -> None:
     """Without flock(), as on Windows, the error names the reason."""
     message = "spool must be unset: this system has no flock()\n"
     assert expect(WITHOUT_LOCKS, tmp_path) == message
+
+
+BEHIND_A_CLOSED_DIRECTORY = WITHOUT_LOCKS.replace(
+    'sys.modules["fcntl"] = None',
+    """
+import os
+os.chmod(sys.argv[1], 0o755)
+os.makedirs(sys.argv[1] + "/closed/inside")
+os.symlink("closed/inside", sys.argv[1] + "/link")
+os.chmod(sys.argv[1] + "/closed", 0)
+sys.argv[1] += "/link/spool"
+if os.geteuid() == 0:
+    import dtmetrics._spool.spool  # while this process may read it
+    os.seteuid(65534)
+""",
+)
+
+
+def test_behind_a_closed_directory() -> None:
+    """A root below a link into a directory that the user cannot enter is invalid."""
+    # Below /tmp, which every user can reach.
+    with tempfile.TemporaryDirectory() as directory:
+        message = f"spool must be below directories only, got {directory}/link/spool\n"
+        assert expect(BEHIND_A_CLOSED_DIRECTORY, directory) == message
+        os.chmod(f"{directory}/closed", 0o700)
