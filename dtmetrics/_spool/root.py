@@ -48,7 +48,7 @@ class SpoolRoot:
     def open(self, *, create: bool = False) -> Iterator[int]:
         """Yield a descriptor of the directory; *create* it if it does not exist."""
         if create:
-            for path in reversed([self._root, *self._root.parents]):
+            for path in reversed([self._root, *self._root.parents[:-1]]):
                 if not os.path.isdir(path):
                     with _closing(os.open(path.parent, os.O_DIRECTORY)) as parent:
                         create_directory(path.name, parent)
