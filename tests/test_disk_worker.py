@@ -17,8 +17,8 @@ def _short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def join_stuck(worker: DiskWorker) -> None:
     """Wait until the stuck operation of *worker* has returned."""
-    assert worker._stuck is not None
-    worker._stuck.join(PATIENCE)
+    assert worker._thread is not None
+    worker._thread.join(PATIENCE)
 
 
 def test_runs_in_another_thread() -> None:

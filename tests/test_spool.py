@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dtmetrics._spool import recovery
 from dtmetrics._spool.record import TEXT_LIMIT
-from dtmetrics._spool.spool import Spool, SpoolAccount, SpoolLimits
+from dtmetrics._spool.spool import Spool, SpoolLimits
 from dtmetrics.exporters import Batch
 from tests.support.exporter_contract import a_body
 from tests.support.recorder import MOMENT
-from tests.support.spool_directory import SpoolDirectory, kill, texts
+from tests.support.spool_directory import SpoolDirectory, kill, texts, troubles
 
 if not hasattr(os, "fork"):
     pytest.skip("the spool needs flock()", allow_module_level=True)
@@ -34,7 +33,7 @@ def lines_of(count: int) -> list[str]:
 
 def test_default_limits() -> None:
     """By default a process stores 64 MiB, 5,000 files and the last 55 minutes."""
-    assert SpoolLimits() == (64 << 20, 55 * 60, 5_000)
+    assert SpoolLimits()[:3] == (64 << 20, 55 * 60, 5_000)
 
 
 # -- one batch -------------------------------------------------------------------------
@@ -64,61 +63,37 @@ def test_deleted(directory: SpoolDirectory) -> None:
     assert texts(directory.spool().recover()) == ["k0002 count,delta=1"]
 
 
-def test_killed_during_an_attempt(directory: SpoolDirectory) -> None:
-    """A batch whose process is killed during an attempt is indeterminate."""
-    spool = directory.spool()
-    batch = directory.batch("a 1")
-    spool.store(batch)
-    spool.begin_attempt(batch)
+@pytest.mark.parametrize(
+    ("calls", "indeterminate"),
+    [
+        ("store begin_attempt", True),
+        ("store begin_attempt undo_attempt", False),
+        ("store begin_attempt undo_attempt begin_attempt undo_attempt", False),
+        ("store begin_attempt undo_attempt undo_attempt", False),
+        ("store undo_attempt", False),
+        ("store begin_attempt begin_attempt undo_attempt", True),
+        ("store begin_attempt recover begin_attempt undo_attempt", True),
+        ("store_indeterminate undo_attempt", True),
+        ("store begin_attempt store_indeterminate undo_attempt", True),
+    ],
+)
+def test_marks(directory: SpoolDirectory, calls: str, indeterminate: bool) -> None:
+    """A killed process leaves a batch as indeterminate unless each attempt was undone.
+
+    Undoing an attempt does not clear the mark that the batch had before it.
+    """
+    spool, batch = directory.spool(), directory.batch("a 1")
+    for call in calls.split():
+        if call == "recover":
+            kill(spool)
+            spool = directory.spool()
+            ((batch, _),) = spool.recover()
+        elif call == "store_indeterminate":
+            spool.store(batch, indeterminate=True)
+        else:
+            getattr(spool, call)(batch)
     kill(spool)
-    assert texts(directory.spool().recover()) == ["a 1?"]
-
-
-def test_undone_attempt(directory: SpoolDirectory) -> None:
-    """A batch that the endpoint did not accept is not indeterminate."""
-    spool = directory.spool()
-    batch = directory.batch("a 1")
-    spool.store(batch)
-    for _ in range(2):
-        spool.begin_attempt(batch)
-        spool.undo_attempt(batch)
-    spool.undo_attempt(batch)
-    kill(spool)
-    assert texts(directory.spool().recover()) == ["a 1"]
-
-
-def test_stays_indeterminate(directory: SpoolDirectory) -> None:
-    """A failed second attempt does not clear the mark that the first one left."""
-    spool = directory.spool()
-    batch = directory.batch("a 1")
-    spool.store(batch)
-    spool.begin_attempt(batch)
-    spool.begin_attempt(batch)
-    spool.undo_attempt(batch)
-    kill(spool)
-    spool = directory.spool()
-    ((batch, indeterminate),) = spool.recover()
-    assert indeterminate
-    spool.begin_attempt(batch)
-    spool.undo_attempt(batch)
-    kill(spool)
-    assert texts(directory.spool().recover()) == ["a 1?"]
-
-
-@pytest.mark.parametrize("stored_before", [False, True])
-def test_stored_as_indeterminate(
-    directory: SpoolDirectory, stored_before: bool
-) -> None:
-    """A batch stored as indeterminate stays so, even if it was stored before."""
-    spool = directory.spool()
-    batch = directory.batch("a 1")
-    if stored_before:
-        spool.store(batch)
-        spool.begin_attempt(batch)
-    spool.store(batch, indeterminate=True)
-    spool.undo_attempt(batch)
-    kill(spool)
-    assert texts(directory.spool().recover()) == ["a 1?"]
+    assert texts(directory.spool().recover()) == ["a 1" + "?" * indeterminate]
 
 
 def test_stored_once(directory: SpoolDirectory) -> None:
@@ -145,10 +120,10 @@ def test_too_large(directory: SpoolDirectory) -> None:
     spool = directory.spool(max_bytes=5_000)
     spool.store(directory.noise(6_000))
     spool.store(a_body("x" * (TEXT_LIMIT + 1)))
-    assert spool.account().batches == 0
-    assert spool.account().failures == {"too large": 2}
+    assert spool.account()["batches"] == 0
+    assert troubles(spool) == {"failed: too large": 2}
     spool.store(directory.batch())
-    assert spool.account().batches == 1
+    assert spool.account()["batches"] == 1
 
 
 # -- many ------------------------------------------------------------------------------
@@ -177,7 +152,7 @@ def test_recovered_once(directory: SpoolDirectory) -> None:
     kill(first)
     directory.advance(300)
     assert len(second.recover()) == 2
-    assert (first.account().recovered, second.account().recovered) == (0, 2)
+    assert (first.account()["recovered"], second.account()["recovered"]) == (0, 2)
 
 
 def test_recovered_counts_as_stored(directory: SpoolDirectory) -> None:
@@ -186,7 +161,7 @@ def test_recovered_counts_as_stored(directory: SpoolDirectory) -> None:
     spool = directory.spool()
     (one, _), (two, _) = spool.recover()
     spool.store(one)
-    assert (spool.account().batches, spool.account().recovered) == (2, 2)
+    assert (spool.account()["batches"], spool.account()["recovered"]) == (2, 2)
     assert directory.directories() == [dead]
     spool.delete(one)
     assert directory.directories() == [dead]
@@ -225,14 +200,11 @@ def test_recovered_within_five_minutes(directory: SpoolDirectory) -> None:
     assert texts(spool.recover()) == ["a 1"]
 
 
-def test_one_call_is_bounded(
-    directory: SpoolDirectory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_call_is_bounded(directory: SpoolDirectory) -> None:
     """One call recovers a bounded amount of text, and later calls recover the rest."""
-    monkeypatch.setattr(recovery, "_RECOVER_BYTES", 100)
     lines = lines_of(20)  # of 20 bytes each
     directory.dead(*map(directory.batch, lines))
-    spool = directory.spool()
+    spool = directory.spool(recover_bytes=100)
     parts = []
     while part := texts(spool.recover()):
         parts.append(part)
@@ -271,8 +243,8 @@ def test_too_many_files(directory: SpoolDirectory) -> None:
     for line in lines_of(5)[1:]:
         directory.advance(1)
         spool.store(directory.batch(line))
-    assert spool.account().batches == 3
-    assert spool.account().failures == {"spool full": 2}
+    assert spool.account()["batches"] == 3
+    assert troubles(spool) == {"failed: spool full": 2}
     kill(spool)
     assert texts(directory.spool().recover()) == lines_of(5)[2:]
 
@@ -285,12 +257,12 @@ def test_too_many_bytes(directory: SpoolDirectory) -> None:
         directory.advance(1)
         batches.append(directory.noise(6_000))
         spool.store(batches[-1])
-    account = spool.account()
-    assert account.bytes <= 20_000
-    assert account.batches == 3
-    assert account.failures == {"spool full": 2}
+    stored = spool.account()["bytes"]
+    assert stored <= 20_000
+    assert spool.account()["batches"] == 3
+    assert troubles(spool) == {"failed: spool full": 2}
     on_disk = sum(path.stat().st_size for path in directory.root.glob("*/*/*.b"))
-    assert account.bytes == on_disk
+    assert stored == on_disk
     kill(spool)
     recovered = [batch.text for batch, _ in directory.spool().recover()]
     assert recovered == [batch.text for batch in batches[2:]]
@@ -316,8 +288,7 @@ def test_dead_process_left_too_much(directory: SpoolDirectory) -> None:
     directory.dead(*[directory.batch(f"a{n} 1", f"b{n} 1") for n in range(5)])
     spool = directory.spool(max_files=3)
     assert len(spool.recover()) == 3
-    assert spool.account().dropped == {"spool full": 4}
-    assert spool.account().failures == {}
+    assert troubles(spool) == {"dropped: spool full": 4}
 
 
 def test_takes_over_what_fits(directory: SpoolDirectory) -> None:
@@ -327,7 +298,7 @@ def test_takes_over_what_fits(directory: SpoolDirectory) -> None:
     spool = directory.spool(max_bytes=7_000)
     # The second directory exceeds the limit, and the older of the two is deleted.
     assert len(spool.recover()) == 1
-    assert spool.account().dropped == {"spool full": 1}
+    assert troubles(spool) == {"dropped: spool full": 1}
     assert len(directory.directories()) == 4
 
 
@@ -339,7 +310,7 @@ def test_too_old(directory: SpoolDirectory) -> None:
     directory.advance(1)
     spool = directory.spool()
     assert texts(spool.recover()) == ["d 1"]
-    assert spool.account().dropped == {"too old": 3}
+    assert troubles(spool) == {"dropped: too old": 3}
     assert directory.suffixes() == ["b"]
     assert len(directory.directories()) == 1
 
@@ -366,7 +337,7 @@ def test_close_leaves_batches(directory: SpoolDirectory) -> None:
     first.store(directory.batch("active 1"))
     first.close()
     assert len(second.recover()) == 3
-    assert (first.account().batches, first.account().bytes) == (0, 0)
+    assert (first.account()["batches"], first.account()["bytes"]) == (0, 0)
 
 
 def test_works_after_close(directory: SpoolDirectory) -> None:
@@ -396,7 +367,7 @@ def test_unfinished_directories(directory: SpoolDirectory) -> None:
     directory.advance(300)
     assert spool.recover() == []
     assert directory.directories() == []
-    assert spool.account() == SpoolAccount(0, 0, 1, 0, {}, {})
+    assert spool.account() == {"batches": 0, "bytes": 0, "recovered": 1}
 
 
 def test_corrupt(directory: SpoolDirectory) -> None:
@@ -406,7 +377,7 @@ def test_corrupt(directory: SpoolDirectory) -> None:
         path.write_bytes(path.read_bytes()[:-1])
     spool = directory.spool()
     ((batch, _),) = spool.recover()
-    assert spool.account().corrupt == 12
+    assert troubles(spool) == {"corrupt": 12}
     assert len([*directory.root.glob("*/*.bad")]) == 10
     spool.delete(batch)
     assert directory.directories() == []
@@ -419,7 +390,7 @@ def test_huge_file(directory: SpoolDirectory) -> None:
     os.truncate(next(dead.glob("*.b")), 10 << 30)
     spool = directory.spool()
     assert spool.recover() == []
-    assert spool.account().corrupt == 1
+    assert troubles(spool) == {"corrupt": 1}
     assert directory.directories() == []
 
 
@@ -461,7 +432,7 @@ def test_foreign_files(tmp_path_factory: pytest.TempPathFactory, foreign: dict[s
     assert sorted(set(found) - {"spoiled 1"}) == lines_of(3)
     assert len(found) == len(set(found)) <= 4
     spool.store(directory.batch())
-    assert spool.account().batches == len(found) + 1
+    assert spool.account()["batches"] == len(found) + 1
     spool.close()
 
 
@@ -547,9 +518,8 @@ class Processes(RuleBasedStateMachine):
     def equals_the_model(self) -> None:
         """Each spool holds what its model holds, and the disk holds nothing else."""
         for spool, model in zip(self.spools, self.models, strict=True):
-            account = spool.account()
-            assert account.batches == len(model)
-            assert account.failures == account.dropped == {}
+            assert spool.account()["batches"] == len(model)
+            assert troubles(spool) == {}
         marks = [marked for model in self.models for _, marked in model.values()]
         marks += self.left.values()
         expected = ["try" if marked else "b" for marked in marks]

@@ -241,7 +241,7 @@ def test_disk_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     rig.sender.secure()
     assert rig.sender._spool.account()["failed: timeout"] == 1
     end.set()
-    stuck = rig.sender._spool._disk._stuck
+    stuck = rig.sender._spool._disk._thread
     assert stuck is not None
     stuck.join(PATIENCE)
     rig.sender.secure()

@@ -20,7 +20,7 @@ from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._deliver.spool_sync import SpoolSync
 from dtmetrics._protocol.timestamps import AHEAD_MS, restamp
-from dtmetrics._spool.recovery import LOOK_SECONDS
+from dtmetrics._spool.spool import LOOK_SECONDS
 from dtmetrics.exporters import Batch, Exporter, ExportResult, Outcome
 
 __all__ = ["PROBE", "SafeExporter", "Sender"]

@@ -63,16 +63,9 @@ class SpoolSync:
     def account(self) -> dict[str, int]:
         """Return ``stats().spool``: what is on disk, and what has happened there."""
         account = self._spool.account()
-        counts = {
-            "batches": account.batches,
-            "bytes": account.bytes,
-            "recovered": account.recovered,
-        }
-        counts |= {f"dropped: {why}": n for why, n in account.dropped.items()}
-        counts |= {f"failed: {why}": n for why, n in account.failures.items()}
         if timeouts := self._disk.timeouts:
-            counts["failed: timeout"] = timeouts
-        return counts | ({"corrupt": account.corrupt} if account.corrupt else {})
+            account["failed: timeout"] = timeouts
+        return account
 
     def close(self) -> None:
         """Store what still waits, and leave it to another process."""

@@ -1,7 +1,7 @@
 """Batches on disk, so that what waits in the outbox outlives its process.
 
-``spool`` is the entry: it stores, marks and deletes batches. ``recovery`` takes over
-what dead processes left. ``index`` knows which batches this process has on disk,
+``spool`` is the entry: it stores, marks and deletes batches, and recovers those of dead
+processes. ``index`` knows which batches this process has on disk and bounds them,
 ``directory`` holds the lock and the files of one process, ``record`` is the format of
 one file, ``root`` checks where the files may lie, ``disk_worker`` bounds how long a
 disk is waited for.

@@ -18,8 +18,10 @@ try:
 except ImportError:  # Windows, where Spool raises ConfigError
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Directory", "can_lock"]
+__all__ = ["PREFIX", "Directory", "can_lock"]
 
+#: How the name of each directory begins.
+PREFIX = "p-"
 _LOCK = "lock"
 _UNPUBLISHED = ".tmp"
 # Creating a directory and locking it are two steps, done well within this time.
@@ -40,7 +42,7 @@ class Directory:
     """
 
     def __init__(self, name: str = "") -> None:
-        self.name = name or f"p-{os.getpid()}-{os.urandom(6).hex()}"
+        self.name = name or f"{PREFIX}{os.getpid()}-{os.urandom(6).hex()}"
         self._directory = self._lock = -1
         self._locking = False
 
@@ -59,7 +61,7 @@ class Directory:
             self._directory = open_directory(self.name, parent)
             young = now - os.fstat(self._directory).st_mtime < _YOUNG_SECONDS
             # Locking it for a moment would already make its creator fail.
-            if young and self.empty:
+            if young and not self._names():
                 return False
             return self._acquire_lock(0 if young else os.O_CREAT)
         except (FileNotFoundError, NotADirectoryError):
@@ -88,7 +90,13 @@ class Directory:
     def reset_after_fork(self) -> None:
         """In a forked child: close the descriptors, so that the parent alone locks."""
         if self._locking:
-            self._close_inherited_lock()
+            with suppress(OSError):
+                lock = os.stat(_LOCK, dir_fd=self._directory)
+                for descriptor in map(int, os.listdir("/dev/fd")):
+                    # One of them read the list, and is closed by now.
+                    with suppress(OSError):
+                        if os.path.samestat(os.fstat(descriptor), lock):
+                            self._lock = descriptor
         self._close()
 
     def _close(self) -> None:
@@ -98,40 +106,32 @@ class Directory:
             with suppress(OSError):
                 os.close(descriptor)
 
-    def _close_inherited_lock(self) -> None:
-        with suppress(OSError):
-            lock = os.stat(_LOCK, dir_fd=self._directory)
-            for descriptor in map(int, os.listdir("/dev/fd")):
-                with suppress(OSError):
-                    if os.path.samestat(os.fstat(descriptor), lock):
-                        os.close(descriptor)
-                        self._lock = -1
-
     def remove(self, parent: int) -> None:
-        """Remove it if it holds nothing but its lock, and release the lock."""
-        if self.empty:
+        """Remove it if it holds nothing but its lock."""
+        if not self._names():
             self.delete(_LOCK)
             os.rmdir(self.name, dir_fd=parent)
-        self.release()
 
     # -- the files -------------------------------------------------------------------
 
-    @property
-    def empty(self) -> bool:
-        """Whether it holds nothing but its lock."""
-        return not {*os.listdir(self._directory)} - {_LOCK}
+    def _names(self) -> set[str]:
+        return {*os.listdir(self._directory)} - {_LOCK}
 
-    def names(self) -> list[str]:
-        """Return the names of its files, sorted; delete files never published."""
-        names = sorted(os.listdir(self._directory))
-        for name in names:
-            if name.endswith(_UNPUBLISHED):
-                self._delete_if_possible(name)
-        return [n for n in names if n != _LOCK and not n.endswith(_UNPUBLISHED)]
+    def sizes(self) -> dict[str, int]:
+        """Return the size of each of its files; delete files never published."""
+        names = self._names()
+        unpublished = {name for name in names if name.endswith(_UNPUBLISHED)}
+        for name in unpublished:
+            self._delete_if_possible(name)
+        return {name: self._status(name).st_size for name in names - unpublished}
 
     def write(self, name: str, data: bytes) -> None:
         """Write *data* to *name*: whole or not at all, and durable on return."""
-        self._require_space(len(data))
+        disk = os.fstatvfs(self._directory)
+        left = disk.f_bavail * disk.f_frsize - len(data)
+        # Some file systems do not report their size.
+        if disk.f_blocks and left < disk.f_blocks * disk.f_frsize * _RESERVED_SHARE:
+            raise OSError(errno.ENOSPC, "the disk is nearly full")
         unpublished = name + _UNPUBLISHED
         try:
             self._write_durably(unpublished, data)
@@ -146,23 +146,26 @@ class Directory:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         file = os.open(name, flags, 0o600, dir_fd=self._directory)
         try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(file, rest) :]
+            while data:
+                data = data[os.write(file, data) :]
             os.fsync(file)
         finally:
             os.close(file)
 
     def read(self, name: str, limit: int) -> bytes | None:
-        """Return the content of *name*; None if it is foreign or over *limit* bytes."""
-        if not _is_readable(self.status(name), limit):
+        """Return the content of *name*; None if it is foreign or over *limit* bytes.
+
+        Foreign is all but a regular file of this user that has no second link.
+        """
+        status = self._status(name)
+        regular = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+        if not regular or status.st_uid != os.geteuid() or status.st_size > limit:
             return None
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with open(os.open(name, flags, dir_fd=self._directory), "rb") as file:
             return file.read(limit)
 
-    def status(self, name: str) -> os.stat_result:
-        """Return the status of *name* itself: a symbolic link is not followed."""
+    def _status(self, name: str) -> os.stat_result:
         return os.stat(name, dir_fd=self._directory, follow_symlinks=False)
 
     def rename(self, name: str, new_name: str, to: int | None = None) -> None:
@@ -178,20 +181,3 @@ class Directory:
     def _delete_if_possible(self, name: str) -> None:
         with suppress(OSError):
             self.delete(name)
-
-    def _require_space(self, size: int) -> None:
-        disk = os.fstatvfs(self._directory)
-        left = disk.f_bavail * disk.f_frsize - size
-        # Some file systems do not report their size.
-        if disk.f_blocks and left < disk.f_blocks * disk.f_frsize * _RESERVED_SHARE:
-            raise OSError(errno.ENOSPC, "the disk is nearly full")
-
-
-def _is_readable(status: os.stat_result, limit: int) -> bool:
-    """Return whether it is a regular file of this user, with one link, in *limit*."""
-    return (
-        stat.S_ISREG(status.st_mode)
-        and status.st_uid == os.geteuid()
-        and status.st_nlink == 1
-        and status.st_size <= limit
-    )

@@ -35,7 +35,7 @@ class DiskWorker:
     def reset_after_fork(self) -> None:
         """In a forked child: forget the parent's thread."""
         self._lock = TryLock()
-        self._stuck: threading.Thread | None = None
+        self._thread: threading.Thread | None = None
         #: How many operations exceeded the timeout.
         self.timeouts = 0
 
@@ -43,7 +43,7 @@ class DiskWorker:
         """Return the result of *operation*, or *default* if it fails or is skipped."""
         with self._lock.acquire(_TIMEOUT_SECONDS) as acquired:
             # Checked under the lock: the operation waited for may have got stuck.
-            if not acquired or (self._stuck is not None and self._stuck.is_alive()):
+            if not acquired or (self._thread and self._thread.is_alive()):
                 return default
             return self._run_in_thread(operation, default)
 
@@ -54,17 +54,13 @@ class DiskWorker:
             results.append(call_safely(operation, default=default))
 
         thread = threading.Thread(target=target, name="dtmetrics-spool", daemon=True)
+        self._thread = thread
         try:
             thread.start()
         except RuntimeError:
             # No thread at interpreter exit, in some subinterpreters, or at the limit.
             target()
             return results[0]
-        try:
-            thread.join(_TIMEOUT_SECONDS)
-        finally:
-            # Also when an interrupt ends the join.
-            self._stuck = thread if thread.is_alive() else None
-        if self._stuck is not None:
-            self.timeouts += 1
+        thread.join(_TIMEOUT_SECONDS)
+        self.timeouts += thread.is_alive()
         return results[0] if results else default

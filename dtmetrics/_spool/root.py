@@ -15,6 +15,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from pathlib import Path
 
 from dtmetrics.errors import ConfigError
 
@@ -37,21 +38,20 @@ class SpoolRoot:
     """
 
     def __init__(self, root: str | os.PathLike[str], tenant: str) -> None:
-        self._root = os.path.abspath(root)
+        self._root = Path(os.path.abspath(root))
         # Hashed: every user who can list a directory can read the names in it.
         self._name = sha256(tenant.encode()).hexdigest()[:16]
-        kind = file_system(os.path.realpath(self._root), _mounts())
-        requirement = _unmet_at(self._root)
-        if not requirement and _NETWORK.fullmatch(kind):
-            requirement = f"be on a local disk, because locks fail on {kind}"
-        if requirement:
+        if requirement := _unmet_at(self._root):
             raise ConfigError([f"spool must {requirement}, got {self._root}"])
 
     @contextmanager
     def open(self, *, create: bool = False) -> Iterator[int]:
         """Yield a descriptor of the directory; *create* it if it does not exist."""
         if create:
-            _create_with_parents(self._root)
+            for path in reversed([self._root, *self._root.parents[:-1]]):
+                if not os.path.isdir(path):
+                    with _closing(os.open(path.parent, os.O_DIRECTORY)) as parent:
+                        create_directory(path.name, parent)
         with _closing(open_directory(self._root)) as root:
             if create:
                 create_directory(self._name, root)
@@ -59,7 +59,7 @@ class SpoolRoot:
                 yield tenant
 
 
-def open_directory(name: str, parent: int | None = None) -> int:
+def open_directory(name: str | Path, parent: int | None = None) -> int:
     """Open the directory *name*; PermissionError if others may write to it."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     directory = os.open(name, flags, dir_fd=parent)
@@ -81,46 +81,32 @@ def create_directory(name: str, parent: int) -> None:
     os.fsync(parent)
 
 
-def file_system(path: str, mounts: str) -> str:
-    """Return the type of the file system of *path*, or "" if *mounts* lacks it.
+def file_system(device: int) -> str:
+    """Return the type of the file system on *device*, an ``st_dev``; "" if unknown.
 
-    *mounts* is the text of ``/proc/self/mountinfo`` (proc_pid_mountinfo(5)).
+    It is known on Linux: see proc_pid_mountinfo(5).
     """
-    longest = kind = ""
-    for line in mounts.splitlines():
-        fields, _, rest = line.partition(" - ")
-        point = re.sub(r"\\([0-7]{3})", _unescaped, fields.split(" ")[4])
-        inside = path == point or path.startswith(point.rstrip("/") + "/")
-        # Of two mounts at one point the later hides the earlier.
-        if inside and len(point) >= len(longest):
-            longest, kind = point, rest.partition(" ")[0]
-    return kind
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with suppress(OSError), open("/proc/self/mountinfo", errors="replace") as mounts:
+        for line in mounts:
+            fields, _, rest = line.partition(" - ")
+            if fields.split(" ")[2] == number:
+                return rest.partition(" ")[0]
+    return ""
 
 
-def _unescaped(octal: re.Match[str]) -> str:
-    return chr(int(octal[1], 8))
-
-
-def _mounts() -> str:
-    try:
-        with open("/proc/self/mountinfo", errors="surrogateescape") as file:
-            return file.read()
-    except OSError:
-        return ""  # not Linux
-
-
-def _unmet_at(root: str) -> str:
+def _unmet_at(root: Path) -> str:
     """Return what *root*, or the place to create it in, has to be; "" if it is."""
-    if os.path.lexists(root):
-        if requirement := _unmet(os.lstat(root)):
-            return requirement
-    else:
-        while not os.path.isdir(root):
-            above = os.path.dirname(root)
-            if os.path.lexists(root) or above == root:
-                return "be below directories only"
-            root = above
-    return "" if os.access(root, os.R_OK | os.W_OK | os.X_OK) else "be writable"
+    place = next(path for path in (root, *root.parents) if os.path.lexists(path))
+    if place == root and (requirement := _unmet(root.lstat())):
+        return requirement
+    if not os.path.isdir(place):
+        return "be below directories only"
+    if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
+        return "be writable"
+    if _NETWORK.fullmatch(kind := file_system(place.stat().st_dev)):
+        return f"be on a local disk, because locks fail on {kind}"
+    return ""
 
 
 def _unmet(status: os.stat_result) -> str:
@@ -134,16 +120,6 @@ def _unmet(status: os.stat_result) -> str:
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return "be writable by its owner alone"
     return ""
-
-
-def _create_with_parents(path: str) -> None:
-    above = os.path.dirname(path)
-    if above == path or os.path.isdir(path):
-        return
-    _create_with_parents(above)
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    with _closing(os.open(above, flags)) as parent:
-        create_directory(os.path.basename(path), parent)
 
 
 @contextmanager

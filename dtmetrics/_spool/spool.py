@@ -21,37 +21,23 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._spool.directory import Directory, can_lock
+from dtmetrics._spool.directory import PREFIX, can_lock
 from dtmetrics._spool.index import ATTEMPTED, WAITING, Index, SpoolLimits, StoredBatch
 from dtmetrics._spool.record import TEXT_LIMIT, encode
-from dtmetrics._spool.recovery import Recovery
 from dtmetrics._spool.root import SpoolRoot
 from dtmetrics.errors import ConfigError
 from dtmetrics.exporters import Batch
 
-__all__ = ["Spool", "SpoolAccount", "SpoolLimits"]
+__all__ = ["LOOK_SECONDS", "Spool", "SpoolLimits"]
 
+#: How often a process looks for directories of dead processes.
+LOOK_SECONDS = 300.0
 _PAUSE_SECONDS = 60.0
-_DEFAULT_LIMITS = SpoolLimits()
-
-
-class SpoolAccount(NamedTuple):
-    """What is on disk now, and what has happened there so far.
-
-    ``dropped`` counts data points of dead processes that will not be sent, by reason.
-    ``failures`` counts disk operations that failed, by reason.
-    """
-
-    batches: int
-    bytes: int
-    recovered: int
-    corrupt: int
-    dropped: Mapping[str, int]
-    failures: Mapping[str, int]
 
 
 class Spool:
@@ -70,12 +56,12 @@ class Spool:
         *,
         now_ms: Callable[[], int],
         clock: Callable[[], float],
-        limits: SpoolLimits = _DEFAULT_LIMITS,
+        limits: SpoolLimits | None = None,
     ) -> None:
         if not can_lock():
             raise ConfigError(["spool must be unset: this system has no flock()"])
         self._root = SpoolRoot(root, tenant)
-        self._limits = limits
+        self._limits = limits or SpoolLimits()
         self._now_ms = now_ms
         self._clock = clock
         self._create_state()
@@ -83,79 +69,94 @@ class Spool:
     def _create_state(self) -> None:
         """Create what a forked child must not share with its parent."""
         self._index = Index(self._root, self._limits)
-        self._recovery = Recovery(self._index, self._now_ms, self._clock)
-        self._paused_until = -math.inf
+        self._look_at = self._paused_until = -math.inf
 
     def reset_after_fork(self) -> None:
         """In a forked child: leave files and locks to the parent."""
-        self._index.reset_after_fork()
+        for directory in list(self._index.directories.values()):
+            call_safely(directory.reset_after_fork, default=None)
         self._create_state()
 
-    def account(self) -> SpoolAccount:
-        """Return what is on disk, and what has happened there."""
+    def account(self) -> dict[str, int]:
+        """Return what is on disk now, and what has happened there so far.
+
+        ``batches`` and ``bytes`` are on disk. ``recovered`` and ``corrupt`` count files
+        of dead processes. ``dropped: <reason>`` counts data points of dead processes
+        that will not be sent, ``failed: <reason>`` disk operations that failed.
+        """
         index = self._index
         # Each copied in one step, because another thread may change them meanwhile.
         entries = [*index.stored.copy().values(), *index.unread.copy()]
         sizes = [entry.size for entry in entries]
-        return SpoolAccount(
-            len(sizes),
-            sum(sizes),
-            self._recovery.recovered,
-            self._recovery.corrupt,
-            dict(index.dropped),
-            dict(index.failures),
-        )
+        return {"batches": len(sizes), "bytes": sum(sizes), **index.counts.copy()}
 
-    def recover(self) -> list[tuple[Batch, bool]]:
-        """Return batches of dead processes, each with whether it is indeterminate.
+    # -- batches of this process -----------------------------------------------------
 
-        They count as stored by this process from then on. One call returns about 4 MiB
-        of text. Later calls return the rest, and look for more every five minutes.
-        """
-        return self._recovery.recover()
+    def has(self, batch: Batch) -> bool:
+        """Return whether *batch* is stored."""
+        return batch in self._index.stored
+
+    def stored(self) -> list[Batch]:
+        """Return all stored batches."""
+        return list(self._index.stored)
 
     def store(self, batch: Batch, *, indeterminate: bool = False) -> None:
         """Store *batch* unless it is stored. On return it outlives this process.
 
         *indeterminate*: the endpoint may have accepted it already.
         """
-        if id(batch) in self._index.stored:
+        if self.has(batch):
             if indeterminate:
                 self.begin_attempt(batch)
         elif batch.identities and self._clock() >= self._paused_until:
             suffix = ATTEMPTED if indeterminate else WAITING
             call_safely(self._store, batch, suffix, default=None, on_error=self._pause)
 
-    def has(self, batch: Batch) -> bool:
-        """Return whether *batch* is stored."""
-        return id(batch) in self._index.stored
+    def _store(self, batch: Batch, suffix: str) -> None:
+        index = self._index
+        record = encode(batch)
+        if len(batch.text) > TEXT_LIMIT or len(record) > self._limits.max_bytes:
+            index.counts["failed: too large"] += 1
+            return
+        name = f"{batch.created_ms:015}-{os.urandom(16).hex()}{suffix}"
+        directory = index.active or index.create_directory()
+        try:
+            directory.write(name, record)
+        except FileNotFoundError:  # another process has removed the directory
+            index.stored = {
+                b: e for b, e in index.stored.items() if e.directory is not directory
+            }
+            index.active = None
+            index.release(directory)
+            raise
+        index.stored[batch] = StoredBatch(directory, name, len(record), batch)
+        index.enforce_limits()
 
-    def stored(self) -> list[Batch]:
-        """Return all stored batches."""
-        return [e.batch for e in self._index.stored.values() if e.batch is not None]
+    def _pause(self, error: Exception) -> None:
+        """Store nothing for a minute: retrying would not help a full disk."""
+        self._index.count_failure(error)
+        self._paused_until = self._clock() + _PAUSE_SECONDS
 
     def begin_attempt(self, batch: Batch) -> None:
         """Mark *batch* as indeterminate, before it is sent."""
-        if entry := self._index.stored.get(id(batch)):
-            waiting = entry.name.endswith(WAITING)
-            entry.name_before = entry.name if waiting else ""
-            if waiting:
+        if entry := self._index.stored.get(batch):
+            entry.name_before = entry.name
+            if entry.name.endswith(WAITING):
                 name = entry.name.removesuffix(WAITING) + ATTEMPTED
-                self._index.rename(entry, name)
+                self._index.safely(entry.rename, name)
 
     def undo_attempt(self, batch: Batch) -> None:
         """Restore the mark of *batch*: the endpoint did not accept it in this attempt.
 
         A batch that was indeterminate before the attempt remains indeterminate.
         """
-        entry = self._index.stored.get(id(batch))
+        entry = self._index.stored.get(batch)
         if entry and entry.name_before:
-            self._index.rename(entry, entry.name_before)
-            entry.name_before = ""
+            self._index.safely(entry.rename, entry.name_before)
 
     def delete(self, batch: Batch) -> None:
         """Delete *batch* from the disk: it was answered, dropped or divided."""
-        if entry := self._index.stored.pop(id(batch), None):
+        if entry := self._index.stored.pop(batch, None):
             self._index.delete(entry)
             if entry.directory is not self._index.active:
                 self._index.remove_idle_directories()
@@ -169,45 +170,52 @@ class Spool:
         # Removes the empty directories, and releases the others.
         index.remove_idle_directories()
 
-    def _store(self, batch: Batch, suffix: str) -> None:
+    # -- batches of dead processes ---------------------------------------------------
+
+    def recover(self) -> list[tuple[Batch, bool]]:
+        """Return batches of dead processes, each with whether it is indeterminate.
+
+        They count as stored by this process from then on. One call returns about 4 MiB
+        of text. Later calls return the rest, and look for more every five minutes.
+        """
         index = self._index
-        record = encode(batch)
-        if len(batch.text) > TEXT_LIMIT or len(record) > self._limits.max_bytes:
-            index.failures["too large"] += 1
-            return
-        name = f"{batch.created_ms:015}-{os.urandom(16).hex()}{suffix}"
-        directory = index.active or self._create_directory()
-        try:
-            directory.write(name, record)
-        except FileNotFoundError:
-            self._abandon(directory)
-            raise
-        index.stored[id(batch)] = StoredBatch(directory, name, len(record), batch)
+        if self._clock() >= self._look_at and not index.full:
+            self._look_at = self._clock() + LOOK_SECONDS
+            index.safely(self._look)
+        found: list[tuple[Batch, bool]] = []
+        left = self._limits.recover_bytes
+        while index.unread and left > 0:
+            left -= index.safely(self._read, index.unread.popleft(), found) or 0
+        index.remove_idle_directories()
+        return found
+
+    def _look(self) -> None:
+        """Take over the directories of dead processes."""
+        index = self._index
+        # Without a directory for the tenant, no process has stored anything yet.
+        with suppress(FileNotFoundError), self._root.open() as parent:
+            for name in set(os.listdir(parent)) - index.directories.keys():
+                if index.full:
+                    self._look_at = -math.inf  # look again with the next call
+                    break
+                if name.startswith(PREFIX):
+                    index.take_over(name, parent, self._now_ms() / 1000)
+        index.unread = deque(sorted(index.unread, key=lambda entry: entry.name))
         index.enforce_limits()
 
-    def _create_directory(self) -> Directory:
+    def _read(self, entry: StoredBatch, found: list[tuple[Batch, bool]]) -> int:
+        """Add the batch of *entry* to *found*; return how many bytes were read."""
         index = self._index
-        directory = Directory()
-        with self._root.open(create=True) as parent:
-            index.directories[directory.name] = directory
-            try:
-                directory.create(parent)
-            except BaseException:
-                index.release(directory)
-                raise
-        index.active = directory
-        return directory
-
-    def _abandon(self, directory: Directory) -> None:
-        """Forget the active *directory*: another process has removed it."""
-        index = self._index
-        index.stored = {
-            k: e for k, e in index.stored.items() if e.directory is not directory
-        }
-        index.active = None
-        index.release(directory)
-
-    def _pause(self, error: Exception) -> None:
-        """Store nothing for a minute: retrying would not help a full disk."""
-        self._index.failed(error)
-        self._paused_until = self._clock() + _PAUSE_SECONDS
+        batch = entry.read()
+        if batch is None:
+            index.set_aside(entry)
+            return entry.size
+        if self._now_ms() - batch.created_ms > self._limits.max_age * 1000:
+            index.counts["dropped: too old"] += batch.points
+            index.delete(entry)
+        else:
+            index.counts["recovered"] += 1
+            entry.batch = batch
+            index.stored[batch] = entry
+            found.append((batch, entry.name.endswith(ATTEMPTED)))
+        return len(batch.text)

@@ -91,6 +91,12 @@ def texts(recovered: list[tuple[Batch, bool]]) -> list[str]:
     return [batch.text.decode() + "?" * maybe for batch, maybe in recovered]
 
 
+def troubles(spool: Spool) -> dict[str, int]:
+    """Return from the account what was corrupt, dropped or failed."""
+    healthy = ("batches", "bytes", "recovered")
+    return {key: n for key, n in spool.account().items() if key not in healthy}
+
+
 SWAPS = """
 import contextlib, itertools, json, os, sys, threading
 from dtmetrics.exporters import Batch
@@ -136,7 +142,7 @@ for _ in range(int(sys.argv[2])):
 stop.set()
 thread.join()
 (outside,) = [path for path in os.scandir(sys.argv[1]) if path.inode() == number]
-print(json.dumps([bool(spool.account().failures), os.listdir(outside)]))
+print(json.dumps([len(spool.account()) > 3, os.listdir(outside)]))
 """
 
 
