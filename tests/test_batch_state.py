@@ -18,7 +18,7 @@ from dtmetrics._deliver.batch_state import (
 )
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics.exporters import Batch, ExportResult, Outcome
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 from tests.support.recorder import MOMENT
 
 HOUR_MS = 3_600_000
@@ -199,7 +199,7 @@ CELLS = [
 @pytest.mark.parametrize(("state", "event"), CELLS)
 def test_each_cell(state: State, event: Event, resend: bool) -> None:
     """Each event has the effect of its row in the table; an impossible one has none."""
-    batch = a_body("a gauge,1", "b gauge,1")
+    batch = a_batch("a gauge,1", "b gauge,1")
     outbox = outbox_with(state, batch, resend=resend)
     next_attempt = cause(outbox, batch, event)
     expected = (AT_LEAST_ONCE if resend else AT_MOST_ONCE).get((state, event))
@@ -214,7 +214,7 @@ def test_each_cell(state: State, event: Event, resend: bool) -> None:
 @pytest.mark.parametrize("state", [State.IN_FLIGHT, State.RESENDING])
 def test_attempt_after_an_attempt(state: State, resend: bool) -> None:
     """A batch that is in flight when the next attempt begins was interrupted."""
-    batch = a_body("a gauge,1", "b gauge,1")
+    batch = a_batch("a gauge,1", "b gauge,1")
     outbox = outbox_with(state, batch, resend=resend)
     table = AT_LEAST_ONCE if resend else AT_MOST_ONCE
     interrupted = table[state, Event.INTERRUPTED]
@@ -233,7 +233,7 @@ def test_attempt_after_an_attempt(state: State, resend: bool) -> None:
 )
 def test_each_entrance(event: Event, resend: bool) -> None:
     """A batch that enters the outbox gets the state of its row in the table."""
-    outbox, batch = Outbox(resend=resend), a_body("a gauge,1", "b gauge,1")
+    outbox, batch = Outbox(resend=resend), a_batch("a gauge,1", "b gauge,1")
     if event is Event.COLLECTED:
         outbox.put(batch)
     else:

@@ -33,7 +33,7 @@ def test_flush_of_nothing() -> None:
 
 
 @pytest.mark.parametrize("step", [RETRY, INDETERMINATE])
-def test_flush_of_what_is_not_taken(step: ExportResult) -> None:
+def test_flush_of_a_retried_batch(step: ExportResult) -> None:
     """A batch that was not taken waits, keeps its time, and is sent by a later flush."""
     rig = Rig(step)
     rig.inc()

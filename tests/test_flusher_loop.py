@@ -235,7 +235,7 @@ def test_collects_while_the_endpoint_rests() -> None:
 
 
 @pytest.mark.parametrize("error", [MemoryError(), SystemExit(3), KeyboardInterrupt()])
-def test_loop_outlives(error: BaseException, expects_errors: None) -> None:
+def test_loop_survives_errors(error: BaseException, expects_errors: None) -> None:
     """Nothing that a callback or an exporter raises ends the thread."""
     rig = Rig(error, plan=(nothing,) * 4, interval=60.0)
     steps: list[BaseException] = [error]

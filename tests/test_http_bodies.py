@@ -18,7 +18,7 @@ from tests.support.endpoint import (
     dribble,
     flood,
 )
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 from tests.support.http_post import exporter_calling, post
 from tests.support.script import expect
 
@@ -36,7 +36,7 @@ def posted(status: int, body: bytes, *headers: str) -> ExportResult:
     """Post one line to an endpoint that sends this response."""
     with Endpoint(answer(status, body, headers)) as endpoint:
         exporter = HttpExporter(endpoint.url)
-        result = exporter.export(a_body(), 5.0)
+        result = exporter.export(a_batch(), 5.0)
         exporter.close()
     return result
 
@@ -161,7 +161,7 @@ def test_reads_64_kib() -> None:
     def respond(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, stream=Endless())
 
-    result = exporter_calling(respond).export(a_body(), 5.0)
+    result = exporter_calling(respond).export(a_batch(), 5.0)
     assert result.outcome is Outcome.MISCONFIGURED
     assert sum(parts) <= 72 * 1024
     assert parts[-1] == 0

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from dtmetrics._deliver.batch_state import MOST_SPLITS, NextAttempt
 from dtmetrics._deliver.outbox import Account, Outbox
 from dtmetrics.exporters import Batch, ExportResult, Outcome
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 from tests.support.recorder import MOMENT
 
 ANSWERED = ExportResult(Outcome.ANSWERED)
@@ -24,7 +24,7 @@ MINUTE = 60_000
 
 def batches(count: int) -> list[Batch]:
     """Return so many batches of one point and the same size."""
-    return [a_body(f"order.{n:02} count,delta") for n in range(count)]
+    return [a_batch(f"order.{n:02} count,delta") for n in range(count)]
 
 
 #: The size of one of them.
@@ -52,7 +52,7 @@ def test_oldest_first() -> None:
     assert outbox.account() == (3, 3, 0, {}, 0)
 
 
-def test_not_taken() -> None:
+def test_retried_batch_stays_first() -> None:
     """A batch that was not taken stays the first, and waits."""
     outbox = Outbox()
     first, second = batches(2)
@@ -68,7 +68,7 @@ def test_not_taken() -> None:
 def test_answered_in_part() -> None:
     """Rejected lines count as rejected, all others as accepted."""
     outbox = Outbox()
-    batch = a_body("a count,delta=1", "b count,delta=1", "c count,delta=1")
+    batch = a_batch("a count,delta=1", "b count,delta=1", "c count,delta=1")
     outbox.put(batch)
     assert outbox.begin_attempt(MOMENT) is batch
     outbox.settle(batch, ExportResult(Outcome.ANSWERED, rejected=2))
@@ -79,7 +79,7 @@ def test_answered_in_part() -> None:
 def test_impossible_numbers_add_up(rejected: int, counted: int) -> None:
     """An exporter that counts wrongly cannot make the account wrong."""
     outbox = Outbox()
-    outbox.put(a_body())
+    outbox.put(a_batch())
     batch = outbox.begin_attempt(MOMENT)
     assert batch is not None
     outbox.settle(batch, ExportResult(Outcome.ANSWERED, rejected=rejected))
@@ -89,7 +89,7 @@ def test_impossible_numbers_add_up(rejected: int, counted: int) -> None:
 def test_indeterminate_is_sent_once_more() -> None:
     """An indeterminate batch gets one second attempt, and is dropped after it."""
     outbox = Outbox()
-    batch = a_body()
+    batch = a_batch()
     outbox.put(batch)
     assert outbox.begin_attempt(MOMENT) is batch
     assert outbox.settle(batch, INDETERMINATE) is NextAttempt.AFTER_PROBE
@@ -104,7 +104,7 @@ def test_indeterminate_is_sent_once_more() -> None:
 def test_rejected_batch() -> None:
     """A batch that will never be accepted is dropped, and counted."""
     outbox = Outbox()
-    batch = a_body()
+    batch = a_batch()
     outbox.put(batch)
     outbox.begin_attempt(MOMENT)
     assert outbox.settle(batch, REJECTED) is NextAttempt.AT_ONCE
@@ -171,8 +171,8 @@ def test_newest_stays() -> None:
 def test_too_old() -> None:
     """After 55 minutes a batch is dropped: the endpoint would reject its points."""
     outbox = Outbox()
-    old = a_body(created_ms=MOMENT)
-    new = a_body(created_ms=MOMENT + MINUTE)
+    old = a_batch(created_ms=MOMENT)
+    new = a_batch(created_ms=MOMENT + MINUTE)
     outbox.put(old)
     outbox.put(new)
     assert outbox.begin_attempt(MOMENT + 55 * MINUTE) is old
@@ -201,7 +201,7 @@ def test_metadata_holds_no_points() -> None:
 def test_starts_empty_after_a_fork() -> None:
     """In a forked child nothing waits, nothing was counted, no lock is held."""
     outbox = Outbox()
-    outbox.put(a_body())
+    outbox.put(a_batch())
     batch = outbox.begin_attempt(MOMENT)
     assert batch is not None
     with outbox._lock:
@@ -257,7 +257,7 @@ class Accounts(RuleBasedStateMachine):
         """Collect a batch, or recover one; a batch of metadata has no points."""
         made = [f"k{n} count,delta" for n in range(lines)]
         batch = (
-            a_body(*made, created_ms=self.now) if lines else Batch(b"#", (), self.now)
+            a_batch(*made, created_ms=self.now) if lines else Batch(b"#", (), self.now)
         )
         if recovered is None:
             self.outbox.put(batch)

@@ -13,7 +13,7 @@ from dtmetrics._spool import recovery
 from dtmetrics._spool.record import TEXT_LIMIT
 from dtmetrics._spool.spool import Spool, SpoolAccount, SpoolLimits
 from dtmetrics.exporters import Batch
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 from tests.support.recorder import MOMENT
 from tests.support.spool_directory import SpoolDirectory, kill, texts
 
@@ -144,7 +144,7 @@ def test_too_large(directory: SpoolDirectory) -> None:
     """A batch beyond max_bytes or TEXT_LIMIT is counted, and later ones are stored."""
     spool = directory.spool(max_bytes=5_000)
     spool.store(directory.noise(6_000))
-    spool.store(a_body("x" * (TEXT_LIMIT + 1)))
+    spool.store(a_batch("x" * (TEXT_LIMIT + 1)))
     assert spool.account().batches == 0
     assert spool.account().failures == {"too large": 2}
     spool.store(directory.batch())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dtmetrics._export.http import HttpExporter
-from dtmetrics._runtime.runtime import Process
+from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import Batch, Exporter, ExportResult, Outcome
 from tests.support.delivery_rig import Sending
 from tests.support.endpoint import (
@@ -18,7 +18,7 @@ from tests.support.endpoint import (
     partly,
     refusing_port,
 )
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 from tests.support.vectors import (
     Case,
     Difference,
@@ -83,7 +83,7 @@ def test_answers(case: Case) -> None:
     """A result holds how many lines were rejected, which, and why."""
     given, theirs = case["input"], case["expected"]
     lines = theirs.get("lines_ok", 1) + theirs.get("lines_invalid", 0) or 1
-    batch = a_body(*["a count,delta=1"] * lines)
+    batch = a_batch(*["a count,delta=1"] * lines)
     with Endpoint(answer(given["status"], given["body"])) as endpoint:
         exporter = HttpExporter(endpoint.url)
         result = exporter.export(batch, 5.0)
@@ -156,38 +156,38 @@ def verdict_of(response: Any, lines: int) -> Verdict:
 # -- batches ------------------------------------------------------------------------
 
 
-def sent(process: Process, lines: int, *script: Verdict, **settings: Any) -> list[int]:
+def sent(runtime: Runtime, lines: int, *script: Verdict, **settings: Any) -> list[int]:
     """Flush so many lines to an endpoint; return how many came in each request."""
     with Endpoint(*script) as endpoint:
-        process.configure(
+        runtime.configure(
             endpoint=endpoint.url, interval=None, enrich=False, metadata=False
         )
         for number in range(lines):
-            process.meters.root.counter("a").inc(1, n=number)
-        process.flush()
-        process.shutdown(0.0)
+            runtime.meters.root.counter("a").inc(1, n=number)
+        runtime.flush()
+        runtime.shutdown(0.0)
     return [len(request.lines) for request in endpoint.requests]
 
 
 @vectors("response", "batching")
-def test_batches(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches(case: Case, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines are sent in as few requests as the limit allows, until one fails."""
     given = case["input"]
     limit, responses = given.get("batch", 1_000), given.get("responses", ())
     monkeypatch.setattr("dtmetrics._deliver.batching.LINES_LIMIT", limit)
     script = [verdict_of(each, limit) for each in responses]
-    requests = sent(process, given["lines"], *script)
-    facts = {"requests": len(requests), "ok": process.stats().accepted}
+    requests = sent(runtime, given["lines"], *script)
+    facts = {"requests": len(requests), "ok": runtime.stats().accepted}
     agree_in_part(case, facts, case["expected"])
 
 
 @vectors("response", "collector_behaviour")
-def test_like_the_collector(case: Case, process: Process) -> None:
+def test_like_the_collector(case: Case, runtime: Runtime) -> None:
     """The collector's exporter would send and drop the same."""
     given = case["input"]
     if "lines" in given:
-        requests = sent(process, given["lines"], *[partly(0, 1)] * 2)
-        rejected = process.stats().rejected
+        requests = sent(runtime, given["lines"], *[partly(0, 1)] * 2)
+        rejected = runtime.stats().rejected
         agree_in_part(
             case,
             {"requests": len(requests), "invalid_sum": rejected},
@@ -213,9 +213,9 @@ def test_like_the_collector(case: Case, process: Process) -> None:
 
 
 @vectors("response", "sum_invalid")
-def test_sum(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sum(case: Case, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rejected lines are summed up over all answers."""
     monkeypatch.setattr("dtmetrics._deliver.batching.LINES_LIMIT", 2)
-    sent(process, 4, *(answer(400, each) for each in case["input"]))
-    message = f"{process.stats().rejected} invalid metric lines found"
+    sent(runtime, 4, *(answer(400, each) for each in case["input"]))
+    message = f"{runtime.stats().rejected} invalid metric lines found"
     agree(case, {"message": message}, case["expected"])
