@@ -166,7 +166,7 @@ def cause(outbox: Outbox, batch: Batch, event: Event) -> NextAttempt | None:
     return None
 
 
-def becomes(outbox: Outbox, batch: Batch) -> tuple[State, str]:
+def state_after(outbox: Outbox, batch: Batch) -> tuple[State, str]:
     """Return the state of *batch* after an event, and the reason counted, if any."""
     account = outbox.account()
     reasons = [reason for reason, points in account.dropped.items() if points]
@@ -204,9 +204,9 @@ def test_each_cell(state: State, event: Event, resend: bool) -> None:
     next_attempt = cause(outbox, batch, event)
     expected = (AT_LEAST_ONCE if resend else AT_MOST_ONCE).get((state, event))
     if expected is None:
-        assert becomes(outbox, batch) == (state, "")
+        assert state_after(outbox, batch) == (state, "")
     else:
-        assert becomes(outbox, batch) == (expected.state, expected.reason)
+        assert state_after(outbox, batch) == (expected.state, expected.reason)
         assert next_attempt == expected.next_attempt
 
 
@@ -221,7 +221,7 @@ def test_attempt_after_an_attempt(state: State, resend: bool) -> None:
     sent = outbox.begin_attempt(MOMENT)
     if interrupted.state is State.DROPPED:
         assert sent is not batch
-        assert becomes(outbox, batch) == (State.DROPPED, interrupted.reason)
+        assert state_after(outbox, batch) == (State.DROPPED, interrupted.reason)
     else:
         assert sent is batch
         assert state_of(outbox, batch) is table[interrupted.state, Event.ATTEMPT].state
@@ -239,5 +239,5 @@ def test_each_entrance(event: Event, resend: bool) -> None:
     else:
         outbox.recover(batch, in_flight=event is Event.LEFT_IN_FLIGHT)
     expected = (AT_LEAST_ONCE if resend else AT_MOST_ONCE)[State.NEW, event]
-    assert becomes(outbox, batch) == (expected.state, expected.reason)
+    assert state_after(outbox, batch) == (expected.state, expected.reason)
     assert outbox.account().collected == 2

@@ -138,15 +138,6 @@ def test_one_thread_for_many_first_records() -> None:
     assert rig.exporter.lines == ["orders count,delta=8"]
 
 
-def test_close_sends_what_is_left() -> None:
-    """Closing collects and sends for the last time, and closes the exporter once."""
-    rig = Rig(interval=3_600.0)
-    rig.inc()
-    assert rig.flusher.close(5.0)
-    assert rig.exporter.lines == ["orders count,delta=1"]
-    assert rig.exporter.closed == 1
-
-
 def test_close_in_its_own_thread() -> None:
     """Closing in the flusher's own thread sends as well, as where a signal ends uWSGI in it."""
     rig = Rig()

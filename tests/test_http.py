@@ -10,7 +10,6 @@ from tests.support.endpoint import (
     Endpoint,
     accept,
     answer,
-    partly,
     refusing_port,
 )
 from tests.support.exporter_contract import ExporterContract, a_batch
@@ -67,14 +66,6 @@ def test_connection_is_reused() -> None:
     assert endpoint.connections == 1
 
 
-def test_partial_acceptance() -> None:
-    """A 400 with a validation response has accepted the valid lines."""
-    batch = a_batch("a count,delta=1", "b count,delta=1", "c count,delta=1")
-    result, _ = post(partly(2, 1, [(2, "invalid metric key")]), batch=batch)
-    assert (result.outcome, result.rejected) == (Outcome.ANSWERED, 1)
-    assert result.rejected_lines == [(1, "invalid metric key")]
-
-
 def test_reason_names_the_host() -> None:
     """A reason holds the status and the host, and nothing of the response's text."""
     result, endpoint = post(answer(403, "<b>no</b>"))
@@ -108,16 +99,3 @@ def test_debug_logs(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("DEBUG"):
         post(accept(), batch=a_batch("orders.CANARY count,delta=1"))
     assert "CANARY" not in caplog.text
-
-
-def test_reset_after_fork() -> None:
-    """After a fork the child opens a connection of its own."""
-    with Endpoint() as endpoint:
-        exporter = HttpExporter(endpoint.url)
-        exporter.export(a_batch(), 5.0)
-        (inherited,) = exporter._connections._idle
-        exporter.reset_after_fork()
-        exporter.export(a_batch(), 5.0)
-        exporter.close()
-        inherited.transport.close()
-    assert [request.connection for request in endpoint.requests] == [1, 2]

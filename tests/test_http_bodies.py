@@ -165,9 +165,3 @@ def test_reads_64_kib() -> None:
     assert result.outcome is Outcome.MISCONFIGURED
     assert sum(parts) <= 72 * 1024
     assert parts[-1] == 0
-
-
-def test_large_portal_page() -> None:
-    """A long page with status 200 is not an acceptance: the batch is kept."""
-    result, _ = post(answer(200, b"<html>" + b"x" * 100_000))
-    assert result.outcome is Outcome.MISCONFIGURED

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -39,78 +38,6 @@ def waiting_in(outbox: Outbox) -> list[Batch]:
 # -- attempts -----------------------------------------------------------------------
 
 
-def test_oldest_first() -> None:
-    """Batches are sent in the order in which they were made."""
-    outbox = Outbox()
-    made = batches(3)
-    for batch in made:
-        outbox.put(batch)
-    for batch in made:
-        assert outbox.begin_attempt(MOMENT) is batch
-        assert outbox.settle(batch, ANSWERED) is NextAttempt.AT_ONCE
-    assert outbox.begin_attempt(MOMENT) is None
-    assert outbox.account() == (3, 3, 0, {}, 0)
-
-
-def test_retried_batch_stays_first() -> None:
-    """A batch that was not taken stays the first, and waits."""
-    outbox = Outbox()
-    first, second = batches(2)
-    outbox.put(first)
-    outbox.put(second)
-    for _ in range(3):
-        assert outbox.begin_attempt(MOMENT) is first
-        assert outbox.settle(first, RETRY) is NextAttempt.AFTER_BACKOFF
-    assert outbox.account() == (2, 0, 0, {}, 2)
-    assert len(outbox) == 2
-
-
-def test_answered_in_part() -> None:
-    """Rejected lines count as rejected, all others as accepted."""
-    outbox = Outbox()
-    batch = a_batch("a count,delta=1", "b count,delta=1", "c count,delta=1")
-    outbox.put(batch)
-    assert outbox.begin_attempt(MOMENT) is batch
-    outbox.settle(batch, ExportResult(Outcome.ANSWERED, rejected=2))
-    assert outbox.account() == (3, 1, 2, {}, 0)
-
-
-@pytest.mark.parametrize(("rejected", "counted"), [(-5, 0), (99, 1)])
-def test_impossible_numbers_add_up(rejected: int, counted: int) -> None:
-    """An exporter that counts wrongly cannot make the account wrong."""
-    outbox = Outbox()
-    outbox.put(a_batch())
-    batch = outbox.begin_attempt(MOMENT)
-    assert batch is not None
-    outbox.settle(batch, ExportResult(Outcome.ANSWERED, rejected=rejected))
-    assert outbox.account() == (1, 1 - counted, counted, {}, 0)
-
-
-def test_indeterminate_is_sent_once_more() -> None:
-    """An indeterminate batch gets one second attempt, and is dropped after it."""
-    outbox = Outbox()
-    batch = a_batch()
-    outbox.put(batch)
-    assert outbox.begin_attempt(MOMENT) is batch
-    assert outbox.settle(batch, INDETERMINATE) is NextAttempt.AFTER_PROBE
-    assert outbox.waiting() == [(batch, True)]
-    assert outbox.begin_attempt(MOMENT) is batch
-    outbox.settle(batch, RETRY)  # certainly not taken: it may be repeated
-    assert outbox.begin_attempt(MOMENT) is batch
-    assert outbox.settle(batch, INDETERMINATE) is NextAttempt.AFTER_PROBE
-    assert outbox.account() == (1, 0, 0, {"indeterminate": 1}, 0)
-
-
-def test_rejected_batch() -> None:
-    """A batch that will never be accepted is dropped, and counted."""
-    outbox = Outbox()
-    batch = a_batch()
-    outbox.put(batch)
-    outbox.begin_attempt(MOMENT)
-    assert outbox.settle(batch, REJECTED) is NextAttempt.AT_ONCE
-    assert outbox.account() == (1, 0, 0, {"rejected batch": 1}, 0)
-
-
 def test_undelivered_since() -> None:
     """Two accounts differ by what was dropped or rejected between them."""
     before = Account(5, 1, 1, {"too old": 2}, 1)
@@ -120,16 +47,6 @@ def test_undelivered_since() -> None:
 
 
 # -- bounds -------------------------------------------------------------------------
-
-
-def test_full() -> None:
-    """When the outbox is full the oldest batches are dropped, and counted."""
-    outbox = Outbox(max_bytes=3 * SIZE)
-    made = batches(5)
-    for batch in made:
-        outbox.put(batch)
-    assert outbox.account() == (5, 0, 0, {"outbox full": 2}, 3)
-    assert outbox.begin_attempt(MOMENT) is made[2]
 
 
 def test_full_while_sending() -> None:
@@ -145,27 +62,6 @@ def test_full_while_sending() -> None:
     outbox.settle(made[0], ANSWERED)
     assert outbox.account() == (5, 1, 0, {"outbox full": 2}, 2)
     assert outbox.begin_attempt(MOMENT) is made[3]
-
-
-def test_full_after_an_attempt() -> None:
-    """A batch that was not taken is the oldest again, and the first to be dropped."""
-    outbox = Outbox(max_bytes=SIZE + 5)
-    made = batches(2)
-    outbox.put(made[0])
-    assert outbox.begin_attempt(MOMENT) is made[0]
-    outbox.put(made[1])
-    assert outbox.account().dropped == {}
-    outbox.settle(made[0], RETRY)
-    assert outbox.account() == (2, 0, 0, {"outbox full": 1}, 1)
-    assert outbox.begin_attempt(MOMENT) is made[1]
-
-
-def test_newest_stays() -> None:
-    """The newest batch stays, even if it alone is larger than the outbox may be."""
-    outbox = Outbox(max_bytes=1)
-    for batch in batches(3):
-        outbox.put(batch)
-    assert outbox.account() == (3, 0, 0, {"outbox full": 2}, 1)
 
 
 def test_too_old() -> None:

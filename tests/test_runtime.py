@@ -76,44 +76,13 @@ def test_force_with_bad_settings(runtime: Runtime) -> None:
     assert keys(exporter) == ["orders"]
 
 
-def flush_with_unit(runtime: Runtime) -> None:
-    """Increment a counter that has a unit, and flush."""
-    runtime.meters.root.counter("orders", unit="{order}").inc()
-    assert runtime.flush()
-
-
-def test_metadata(runtime: Runtime) -> None:
-    """Metadata is sent once, after the data of its key, and is not a data point."""
-    exporter = MemoryExporter()
-    runtime.configure(exporter=exporter, interval=None)
-    for _ in range(2):
-        flush_with_unit(runtime)
-    data = "orders,dt.metrics.source=dtmetrics count"
-    assert [line.partition(",delta=")[0] for line in exporter.lines] == [
-        data,
-        "#orders count dt.meta.unit=Count",
-        data,
-    ]
-    assert runtime.stats().collected == 2
-
-
 def test_metadata_switched_off(runtime: Runtime) -> None:
     """With metadata=False no metadata is sent."""
     exporter = MemoryExporter()
     runtime.configure(exporter=exporter, interval=None, metadata=False)
-    flush_with_unit(runtime)
+    runtime.meters.root.counter("orders", unit="{order}").inc()
+    assert runtime.flush()
     assert keys(exporter) == ["orders"]
-
-
-def test_metadata_for_each_endpoint(runtime: Runtime) -> None:
-    """A replaced configuration sends all metadata again, to its new endpoint."""
-    exporters = MemoryExporter(), MemoryExporter()
-    for exporter in exporters:
-        runtime.configure(exporter=exporter, interval=None, force=True)
-        flush_with_unit(runtime)
-    runtime.shutdown()
-    for exporter in exporters:
-        assert exporter.lines[1:] == ["#orders count dt.meta.unit=Count"]
 
 
 def test_strict(runtime: Runtime) -> None:
@@ -154,13 +123,6 @@ def test_thread_starts_with_the_first_record(runtime: Runtime) -> None:
     inc(runtime)
     assert flusher_threads() == ["dtmetrics-flusher"]
     assert runtime.shutdown()
-    assert flusher_threads() == []
-
-
-def test_no_interval_no_thread(runtime: Runtime) -> None:
-    """With interval=None no thread is started."""
-    runtime.configure(exporter=MemoryExporter(), interval=None)
-    inc(runtime)
     assert flusher_threads() == []
 
 

@@ -82,7 +82,7 @@ def test_frozen_wall_clock() -> None:
 def test_whatever_the_clocks_do(
     interval: float, events: list[tuple[float, float]]
 ) -> None:
-    """A collection is due within an interval, and its timetimestamp is near the clock's."""
+    """A collection is due within an interval, and its timestamp is near the clock's."""
     clocks = Clocks()
     schedule = Schedule(clocks.clock, interval)
     last = 0
