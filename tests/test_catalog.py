@@ -148,15 +148,6 @@ def test_first_metadata_counts() -> None:
     assert family.definition == Definition("a", "counter", unit="s", site="x:1")
 
 
-def test_described_again() -> None:
-    """The metadata of a cleared family, and of a child's, is collected again."""
-    family, _ = family_of()
-    for reset in (family.clear, family.reset_after_fork):
-        family.described = True
-        reset()
-        assert not family.described
-
-
 # -- keys ------------------------------------------------------------------------------
 
 

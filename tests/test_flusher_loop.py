@@ -25,16 +25,6 @@ def test_collects_at_ends_of_intervals() -> None:
     assert rig.delivery.collector.flushes == 3
 
 
-def test_timestamps_lie_in_the_interval_that_ends() -> None:
-    """Points collected at the end of a minute have a timestamp within that minute."""
-    plan = (lambda: rig.inc(),) * 3
-    rig = Rig(plan=plan, chance=lambda: 0.0, interval=60.0)
-    rig.run()
-    ends = [MOMENT + 39_999, MOMENT + 99_999, MOMENT + 159_999]
-    assert [batch.created_ms for batch in rig.exporter.batches] == ends
-    assert rig.exporter.batches[0].text.decode() == f"orders count,delta=1 {ends[0]}"
-
-
 @pytest.mark.parametrize(
     ("interval", "chance", "phase"),
     [
@@ -188,17 +178,6 @@ def test_slow_export_delays_no_collection() -> None:
     rig = Rig(slow, plan=(nothing,) * 3, interval=60.0)
     rig.inc()
     assert rig.run() == [40.0, 15.0, 5.0, 60.0]
-
-
-def test_sleeping_machine() -> None:
-    """Intervals that the machine slept through are left out: one collection follows."""
-
-    def sleep() -> None:
-        rig.alarm.now += 1_000
-
-    rig = Rig(plan=(sleep, nothing, nothing), interval=60.0)
-    assert rig.run() == [40.0, 20.0, 60.0, 60.0]
-    assert rig.delivery.collector.flushes == 3
 
 
 def test_wakes_to_retry() -> None:

@@ -64,21 +64,6 @@ def test_invalid_gzip(body: bytes) -> None:
     assert posted(503, body, GZIP_HEADER).outcome is Outcome.THROTTLED
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>\xff</html>"], ids=["empty", "html"])
-@pytest.mark.parametrize(
-    ("status", "outcome"),
-    [
-        (200, Outcome.MISCONFIGURED),
-        (202, Outcome.ANSWERED),
-        (400, Outcome.MALFORMED),
-        (502, Outcome.INDETERMINATE),
-    ],
-)
-def test_no_validation_response(status: int, outcome: Outcome, body: bytes) -> None:
-    """Without a validation response, the status decides the outcome."""
-    assert posted(status, body).outcome is outcome
-
-
 @pytest.mark.parametrize("status", [202, 503])
 @pytest.mark.parametrize(
     "length", ["Content-Length: 1000000000", "Connection: close"], ids=["long", "open"]

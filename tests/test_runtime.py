@@ -13,6 +13,7 @@ from dtmetrics.errors import ConfigError, ConflictError
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.endpoint import PATIENCE
 from tests.support.runtime_calls import Down, flusher_threads, inc, keys
+from tests.support.thread_load import in_threads
 
 
 def test_before_configure(runtime: Runtime) -> None:
@@ -162,15 +163,11 @@ def test_many_configure_at_once(runtime: Runtime) -> None:
     exporters = [MemoryExporter() for _ in range(8)]
     ready = threading.Barrier(8)
 
-    def start(exporter: MemoryExporter) -> None:
+    def start(number: int) -> None:
         ready.wait(PATIENCE)
-        runtime.configure(exporter=exporter, interval=None)
+        runtime.configure(exporter=exporters[number], interval=None)
 
-    started = [threading.Thread(target=start, args=(each,)) for each in exporters]
-    for thread in started:
-        thread.start()
-    for thread in started:
-        thread.join(PATIENCE)
+    in_threads(8, start)
     inc(runtime)
     assert runtime.flush()
     assert [keys(each) for each in exporters if each.lines] == [["orders"]]

@@ -28,6 +28,14 @@ class Gate(MemoryExporter):
         return super().export(batch, timeout)
 
 
+class Interrupted(MemoryExporter):
+    """An exporter whose exports are interrupted by a signal."""
+
+    def export(self, batch: Batch, timeout: float) -> ExportResult:
+        signal.raise_signal(signal.SIGUSR1)
+        return super().export(batch, timeout)
+
+
 def test_shutdown(runtime: Runtime) -> None:
     """Shutdown sends what is left and stops recording; a second call does nothing."""
     exporter = MemoryExporter()
@@ -149,11 +157,6 @@ def test_shutdown_in_a_signal_handler(runtime: Runtime) -> None:
     """In a signal handler that interrupts a flush, shutdown() returns False."""
     answers: list[bool] = []
 
-    class Interrupted(MemoryExporter):
-        def export(self, batch: Batch, timeout: float) -> ExportResult:
-            signal.raise_signal(signal.SIGUSR1)
-            return super().export(batch, timeout)
-
     exporter = Interrupted()
     runtime.configure(exporter=exporter, interval=None)
     inc(runtime)
@@ -171,12 +174,6 @@ def test_shutdown_in_a_signal_handler(runtime: Runtime) -> None:
 
 def test_configure_in_a_signal_handler(runtime: Runtime) -> None:
     """In a signal handler that interrupts a shutdown, configure() does nothing."""
-
-    class Interrupted(MemoryExporter):
-        def export(self, batch: Batch, timeout: float) -> ExportResult:
-            signal.raise_signal(signal.SIGUSR1)
-            return super().export(batch, timeout)
-
     exporter, other = Interrupted(), MemoryExporter()
     runtime.configure(exporter=exporter, interval=None)
     inc(runtime)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from dtmetrics._record.timed_block import UNMATCHED
 from dtmetrics._record.timer import Block, Timer
 from tests.support.recorder import Recorder
+from tests.support.thread_load import in_threads
 from tests.support.timer_clock import Timing
 
 # -- all ways to enter, interleaved ----------------------------------------------------
@@ -286,6 +286,7 @@ def test_async_generator_closed_in_another_task(timing: Timing) -> None:
     assert timing.took() == {"n=0": [1, 2, 2], "n=1": [1, 2, 2]}
 
 
+@pytest.mark.usefixtures("switch_often")
 @pytest.mark.parametrize("threads", [2, 8])
 def test_threads_that_switch_often(threads: int) -> None:
     """Threads with very short blocks of one timer each end their own."""
@@ -302,16 +303,7 @@ def test_threads_that_switch_often(threads: int) -> None:
             with ExitStack() as stack:
                 stack.enter_context(timer).set(number=number)
 
-    workers = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-    finally:
-        sys.setswitchinterval(before)
+    in_threads(threads, work)
     counts = {dims: payload[3] for (_, dims), payload in recorder.payloads().items()}  # type: ignore[misc]
     assert counts == {frozenset({("number", str(n))}): 800 for n in range(threads)}
     assert recorder.registry.invalid_values.total() == {}

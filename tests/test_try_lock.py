@@ -9,6 +9,7 @@ import pytest
 
 from dtmetrics._core.try_lock import TryLock
 from tests.support.endpoint import PATIENCE
+from tests.support.thread_load import in_threads
 
 
 def in_thread(work: Callable[[], object]) -> None:
@@ -26,7 +27,7 @@ def test_one_thread_at_a_time() -> None:
     inside = [0]
     most: list[int] = []
 
-    def work() -> None:
+    def work(_: int) -> None:
         ready.wait(PATIENCE)
         for _ in range(200):
             with lock.acquire(PATIENCE) as acquired:
@@ -35,11 +36,7 @@ def test_one_thread_at_a_time() -> None:
                 most.append(inside[0])
                 inside[0] -= 1
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
+    in_threads(8, work)
     assert most == [1] * 1_600
 
 

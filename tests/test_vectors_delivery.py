@@ -35,42 +35,42 @@ differ(
     Difference(
         "a 200 without a verdict is another server's page: nothing was taken",
         "rs-005",
-        lambda given: {"treated_as": "misconfigured"},
+        lambda inputs: {"treated_as": "misconfigured"},
     ),
     Difference(
         "no number of attempts drops a batch: it waits for 55 minutes",
         "rs-046 rs-053",
-        lambda given: {"calls": 4, "dropped": 0, "waiting": 3},
+        lambda inputs: {"calls": 4, "dropped": 0, "waiting": 3},
     ),
     Difference(
         "Retry-After is exceeded by up to a fifth, so processes come back apart",
         "rs-047",
-        lambda given: {"calls": 2, "sleeps": [2.5 * 1.2]},
+        lambda inputs: {"calls": 2, "sleeps": [2.5 * 1.2]},
     ),
     Difference(
         "Retry-After is respected up to five minutes",
         "rs-048",
-        lambda given: {"calls": 2, "sleeps": [60 * 1.2]},
+        lambda inputs: {"calls": 2, "sleeps": [60 * 1.2]},
     ),
     Difference(
         "a token may be renewed, a module switched on: batches wait for it",
         "rs-049 rs-050 rs-051",
-        lambda given: UNTOUCHED,
+        lambda inputs: UNTOUCHED,
     ),
     Difference(
         "after an unknown outcome a probe is sent before the batch",
         "rs-045",
-        lambda given: {"calls": 3, "ok": 3},
+        lambda inputs: {"calls": 3, "ok": 3},
     ),
     Difference(
         "a batch that is too large is sent in parts",
         "rs-061",
-        lambda given: {"permanent": False, "disabled": False},
+        lambda inputs: {"permanent": False, "disabled": False},
     ),
     Difference(
         "after such an answer batches are retried",
         "rs-060 rs-062",
-        lambda given: {"permanent": False, "disabled": False},
+        lambda inputs: {"permanent": False, "disabled": False},
     ),
 )
 
@@ -81,10 +81,10 @@ differ(
 @vectors("response", "parse")
 def test_answers(case: Case) -> None:
     """A result holds how many lines were rejected, which, and why."""
-    given, theirs = case["input"], case["expected"]
+    inputs, theirs = case["input"], case["expected"]
     lines = theirs.get("lines_ok", 1) + theirs.get("lines_invalid", 0) or 1
     batch = a_batch(*["a count,delta=1"] * lines)
-    with Endpoint(answer(given["status"], given["body"])) as endpoint:
+    with Endpoint(answer(inputs["status"], inputs["body"])) as endpoint:
         exporter = HttpExporter(endpoint.url)
         result = exporter.export(batch, 5.0)
         exporter.close()
@@ -172,11 +172,11 @@ def sent(runtime: Runtime, lines: int, *script: Verdict, **settings: Any) -> lis
 @vectors("response", "batching")
 def test_batches(case: Case, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines are sent in as few requests as the limit allows, until one fails."""
-    given = case["input"]
-    limit, responses = given.get("batch", 1_000), given.get("responses", ())
+    inputs = case["input"]
+    limit, responses = inputs.get("batch", 1_000), inputs.get("responses", ())
     monkeypatch.setattr("dtmetrics._deliver.batching.LINES_LIMIT", limit)
     script = [verdict_of(each, limit) for each in responses]
-    requests = sent(runtime, given["lines"], *script)
+    requests = sent(runtime, inputs["lines"], *script)
     facts = {"requests": len(requests), "ok": runtime.stats().accepted}
     agree_in_part(case, facts, case["expected"])
 
@@ -184,9 +184,9 @@ def test_batches(case: Case, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) 
 @vectors("response", "collector_behaviour")
 def test_like_the_collector(case: Case, runtime: Runtime) -> None:
     """The collector's exporter would send and drop the same."""
-    given = case["input"]
-    if "lines" in given:
-        requests = sent(runtime, given["lines"], *[partly(0, 1)] * 2)
+    inputs = case["input"]
+    if "lines" in inputs:
+        requests = sent(runtime, inputs["lines"], *[partly(0, 1)] * 2)
         rejected = runtime.stats().rejected
         agree_in_part(
             case,
@@ -194,7 +194,7 @@ def test_like_the_collector(case: Case, runtime: Runtime) -> None:
             case["expected"],
         )
         return
-    with Endpoint(answer(given["status"], given["body"]), accept()) as endpoint:
+    with Endpoint(answer(inputs["status"], inputs["body"]), accept()) as endpoint:
         exporter = HttpExporter(endpoint.url)
         sending = Sending()
         sending.exporter.export = exporter.export  # type: ignore[method-assign]
