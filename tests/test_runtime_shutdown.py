@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import Any
 
 import pytest
 
@@ -12,6 +11,7 @@ from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.delivery_rig import REJECTED, Script
 from tests.support.endpoint import PATIENCE
 from tests.support.runtime_calls import Down, inc, keys
+from tests.support.signal_handler import handling
 
 
 class Gate(MemoryExporter):
@@ -160,13 +160,8 @@ def test_shutdown_in_a_signal_handler(runtime: Runtime) -> None:
     exporter = Interrupted()
     runtime.configure(exporter=exporter, interval=None)
     inc(runtime)
-    before = signal.signal(
-        signal.SIGUSR1, lambda *_: answers.append(runtime.shutdown(PATIENCE))
-    )
-    try:
+    with handling(signal.SIGUSR1, lambda: answers.append(runtime.shutdown(PATIENCE))):
         assert runtime.flush()
-    finally:
-        signal.signal(signal.SIGUSR1, before)
     assert answers == [False]
     assert keys(exporter) == ["orders"]
     assert runtime.stats().accepted == 1
@@ -178,15 +173,12 @@ def test_configure_in_a_signal_handler(runtime: Runtime) -> None:
     runtime.configure(exporter=exporter, interval=None)
     inc(runtime)
 
-    def handle(*_: Any) -> None:
+    def handle() -> None:
         runtime.configure(exporter=other, interval=None, force=True)
         inc(runtime, "sales")
 
-    before = signal.signal(signal.SIGUSR1, handle)
-    try:
+    with handling(signal.SIGUSR1, handle):
         assert runtime.shutdown()
-    finally:
-        signal.signal(signal.SIGUSR1, before)
     assert (keys(exporter), keys(other)) == (["orders"], [])
 
 

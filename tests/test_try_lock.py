@@ -9,6 +9,7 @@ import pytest
 
 from dtmetrics._core.try_lock import TryLock
 from tests.support.endpoint import PATIENCE
+from tests.support.signal_handler import handling
 from tests.support.thread_load import in_threads
 
 
@@ -102,17 +103,14 @@ def test_signal_handler_of_the_holder() -> None:
     lock = TryLock()
     answers: list[bool] = []
 
-    def handle(*_: object) -> None:
+    def handle() -> None:
         with lock.acquire(PATIENCE) as acquired:
             answers.append(acquired)
 
-    before = signal.signal(signal.SIGUSR1, handle)
-    try:
+    with handling(signal.SIGUSR1, handle):
         with lock.acquire(0.0):
             signal.raise_signal(signal.SIGUSR1)
         signal.raise_signal(signal.SIGUSR1)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
     assert answers == [False, True]
 
 
@@ -134,7 +132,7 @@ def test_interrupted_while_waiting() -> None:
             while not go.wait(0.001):
                 signal.pthread_kill(main, signal.SIGUSR1)
 
-    def handle(*_: object) -> None:
+    def handle() -> None:
         if not raised:
             raised.append(True)
             raise Interrupt
@@ -147,16 +145,15 @@ def test_interrupted_while_waiting() -> None:
     main = threading.main_thread().ident
     assert main is not None
     holder = threading.Thread(target=hold)
-    before = signal.signal(signal.SIGUSR1, handle)
-    try:
-        holder.start()
-        assert held.wait(PATIENCE)
-        with pytest.raises(Interrupt):
-            wait()
-        assert not lock.held
-    finally:
-        go.set()
-        holder.join(PATIENCE)
-        signal.signal(signal.SIGUSR1, before)
+    with handling(signal.SIGUSR1, handle):
+        try:
+            holder.start()
+            assert held.wait(PATIENCE)
+            with pytest.raises(Interrupt):
+                wait()
+            assert not lock.held
+        finally:
+            go.set()
+            holder.join(PATIENCE)
     with lock.acquire(0.0) as acquired:
         assert acquired
