@@ -128,9 +128,11 @@ def test_metaclass_sees_functions() -> None:
     seen: list[str] = []
 
     class Recording(type):
-        def __new__(mcs, name: str, bases: Any, body: dict[str, Any]) -> Any:
-            seen.extend(k for k, v in body.items() if isinstance(v, types.FunctionType))
-            return super().__new__(mcs, name, bases, body)
+        def __new__(mcs, name: str, bases: Any, namespace: dict[str, Any]) -> Any:
+            seen.extend(
+                k for k, v in namespace.items() if isinstance(v, types.FunctionType)
+            )
+            return super().__new__(mcs, name, bases, namespace)
 
     class Recorded(metaclass=Recording):
         @timed

@@ -127,11 +127,11 @@ def test_account_waits_for_a_change() -> None:
 
 
 @dataclass(eq=False)
-class Known:
-    """What the model knows of one batch."""
+class ModelBatch:
+    """One batch, as the model has it."""
 
     batch: Batch
-    maybe_taken: bool = False
+    indeterminate: bool = False
 
 
 class Accounts(RuleBasedStateMachine):
@@ -143,8 +143,8 @@ class Accounts(RuleBasedStateMachine):
         super().__init__()
         self.outbox = Outbox(max_bytes=self.LIMIT, max_age=60)
         self.now = MOMENT
-        self.model: list[Known] = []
-        self.in_flight: Known | None = None
+        self.model: list[ModelBatch] = []
+        self.in_flight: ModelBatch | None = None
         self.unread_in_a_row = 0
         self.collected = self.accepted = self.rejected = self.dropped = 0
 
@@ -160,7 +160,7 @@ class Accounts(RuleBasedStateMachine):
         else:
             self.outbox.recover(batch, in_flight=recovered)
         self.collected += lines
-        self.model.append(Known(batch, bool(recovered)))
+        self.model.append(ModelBatch(batch, bool(recovered)))
         self._make_room()
 
     @rule(seconds=st.integers(0, 40))
@@ -174,7 +174,7 @@ class Accounts(RuleBasedStateMachine):
         self._interrupted()
         fresh = [k for k in self.model if self.now - k.batch.created_ms <= 60_000]
         old = self.model[: self.model.index(fresh[0])] if fresh else self.model
-        self.dropped += sum(known.batch.points for known in old)
+        self.dropped += sum(entry.batch.points for entry in old)
         batch = self.outbox.begin_attempt(self.now)
         assert batch is (fresh[0].batch if fresh else None)
         self.in_flight = fresh[0] if fresh else None
@@ -193,10 +193,10 @@ class Accounts(RuleBasedStateMachine):
     @rule(outcome=st.sampled_from(Outcome), rejected=st.integers(-1, 10))
     def settle(self, outcome: Outcome, rejected: int) -> None:
         """End an attempt with an outcome."""
-        known = self.in_flight
-        assert known is not None
+        entry = self.in_flight
+        assert entry is not None
         self.in_flight = None
-        batch = known.batch
+        batch = entry.batch
         at_once = (
             self.outbox.settle(batch, ExportResult(outcome, rejected))
             is NextAttempt.AT_ONCE
@@ -216,7 +216,7 @@ class Accounts(RuleBasedStateMachine):
             self.dropped += batch.points
         else:
             assert not at_once
-            self._not_answered(known, unknown=outcome is Outcome.INDETERMINATE)
+            self._not_answered(entry, indeterminate=outcome is Outcome.INDETERMINATE)
             return
         assert at_once
 
@@ -231,40 +231,40 @@ class Accounts(RuleBasedStateMachine):
     def newest_first(self, collections: int) -> None:
         """Move the last collections before the others, each in its order."""
         self.outbox.newest_first(collections)
-        newest = sorted({known.batch.created_ms for known in self.model})[-collections:]
-        self.model.sort(key=lambda known: known.batch.created_ms not in newest)
+        newest = sorted({entry.batch.created_ms for entry in self.model})[-collections:]
+        self.model.sort(key=lambda entry: entry.batch.created_ms not in newest)
 
     def _interrupted(self) -> None:
         if self.in_flight is not None:
-            known, self.in_flight = self.in_flight, None
-            self._not_answered(known, unknown=True)
+            entry, self.in_flight = self.in_flight, None
+            self._not_answered(entry, indeterminate=True)
 
-    def _not_answered(self, known: Known, *, unknown: bool) -> None:
-        if unknown and known.maybe_taken:
-            self.dropped += known.batch.points
+    def _not_answered(self, entry: ModelBatch, *, indeterminate: bool) -> None:
+        if indeterminate and entry.indeterminate:
+            self.dropped += entry.batch.points
             return
-        known.maybe_taken |= unknown
-        self.model.insert(0, known)
+        entry.indeterminate |= indeterminate
+        self.model.insert(0, entry)
         self._make_room()
 
     def _split(self, batch: Batch) -> None:
         first, second = batch.halves()
         assert first.text + b"\n" + second.text == batch.text
         assert (*first.identities, *second.identities) == batch.identities
-        self.model[:0] = [Known(first), Known(second)]
+        self.model[:0] = [ModelBatch(first), ModelBatch(second)]
         self._make_room()
-        for known, half in zip(self.model, waiting_in(self.outbox), strict=True):
-            assert known.batch.text == half.text
-            known.batch = half
+        for entry, half in zip(self.model, waiting_in(self.outbox), strict=True):
+            assert entry.batch.text == half.text
+            entry.batch = half
 
     def _make_room(self) -> None:
         while self._size() > self.LIMIT and len(self.model) > 1:
-            oldest = min(self.model, key=lambda known: known.batch.created_ms)
+            oldest = min(self.model, key=lambda entry: entry.batch.created_ms)
             self.model.remove(oldest)
             self.dropped += oldest.batch.points
 
     def _size(self) -> int:
-        return sum(known.batch.size for known in (*self.model, self.in_flight) if known)
+        return sum(entry.batch.size for entry in (*self.model, self.in_flight) if entry)
 
     @invariant()
     def adds_up(self) -> None:
@@ -275,11 +275,11 @@ class Accounts(RuleBasedStateMachine):
         assert account.collected == done + account.waiting
         assert account[:3] == (self.collected, self.accepted, self.rejected)
         assert dropped == self.dropped
-        known = [*([self.in_flight] if self.in_flight else []), *self.model]
-        assert account.waiting == sum(each.batch.points for each in known)
-        states = [(each.batch, each.maybe_taken) for each in known]
+        entries = [*([self.in_flight] if self.in_flight else []), *self.model]
+        assert account.waiting == sum(each.batch.points for each in entries)
+        states = [(each.batch, each.indeterminate) for each in entries]
         assert self.outbox.waiting() == states
-        assert len(self.outbox) == len(known)
+        assert len(self.outbox) == len(entries)
 
     @invariant()
     def is_bounded(self) -> None:

@@ -118,11 +118,15 @@ def test_retries(case: Case) -> None:
     """A batch that was not taken is sent again after a pause, an accepted one is not."""
     responses = case["input"]["responses"]
     lines = case["input"]["lines"]
-    with Endpoint(*[verdict_of(r, lines) for r in responses if r != GONE]) as endpoint:
+    with Endpoint(
+        *[verdict_of(r, lines) for r in responses if r != UNREACHABLE]
+    ) as endpoint:
         there = HttpExporter(endpoint.url)
-        gone = HttpExporter(f"http://127.0.0.1:{refusing_port()}")
+        unreachable = HttpExporter(f"http://127.0.0.1:{refusing_port()}")
         sending = Sending(chance=lambda: 1.0)  # the longest pauses there are
-        turns = InTurn([gone if each == GONE else there for each in responses])
+        turns = InTurn(
+            [unreachable if each == UNREACHABLE else there for each in responses]
+        )
         sending.exporter.export = turns.export  # type: ignore[method-assign]
         sending.put(*["a"] * lines)
         pauses = []
@@ -141,7 +145,7 @@ def test_retries(case: Case) -> None:
     agree_in_part(case, facts, case["expected"])
 
 
-GONE = "ConnectionError"
+UNREACHABLE = "ConnectionError"
 
 
 def verdict_of(response: Any, lines: int) -> Verdict:

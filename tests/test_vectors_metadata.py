@@ -253,7 +253,7 @@ def flushed(runtime: Runtime, records: list[Case]) -> list[list[str]]:
         counter = runtime.meters.root.counter(each["key"], **texts)
         counter.inc(each["delta"], **each.get("dims", {}))
     assert runtime.flush()
-    return [body.text.decode().split("\n") for body in exporter.batches]
+    return [batch.text.decode().split("\n") for batch in exporter.batches]
 
 
 # -- enrichment files ----------------------------------------------------
