@@ -49,12 +49,6 @@ def runtime() -> Iterator[Runtime]:
 
 
 @pytest.fixture
-def process(runtime: Runtime) -> Runtime:
-    """Return the runtime, under its former name."""
-    return runtime
-
-
-@pytest.fixture
 def switch_often() -> Iterator[None]:
     """Let threads switch 500 times as often as usual."""
     before = sys.getswitchinterval()

@@ -13,7 +13,7 @@ from dtmetrics._export.abort import RequestTrace
 from dtmetrics._export.http import HttpExporter, HttpRequest
 from dtmetrics.exporters import ExportResult, Outcome
 from tests.support.endpoint import Endpoint
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 from tests.support.http_post import exporter_calling
 
 
@@ -53,8 +53,8 @@ def outcomes(
             if trusted is not None:
                 exporter._tls = trusted
             if reused:
-                exporter.export(a_body(), 5.0)
-            request = exporter.prepare(a_body())
+                exporter.export(a_batch(), 5.0)
+            request = exporter.prepare(a_batch())
             trace = AbortingTrace(request, number, after=bool(after))
             result = request.send(5.0)
             exporter.close()
@@ -98,7 +98,7 @@ def test_aborted_at_any_step_over_tls(
 def test_aborted_before_sending() -> None:
     """A request that is aborted before it is sent opens no connection."""
     with Endpoint() as endpoint:
-        request = HttpExporter(endpoint.url).prepare(a_body())
+        request = HttpExporter(endpoint.url).prepare(a_batch())
         assert request.abort().outcome is Outcome.RETRY
         result = request.send(5.0)
     assert result.outcome is Outcome.RETRY
@@ -109,6 +109,6 @@ def test_aborted_before_sending() -> None:
 def test_aborted_without_a_trace() -> None:
     """A request that was aborted is not sent even if httpx reports no steps."""
     exporter = exporter_calling(lambda request: httpx.Response(202, text=""))
-    request = exporter.prepare(a_body())
+    request = exporter.prepare(a_batch())
     request.abort()
     assert request.send(5.0).outcome is Outcome.RETRY

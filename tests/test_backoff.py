@@ -81,7 +81,7 @@ def test_success_ends_backing_off() -> None:
     assert sending.pause == 0.5
 
 
-def test_waits_as_long_as_asked() -> None:
+def test_waits_the_retry_after() -> None:
     """A pause from Retry-After is never shortened, and exceeded by a fifth at most."""
     made = backoff(chance=0.9)
     for _ in range(6):

@@ -18,7 +18,7 @@ from dtmetrics._deliver.batch_state import (
 )
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics.exporters import Batch, ExportResult, Outcome
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 from tests.support.recorder import MOMENT
 
 HOUR_MS = 3_600_000
@@ -166,7 +166,7 @@ def cause(outbox: Outbox, batch: Batch, event: Event) -> NextAttempt | None:
     return None
 
 
-def becomes(outbox: Outbox, batch: Batch) -> tuple[State, str]:
+def state_after(outbox: Outbox, batch: Batch) -> tuple[State, str]:
     """Return the state of *batch* after an event, and the reason counted, if any."""
     account = outbox.account()
     reasons = [reason for reason, points in account.dropped.items() if points]
@@ -199,14 +199,14 @@ CELLS = [
 @pytest.mark.parametrize(("state", "event"), CELLS)
 def test_each_cell(state: State, event: Event, resend: bool) -> None:
     """Each event has the effect of its row in the table; an impossible one has none."""
-    batch = a_body("a gauge,1", "b gauge,1")
+    batch = a_batch("a gauge,1", "b gauge,1")
     outbox = outbox_with(state, batch, resend=resend)
     next_attempt = cause(outbox, batch, event)
     expected = (AT_LEAST_ONCE if resend else AT_MOST_ONCE).get((state, event))
     if expected is None:
-        assert becomes(outbox, batch) == (state, "")
+        assert state_after(outbox, batch) == (state, "")
     else:
-        assert becomes(outbox, batch) == (expected.state, expected.reason)
+        assert state_after(outbox, batch) == (expected.state, expected.reason)
         assert next_attempt == expected.next_attempt
 
 
@@ -214,14 +214,14 @@ def test_each_cell(state: State, event: Event, resend: bool) -> None:
 @pytest.mark.parametrize("state", [State.IN_FLIGHT, State.RESENDING])
 def test_attempt_after_an_attempt(state: State, resend: bool) -> None:
     """A batch that is in flight when the next attempt begins was interrupted."""
-    batch = a_body("a gauge,1", "b gauge,1")
+    batch = a_batch("a gauge,1", "b gauge,1")
     outbox = outbox_with(state, batch, resend=resend)
     table = AT_LEAST_ONCE if resend else AT_MOST_ONCE
     interrupted = table[state, Event.INTERRUPTED]
     sent = outbox.begin_attempt(MOMENT)
     if interrupted.state is State.DROPPED:
         assert sent is not batch
-        assert becomes(outbox, batch) == (State.DROPPED, interrupted.reason)
+        assert state_after(outbox, batch) == (State.DROPPED, interrupted.reason)
     else:
         assert sent is batch
         assert state_of(outbox, batch) is table[interrupted.state, Event.ATTEMPT].state
@@ -233,11 +233,11 @@ def test_attempt_after_an_attempt(state: State, resend: bool) -> None:
 )
 def test_each_entrance(event: Event, resend: bool) -> None:
     """A batch that enters the outbox gets the state of its row in the table."""
-    outbox, batch = Outbox(resend=resend), a_body("a gauge,1", "b gauge,1")
+    outbox, batch = Outbox(resend=resend), a_batch("a gauge,1", "b gauge,1")
     if event is Event.COLLECTED:
         outbox.put(batch)
     else:
         outbox.recover(batch, in_flight=event is Event.LEFT_IN_FLIGHT)
     expected = (AT_LEAST_ONCE if resend else AT_MOST_ONCE)[State.NEW, event]
-    assert becomes(outbox, batch) == (expected.state, expected.reason)
+    assert state_after(outbox, batch) == (expected.state, expected.reason)
     assert outbox.account().collected == 2

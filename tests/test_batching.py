@@ -138,7 +138,7 @@ def test_memory_stays_small() -> None:
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), MemoryError()])
-def test_what_was_drained_is_kept(error: BaseException) -> None:
+def test_error_after_some_points(error: BaseException) -> None:
     """An error in the middle is raised after the lines that were drained before it."""
 
     def chunks() -> Iterator[DataPoints]:

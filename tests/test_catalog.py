@@ -10,8 +10,6 @@ from dtmetrics._record.catalog import Family
 from dtmetrics._record.definition import Definition
 from dtmetrics._record.invalid_values import ignore
 from dtmetrics._record.options import RecordingOptions
-from dtmetrics._record.registry import Registry
-from dtmetrics._record.series import CounterSeries
 from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
 from tests.support.caller_values import Raises
 from tests.support.recorder import Recorder
@@ -94,47 +92,7 @@ def test_strict_start_after_a_raised_error() -> None:
     assert recorder.registry.recording
 
 
-def test_definition_is_shared() -> None:
-    """Equal definitions share a family, and the first one gives its unit."""
-    registry = Registry()
-    first = registry.catalog.define(Definition("a", "counter", unit="s"))
-    assert registry.catalog.define(Definition("a", "counter", unit="ms")) is first
-    assert first.definition.unit == "s"
-
-
 # -- families --------------------------------------------------------------------------
-
-
-def family_of(kind: str = "counter") -> tuple[Family, CounterSeries]:
-    """Return a family and its only series, with its fast path enabled."""
-    family = Family(Definition("name", kind), "name", ignore)
-    series = CounterSeries("name", "name", family.lock, family.reject, 8)
-    series.enable_fast_path()
-    family.series[series.line_prefix] = series
-    return family, series
-
-
-def test_clear() -> None:
-    """A discarded series is not found any more, and instruments look up another one."""
-    family, series = family_of()
-    family.clear()
-    assert family.all_series() == []
-    assert series.discarded
-    assert series.buffer is None
-
-
-def test_reset_after_fork() -> None:
-    """In a child the series stay, without values and with a new lock."""
-    family, series = family_of()
-    next(series.ones)
-    family.lock.acquire()
-    family.reset_after_fork()
-    assert family.all_series() == [series]
-    assert not series.discarded
-    assert series.buffer is None
-    assert next(series.ones) == 0
-    assert series.lock is family.lock
-    assert family.lock.acquire(blocking=False)
 
 
 def test_first_metadata_counts() -> None:
@@ -146,15 +104,6 @@ def test_first_metadata_counts() -> None:
         family.add_definition(definition)
     assert family.has_metadata
     assert family.definition == Definition("a", "counter", unit="s", site="x:1")
-
-
-def test_described_again() -> None:
-    """The metadata of a cleared family, and of a child's, is collected again."""
-    family, _ = family_of()
-    for reset in (family.clear, family.reset_after_fork):
-        family.described = True
-        reset()
-        assert not family.described
 
 
 # -- keys ------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ class Lazy:
 
 
 @pytest.mark.parametrize(
-    ("given_text", "text"),
+    ("raw", "text"),
     [
         (None, ""),
         (Lazy(), "Bestellungen"),
@@ -126,13 +126,11 @@ class Lazy:
     ids=range(7),
 )
 @pytest.mark.parametrize("kind", ["counter", "gauge", "summary", "timed", "observe"])
-def test_text_of_any_kind(
-    recorder: Recorder, kind: str, given_text: Any, text: str
-) -> None:
+def test_text_of_any_kind(recorder: Recorder, kind: str, raw: Any, text: str) -> None:
     """Unit and description may be any object; one without text counts as empty."""
     make = getattr(recorder.meter, kind)
     for _ in range(2):
-        made = make("name", unit=given_text, description=given_text)
+        made = make("name", unit=raw, description=raw)
     if kind == "observe":
         made(lambda: 1)
     for verb in ("inc", "set", "record"):

@@ -1,4 +1,4 @@
-"""The clock: timetimestamps that never repeat, however the wall clock is set."""
+"""The clock: timestamps that never repeat, however the wall clock is set."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.support.clocks import Clocks
 from tests.support.recorder import MOMENT
 
 
-def test_timetimestamps_never_repeat() -> None:
-    """Collections within one millisecond have timetimestamps one after the other."""
+def test_timestamps_never_repeat() -> None:
+    """Collections within one millisecond have timestamps one after the other."""
     clock = Clocks().clock
     assert [clock.timestamp() for _ in range(3)] == [MOMENT, MOMENT + 1, MOMENT + 2]
     assert clock.timestamp(MOMENT / 1000 - 1) == MOMENT + 3
@@ -35,7 +35,7 @@ def test_used_milliseconds_are_not_repeated() -> None:
 
 
 @given(st.lists(st.integers(-5, 5), max_size=60))
-def test_timetimestamps_never_repeat_whatever_the_clock_does(moves: list[int]) -> None:
+def test_timestamps_never_repeat_whatever_the_clock_does(moves: list[int]) -> None:
     """No two collections share a timestamp, although a clock is set back."""
     clocks = Clocks()
     timestamps = []

@@ -16,7 +16,7 @@ from dtmetrics import MemoryExporter
 from dtmetrics._config.config import Config
 from dtmetrics._config.settings import LOCAL_ENDPOINT
 from dtmetrics._core.secret import Secret
-from dtmetrics._runtime.runtime import Process
+from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.errors import ConfigError
 
 TOKEN = "dt0c01.CANARY.secret"
@@ -305,23 +305,23 @@ def _problems_of(arguments: dict[str, Any]) -> tuple[str, ...]:
     return ()
 
 
-def configure_by_arguments(process: Process) -> None:
+def configure_by_arguments(runtime: Runtime) -> None:
     """Configure with invalid settings, and the token in each of them."""
-    process.configure(
+    runtime.configure(
         endpoint=f"https://user:{TOKEN}@abc.example/?api-token={TOKEN}",
         token=f"{TOKEN}\r\nX-Injected: 1",
         interval=-1,
     )
 
 
-def configure_with_valid_token(process: Process) -> None:
+def configure_with_valid_token(runtime: Runtime) -> None:
     """Configure with a valid token and another setting that is invalid."""
-    process.configure(endpoint=SAAS, token=TOKEN, interval=-1)
+    runtime.configure(endpoint=SAAS, token=TOKEN, interval=-1)
 
 
-def configure_by_environment(process: Process) -> None:
+def configure_by_environment(runtime: Runtime) -> None:
     """Configure with an invalid environment."""
-    process.configure(interval=-1)
+    runtime.configure(interval=-1)
 
 
 @pytest.mark.parametrize(
@@ -329,14 +329,14 @@ def configure_by_environment(process: Process) -> None:
     [configure_by_arguments, configure_with_valid_token, configure_by_environment],
 )
 def test_token_in_no_traceback(
-    configure: Callable[[Process], None], monkeypatch: pytest.MonkeyPatch
+    configure: Callable[[Runtime], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The traceback of a failing configure() shows no token, even with local variables."""
     monkeypatch.setenv("DTMETRICS_TOKEN", f"{TOKEN}\x7f")
     monkeypatch.setenv("DTMETRICS_ENDPOINT", f"https://abc.example/?token={TOKEN}")
-    process = Process()
+    runtime = Runtime()
     with pytest.raises(ConfigError) as caught:
-        configure(process)
+        configure(runtime)
     error = caught.value
     shown = "".join(
         traceback.TracebackException.from_exception(error, capture_locals=True).format()

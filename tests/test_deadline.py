@@ -11,7 +11,7 @@ from dtmetrics._export.http import HttpExporter
 from dtmetrics.exporters import Batch, Exporter, ExportResult, Outcome
 from tests.support.deadline_exports import deadline_exporter, export_threads, within
 from tests.support.endpoint import PATIENCE, Endpoint, accept, never
-from tests.support.exporter_contract import ExporterContract, a_body
+from tests.support.exporter_contract import ExporterContract, a_batch
 
 ANSWERED = ExportResult(Outcome.ANSWERED)
 RETRY = ExportResult(Outcome.RETRY, reason="status 503")
@@ -67,9 +67,9 @@ def test_late_result() -> None:
         return results[-1]
 
     exporter = DeadlineExporter(Unabortable(hang))
-    assert exporter.export(a_body(), 0.0) is INDETERMINATE
+    assert exporter.export(a_batch(), 0.0) is INDETERMINATE
     (late,) = export_threads()
-    assert exporter.export(a_body(), 5.0) is ANSWERED
+    assert exporter.export(a_batch(), 5.0) is ANSWERED
     go.set()
     late.join(PATIENCE)
 
@@ -85,7 +85,7 @@ def test_max_seconds() -> None:
     inner = Unabortable(hang)
     inner.max_seconds = 0.0
     with within(0.5):
-        assert DeadlineExporter(inner).export(a_body(), 600.0) is INDETERMINATE
+        assert DeadlineExporter(inner).export(a_batch(), 600.0) is INDETERMINATE
     go.set()
     assert HttpExporter("http://x.example", local=True).max_seconds == 5.0
     assert HttpExporter("http://x.example").max_seconds == 15.0
@@ -99,7 +99,7 @@ def test_error_is_raised(error: BaseException) -> None:
         raise error
 
     with pytest.raises(type(error)) as caught:
-        DeadlineExporter(Unabortable(fail)).export(a_body(), 5.0)
+        DeadlineExporter(Unabortable(fail)).export(a_batch(), 5.0)
     assert caught.value is error
 
 
@@ -112,7 +112,7 @@ def test_late_error() -> None:
         raise SystemError
 
     inner = Unabortable(fail)
-    assert DeadlineExporter(inner).export(a_body(), 0.0) is INDETERMINATE
+    assert DeadlineExporter(inner).export(a_batch(), 0.0) is INDETERMINATE
     assert inner.aborted == 1
     go.set()
 
@@ -125,10 +125,10 @@ def test_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
     inner = Unabortable(lambda: ANSWERED)
     exporter = DeadlineExporter(inner)
-    exporter.export(a_body(), 5.0)
+    exporter.export(a_batch(), 5.0)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     for _ in range(4):
-        assert exporter.export(a_body(), 5.0) is ANSWERED
+        assert exporter.export(a_batch(), 5.0) is ANSWERED
     assert inner.threads == ["dtmetrics-export"] + ["MainThread"] * 4
 
 
@@ -145,7 +145,7 @@ def test_while_waiting() -> None:
 
     with Endpoint(accept(until=go)) as endpoint:
         exporter = deadline_exporter(endpoint.url, while_waiting)
-        assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
+        assert exporter.export(a_batch(), 5.0).outcome is Outcome.ANSWERED
         exporter.close()
     assert calls == ["MainThread"] * 3
 
@@ -156,5 +156,5 @@ def test_callback_does_not_move_the_deadline() -> None:
         exporter = deadline_exporter(endpoint.url, lambda: -1.0)
         begin = time.monotonic()
         with within(0.3 + 0.5):
-            exporter.export(a_body(), 0.3)
+            exporter.export(a_batch(), 0.3)
         assert time.monotonic() - begin >= 0.3

@@ -12,7 +12,7 @@ import pytest
 from dtmetrics.exporters import ExportResult, Outcome
 from tests.support.deadline_exports import deadline_exporter, export_threads, within
 from tests.support.endpoint import PATIENCE, Endpoint, Verdict, dribble, never
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 
 HEAD = "HTTP/1.1 202 Accepted\n"
 HANDSHAKE = "\x16\x03\x03\x40\0"  # the header of a TLS record of 16 KB
@@ -43,7 +43,7 @@ HANDSHAKE = "\x16\x03\x03\x40\0"  # the header of a TLS record of 16 KB
 )
 def test_deadline(verdict: Verdict, outcome: Outcome) -> None:
     """Whatever the endpoint does, an export ends in time; a status it sent counts."""
-    batch = a_body("x" * (8 << 20) if verdict.before_reading else "a gauge,1")
+    batch = a_batch("x" * (8 << 20) if verdict.before_reading else "a gauge,1")
     with Endpoint(verdict) as endpoint:
         exporter = deadline_exporter(endpoint.url)
         with within(0.3 + 0.5):
@@ -58,7 +58,7 @@ def test_endless_handshake() -> None:
     with Endpoint(verdict) as endpoint:
         exporter = deadline_exporter(endpoint.url.replace("http:", "https:"))
         with within(0.3 + 0.5):
-            result = exporter.export(a_body(), 0.3)
+            result = exporter.export(a_batch(), 0.3)
     assert result.outcome is Outcome.RETRY
 
 
@@ -66,8 +66,8 @@ def test_export_after_a_timeout() -> None:
     """The export after one that timed out uses a new connection."""
     with Endpoint(dribble(HEAD)) as endpoint:
         exporter = deadline_exporter(endpoint.url)
-        assert exporter.export(a_body(), 0.1).outcome is Outcome.INDETERMINATE
-        assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
+        assert exporter.export(a_batch(), 0.1).outcome is Outcome.INDETERMINATE
+        assert exporter.export(a_batch(), 5.0).outcome is Outcome.ANSWERED
         exporter.close()
     assert endpoint.connections == 2
 
@@ -96,11 +96,11 @@ def test_no_name_server(resolver: threading.Event) -> None:
         exporter = deadline_exporter(endpoint.url)
         for _ in range(3):
             with within(0.1 + 0.5):
-                result = exporter.export(a_body(), 0.1)
+                result = exporter.export(a_batch(), 0.1)
             assert result.outcome is Outcome.RETRY
             assert result.reason == f"timed out at 127.0.0.1:{endpoint.port}"
         with within(0.1):
-            result = exporter.export(a_body(), 5.0)
+            result = exporter.export(a_batch(), 5.0)
         assert result == ExportResult(
             Outcome.RETRY, reason="3 earlier requests still hang"
         )
@@ -110,7 +110,7 @@ def test_no_name_server(resolver: threading.Event) -> None:
         resolver.set()
         for thread in export_threads():
             thread.join(PATIENCE)
-        assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
+        assert exporter.export(a_batch(), 5.0).outcome is Outcome.ANSWERED
         exporter.close()
     assert len(endpoint.requests) == 1
 
@@ -136,10 +136,10 @@ def test_interrupted() -> None:
             exporter = deadline_exporter(endpoint.url)
             helper.start()
             with within(2.0), pytest.raises(KeyboardInterrupt) as caught:
-                exporter.export(a_body(), 5.0)
+                exporter.export(a_batch(), 5.0)
             for thread in export_threads():
                 thread.join(PATIENCE)
-            assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
+            assert exporter.export(a_batch(), 5.0).outcome is Outcome.ANSWERED
             exporter.close()
     finally:
         helper.join(PATIENCE)

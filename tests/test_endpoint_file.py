@@ -11,7 +11,7 @@ import pytest
 from dtmetrics._config.config import Config
 from dtmetrics._config.platform_files import EndpointFileExporter, endpoint_file
 from dtmetrics._core.secret import Secret
-from dtmetrics._runtime.runtime import Process
+from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.endpoint import Endpoint, accept, answer
 from tests.support.recorder import MOMENT
@@ -214,39 +214,39 @@ def test_closes_and_forks(platform: Platform) -> None:
 
 
 @pytest.fixture
-def process(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
+def runtime(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
     """Return a process that reads the files of that platform."""
     directory = str(platform.path.parents[1])
     monkeypatch.setattr(
         "dtmetrics._config.environment.platform_directory", lambda _: directory
     )
-    made = Process()
+    made = Runtime()
     yield made
     made.shutdown(0.1)
 
 
-def test_configured_by_file(platform: Platform, process: Process) -> None:
+def test_configured_by_file(platform: Platform, runtime: Runtime) -> None:
     """Without any setting, points go to the endpoint in the file."""
     with Endpoint() as endpoint:
         platform.write(endpoint.url, f"{TOKEN}\r")
-        process.configure(interval=None)
-        process.meters.root.counter("orders").inc()
-        assert process.shutdown()
+        runtime.configure(interval=None)
+        runtime.meters.root.counter("orders").inc()
+        assert runtime.shutdown()
     [request] = endpoint.requests
     assert request.headers["authorization"] == f"Api-Token {TOKEN}"
 
 
-def test_settings_win(platform: Platform, process: Process) -> None:
+def test_settings_win(platform: Platform, runtime: Runtime) -> None:
     """An endpoint or a token that is set wins over the one in the file."""
     with ExitStack() as stack:
         configured, in_file = (stack.enter_context(Endpoint()) for _ in range(2))
         platform.write(in_file.url, "file")
-        process.configure(endpoint=configured.url, interval=None)
-        process.meters.root.counter("orders").inc()
-        assert process.flush()
-        process.configure(token="argument", interval=None, force=True)
-        process.meters.root.counter("orders").inc()
-        assert process.shutdown()
+        runtime.configure(endpoint=configured.url, interval=None)
+        runtime.meters.root.counter("orders").inc()
+        assert runtime.flush()
+        runtime.configure(token="argument", interval=None, force=True)
+        runtime.meters.root.counter("orders").inc()
+        assert runtime.shutdown()
     assert [len(each.requests) for each in (configured, in_file)] == [1, 1]
     assert in_file.requests[0].headers["authorization"] == "Api-Token argument"
 
@@ -265,7 +265,7 @@ def test_spool_of_another_environment(
         two = stack.enter_context(Endpoint())
         for url in (one.url, two.url, one.url):
             platform.write(url, TOKEN)
-            made = Process()
+            made = Runtime()
             made.configure(interval=None, spool=tmp_path / "spool")
             made.meters.root.counter("orders").inc()
             made.shutdown(1.0)
@@ -274,23 +274,23 @@ def test_spool_of_another_environment(
 
 
 def test_change_while_running(
-    platform: Platform, process: Process, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a change of the file, the new endpoint gets the metadata of every key again."""
     for name in ("_CHECK_SECONDS", "_RECHECK_SECONDS"):
         monkeypatch.setattr(f"dtmetrics._config.platform_files.{name}", 0.0)
-    orders = process.meters.root.counter("orders", unit="{order}")
+    orders = runtime.meters.root.counter("orders", unit="{order}")
     with ExitStack() as stack:
         one, two = (stack.enter_context(Endpoint()) for _ in range(2))
         platform.write(one.url, "first")
-        process.configure(interval=None)
+        runtime.configure(interval=None)
         for _ in range(2):
             orders.inc()
-            assert process.flush()
+            assert runtime.flush()
         platform.write(two.url, "second")
         for _ in range(3):
             orders.inc()
-            assert process.flush()
+            assert runtime.flush()
     metadata = "#orders count dt.meta.unit=Count"
     assert [one.lines.count(metadata), two.lines.count(metadata)] == [1, 1]
     assert one.total("orders") + two.total("orders") == 5

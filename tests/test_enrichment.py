@@ -12,7 +12,7 @@ from dtmetrics._config.platform_files import (
     parse_properties,
     read_enrichment,
 )
-from dtmetrics._runtime.runtime import Process
+from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import MemoryExporter
 from tests.support.recorder import Recorder, dimensions_of
 
@@ -147,7 +147,7 @@ def test_enrichment_wins() -> None:
 @pytest.mark.parametrize(("enrich", "added"), [(True, ",k8s.pod.name=p"), (False, "")])
 def test_enrich_setting(
     directory: Path,
-    process: Process,
+    runtime: Runtime,
     monkeypatch: pytest.MonkeyPatch,
     enrich: bool,
     added: str,
@@ -158,8 +158,8 @@ def test_enrich_setting(
         "dtmetrics._config.environment.platform_directory", lambda _: str(directory)
     )
     exporter = MemoryExporter()
-    process.configure(exporter=exporter, interval=None, enrich=enrich)
-    process.meters.root.counter("c").inc()
-    assert process.flush()
+    runtime.configure(exporter=exporter, interval=None, enrich=enrich)
+    runtime.meters.root.counter("c").inc()
+    assert runtime.flush()
     [line] = exporter.lines
     assert line.startswith(f"c,dt.metrics.source=dtmetrics{added} count,")

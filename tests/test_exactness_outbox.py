@@ -11,7 +11,7 @@ from dtmetrics._deliver import outbox as module
 from dtmetrics._deliver.batch_state import MOST_SPLITS
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics.exporters import Batch, ExportResult, Outcome
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 from tests.support.raising_signal import steps_of
 from tests.support.recorder import MOMENT
 
@@ -53,12 +53,12 @@ def attempt_again(outbox: Outbox) -> Action:
 
 def recover(outbox: Outbox) -> Action:
     """Recover a batch that may have been taken."""
-    return lambda: outbox.recover(a_body("new gauge,1"), in_flight=True)
+    return lambda: outbox.recover(a_batch("new gauge,1"), in_flight=True)
 
 
 #: What is done to an outbox that holds three batches of two points each.
 ACTIONS: dict[str, Callable[[Outbox], Action]] = {
-    "put": lambda outbox: lambda: outbox.put(a_body("new gauge,1")),
+    "put": lambda outbox: lambda: outbox.put(a_batch("new gauge,1")),
     "recover": recover,
     "begin attempt": lambda outbox: lambda: outbox.begin_attempt(MOMENT),
     "begin another attempt": attempt_again,
@@ -86,7 +86,7 @@ def raise_everywhere(name: str, *, resend: bool) -> int:
         outbox = Outbox(resend=resend)
         for number in range(3):
             lines = [f"{key}{number}{'x' * 200} gauge,1" for key in "kl"]
-            outbox.put(a_body(*lines))
+            outbox.put(a_batch(*lines))
         # A batch more takes the place of the oldest.
         outbox._max_bytes = outbox._bytes + 1
         sent: list[Batch] = []

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +17,7 @@ from dtmetrics._core import try_lock
 from dtmetrics._record import series
 from tests.support.raising_signal import Interrupt, steps_of
 from tests.support.recorder import Recorder
+from tests.support.signal_handler import handling
 
 pytestmark = [
     pytest.mark.usefixtures("switch_often"),
@@ -25,16 +26,6 @@ pytestmark = [
 
 
 RECORD = os.path.dirname(series.__file__)
-
-
-@contextmanager
-def handling(number: int, handler: Callable[[], object]) -> Iterator[None]:
-    """Call *handler* for the signal in this block."""
-    before = signal.signal(number, lambda *_: handler())
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from dtmetrics._runtime.runtime import EXIT_SECONDS
 from tests.support.endpoint import (
     Endpoint,
     Verdict,
-    accept,
     answer,
     dribble,
     hang_up,
@@ -118,8 +117,9 @@ def assert_ended_in_time(ended: Ended, status: int, message: str) -> None:
         answer(401, "<html>no</html>"),
         hang_up(),
         hang_up(before_reading=True, reset=True),
+        dribble("HTTP/1.1 202 OK\nX-Slow: ", pause=0.1, accepted=False),
     ],
-    ids=["503", "401", "fin", "rst"],
+    ids=["503", "401", "fin", "rst", "byte by byte"],
 )
 def test_failing_endpoint(verdict: Verdict) -> None:
     """A program with a failing endpoint ends in time and logs two lines."""
@@ -143,14 +143,6 @@ def test_endpoint_hangs(interval: str) -> None:
     with Endpoint(otherwise=never()) as endpoint:
         ended = run(source + "sys.exit(3)", DTMETRICS_ENDPOINT=endpoint.url)
     assert_ended_in_time(ended, 3, "ReadTimeout")
-
-
-def test_endpoint_dribbles() -> None:
-    """A response that arrives byte by byte delays the end by its timeout at most."""
-    slow = dribble("HTTP/1.1 202 OK\nX-Slow: ", pause=0.1, accepted=False)
-    with Endpoint(otherwise=slow) as endpoint:
-        ended = run(TIMED + "sys.exit(3)", DTMETRICS_ENDPOINT=endpoint.url)
-    assert_ended_in_time(ended, 3, "cannot deliver")
 
 
 HANGING_EXPORTER = """
@@ -180,25 +172,6 @@ def test_interrupted_end() -> None:
     ended = run(source, int(signal.SIGINT))
     assert "KeyboardInterrupt" in ended.err
     assert float(ended.out) < EXIT_SECONDS
-
-
-def test_killed_is_killed() -> None:
-    """By default no signal is handled, and SIGTERM ends the program at once."""
-    with Endpoint(accept()) as endpoint:
-        ended = run(
-            BEGIN + "os.kill(os.getpid(), signal.SIGTERM)",
-            DTMETRICS_ENDPOINT=endpoint.url,
-        )
-    assert (ended.status, ended.err) == (-signal.SIGTERM, "")
-
-
-def test_nothing_recorded() -> None:
-    """A program that configures and records nothing posts nothing."""
-    source = "from dtmetrics import configure\nconfigure()"
-    with Endpoint() as endpoint:
-        ended = run(source, DTMETRICS_ENDPOINT=endpoint.url)
-    assert (ended.status, ended.out, ended.err) == (0, "", "")
-    assert endpoint.connections == 0
 
 
 def test_observers_alone() -> None:

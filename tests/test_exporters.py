@@ -11,7 +11,7 @@ import pytest
 
 from dtmetrics import ConsoleExporter, MemoryExporter, exporters
 from dtmetrics.exporters import Exporter, ExportResult, Outcome
-from tests.support.exporter_contract import ExporterContract, a_body
+from tests.support.exporter_contract import ExporterContract, a_batch
 
 
 class TestConsole(ExporterContract):
@@ -21,14 +21,14 @@ class TestConsole(ExporterContract):
 
     def test_stderr(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Without a stream it writes to ``sys.stderr``, as it is at that moment."""
-        ConsoleExporter().export(a_body("a gauge,1", "b gauge,2"), 1.0)
+        ConsoleExporter().export(a_batch("a gauge,1", "b gauge,2"), 1.0)
         assert capsys.readouterr().err == "a gauge,1\nb gauge,2\n"
 
     def test_stream(self) -> None:
         """A stream that the caller passes stays open."""
         stream = io.StringIO()
         exporter = ConsoleExporter(stream)
-        exporter.export(a_body("a gauge,1"), 1.0)
+        exporter.export(a_batch("a gauge,1"), 1.0)
         exporter.close()
         assert stream.getvalue() == "a gauge,1\n"
 
@@ -41,7 +41,7 @@ class TestMemory(ExporterContract):
     def test_lines(self) -> None:
         """Exported lines stay readable after it was closed."""
         exporter = MemoryExporter()
-        exporter.export(a_body("a gauge,1", "b gauge,2"), 1.0)
+        exporter.export(a_batch("a gauge,1", "b gauge,2"), 1.0)
         exporter.close()
         assert exporter.lines == ["a gauge,1", "b gauge,2"]
 
@@ -49,7 +49,7 @@ class TestMemory(ExporterContract):
         """A forked child starts without lines, in the same list."""
         exporter = MemoryExporter()
         lines = exporter.lines
-        exporter.export(a_body(), 1.0)
+        exporter.export(a_batch(), 1.0)
         exporter.reset_after_fork()
         assert exporter.lines is lines
         assert lines == []
@@ -58,7 +58,7 @@ class TestMemory(ExporterContract):
 def test_compressing_makes_nothing_larger() -> None:
     """A batch that would grow by compression stays as it is."""
     for lines in (["a gauge,1"], [f"key.{n} gauge,1" for n in range(99)]):
-        batch = a_body(*lines)
+        batch = a_batch(*lines)
         text, size = batch.text, batch.size
         batch.compress()
         assert (batch.text, batch.size <= size) == (text, True)
@@ -66,7 +66,7 @@ def test_compressing_makes_nothing_larger() -> None:
 
 def test_batch_is_immutable() -> None:
     """The text of a batch cannot be replaced."""
-    batch = a_body()
+    batch = a_batch()
     with pytest.raises(AttributeError):
         batch.text = b""  # type: ignore[misc]
     assert batch.points == 1

@@ -9,7 +9,10 @@ import pytest
 
 from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._protocol.line import identify
+from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import Batch, ExportResult, LineMessage, Outcome
+from dtmetrics.receiver import running
+from tests.support.endpoint import Endpoint, partly
 from tests.support.recorder import MOMENT, Recorder
 
 
@@ -251,16 +254,6 @@ def test_metadata_is_not_counted(
     assert reports.quarantined == {}
 
 
-def test_start_again(reports: Reports) -> None:
-    """With the next start a quarantined instrument records again."""
-    reports.report(BAD, times=5)
-    registry = reports.recorder.registry
-    registry.start(registry.generation.options, bool)
-    assert reports.quarantined == {}
-    reports.bad.inc()
-    assert [point.identity.key for point in reports.recorder.points()] == ["acme.bad"]
-
-
 def test_warnings(reports: Reports, caplog: pytest.LogCaptureFixture) -> None:
     """A warning about accepted lines is in the statistics by key, and logged once."""
     caplog.set_level(logging.INFO, "dtmetrics")
@@ -291,3 +284,36 @@ def test_forked(reports: Reports) -> None:
     assert reports.feedback.warnings == {}
     reports.report(BAD)
     assert reports.quarantined == {}
+
+
+def test_quarantine(runtime: Runtime) -> None:
+    """An instrument that the endpoint always rejects is quarantined, and sent no more."""
+    counter = runtime.meters.root.counter
+    with Endpoint(otherwise=partly(1, 1, [(2, "invalid metric key")])) as endpoint:
+        runtime.configure(
+            endpoint=endpoint.url, interval=None, metadata=False, self_metrics=False
+        )
+        for _ in range(6):
+            counter("good").inc()
+            counter("bad").inc()
+            assert runtime.flush()
+        stats = runtime.stats()
+        runtime.shutdown()
+    assert stats.quarantined == {"bad": "invalid metric key"}
+    assert (stats.collected, stats.rejected) == (11, 6)
+    assert [len(request.lines) for request in endpoint.requests] == [2] * 5 + [1]
+
+
+def test_suffixes(runtime: Runtime) -> None:
+    """The statistics name the keys that classic metrics rename."""
+    root = runtime.meters.root
+    with running() as url:
+        runtime.configure(endpoint=f"{url}/metrics/ingest", interval=None, enrich=False)
+        root.counter("orders").inc()
+        root.counter("orders.count").inc()
+        root.gauge("pool.count").set(1)
+        assert runtime.shutdown()
+    assert runtime.stats().warnings == {
+        "orders": "metric key 'orders' changed to 'orders.count'",
+        "pool.count": "metric key 'pool.count' changed to 'pool.count.gauge'",
+    }

@@ -113,7 +113,7 @@ def test_no_root(recorder: Recorder, root: str | None) -> None:
     assert dict(pairs)["http.route"] == "/v1/items/<int:number>"
 
 
-def test_what_comes_before_a_view(recorder: Recorder) -> None:
+def test_answered_before_a_view(recorder: Recorder) -> None:
     """A before_request function that answers does not hide the route."""
     app = shop(recorder)
     app.before_request(lambda: ("busy", 503))

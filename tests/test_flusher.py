@@ -11,6 +11,7 @@ from dtmetrics.exporters import ExportResult, LineMessage, Outcome
 from tests.support.delivery_rig import ANSWERED, INDETERMINATE, RETRY, Rig
 from tests.support.endpoint import PATIENCE
 from tests.support.recorder import MOMENT
+from tests.support.signal_handler import handling
 
 # -- flush: the caller's thread --------------------------------------------------------
 
@@ -33,7 +34,7 @@ def test_flush_of_nothing() -> None:
 
 
 @pytest.mark.parametrize("step", [RETRY, INDETERMINATE])
-def test_flush_of_what_is_not_taken(step: ExportResult) -> None:
+def test_flush_of_a_retried_batch(step: ExportResult) -> None:
     """A batch that was not taken waits, keeps its time, and is sent by a later flush."""
     rig = Rig(step)
     rig.inc()
@@ -98,7 +99,7 @@ def test_flush_in_a_signal_handler() -> None:
     """A flush in a signal handler that interrupts a flush returns False at once."""
     inside: list[bool] = []
 
-    def handle(*_: object) -> None:
+    def handle() -> None:
         inside.append(rig.flusher.flush(PATIENCE))
         inside.append(rig.outbox.account().waiting == 1)
 
@@ -108,11 +109,8 @@ def test_flush_in_a_signal_handler() -> None:
 
     rig = Rig(interrupted)
     rig.inc()
-    before = signal.signal(signal.SIGUSR1, handle)
-    try:
+    with handling(signal.SIGUSR1, handle):
         assert rig.flusher.flush(5.0)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
     assert inside == [False, True]
 
 

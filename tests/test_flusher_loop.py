@@ -25,16 +25,6 @@ def test_collects_at_ends_of_intervals() -> None:
     assert rig.delivery.collector.flushes == 3
 
 
-def test_timestamps_lie_in_the_interval_that_ends() -> None:
-    """Points collected at the end of a minute have a timestamp within that minute."""
-    plan = (lambda: rig.inc(),) * 3
-    rig = Rig(plan=plan, chance=lambda: 0.0, interval=60.0)
-    rig.run()
-    ends = [MOMENT + 39_999, MOMENT + 99_999, MOMENT + 159_999]
-    assert [batch.created_ms for batch in rig.exporter.batches] == ends
-    assert rig.exporter.batches[0].text.decode() == f"orders count,delta=1 {ends[0]}"
-
-
 @pytest.mark.parametrize(
     ("interval", "chance", "phase"),
     [
@@ -190,17 +180,6 @@ def test_slow_export_delays_no_collection() -> None:
     assert rig.run() == [40.0, 15.0, 5.0, 60.0]
 
 
-def test_sleeping_machine() -> None:
-    """Intervals that the machine slept through are left out: one collection follows."""
-
-    def sleep() -> None:
-        rig.alarm.now += 1_000
-
-    rig = Rig(plan=(sleep, nothing, nothing), interval=60.0)
-    assert rig.run() == [40.0, 20.0, 60.0, 60.0]
-    assert rig.delivery.collector.flushes == 3
-
-
 def test_wakes_to_retry() -> None:
     """Between two collections the loop retries when that is due, until nothing waits."""
     rig = Rig(RETRY, RETRY, ANSWERED, RETRY, plan=(nothing,) * 4, interval=60.0)
@@ -235,7 +214,7 @@ def test_collects_while_the_endpoint_rests() -> None:
 
 
 @pytest.mark.parametrize("error", [MemoryError(), SystemExit(3), KeyboardInterrupt()])
-def test_loop_outlives(error: BaseException, expects_errors: None) -> None:
+def test_loop_survives_errors(error: BaseException, expects_errors: None) -> None:
     """Nothing that a callback or an exporter raises ends the thread."""
     rig = Rig(error, plan=(nothing,) * 4, interval=60.0)
     steps: list[BaseException] = [error]

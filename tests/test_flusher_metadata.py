@@ -44,14 +44,6 @@ def test_no_metadata() -> None:
     assert texts(rig) == [DATA]
 
 
-def test_switched_off() -> None:
-    """With ``metadata=False`` only data is sent."""
-    rig = Rig(metadata=False)
-    record_with_unit(rig)
-    assert rig.flusher.flush(5.0)
-    assert texts(rig) == [DATA]
-
-
 def test_waits_as_data_does() -> None:
     """Metadata waits behind data that was not taken, and holds no points."""
     rig = Rig(RETRY)
@@ -86,17 +78,6 @@ def test_sent_by_the_loop() -> None:
     rig.run()
     later = f"orders count,delta=1 {MOMENT + 99_999}"
     assert texts(rig) == [later, METADATA]
-
-
-def test_again_in_a_child() -> None:
-    """A forked child sends metadata anew, after its own data."""
-    rig = Rig()
-    record_with_unit(rig)
-    assert rig.flusher.flush(5.0)
-    rig.fork()
-    record_with_unit(rig)
-    assert rig.flusher.flush(5.0)
-    assert texts(rig) == [NEXT, METADATA]  # the exporter dropped the parent's
 
 
 @pytest.mark.parametrize("max_bytes", [1 << 20, 20], ids=["too old", "outbox full"])

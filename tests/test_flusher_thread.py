@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import Counter
 from contextvars import ContextVar, copy_context
@@ -11,9 +10,10 @@ import pytest
 
 from dtmetrics._deliver.clock import Clock
 from dtmetrics.exporters import ExportResult
-from tests.support.delivery_rig import ANSWERED, RETRY, Rig
+from tests.support.delivery_rig import ANSWERED, Rig
 from tests.support.endpoint import PATIENCE
 from tests.support.recorder import MOMENT
+from tests.support.thread_load import in_threads
 
 
 def test_first_record_starts_the_thread() -> None:
@@ -74,16 +74,6 @@ def test_no_interval_no_thread() -> None:
     assert rig.exporter.closed == 1
 
 
-def test_thread_flushes() -> None:
-    """The thread flushes by itself, interval after interval."""
-    rig = Rig(interval=0.01)
-    for number in range(3):
-        rig.inc()
-        rig.exporter.wait_for(number + 1)
-    assert rig.flusher.close(5.0)
-    assert set(rig.exporter.threads) == {"dtmetrics-flusher"}
-
-
 def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the system has no thread, one record in 30 s tries to start it; flush works."""
     tries, allowed, now = [0], [0], [0.0]
@@ -123,28 +113,15 @@ def test_one_thread_for_many_first_records() -> None:
     rig = Rig(interval=3_600.0)
     ready = threading.Barrier(8)
 
-    def record() -> None:
+    def record(_: int) -> None:
         ready.wait(PATIENCE)
         rig.inc()
 
-    threads = [threading.Thread(target=record) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
+    in_threads(8, record)
     flushers = [t for t in threading.enumerate() if t.name == "dtmetrics-flusher"]
     assert len(flushers) == 1
     assert rig.flusher.close(5.0)
     assert rig.exporter.lines == ["orders count,delta=8"]
-
-
-def test_close_sends_what_is_left() -> None:
-    """Closing collects and sends for the last time, and closes the exporter once."""
-    rig = Rig(interval=3_600.0)
-    rig.inc()
-    assert rig.flusher.close(5.0)
-    assert rig.exporter.lines == ["orders count,delta=1"]
-    assert rig.exporter.closed == 1
 
 
 def test_close_in_its_own_thread() -> None:
@@ -154,16 +131,6 @@ def test_close_in_its_own_thread() -> None:
     rig.inc()
     assert rig.flusher.close(5.0)
     assert rig.exporter.lines == ["orders count,delta=1"]
-    assert rig.exporter.closed == 1
-
-
-def test_close_when_down() -> None:
-    """Closing tries once: what cannot be delivered is waiting, in the account."""
-    rig = Rig(*[RETRY] * 9, interval=3_600.0)
-    rig.inc()
-    assert not rig.flusher.close(5.0)
-    assert len(rig.exporter.batches) == 1
-    assert rig.outbox.account().waiting == 1
     assert rig.exporter.closed == 1
 
 
@@ -221,32 +188,18 @@ def test_hanging_callback_leaves_the_next_recording_alone() -> None:
     assert account.collected <= 2  # the counter, and the one that hung
 
 
-def test_quiet_when_all_is_well(caplog: pytest.LogCaptureFixture) -> None:
-    """A flush that works logs nothing, at any level."""
-    with caplog.at_level(logging.DEBUG, "dtmetrics"):
-        rig = Rig()
-        rig.inc()
-        rig.flusher.flush(5.0)
-        rig.flusher.close(5.0)
-    assert caplog.records == []
-
-
 @pytest.mark.slow
 def test_many_threads_many_flushes() -> None:
     """Each count arrives once, however many threads record and flush at once."""
     rig = Rig(interval=0.001)
 
-    def work() -> None:
+    def work(_: int) -> None:
         for number in range(2_000):
             rig.inc()
             if number % 100 == 0:
                 rig.flusher.flush(5.0)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
+    in_threads(4, work)
     assert rig.flusher.close(5.0)
     total: Counter[str] = Counter()
     for line in rig.exporter.lines:

@@ -82,33 +82,26 @@ print(sum(counts))
 """
 
 
-def forks_under_load(how: str, forks: int) -> None:
-    """Fork while threads record; nothing may be lost or doubled, and no child may hang."""
-    # With how="flush" every fifth request gets a 503, and flush() is called again.
-    answers = [answer(503) if n % 5 == 4 else accept() for n in range(forks * 5)]
-    with Endpoint(*(answers if how == "flush" else [])) as endpoint:
-        ended = run(BEGIN + UNDER_LOAD, how, forks, DTMETRICS_ENDPOINT=endpoint.url)
-    assert ended.status == 0, ended.err
-    assert endpoint.total("parents") == int(ended.out)
-    assert endpoint.total("children") == 7 * forks
+#: A thousand forks.
+OFTEN = pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(300)])
 
 
 @pytest.mark.parametrize("how", ["flush", "exit"])
-def test_under_load(how: str) -> None:
+@pytest.mark.parametrize("rounds", [1, OFTEN])
+def test_under_load(how: str, rounds: int) -> None:
     """After a fork while threads record, parent and child deliver their own counts.
 
     A child's first record starts its flusher, and its last record is sent when it exits.
     """
-    forks_under_load(how, 20)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("how", ["flush", "exit"])
-def test_under_load_often(how: str) -> None:
-    """A thousand forks while threads record lose and double nothing."""
-    for _ in range(20):
-        forks_under_load(how, 50)
+    forks = 20
+    # With how="flush" every fifth request gets a 503, and flush() is called again.
+    answers = [answer(503) if n % 5 == 4 else accept() for n in range(forks * 5)]
+    for _ in range(rounds):
+        with Endpoint(*(answers if how == "flush" else [])) as endpoint:
+            ended = run(BEGIN + UNDER_LOAD, how, forks, DTMETRICS_ENDPOINT=endpoint.url)
+        assert ended.status == 0, ended.err
+        assert endpoint.total("parents") == int(ended.out)
+        assert endpoint.total("children") == 7 * forks
 
 
 MID_FLUSH = """

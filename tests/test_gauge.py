@@ -29,12 +29,12 @@ def test_gauge_replays(steps: list[tuple[str, Any]], dimensions: Any) -> None:
         if step == "set":
             gauge.set(value, **dimensions)
             level = value
-        elif step == "inc":
+        elif step == "inc":  # from 0.0 an integer stays an integer, which is exact
             gauge.inc(value, **dimensions)
-            level = (0 if level is None else level) + value
+            level = (level or 0) + value
         elif step == "dec":
             gauge.dec(value, **dimensions)
-            level = (0 if level is None else level) - value
+            level = (level or 0) - value
         elif step == "number":
             number, plain = NUMBERS[value % len(NUMBERS)]
             gauge.set(number, **dimensions)
@@ -58,19 +58,6 @@ def test_gauge_replays(steps: list[tuple[str, Any]], dimensions: Any) -> None:
             shown = [point.payload[0] for point in recorder.points()]
             assert shown == ([] if level is None else [level])
             assert sum(recorder.registry.invalid_values.total().values()) == invalid
-
-
-@pytest.mark.parametrize(("value", "number"), NUMBERS, ids=ids(NUMBERS))
-def test_gauge_accepts(recorder: Recorder, value: Any, number: Any) -> None:
-    """A number of any class is shown as a plain int or float."""
-    first, second = recorder.meter.gauge("a"), recorder.meter.gauge("b")
-    first.set(value)
-    second.inc(0)
-    second.set(value)
-    shown = [point.payload[0] for point in recorder.points()]
-    assert shown == [number, number]
-    assert {*map(type, shown)} <= {int, float}
-    assert recorder.registry.invalid_values.total() == {}
 
 
 @pytest.mark.parametrize(("value", "reason"), INVALID, ids=ids(INVALID))

@@ -10,10 +10,9 @@ from tests.support.endpoint import (
     Endpoint,
     accept,
     answer,
-    partly,
     refusing_port,
 )
-from tests.support.exporter_contract import ExporterContract, a_body
+from tests.support.exporter_contract import ExporterContract, a_batch
 from tests.support.http_post import TOKEN, post
 
 
@@ -26,7 +25,7 @@ class TestHttp(ExporterContract):
 
 def test_request() -> None:
     """A batch is posted byte for byte, as text, with the token and no other header."""
-    batch = a_body('orders,place="Zürich" count,delta=1 1700000000000', "b gauge,2")
+    batch = a_batch('orders,place="Zürich" count,delta=1 1700000000000', "b gauge,2")
     _, endpoint = post(batch=batch)
     (request,) = endpoint.requests
     assert request.method == "POST"
@@ -46,7 +45,7 @@ def test_no_token() -> None:
     """Without a token no Authorization header is sent."""
     with Endpoint() as endpoint:
         exporter = HttpExporter(endpoint.url)
-        exporter.export(a_body(), 5.0)
+        exporter.export(a_batch(), 5.0)
         exporter.close()
     assert "authorization" not in endpoint.requests[0].headers
 
@@ -62,17 +61,9 @@ def test_connection_is_reused() -> None:
     with Endpoint() as endpoint:
         exporter = HttpExporter(endpoint.url)
         for _ in range(3):
-            assert exporter.export(a_body(), 5.0).outcome is Outcome.ANSWERED
+            assert exporter.export(a_batch(), 5.0).outcome is Outcome.ANSWERED
         exporter.close()
     assert endpoint.connections == 1
-
-
-def test_partial_acceptance() -> None:
-    """A 400 with a validation response has accepted the valid lines."""
-    batch = a_body("a count,delta=1", "b count,delta=1", "c count,delta=1")
-    result, _ = post(partly(2, 1, [(2, "invalid metric key")]), batch=batch)
-    assert (result.outcome, result.rejected) == (Outcome.ANSWERED, 1)
-    assert result.rejected_lines == [(1, "invalid metric key")]
 
 
 def test_reason_names_the_host() -> None:
@@ -106,18 +97,5 @@ def test_no_proxy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_debug_logs(caplog: pytest.LogCaptureFixture) -> None:
     """With every logger at DEBUG, neither the token nor a line is logged."""
     with caplog.at_level("DEBUG"):
-        post(accept(), batch=a_body("orders.CANARY count,delta=1"))
+        post(accept(), batch=a_batch("orders.CANARY count,delta=1"))
     assert "CANARY" not in caplog.text
-
-
-def test_reset_after_fork() -> None:
-    """After a fork the child opens a connection of its own."""
-    with Endpoint() as endpoint:
-        exporter = HttpExporter(endpoint.url)
-        exporter.export(a_body(), 5.0)
-        (inherited,) = exporter._connections._idle
-        exporter.reset_after_fork()
-        exporter.export(a_body(), 5.0)
-        exporter.close()
-        inherited.transport.close()
-    assert [request.connection for request in endpoint.requests] == [1, 2]

@@ -16,10 +16,10 @@ import pytest
 from dtmetrics._core.suppress_instrumentation import suppress_instrumentation
 from dtmetrics._instrument.http_client import INVALID_REQUEST, ClientInstruments
 from dtmetrics._protocol.point import GaugeSummary
-from dtmetrics._runtime.runtime import Process
+from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import Batch, ExportResult, MemoryExporter
 from tests.support.endpoint import Endpoint, refusing_port
-from tests.support.path_server import Answering
+from tests.support.path_server import PathServer
 from tests.support.recorder import Recorder
 from tests.support.script import expect
 
@@ -112,9 +112,9 @@ class Requests(Library):
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Answering]:
+def server() -> Iterator[PathServer]:
     """Return a server that answers by the path."""
-    with Answering() as made:
+    with PathServer() as made:
         yield made
 
 
@@ -167,7 +167,7 @@ def ask(library: Library, method: str, url: str, timeout: float = PATIENCE) -> N
     ],
 )
 def test_request(
-    server: Answering,
+    server: PathServer,
     recorder: Recorder,
     library: Library,
     method: str,
@@ -207,7 +207,7 @@ def test_connection_refused(recorder: Recorder, library: Library) -> None:
     }
 
 
-def test_redirect(server: Answering, recorder: Recorder, library: Library) -> None:
+def test_redirect(server: PathServer, recorder: Recorder, library: Library) -> None:
     """A redirect is recorded as two requests, each with its own status."""
     library.instrument(meter=recorder.meter)
     ask(library, "GET", f"{server.url}/redirect")
@@ -215,7 +215,7 @@ def test_redirect(server: Answering, recorder: Recorder, library: Library) -> No
     assert sorted(found) == ["200", "302"]
 
 
-def test_stream(server: Answering, recorder: Recorder, library: Library) -> None:
+def test_stream(server: PathServer, recorder: Recorder, library: Library) -> None:
     """A stream that is not read to its end is one request without an error."""
     library.instrument(meter=recorder.meter)
     with library.session() as session:
@@ -225,7 +225,7 @@ def test_stream(server: Answering, recorder: Recorder, library: Library) -> None
     assert "error.type" not in found
 
 
-def test_sizes(server: Answering, recorder: Recorder, library: Library) -> None:
+def test_sizes(server: PathServer, recorder: Recorder, library: Library) -> None:
     """Sizes are those that Content-Length announces; a HEAD request has none."""
     library.instrument(meter=recorder.meter, body_sizes=True)
     for method, path in [
@@ -262,7 +262,7 @@ def test_announced(recorder: Recorder, announced: Any, size: int | None) -> None
 
 
 def test_known_methods(
-    server: Answering,
+    server: PathServer,
     recorder: Recorder,
     library: Library,
     monkeypatch: pytest.MonkeyPatch,
@@ -278,7 +278,7 @@ def test_known_methods(
     assert found == {"BREW": 1, "PUT": 1, "_OTHER": 2}
 
 
-def test_twice(server: Answering, recorder: Recorder, library: Library) -> None:
+def test_twice(server: PathServer, recorder: Recorder, library: Library) -> None:
     """A second instrument call does nothing; the first uninstrument call ends it."""
     library.instrument(meter=recorder.meter)
     library.instrument(meter=recorder.meter, body_sizes=True)
@@ -303,7 +303,7 @@ def test_wrong_options(library: Library) -> None:
     library.instrument()
 
 
-def test_not_configured(server: Answering, library: Library) -> None:
+def test_not_configured(server: PathServer, library: Library) -> None:
     """Without configure() a request is passed on, and not recorded."""
     recorder = Recorder()
     recorder.registry.stop()
@@ -314,14 +314,14 @@ def test_not_configured(server: Answering, library: Library) -> None:
     assert recorder.points() == []
 
 
-def test_exporting(server: Answering, recorder: Recorder, library: Library) -> None:
+def test_exporting(server: PathServer, recorder: Recorder, library: Library) -> None:
     """An exporter's own requests are not recorded, whichever library it uses."""
     library.instrument(meter=recorder.meter)
     suppress_instrumentation(ask, library, "GET", f"{server.url}/status/200")
     assert recorder.payloads() == {}
 
 
-def test_load(server: Answering, recorder: Recorder, library: Library) -> None:
+def test_load(server: PathServer, recorder: Recorder, library: Library) -> None:
     """Each of 2000 requests from several threads is recorded with its outcome."""
     library.instrument(meter=recorder.meter)
     _, timeout, cut = library.errors
@@ -360,7 +360,7 @@ def test_load(server: Answering, recorder: Recorder, library: Library) -> None:
     assert found == expected
 
 
-def test_tasks(server: Answering, recorder: Recorder) -> None:
+def test_tasks(server: PathServer, recorder: Recorder) -> None:
     """Each request of many tasks, some of them cancelled, is recorded with its outcome."""
     library = Asynchronous()
     library.instrument(meter=recorder.meter)
@@ -476,7 +476,7 @@ def test_mocks(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize("wrap", [wrapped_by_wrapt, wrapped_by_hand])
 def test_others_within(
-    server: Answering, recorder: Recorder, library: Library, wrap: Any
+    server: PathServer, recorder: Recorder, library: Library, wrap: Any
 ) -> None:
     """A method that another library has wrapped is wrapped again, and restored."""
     owner, name = target(library)
@@ -492,7 +492,7 @@ def test_others_within(
 
 @pytest.mark.parametrize("wrap", [wrapped_by_wrapt, wrapped_by_hand])
 def test_others_around(
-    server: Answering, recorder: Recorder, library: Library, wrap: Any
+    server: PathServer, recorder: Recorder, library: Library, wrap: Any
 ) -> None:
     """A wrapper that another library put around ours stays; ours only passes on."""
     owner, name = target(library)
@@ -578,7 +578,7 @@ def test_many_servers(recorder: Recorder) -> None:
 # -- our own delivery ----------------------------------------------------------------
 
 
-def test_own_exporter(server: Answering, process: Process, library: Library) -> None:
+def test_own_exporter(server: PathServer, runtime: Runtime, library: Library) -> None:
     """Requests of a user's exporter are not recorded."""
     answered = []
 
@@ -591,16 +591,16 @@ def test_own_exporter(server: Answering, process: Process, library: Library) -> 
                 answered.append(answer.status_code)
             return super().export(body, timeout)
 
-    library.instrument(meter=process.get_meter("outbound"))
+    library.instrument(meter=runtime.get_meter("outbound"))
     exporter = Posting()
-    process.configure(exporter=exporter, interval=None, enrich=False)
+    runtime.configure(exporter=exporter, interval=None, enrich=False)
     for _ in range(3):
-        process.meters.root.counter("jobs").inc()
-        assert process.flush()
+        runtime.meters.root.counter("jobs").inc()
+        assert runtime.flush()
     assert answered == [200] * 3
     assert not [line for line in exporter.lines if "http.client" in line]
     ask(library, "GET", f"{server.url}/status/200")
-    assert process.flush()
+    assert runtime.flush()
     assert [line for line in exporter.lines if DURATION in line]
 
 
@@ -640,7 +640,7 @@ DELIVERING = """
 
 
 @pytest.mark.parametrize("when", ["before", "after", "late", "thread"])
-def test_own_delivery(server: Answering, when: str) -> None:
+def test_own_delivery(server: PathServer, when: str) -> None:
     """In a real process our own posts make no series, whenever httpx is instrumented."""
     with Endpoint() as endpoint:
         url = f"{server.url}/status/200"

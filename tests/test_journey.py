@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +22,7 @@ from dtmetrics import (
 )
 from dtmetrics._runtime.runtime import default
 from tests.support.endpoint import Endpoint, accept, answer, hang_up, partly
+from tests.support.thread_load import in_threads
 
 
 @pytest.fixture
@@ -191,29 +191,16 @@ def test_environment_and_token(
     assert request.headers["authorization"] == "Api-Token dt0c01.public.secret"
 
 
-def test_nothing_without_configure(endpoint: Endpoint) -> None:
-    """In a program that never calls configure(), recording sends nothing."""
-    before = stats()
-    get_meter("some.library").counter("calls").inc()
-    assert flush()
-    assert stats() == before
-    assert endpoint.connections == 0
-
-
 def test_many_threads(endpoint: Endpoint) -> None:
     """Counts that threads record at once arrive exactly."""
     configure(endpoint=endpoint.url, interval=0.01)
     orders = counter("jobs.done")
 
-    def work() -> None:
+    def work(_: int) -> None:
         for _ in range(5_000):
             orders.inc()
 
-    workers = [threading.Thread(target=work) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    in_threads(4, work)
     assert shutdown()
     assert endpoint.total("jobs.done") == 20_000
     counts = stats()

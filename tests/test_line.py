@@ -356,12 +356,16 @@ KINDS = {CountDelta: "count", GaugeValue: "gauge", GaugeSummary: "summary"}
 
 @given(strategies.points)
 def test_lines_are_valid(point: DataPoint) -> None:
-    """The line of any point is valid and has its key, dimensions and timestamp."""
+    """The line of any point is valid and has its key, dimensions, time and number."""
     line = read(one_line_of(point))
     assert line.key == point.identity.key
     assert line.dimensions == dict(point.identity.dimensions)
     assert line.kind == KINDS[type(point.payload)]
     assert line.timestamp == point.timestamp_ms
+    if type(point.payload) is not GaugeSummary:
+        (number,), (found,) = point.payload, line.numbers.values()
+        assert found == number
+        assert type(found) is int or type(number) is float
 
 
 @given(st.lists(strategies.points, max_size=6))
@@ -373,13 +377,3 @@ def test_many_at_once(points: list[DataPoint]) -> None:
         ]
         if same_kind:
             assert encode(in_columns(same_kind)) == [*map(one_line_of, same_kind)]
-
-
-@given(strategies.points.filter(lambda point: type(point.payload) is not GaugeSummary))
-def test_number_of_a_line(point: DataPoint) -> None:
-    """The line of a counter or gauge has its number: the same integer or double."""
-    (number,) = point.payload
-    (found,) = read(one_line_of(point)).numbers.values()
-    assert found == number
-    if type(number) is int:
-        assert type(found) is int

@@ -222,21 +222,20 @@ def test_counter_forgets_old_totals(recorder: Recorder) -> None:
     assert len(observation._totals) == 1  # type: ignore[attr-defined]
 
 
-def test_counter_after_fork(recorder: Recorder) -> None:
-    """An increase before a fork is not sent by the child."""
-    observe(recorder, 100, 110, 115, kind="counter")
-    assert recorder.lines() == []
-    recorder.registry.reset_after_fork()
-    assert recorder.lines() == []
-    assert recorder.lines() == ["o count,delta=5"]
-
-
-def test_counter_after_restart(recorder: Recorder) -> None:
-    """An increase while recording was off is not sent."""
-    observe(recorder, 100, 110, 115, kind="counter")
-    assert recorder.lines() == []
+def restart(recorder: Recorder) -> None:
+    """Stop recording, and start again."""
     recorder.registry.stop()
     recorder.registry.start(RecordingOptions(), lambda: True)
+
+
+@pytest.mark.parametrize(
+    "begin_anew", [lambda recorder: recorder.registry.reset_after_fork(), restart]
+)
+def test_counter_begins_anew(recorder: Recorder, begin_anew: Any) -> None:
+    """An increase before a fork, or while recording was off, is not sent after it."""
+    observe(recorder, 100, 110, 115, kind="counter")
+    assert recorder.lines() == []
+    begin_anew(recorder)
     assert recorder.lines() == []
     assert recorder.lines() == ["o count,delta=5"]
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from dtmetrics._deliver.batch_state import MOST_SPLITS, NextAttempt
 from dtmetrics._deliver.outbox import Account, Outbox
 from dtmetrics.exporters import Batch, ExportResult, Outcome
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 from tests.support.recorder import MOMENT
 
 ANSWERED = ExportResult(Outcome.ANSWERED)
@@ -24,7 +23,7 @@ MINUTE = 60_000
 
 def batches(count: int) -> list[Batch]:
     """Return so many batches of one point and the same size."""
-    return [a_body(f"order.{n:02} count,delta") for n in range(count)]
+    return [a_batch(f"order.{n:02} count,delta") for n in range(count)]
 
 
 #: The size of one of them.
@@ -39,78 +38,6 @@ def waiting_in(outbox: Outbox) -> list[Batch]:
 # -- attempts -----------------------------------------------------------------------
 
 
-def test_oldest_first() -> None:
-    """Batches are sent in the order in which they were made."""
-    outbox = Outbox()
-    made = batches(3)
-    for batch in made:
-        outbox.put(batch)
-    for batch in made:
-        assert outbox.begin_attempt(MOMENT) is batch
-        assert outbox.settle(batch, ANSWERED) is NextAttempt.AT_ONCE
-    assert outbox.begin_attempt(MOMENT) is None
-    assert outbox.account() == (3, 3, 0, {}, 0)
-
-
-def test_not_taken() -> None:
-    """A batch that was not taken stays the first, and waits."""
-    outbox = Outbox()
-    first, second = batches(2)
-    outbox.put(first)
-    outbox.put(second)
-    for _ in range(3):
-        assert outbox.begin_attempt(MOMENT) is first
-        assert outbox.settle(first, RETRY) is NextAttempt.AFTER_BACKOFF
-    assert outbox.account() == (2, 0, 0, {}, 2)
-    assert len(outbox) == 2
-
-
-def test_answered_in_part() -> None:
-    """Rejected lines count as rejected, all others as accepted."""
-    outbox = Outbox()
-    batch = a_body("a count,delta=1", "b count,delta=1", "c count,delta=1")
-    outbox.put(batch)
-    assert outbox.begin_attempt(MOMENT) is batch
-    outbox.settle(batch, ExportResult(Outcome.ANSWERED, rejected=2))
-    assert outbox.account() == (3, 1, 2, {}, 0)
-
-
-@pytest.mark.parametrize(("rejected", "counted"), [(-5, 0), (99, 1)])
-def test_impossible_numbers_add_up(rejected: int, counted: int) -> None:
-    """An exporter that counts wrongly cannot make the account wrong."""
-    outbox = Outbox()
-    outbox.put(a_body())
-    batch = outbox.begin_attempt(MOMENT)
-    assert batch is not None
-    outbox.settle(batch, ExportResult(Outcome.ANSWERED, rejected=rejected))
-    assert outbox.account() == (1, 1 - counted, counted, {}, 0)
-
-
-def test_indeterminate_is_sent_once_more() -> None:
-    """An indeterminate batch gets one second attempt, and is dropped after it."""
-    outbox = Outbox()
-    batch = a_body()
-    outbox.put(batch)
-    assert outbox.begin_attempt(MOMENT) is batch
-    assert outbox.settle(batch, INDETERMINATE) is NextAttempt.AFTER_PROBE
-    assert outbox.waiting() == [(batch, True)]
-    assert outbox.begin_attempt(MOMENT) is batch
-    outbox.settle(batch, RETRY)  # certainly not taken: it may be repeated
-    assert outbox.begin_attempt(MOMENT) is batch
-    assert outbox.settle(batch, INDETERMINATE) is NextAttempt.AFTER_PROBE
-    assert outbox.account() == (1, 0, 0, {"indeterminate": 1}, 0)
-
-
-def test_rejected_batch() -> None:
-    """A batch that will never be accepted is dropped, and counted."""
-    outbox = Outbox()
-    batch = a_body()
-    outbox.put(batch)
-    outbox.begin_attempt(MOMENT)
-    assert outbox.settle(batch, REJECTED) is NextAttempt.AT_ONCE
-    assert outbox.account() == (1, 0, 0, {"rejected batch": 1}, 0)
-
-
 def test_undelivered_since() -> None:
     """Two accounts differ by what was dropped or rejected between them."""
     before = Account(5, 1, 1, {"too old": 2}, 1)
@@ -120,16 +47,6 @@ def test_undelivered_since() -> None:
 
 
 # -- bounds -------------------------------------------------------------------------
-
-
-def test_full() -> None:
-    """When the outbox is full the oldest batches are dropped, and counted."""
-    outbox = Outbox(max_bytes=3 * SIZE)
-    made = batches(5)
-    for batch in made:
-        outbox.put(batch)
-    assert outbox.account() == (5, 0, 0, {"outbox full": 2}, 3)
-    assert outbox.begin_attempt(MOMENT) is made[2]
 
 
 def test_full_while_sending() -> None:
@@ -147,32 +64,11 @@ def test_full_while_sending() -> None:
     assert outbox.begin_attempt(MOMENT) is made[3]
 
 
-def test_full_after_an_attempt() -> None:
-    """A batch that was not taken is the oldest again, and the first to be dropped."""
-    outbox = Outbox(max_bytes=SIZE + 5)
-    made = batches(2)
-    outbox.put(made[0])
-    assert outbox.begin_attempt(MOMENT) is made[0]
-    outbox.put(made[1])
-    assert outbox.account().dropped == {}
-    outbox.settle(made[0], RETRY)
-    assert outbox.account() == (2, 0, 0, {"outbox full": 1}, 1)
-    assert outbox.begin_attempt(MOMENT) is made[1]
-
-
-def test_newest_stays() -> None:
-    """The newest batch stays, even if it alone is larger than the outbox may be."""
-    outbox = Outbox(max_bytes=1)
-    for batch in batches(3):
-        outbox.put(batch)
-    assert outbox.account() == (3, 0, 0, {"outbox full": 2}, 1)
-
-
 def test_too_old() -> None:
     """After 55 minutes a batch is dropped: the endpoint would reject its points."""
     outbox = Outbox()
-    old = a_body(created_ms=MOMENT)
-    new = a_body(created_ms=MOMENT + MINUTE)
+    old = a_batch(created_ms=MOMENT)
+    new = a_batch(created_ms=MOMENT + MINUTE)
     outbox.put(old)
     outbox.put(new)
     assert outbox.begin_attempt(MOMENT + 55 * MINUTE) is old
@@ -201,7 +97,7 @@ def test_metadata_holds_no_points() -> None:
 def test_starts_empty_after_a_fork() -> None:
     """In a forked child nothing waits, nothing was counted, no lock is held."""
     outbox = Outbox()
-    outbox.put(a_body())
+    outbox.put(a_batch())
     batch = outbox.begin_attempt(MOMENT)
     assert batch is not None
     with outbox._lock:
@@ -231,11 +127,11 @@ def test_account_waits_for_a_change() -> None:
 
 
 @dataclass(eq=False)
-class Known:
-    """What the model knows of one batch."""
+class ModelBatch:
+    """One batch, as the model has it."""
 
     batch: Batch
-    maybe_taken: bool = False
+    indeterminate: bool = False
 
 
 class Accounts(RuleBasedStateMachine):
@@ -247,8 +143,8 @@ class Accounts(RuleBasedStateMachine):
         super().__init__()
         self.outbox = Outbox(max_bytes=self.LIMIT, max_age=60)
         self.now = MOMENT
-        self.model: list[Known] = []
-        self.in_flight: Known | None = None
+        self.model: list[ModelBatch] = []
+        self.in_flight: ModelBatch | None = None
         self.unread_in_a_row = 0
         self.collected = self.accepted = self.rejected = self.dropped = 0
 
@@ -257,14 +153,14 @@ class Accounts(RuleBasedStateMachine):
         """Collect a batch, or recover one; a batch of metadata has no points."""
         made = [f"k{n} count,delta" for n in range(lines)]
         batch = (
-            a_body(*made, created_ms=self.now) if lines else Batch(b"#", (), self.now)
+            a_batch(*made, created_ms=self.now) if lines else Batch(b"#", (), self.now)
         )
         if recovered is None:
             self.outbox.put(batch)
         else:
             self.outbox.recover(batch, in_flight=recovered)
         self.collected += lines
-        self.model.append(Known(batch, bool(recovered)))
+        self.model.append(ModelBatch(batch, bool(recovered)))
         self._make_room()
 
     @rule(seconds=st.integers(0, 40))
@@ -278,7 +174,7 @@ class Accounts(RuleBasedStateMachine):
         self._interrupted()
         fresh = [k for k in self.model if self.now - k.batch.created_ms <= 60_000]
         old = self.model[: self.model.index(fresh[0])] if fresh else self.model
-        self.dropped += sum(known.batch.points for known in old)
+        self.dropped += sum(entry.batch.points for entry in old)
         batch = self.outbox.begin_attempt(self.now)
         assert batch is (fresh[0].batch if fresh else None)
         self.in_flight = fresh[0] if fresh else None
@@ -297,10 +193,10 @@ class Accounts(RuleBasedStateMachine):
     @rule(outcome=st.sampled_from(Outcome), rejected=st.integers(-1, 10))
     def settle(self, outcome: Outcome, rejected: int) -> None:
         """End an attempt with an outcome."""
-        known = self.in_flight
-        assert known is not None
+        entry = self.in_flight
+        assert entry is not None
         self.in_flight = None
-        batch = known.batch
+        batch = entry.batch
         at_once = (
             self.outbox.settle(batch, ExportResult(outcome, rejected))
             is NextAttempt.AT_ONCE
@@ -320,7 +216,7 @@ class Accounts(RuleBasedStateMachine):
             self.dropped += batch.points
         else:
             assert not at_once
-            self._not_answered(known, unknown=outcome is Outcome.INDETERMINATE)
+            self._not_answered(entry, indeterminate=outcome is Outcome.INDETERMINATE)
             return
         assert at_once
 
@@ -335,40 +231,40 @@ class Accounts(RuleBasedStateMachine):
     def newest_first(self, collections: int) -> None:
         """Move the last collections before the others, each in its order."""
         self.outbox.newest_first(collections)
-        newest = sorted({known.batch.created_ms for known in self.model})[-collections:]
-        self.model.sort(key=lambda known: known.batch.created_ms not in newest)
+        newest = sorted({entry.batch.created_ms for entry in self.model})[-collections:]
+        self.model.sort(key=lambda entry: entry.batch.created_ms not in newest)
 
     def _interrupted(self) -> None:
         if self.in_flight is not None:
-            known, self.in_flight = self.in_flight, None
-            self._not_answered(known, unknown=True)
+            entry, self.in_flight = self.in_flight, None
+            self._not_answered(entry, indeterminate=True)
 
-    def _not_answered(self, known: Known, *, unknown: bool) -> None:
-        if unknown and known.maybe_taken:
-            self.dropped += known.batch.points
+    def _not_answered(self, entry: ModelBatch, *, indeterminate: bool) -> None:
+        if indeterminate and entry.indeterminate:
+            self.dropped += entry.batch.points
             return
-        known.maybe_taken |= unknown
-        self.model.insert(0, known)
+        entry.indeterminate |= indeterminate
+        self.model.insert(0, entry)
         self._make_room()
 
     def _split(self, batch: Batch) -> None:
         first, second = batch.halves()
         assert first.text + b"\n" + second.text == batch.text
         assert (*first.identities, *second.identities) == batch.identities
-        self.model[:0] = [Known(first), Known(second)]
+        self.model[:0] = [ModelBatch(first), ModelBatch(second)]
         self._make_room()
-        for known, half in zip(self.model, waiting_in(self.outbox), strict=True):
-            assert known.batch.text == half.text
-            known.batch = half
+        for entry, half in zip(self.model, waiting_in(self.outbox), strict=True):
+            assert entry.batch.text == half.text
+            entry.batch = half
 
     def _make_room(self) -> None:
         while self._size() > self.LIMIT and len(self.model) > 1:
-            oldest = min(self.model, key=lambda known: known.batch.created_ms)
+            oldest = min(self.model, key=lambda entry: entry.batch.created_ms)
             self.model.remove(oldest)
             self.dropped += oldest.batch.points
 
     def _size(self) -> int:
-        return sum(known.batch.size for known in (*self.model, self.in_flight) if known)
+        return sum(entry.batch.size for entry in (*self.model, self.in_flight) if entry)
 
     @invariant()
     def adds_up(self) -> None:
@@ -379,11 +275,11 @@ class Accounts(RuleBasedStateMachine):
         assert account.collected == done + account.waiting
         assert account[:3] == (self.collected, self.accepted, self.rejected)
         assert dropped == self.dropped
-        known = [*([self.in_flight] if self.in_flight else []), *self.model]
-        assert account.waiting == sum(each.batch.points for each in known)
-        states = [(each.batch, each.maybe_taken) for each in known]
+        entries = [*([self.in_flight] if self.in_flight else []), *self.model]
+        assert account.waiting == sum(each.batch.points for each in entries)
+        states = [(each.batch, each.indeterminate) for each in entries]
         assert self.outbox.waiting() == states
-        assert len(self.outbox) == len(known)
+        assert len(self.outbox) == len(entries)
 
     @invariant()
     def is_bounded(self) -> None:

@@ -64,11 +64,11 @@ def test_takes_what_matches_here(line: str, data: st.DataObject) -> None:
     """A pattern is matched at the position, and the matched text is stepped over."""
     reader = Reader(line)
     at = reader.position = data.draw(st.integers(0, len(line)))
-    taken = reader.take(re.compile("[ab]+"))
+    text = reader.take(re.compile("[ab]+"))
     count = 0
     while line[at + count : at + count + 1] in ("a", "b"):
         count += 1
-    assert taken == line[at : at + count]
+    assert text == line[at : at + count]
     assert reader.position == at + count
 
 

@@ -47,7 +47,7 @@ def test_limit_per_process() -> None:
     ]
 
 
-def test_known_series_at_the_limit() -> None:
+def test_earlier_series_at_the_limit() -> None:
     """A series that was made below the limit stays, whatever is recorded later."""
     recorder = Recorder(max_series_per_metric=1)
     counter = recorder.meter.counter("c")

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from dtmetrics._export.response import parse_response
 from dtmetrics.exporters import Batch, ExportResult, Outcome
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 from tests.support.recorder import MOMENT
 
 NOW = 1_700_000_000.0
-FIVE = a_body(*(f"k{n} count,delta=1" for n in range(5)))
+FIVE = a_batch(*(f"k{n} count,delta=1" for n in range(5)))
 
 
 def result_of(

@@ -13,6 +13,7 @@ from dtmetrics.errors import ConfigError, ConflictError
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.endpoint import PATIENCE
 from tests.support.runtime_calls import Down, flusher_threads, inc, keys
+from tests.support.thread_load import in_threads
 
 
 def test_before_configure(runtime: Runtime) -> None:
@@ -76,44 +77,13 @@ def test_force_with_bad_settings(runtime: Runtime) -> None:
     assert keys(exporter) == ["orders"]
 
 
-def flush_with_unit(runtime: Runtime) -> None:
-    """Increment a counter that has a unit, and flush."""
-    runtime.meters.root.counter("orders", unit="{order}").inc()
-    assert runtime.flush()
-
-
-def test_metadata(runtime: Runtime) -> None:
-    """Metadata is sent once, after the data of its key, and is not a data point."""
-    exporter = MemoryExporter()
-    runtime.configure(exporter=exporter, interval=None)
-    for _ in range(2):
-        flush_with_unit(runtime)
-    data = "orders,dt.metrics.source=dtmetrics count"
-    assert [line.partition(",delta=")[0] for line in exporter.lines] == [
-        data,
-        "#orders count dt.meta.unit=Count",
-        data,
-    ]
-    assert runtime.stats().collected == 2
-
-
 def test_metadata_switched_off(runtime: Runtime) -> None:
     """With metadata=False no metadata is sent."""
     exporter = MemoryExporter()
     runtime.configure(exporter=exporter, interval=None, metadata=False)
-    flush_with_unit(runtime)
+    runtime.meters.root.counter("orders", unit="{order}").inc()
+    assert runtime.flush()
     assert keys(exporter) == ["orders"]
-
-
-def test_metadata_for_each_endpoint(runtime: Runtime) -> None:
-    """A replaced configuration sends all metadata again, to its new endpoint."""
-    exporters = MemoryExporter(), MemoryExporter()
-    for exporter in exporters:
-        runtime.configure(exporter=exporter, interval=None, force=True)
-        flush_with_unit(runtime)
-    runtime.shutdown()
-    for exporter in exporters:
-        assert exporter.lines[1:] == ["#orders count dt.meta.unit=Count"]
 
 
 def test_strict(runtime: Runtime) -> None:
@@ -157,13 +127,6 @@ def test_thread_starts_with_the_first_record(runtime: Runtime) -> None:
     assert flusher_threads() == []
 
 
-def test_no_interval_no_thread(runtime: Runtime) -> None:
-    """With interval=None no thread is started."""
-    runtime.configure(exporter=MemoryExporter(), interval=None)
-    inc(runtime)
-    assert flusher_threads() == []
-
-
 def test_stats_adds_up(runtime: Runtime) -> None:
     """Data points and invalid values are counted by what became of them."""
 
@@ -200,15 +163,11 @@ def test_many_configure_at_once(runtime: Runtime) -> None:
     exporters = [MemoryExporter() for _ in range(8)]
     ready = threading.Barrier(8)
 
-    def start(exporter: MemoryExporter) -> None:
+    def start(number: int) -> None:
         ready.wait(PATIENCE)
-        runtime.configure(exporter=exporter, interval=None)
+        runtime.configure(exporter=exporters[number], interval=None)
 
-    started = [threading.Thread(target=start, args=(each,)) for each in exporters]
-    for thread in started:
-        thread.start()
-    for thread in started:
-        thread.join(PATIENCE)
+    in_threads(8, start)
     inc(runtime)
     assert runtime.flush()
     assert [keys(each) for each in exporters if each.lines] == [["orders"]]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import Any
 
 import pytest
 
@@ -12,6 +11,7 @@ from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.delivery_rig import REJECTED, Script
 from tests.support.endpoint import PATIENCE
 from tests.support.runtime_calls import Down, inc, keys
+from tests.support.signal_handler import handling
 
 
 class Gate(MemoryExporter):
@@ -25,6 +25,14 @@ class Gate(MemoryExporter):
     def export(self, batch: Batch, timeout: float) -> ExportResult:
         self.inside.set()
         assert self.go.wait(PATIENCE)
+        return super().export(batch, timeout)
+
+
+class Interrupted(MemoryExporter):
+    """An exporter whose exports are interrupted by a signal."""
+
+    def export(self, batch: Batch, timeout: float) -> ExportResult:
+        signal.raise_signal(signal.SIGUSR1)
         return super().export(batch, timeout)
 
 
@@ -149,21 +157,11 @@ def test_shutdown_in_a_signal_handler(runtime: Runtime) -> None:
     """In a signal handler that interrupts a flush, shutdown() returns False."""
     answers: list[bool] = []
 
-    class Interrupted(MemoryExporter):
-        def export(self, batch: Batch, timeout: float) -> ExportResult:
-            signal.raise_signal(signal.SIGUSR1)
-            return super().export(batch, timeout)
-
     exporter = Interrupted()
     runtime.configure(exporter=exporter, interval=None)
     inc(runtime)
-    before = signal.signal(
-        signal.SIGUSR1, lambda *_: answers.append(runtime.shutdown(PATIENCE))
-    )
-    try:
+    with handling(signal.SIGUSR1, lambda: answers.append(runtime.shutdown(PATIENCE))):
         assert runtime.flush()
-    finally:
-        signal.signal(signal.SIGUSR1, before)
     assert answers == [False]
     assert keys(exporter) == ["orders"]
     assert runtime.stats().accepted == 1
@@ -171,25 +169,16 @@ def test_shutdown_in_a_signal_handler(runtime: Runtime) -> None:
 
 def test_configure_in_a_signal_handler(runtime: Runtime) -> None:
     """In a signal handler that interrupts a shutdown, configure() does nothing."""
-
-    class Interrupted(MemoryExporter):
-        def export(self, batch: Batch, timeout: float) -> ExportResult:
-            signal.raise_signal(signal.SIGUSR1)
-            return super().export(batch, timeout)
-
     exporter, other = Interrupted(), MemoryExporter()
     runtime.configure(exporter=exporter, interval=None)
     inc(runtime)
 
-    def handle(*_: Any) -> None:
+    def handle() -> None:
         runtime.configure(exporter=other, interval=None, force=True)
         inc(runtime, "sales")
 
-    before = signal.signal(signal.SIGUSR1, handle)
-    try:
+    with handling(signal.SIGUSR1, handle):
         assert runtime.shutdown()
-    finally:
-        signal.signal(signal.SIGUSR1, before)
     assert (keys(exporter), keys(other)) == (["orders"], [])
 
 

@@ -68,17 +68,6 @@ def test_a_rejected_batch_holds_up_nothing() -> None:
     assert sending.outbox.account() == (2, 1, 0, {"rejected batch": 1}, 0)
 
 
-def test_too_old() -> None:
-    """A batch that could not be delivered for 55 minutes is dropped, and counted."""
-    sending = Sending(RETRY)
-    sending.put()
-    assert not sending.send()
-    sending.now_ms += 55 * 60_000 + 1
-    assert sending.send()
-    assert sending.outbox.account() == (1, 0, 0, {"too old": 1}, 0)
-    assert len(sending.exporter.batches) == 1
-
-
 def slow(sending: Callable[[], Sending]) -> Callable[[], ExportResult]:
     """Return a step that takes four seconds."""
 

@@ -125,18 +125,6 @@ def test_too_large() -> None:
     assert " ".join(keys(accepted)).split() == numbered(10)
 
 
-@pytest.mark.parametrize(
-    ("result", "reason"), [(TOO_LARGE, "too large"), (MALFORMED, "malformed")]
-)
-def test_one_bad_line(result: ExportResult, reason: str) -> None:
-    """A single bad line among eight is dropped, counted, and costs no other line."""
-    sending = Sending()
-    accept_only(sending, lambda batch: b"k3" not in batch.text, result)
-    sending.put(*numbered(8))
-    assert sending.send()
-    assert sending.outbox.account() == (8, 7, 0, {reason: 1}, 0)
-
-
 @pytest.mark.parametrize("place", [0, 1, 499, 500, 700, 998, 999])
 def test_one_bad_line_among_a_thousand(place: int) -> None:
     """Halving finds one bad line among 1,000 with at most 21 requests."""

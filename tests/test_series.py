@@ -85,17 +85,6 @@ def test_counter_sums_floats_exactly(amounts: list[float]) -> None:
     assert drain(series) == (CountDelta(total) if total else None)
 
 
-def test_counter_of_nothing() -> None:
-    """A counter that did not grow drains to nothing."""
-    series, _ = series_of(CounterSeries)
-    assert drain(series) is None
-    record(series, 0, 0.0, -0.0)
-    assert drain(series) is None
-    record(series, 2)
-    assert drain(series) == CountDelta(2)
-    assert drain(series) is None
-
-
 def test_counter_beyond_a_double() -> None:
     """Only the increment that would exceed the range of a double is rejected."""
     series, rejected = series_of(CounterSeries)
@@ -222,24 +211,8 @@ def test_gauge_replays(steps: list[Any]) -> None:
             if reason:
                 bad[reason] += 1
             else:
-                level = number if level is None else level + number
-
-
-@given(finite, st.lists(finite, max_size=20))
-def test_gauge_moves_from_where_it_was_set(first: float, moves: list[float]) -> None:
-    """The first move starts from the value that was set before."""
-    series, _ = series_of(GaugeSeries)
-    series.value = first
-    record(series, *moves)
-    assert drain(series) == GaugeValue(sum_in_order(first, moves))
-    assert drain(series) == GaugeValue(sum_in_order(first, moves))
-
-
-def sum_in_order(first: float, moves: list[float]) -> float:
-    """Add one by one: from CPython 3.12 on sum() corrects its rounding."""
-    for move in moves:
-        first += move
-    return first
+                # From 0.0 an integer stays an integer, which is exact.
+                level = (level or 0) + number
 
 
 def test_gauge_beyond_a_double() -> None:
@@ -257,13 +230,6 @@ def test_gauge_set_beyond_a_double() -> None:
     assert drain(series) is None
     assert drain(series) is None
     assert rejected == {NOT_FINITE: 1}
-
-
-def test_gauge_of_invalid_values() -> None:
-    """A gauge that got only invalid values drains to nothing."""
-    series, _ = series_of(GaugeSeries)
-    record(series, "x", None)
-    assert drain(series) is None
 
 
 # -- all kinds -------------------------------------------------------------------------

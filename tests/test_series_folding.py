@@ -85,15 +85,6 @@ class Then(Index):
         return self.value
 
 
-def test_fold_interrupted_by_a_fork() -> None:
-    """A fold that was interrupted by a fork ends in the child, without any effect."""
-    series, _ = series_of(CounterSeries)
-    record(series, 5, Then(1, lambda: series.reset_after_fork(Lock())))
-    series.fold_if_free()
-    assert series.lock.acquire(blocking=False)
-    assert drain_together([series]) == [None]
-
-
 def check_fold_gives_way(kind: type[CounterSeries]) -> None:
     """Fold while another thread folds."""
     series, _ = series_of(kind, limit=3)

@@ -16,7 +16,7 @@ from dtmetrics._config.config import Config
 from dtmetrics._config.invalid_setting import InvalidSettingError
 from dtmetrics._config.settings import SETTINGS
 from dtmetrics._core.secret import Secret
-from dtmetrics._runtime.runtime import Process
+from dtmetrics._runtime.runtime import Runtime
 from tests.support import protocol_grammar
 from tests.support.strategies import texts, words
 
@@ -43,7 +43,7 @@ def test_every_setting_is_checked() -> None:
     resolved = {"platform_directory", "endpoint_from_file"}  # and not set by a caller
     names = {field.name for field in fields(Config)} - resolved
     assert SETTINGS.keys() == names
-    assert inspect.signature(Process().configure).parameters.keys() == names | {"force"}
+    assert inspect.signature(Runtime().configure).parameters.keys() == names | {"force"}
 
 
 @pytest.mark.parametrize(

@@ -272,15 +272,6 @@ def test_hanging_callback() -> None:
     assert ended.seconds < 0.2 + 1.5
 
 
-def test_timeout() -> None:
-    """``timeout`` limits the delay of a signal."""
-    with Endpoint(otherwise=never()) as endpoint:
-        source = "install_signal_handlers(timeout=0.2)\nstay()"
-        ended = signalled(source, endpoint.url, signal.SIGTERM)
-    assert ended.status == -signal.SIGTERM
-    assert ended.seconds < 0.2 + 1.5
-
-
 def test_second_signal() -> None:
     """A second signal takes effect at once."""
     with Endpoint(otherwise=never()) as endpoint:

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from dtmetrics._spool.record import TEXT_LIMIT
 from dtmetrics._spool.spool import Spool, SpoolLimits
 from dtmetrics.exporters import Batch
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 from tests.support.recorder import MOMENT
 from tests.support.spool_directory import SpoolDirectory, kill, texts, troubles
 
@@ -119,7 +119,7 @@ def test_too_large(directory: SpoolDirectory) -> None:
     """A batch beyond max_bytes or TEXT_LIMIT is counted, and later ones are stored."""
     spool = directory.spool(max_bytes=5_000)
     spool.store(directory.noise(6_000))
-    spool.store(a_body("x" * (TEXT_LIMIT + 1)))
+    spool.store(a_batch("x" * (TEXT_LIMIT + 1)))
     assert spool.account()["batches"] == 0
     assert troubles(spool) == {"failed: too large": 2}
     spool.store(directory.batch())

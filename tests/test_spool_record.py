@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from dtmetrics._spool.record import RECORD_LIMIT, TEXT_LIMIT, decode, encode
 from dtmetrics.exporters import Batch
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 from tests.support.recorder import MOMENT
 
-BATCH = a_body("orders,place=Zürich count,delta=7 1700000000000", "b gauge,1")
+BATCH = a_batch("orders,place=Zürich count,delta=7 1700000000000", "b gauge,1")
 
 
 def record_of(text: bytes, payload: bytes | None = None) -> bytes:
@@ -29,7 +29,7 @@ def record_of(text: bytes, payload: bytes | None = None) -> bytes:
 )
 def test_round_trip(lines: list[str], created_ms: int) -> None:
     """A decoded record has the text, creation time and metric keys of its batch."""
-    batch = a_body(*lines, created_ms=created_ms)
+    batch = a_batch(*lines, created_ms=created_ms)
     decoded = decode(encode(batch))
     assert decoded is not None
     assert decoded.points == len(lines)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from dtmetrics._record.timed_block import UNMATCHED
 from dtmetrics._record.timer import Block, Timer
 from tests.support.recorder import Recorder
+from tests.support.thread_load import in_threads
 from tests.support.timer_clock import Timing
 
 # -- all ways to enter, interleaved ----------------------------------------------------
@@ -86,7 +86,8 @@ class Interleaved(RuleBasedStateMachine):
     """Blocks of one timer, entered in every way; each knows its own duration.
 
     The oracle is a number that each block sets as a dimension, and the time between
-    its two steps. Threads are single workers, which run one step at a time.
+    its two steps. Threads are single workers, which run one step at a time. A block may
+    end in another thread than it began in, as where a generator or a stack changes hands.
     """
 
     def __init__(self) -> None:
@@ -94,12 +95,18 @@ class Interleaved(RuleBasedStateMachine):
         self.timing = Timing()
         self.timer = self.timing.timer()
         self.began: dict[int, float] = {}
-        self.ends: dict[int, Callable[[], object]] = {}
+        self.ends: dict[int, Callable[[int], object]] = {}
         self.expected: dict[str, list[float]] = {}
         self.workers = [ThreadPoolExecutor(1) for _ in range(2)]
         self.loop = asyncio.new_event_loop()
 
-    def _begun(self, block: Block, end: Callable[[], object]) -> None:
+    def _run_in(self, thread: int, step: Callable[[], Any]) -> Any:
+        if thread == 2:
+            return step()
+        done: Future[Any] = self.workers[thread].submit(step)
+        return done.result(30)
+
+    def _begun(self, block: Block, end: Callable[[int], object]) -> None:
         number = len(self.began)
         block.set(n=number)
         self.began[number] = self.timing.clock.now
@@ -109,15 +116,9 @@ class Interleaved(RuleBasedStateMachine):
     def enter(self, way: Callable[[Timer], Iterator[Block]], thread: int) -> None:
         """Enter in this thread, or in one of the workers."""
         blocks = way(self.timer)
-
-        def here(step: Callable[[], Any]) -> Any:
-            if thread == 2:
-                return step()
-            done: Future[Any] = self.workers[thread].submit(step)
-            return done.result(30)
-
         self._begun(
-            here(lambda: next(blocks)), lambda: here(lambda: next(blocks, None))
+            self._run_in(thread, lambda: next(blocks)),
+            lambda ended_in: self._run_in(ended_in, lambda: next(blocks, None)),
         )
 
     @rule(way=st.sampled_from(TASKS))
@@ -134,19 +135,19 @@ class Interleaved(RuleBasedStateMachine):
 
         block, go, task = self.loop.run_until_complete(start())
 
-        def end() -> None:
+        def end(_: int) -> None:
             go.set()
             self.loop.run_until_complete(task)
 
         self._begun(block, end)
 
-    @rule(data=st.data(), seconds=st.integers(1, 9))
+    @rule(data=st.data(), seconds=st.integers(1, 9), thread=st.integers(0, 2))
     @precondition(lambda self: self.ends)
-    def end_one(self, data: st.DataObject, seconds: int) -> None:
-        """End any open block, after some time."""
+    def end_one(self, data: st.DataObject, seconds: int, thread: int) -> None:
+        """End any open block in any thread, after some time."""
         number = data.draw(st.sampled_from(sorted(self.ends)))
         self.timing.pass_(seconds)
-        self.ends.pop(number)()
+        self.ends.pop(number)(thread)
         took = self.timing.clock.now - self.began[number]
         self.expected[f"n={number}"] = [1, took, took]
 
@@ -154,7 +155,7 @@ class Interleaved(RuleBasedStateMachine):
         """End the blocks that are left, and compare."""
         self.timing.pass_(1)
         for number, end in self.ends.items():
-            end()
+            end(2)
             took = self.timing.clock.now - self.began[number]
             self.expected[f"n={number}"] = [1, took, took]
         self.loop.close()
@@ -211,59 +212,6 @@ def in_order(timing: Timing, *works: Callable[[Callable[[], None]], object]) -> 
         threads[number].join(30)
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-def test_exit_stacks_of_two_threads(timing: Timing, *, reverse: bool) -> None:
-    """Two threads that enter one timer through ExitStack each record their duration."""
-    timer = timing.timer()
-
-    def by_stack(pause: Callable[[], None]) -> None:
-        with ExitStack() as stack:
-            stack.enter_context(timer).set(by="stack")
-            pause()
-
-    def by_statement(pause: Callable[[], None]) -> None:
-        with timer as block:
-            block.set(by="statement")
-            pause()
-
-    works = [by_stack, by_statement][:: -1 if reverse else 1]
-    in_order(timing, *works)
-    assert timing.took() == {
-        f"by={work.__name__.removeprefix('by_')}": [1, seconds, seconds]
-        for work, seconds in zip(works, [2, 1], strict=True)
-    }
-
-
-def test_stack_closed_by_another_thread(timing: Timing) -> None:
-    """A stack ends its own block even if another thread closes it."""
-    timer = timing.timer()
-    stack = ExitStack()
-    with timer as outer:
-        outer.set(by="statement")
-        stack.enter_context(timer).set(by="stack")
-        timing.pass_(1)
-        closing = threading.Thread(target=stack.close)
-        closing.start()
-        closing.join()
-        timing.pass_(1)
-    assert timing.took() == {"by=stack": [1, 1, 1], "by=statement": [1, 2, 2]}
-
-
-def test_generator_that_changes_threads(timing: Timing) -> None:
-    """A suspended generator ends its own block in whichever thread it goes on."""
-    timer = timing.timer()
-    blocks = [with_statement(timer) for _ in range(2)]
-    for number, each in enumerate(blocks):
-        next(each).set(n=number)
-        timing.pass_(1)
-    for each in blocks:
-        thread = threading.Thread(target=list, args=(each,))
-        thread.start()
-        thread.join()
-        timing.pass_(1)
-    assert timing.took() == {"n=0": [1, 2, 2], "n=1": [1, 2, 2]}
-
-
 def test_async_generator_closed_in_another_task(timing: Timing) -> None:
     """An asynchronous generator that another task closes ends its own block."""
     timer = timing.timer()
@@ -286,6 +234,7 @@ def test_async_generator_closed_in_another_task(timing: Timing) -> None:
     assert timing.took() == {"n=0": [1, 2, 2], "n=1": [1, 2, 2]}
 
 
+@pytest.mark.usefixtures("switch_often")
 @pytest.mark.parametrize("threads", [2, 8])
 def test_threads_that_switch_often(threads: int) -> None:
     """Threads with very short blocks of one timer each end their own."""
@@ -302,16 +251,7 @@ def test_threads_that_switch_often(threads: int) -> None:
             with ExitStack() as stack:
                 stack.enter_context(timer).set(number=number)
 
-    workers = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-    finally:
-        sys.setswitchinterval(before)
+    in_threads(threads, work)
     counts = {dims: payload[3] for (_, dims), payload in recorder.payloads().items()}  # type: ignore[misc]
     assert counts == {frozenset({("number", str(n))}): 800 for n in range(threads)}
     assert recorder.registry.invalid_values.total() == {}

@@ -9,6 +9,8 @@ import pytest
 
 from dtmetrics._core.try_lock import TryLock
 from tests.support.endpoint import PATIENCE
+from tests.support.signal_handler import handling
+from tests.support.thread_load import in_threads
 
 
 def in_thread(work: Callable[[], object]) -> None:
@@ -26,7 +28,7 @@ def test_one_thread_at_a_time() -> None:
     inside = [0]
     most: list[int] = []
 
-    def work() -> None:
+    def work(_: int) -> None:
         ready.wait(PATIENCE)
         for _ in range(200):
             with lock.acquire(PATIENCE) as acquired:
@@ -35,11 +37,7 @@ def test_one_thread_at_a_time() -> None:
                 most.append(inside[0])
                 inside[0] -= 1
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
+    in_threads(8, work)
     assert most == [1] * 1_600
 
 
@@ -105,17 +103,14 @@ def test_signal_handler_of_the_holder() -> None:
     lock = TryLock()
     answers: list[bool] = []
 
-    def handle(*_: object) -> None:
+    def handle() -> None:
         with lock.acquire(PATIENCE) as acquired:
             answers.append(acquired)
 
-    before = signal.signal(signal.SIGUSR1, handle)
-    try:
+    with handling(signal.SIGUSR1, handle):
         with lock.acquire(0.0):
             signal.raise_signal(signal.SIGUSR1)
         signal.raise_signal(signal.SIGUSR1)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
     assert answers == [False, True]
 
 
@@ -137,7 +132,7 @@ def test_interrupted_while_waiting() -> None:
             while not go.wait(0.001):
                 signal.pthread_kill(main, signal.SIGUSR1)
 
-    def handle(*_: object) -> None:
+    def handle() -> None:
         if not raised:
             raised.append(True)
             raise Interrupt
@@ -150,16 +145,15 @@ def test_interrupted_while_waiting() -> None:
     main = threading.main_thread().ident
     assert main is not None
     holder = threading.Thread(target=hold)
-    before = signal.signal(signal.SIGUSR1, handle)
-    try:
-        holder.start()
-        assert held.wait(PATIENCE)
-        with pytest.raises(Interrupt):
-            wait()
-        assert not lock.held
-    finally:
-        go.set()
-        holder.join(PATIENCE)
-        signal.signal(signal.SIGUSR1, before)
+    with handling(signal.SIGUSR1, handle):
+        try:
+            holder.start()
+            assert held.wait(PATIENCE)
+            with pytest.raises(Interrupt):
+                wait()
+            assert not lock.held
+        finally:
+            go.set()
+            holder.join(PATIENCE)
     with lock.acquire(0.0) as acquired:
         assert acquired

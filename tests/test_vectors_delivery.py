@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dtmetrics._export.http import HttpExporter
-from dtmetrics._runtime.runtime import Process
+from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import Batch, Exporter, ExportResult, Outcome
 from tests.support.delivery_rig import Sending
 from tests.support.endpoint import (
@@ -18,7 +18,7 @@ from tests.support.endpoint import (
     partly,
     refusing_port,
 )
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 from tests.support.vectors import (
     Case,
     Difference,
@@ -35,42 +35,42 @@ differ(
     Difference(
         "a 200 without a verdict is another server's page: nothing was taken",
         "rs-005",
-        lambda given: {"treated_as": "misconfigured"},
+        lambda inputs: {"treated_as": "misconfigured"},
     ),
     Difference(
         "no number of attempts drops a batch: it waits for 55 minutes",
         "rs-046 rs-053",
-        lambda given: {"calls": 4, "dropped": 0, "waiting": 3},
+        lambda inputs: {"calls": 4, "dropped": 0, "waiting": 3},
     ),
     Difference(
         "Retry-After is exceeded by up to a fifth, so processes come back apart",
         "rs-047",
-        lambda given: {"calls": 2, "sleeps": [2.5 * 1.2]},
+        lambda inputs: {"calls": 2, "sleeps": [2.5 * 1.2]},
     ),
     Difference(
         "Retry-After is respected up to five minutes",
         "rs-048",
-        lambda given: {"calls": 2, "sleeps": [60 * 1.2]},
+        lambda inputs: {"calls": 2, "sleeps": [60 * 1.2]},
     ),
     Difference(
         "a token may be renewed, a module switched on: batches wait for it",
         "rs-049 rs-050 rs-051",
-        lambda given: UNTOUCHED,
+        lambda inputs: UNTOUCHED,
     ),
     Difference(
         "after an unknown outcome a probe is sent before the batch",
         "rs-045",
-        lambda given: {"calls": 3, "ok": 3},
+        lambda inputs: {"calls": 3, "ok": 3},
     ),
     Difference(
         "a batch that is too large is sent in parts",
         "rs-061",
-        lambda given: {"permanent": False, "disabled": False},
+        lambda inputs: {"permanent": False, "disabled": False},
     ),
     Difference(
         "after such an answer batches are retried",
         "rs-060 rs-062",
-        lambda given: {"permanent": False, "disabled": False},
+        lambda inputs: {"permanent": False, "disabled": False},
     ),
 )
 
@@ -81,10 +81,10 @@ differ(
 @vectors("response", "parse")
 def test_answers(case: Case) -> None:
     """A result holds how many lines were rejected, which, and why."""
-    given, theirs = case["input"], case["expected"]
+    inputs, theirs = case["input"], case["expected"]
     lines = theirs.get("lines_ok", 1) + theirs.get("lines_invalid", 0) or 1
-    batch = a_body(*["a count,delta=1"] * lines)
-    with Endpoint(answer(given["status"], given["body"])) as endpoint:
+    batch = a_batch(*["a count,delta=1"] * lines)
+    with Endpoint(answer(inputs["status"], inputs["body"])) as endpoint:
         exporter = HttpExporter(endpoint.url)
         result = exporter.export(batch, 5.0)
         exporter.close()
@@ -118,11 +118,15 @@ def test_retries(case: Case) -> None:
     """A batch that was not taken is sent again after a pause, an accepted one is not."""
     responses = case["input"]["responses"]
     lines = case["input"]["lines"]
-    with Endpoint(*[verdict_of(r, lines) for r in responses if r != GONE]) as endpoint:
+    with Endpoint(
+        *[verdict_of(r, lines) for r in responses if r != UNREACHABLE]
+    ) as endpoint:
         there = HttpExporter(endpoint.url)
-        gone = HttpExporter(f"http://127.0.0.1:{refusing_port()}")
+        unreachable = HttpExporter(f"http://127.0.0.1:{refusing_port()}")
         sending = Sending(chance=lambda: 1.0)  # the longest pauses there are
-        turns = InTurn([gone if each == GONE else there for each in responses])
+        turns = InTurn(
+            [unreachable if each == UNREACHABLE else there for each in responses]
+        )
         sending.exporter.export = turns.export  # type: ignore[method-assign]
         sending.put(*["a"] * lines)
         pauses = []
@@ -141,7 +145,7 @@ def test_retries(case: Case) -> None:
     agree_in_part(case, facts, case["expected"])
 
 
-GONE = "ConnectionError"
+UNREACHABLE = "ConnectionError"
 
 
 def verdict_of(response: Any, lines: int) -> Verdict:
@@ -156,45 +160,45 @@ def verdict_of(response: Any, lines: int) -> Verdict:
 # -- batches ------------------------------------------------------------------------
 
 
-def sent(process: Process, lines: int, *script: Verdict, **settings: Any) -> list[int]:
+def sent(runtime: Runtime, lines: int, *script: Verdict, **settings: Any) -> list[int]:
     """Flush so many lines to an endpoint; return how many came in each request."""
     with Endpoint(*script) as endpoint:
-        process.configure(
+        runtime.configure(
             endpoint=endpoint.url, interval=None, enrich=False, metadata=False
         )
         for number in range(lines):
-            process.meters.root.counter("a").inc(1, n=number)
-        process.flush()
-        process.shutdown(0.0)
+            runtime.meters.root.counter("a").inc(1, n=number)
+        runtime.flush()
+        runtime.shutdown(0.0)
     return [len(request.lines) for request in endpoint.requests]
 
 
 @vectors("response", "batching")
-def test_batches(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches(case: Case, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines are sent in as few requests as the limit allows, until one fails."""
-    given = case["input"]
-    limit, responses = given.get("batch", 1_000), given.get("responses", ())
+    inputs = case["input"]
+    limit, responses = inputs.get("batch", 1_000), inputs.get("responses", ())
     monkeypatch.setattr("dtmetrics._deliver.batching.LINES_LIMIT", limit)
     script = [verdict_of(each, limit) for each in responses]
-    requests = sent(process, given["lines"], *script)
-    facts = {"requests": len(requests), "ok": process.stats().accepted}
+    requests = sent(runtime, inputs["lines"], *script)
+    facts = {"requests": len(requests), "ok": runtime.stats().accepted}
     agree_in_part(case, facts, case["expected"])
 
 
 @vectors("response", "collector_behaviour")
-def test_like_the_collector(case: Case, process: Process) -> None:
+def test_like_the_collector(case: Case, runtime: Runtime) -> None:
     """The collector's exporter would send and drop the same."""
-    given = case["input"]
-    if "lines" in given:
-        requests = sent(process, given["lines"], *[partly(0, 1)] * 2)
-        rejected = process.stats().rejected
+    inputs = case["input"]
+    if "lines" in inputs:
+        requests = sent(runtime, inputs["lines"], *[partly(0, 1)] * 2)
+        rejected = runtime.stats().rejected
         agree_in_part(
             case,
             {"requests": len(requests), "invalid_sum": rejected},
             case["expected"],
         )
         return
-    with Endpoint(answer(given["status"], given["body"]), accept()) as endpoint:
+    with Endpoint(answer(inputs["status"], inputs["body"]), accept()) as endpoint:
         exporter = HttpExporter(endpoint.url)
         sending = Sending()
         sending.exporter.export = exporter.export  # type: ignore[method-assign]
@@ -213,9 +217,9 @@ def test_like_the_collector(case: Case, process: Process) -> None:
 
 
 @vectors("response", "sum_invalid")
-def test_sum(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sum(case: Case, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rejected lines are summed up over all answers."""
     monkeypatch.setattr("dtmetrics._deliver.batching.LINES_LIMIT", 2)
-    sent(process, 4, *(answer(400, each) for each in case["input"]))
-    message = f"{process.stats().rejected} invalid metric lines found"
+    sent(runtime, 4, *(answer(400, each) for each in case["input"]))
+    message = f"{runtime.stats().rejected} invalid metric lines found"
     agree(case, {"message": message}, case["expected"])

@@ -19,7 +19,7 @@ from dtmetrics._runtime.runtime import Runtime, _passed_settings
 from dtmetrics.errors import ConfigError
 from dtmetrics.exporters import Exporter
 from tests.support.endpoint import Endpoint, Request
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 from tests.support.vectors import (
     Case,
     Difference,
@@ -244,7 +244,7 @@ def follow_file(
         write(text)
         for seconds in (60.0, 1.0):  # a change is read twice before it counts
             now += seconds
-            exporter.export(a_body(), 5.0)
+            exporter.export(a_batch(), 5.0)
         yield redirected.facts()
     exporter.close()
 

@@ -12,7 +12,7 @@ from dtmetrics._config.platform_files import first_line, read_enrichment
 from dtmetrics._protocol.metadata import Metadata, encode_metadata
 from dtmetrics._protocol.normalize import text_of
 from dtmetrics._record.options import RecordingOptions
-from dtmetrics._runtime.runtime import Process
+from dtmetrics._runtime.runtime import Runtime
 from tests.support import protocol_grammar
 from tests.support.delivery_rig import Script
 from tests.support.recorder import Recorder
@@ -215,7 +215,7 @@ def test_lines(case: Case) -> None:
 
 
 @vectors("metadata", "metadata_batch")
-def test_flushes(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flushes(case: Case, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flush sends the data, and then the metadata of each key once."""
     case_input = case["input"]
     if isinstance(case_input, dict):
@@ -226,10 +226,10 @@ def test_flushes(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) 
             {"key": "my.count", "delta": 1, "unit": "Bytes"},
             {"key": "my.gauge", "delta": 1, "unit": "Liters"},
         ]
-        counts = [len(lines) for lines in flushed(process, both)]
+        counts = [len(lines) for lines in flushed(runtime, both)]
         agree(case, counts, case["expected"]["request_line_counts"])
         return
-    ours = [line for lines in flushed(process, case_input) for line in lines]
+    ours = [line for lines in flushed(runtime, case_input) for line in lines]
     theirs = [line.removesuffix(" <ts>") for line in case["expected"]]
     data = len(case_input)
     assert [protocol_grammar.read(line)[:4] for line in ours[:data]] == [
@@ -238,10 +238,10 @@ def test_flushes(case: Case, process: Process, monkeypatch: pytest.MonkeyPatch) 
     agree(case, list(map(read, ours[data:])), list(map(read, theirs[data:])))
 
 
-def flushed(process: Process, records: list[Case]) -> list[list[str]]:
+def flushed(runtime: Runtime, records: list[Case]) -> list[list[str]]:
     """Return the lines of each batch that is sent for these increments."""
     exporter = Script()
-    process.configure(
+    runtime.configure(
         exporter=exporter,
         interval=None,
         dimensions={"dt.metrics.source": "micrometer"},
@@ -250,10 +250,10 @@ def flushed(process: Process, records: list[Case]) -> list[list[str]]:
     )
     for each in records:
         texts = {name: each.get(name) for name in ("unit", "description")}
-        counter = process.meters.root.counter(each["key"], **texts)
+        counter = runtime.meters.root.counter(each["key"], **texts)
         counter.inc(each["delta"], **each.get("dims", {}))
-    assert process.flush()
-    return [body.text.decode().split("\n") for body in exporter.batches]
+    assert runtime.flush()
+    return [batch.text.decode().split("\n") for batch in exporter.batches]
 
 
 # -- enrichment files ----------------------------------------------------

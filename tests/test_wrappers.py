@@ -14,6 +14,7 @@ import pytest
 from dtmetrics._decorate.decorate import decorate
 from dtmetrics._record.registry import Registry
 from tests.support.call_recorder import CallLog, collected, logged
+from tests.support.thread_load import in_threads
 from tests.support.timer_clock import Timing
 
 
@@ -183,8 +184,7 @@ def test_interleaved_tasks(timing: Timing) -> None:
     assert timing.took() == {"": [2, 2, 5]}
 
 
-@pytest.mark.parametrize("workers", [8])
-def test_threads_share_a_decorator(workers: int) -> None:
+def test_threads_share_a_decorator() -> None:
     """Threads in one decorated function get the tokens of their own calls."""
     log = CallLog()
     registry = Registry()
@@ -192,7 +192,7 @@ def test_threads_share_a_decorator(workers: int) -> None:
     ends: list[tuple[float, Any]] = []
     log.begin = lambda: float(threading.get_ident())  # type: ignore[method-assign]
     log.end = lambda token, result, *_: ends.append((token, result))  # type: ignore[method-assign]
-    all_inside = threading.Barrier(workers)
+    all_inside = threading.Barrier(8)
 
     def work(depth: int) -> int:
         if depth:
@@ -202,12 +202,8 @@ def test_threads_share_a_decorator(workers: int) -> None:
         return threading.get_ident()
 
     decorated = decorate(work, lambda _: log, registry)
-    threads = [threading.Thread(target=decorated, args=(5,)) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert len(ends) == workers * 6
+    in_threads(8, lambda _: decorated(5))
+    assert len(ends) == 8 * 6
     assert all(token == result for token, result in ends)
 
 

@@ -493,7 +493,7 @@ def test_files_of_uwsgi(recorder: Recorder) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 2])
-def test_a_server_still_knows_the_length(size: int) -> None:
+def test_server_still_makes_a_content_length(size: int) -> None:
     """A server still makes a Content-Length of a list of one piece."""
 
     def answer(app: Any) -> bytes:

@@ -264,6 +264,3 @@ def _log_undelivered(before: Account, after: Account) -> None:
 
 
 default = Runtime()
-
-#: The former name of Runtime, for tests that still use it.
-Process = Runtime

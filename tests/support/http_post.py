@@ -10,7 +10,7 @@ from dtmetrics._core.secret import Secret
 from dtmetrics._export.http import HttpExporter
 from dtmetrics.exporters import Batch, ExportResult
 from tests.support.endpoint import Endpoint, Verdict
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 
 #: Tests look for the middle part, which must appear in no log and no traceback.
 TOKEN = "dt0c01.CANARY.secret"
@@ -22,7 +22,7 @@ def post(
     """Post once to an endpoint with this script; return the result and the endpoint."""
     with Endpoint(*script) as endpoint:
         exporter = HttpExporter(endpoint.url, Secret(TOKEN), local=True)
-        result = exporter.export(batch or a_body(), timeout)
+        result = exporter.export(batch or a_batch(), timeout)
         exporter.close()
     return result, endpoint
 

@@ -6,7 +6,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["Answering", "PathServer"]
+__all__ = ["PathServer"]
 
 
 class PathServer:
@@ -77,7 +77,3 @@ class PathServer:
             handler.send_header("Content-Length", "10")
         handler.end_headers()
         handler.wfile.write(body)
-
-
-#: The former name of PathServer, for tests that still use it.
-Answering = PathServer

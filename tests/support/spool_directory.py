@@ -11,7 +11,7 @@ from typing import Any
 from dtmetrics._protocol.point import Identity
 from dtmetrics._spool.spool import Spool, SpoolLimits
 from dtmetrics.exporters import Batch
-from tests.support.exporter_contract import a_body
+from tests.support.exporter_contract import a_batch
 from tests.support.recorder import MOMENT
 from tests.support.script import expect
 
@@ -47,7 +47,7 @@ class SpoolDirectory:
 
     def batch(self, *lines: str) -> Batch:
         """Return a batch created now."""
-        return a_body(*lines, created_ms=self.now_ms)
+        return a_batch(*lines, created_ms=self.now_ms)
 
     def noise(self, size: int) -> Batch:
         """Return a batch that does not compress below *size* bytes."""

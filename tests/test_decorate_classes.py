@@ -93,12 +93,15 @@ def test_kinds_of_classes() -> None:
     assert list(Data().items()) == [Data()]
 
 
+class Seal(type):
+    """Forbid setting attributes."""
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        raise AttributeError(name)
+
+
 def test_metaclass_that_forbids_setattr() -> None:
     """A class can have decorated methods if its metaclass forbids setting attributes."""
-
-    class Seal(type):
-        def __setattr__(cls, name: str, value: Any) -> None:
-            raise AttributeError(name)
 
     class Sealed(metaclass=Seal):
         @timed
@@ -106,13 +109,6 @@ def test_metaclass_that_forbids_setattr() -> None:
             return 1
 
     assert Sealed().method() == 1
-
-
-class Seal(type):
-    """Forbid setting attributes."""
-
-    def __setattr__(cls, name: str, value: Any) -> None:
-        raise AttributeError(name)
 
 
 def test_whole_class_whose_metaclass_forbids_setattr(recorder: Recorder) -> None:
@@ -132,9 +128,11 @@ def test_metaclass_sees_functions() -> None:
     seen: list[str] = []
 
     class Recording(type):
-        def __new__(mcs, name: str, bases: Any, body: dict[str, Any]) -> Any:
-            seen.extend(k for k, v in body.items() if isinstance(v, types.FunctionType))
-            return super().__new__(mcs, name, bases, body)
+        def __new__(mcs, name: str, bases: Any, namespace: dict[str, Any]) -> Any:
+            seen.extend(
+                k for k, v in namespace.items() if isinstance(v, types.FunctionType)
+            )
+            return super().__new__(mcs, name, bases, namespace)
 
     class Recorded(metaclass=Recording):
         @timed
