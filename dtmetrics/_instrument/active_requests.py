@@ -25,7 +25,6 @@ class ActiveRequests:
     def __init__(
         self, meter: Meter, known: Callable[[object, object], dict[str, object]]
     ) -> None:
-        self._registry = meter.registry
         self._known = known
         self._gauge = meter.gauge(
             "http.server.active_requests",
@@ -33,19 +32,17 @@ class ActiveRequests:
             description="HTTP requests that are being answered",
         )
         self._bound = lru_cache(_CACHED)(self._bind)
-        self._generation: object = None
 
     def enter(self, method: str | None, scheme: str | None) -> Callable[[], None]:
         """Count one request more; return the function that counts it off."""
-        # A forked worker has a number of its own.
-        if self._generation is not self._registry.generation:
-            self._generation = self._registry.generation
-            self._bound = lru_cache(_CACHED)(self._bind)
-        running = self._bound(method, scheme)
+        running = self._bound(method, scheme, self._gauge.registry.generation)
         token = running.begin()
         return lambda: running.end(token)
 
-    def _bind(self, method: str | None, scheme: str | None) -> RunningCalls:
+    def _bind(
+        self, method: object, scheme: object, _generation: object
+    ) -> RunningCalls:
+        # A forked worker has another generation, and a number of its own.
         dimensions = self._known(method, scheme)
         return RunningCalls(
             self._gauge.bind(**dimensions, **{"dtmetrics.worker": worker_number()})
