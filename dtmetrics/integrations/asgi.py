@@ -98,18 +98,16 @@ class MetricsMiddleware:
         """Answer a request, as ASGI defines it."""
         get = scope.get
         instruments = self._instruments.get(scope["type"])
-        request = (
-            None
-            if instruments is None or INSTRUMENTED in scope
-            else instruments.begin(
+        request = None
+        if instruments is not None and INSTRUMENTED not in scope:
+            request = instruments.begin(
                 get("method"), get("scheme"), get("http_version"), get("path"), scope
             )
-        )
-        if instruments is None or request is None:
+        if request is None:
             await self.app(scope, receive, send)
             return
         scope[INSTRUMENTED] = True
-        if instruments.body_sizes:
+        if request.instruments.body_sizes:
             length = next((v for k, v in get("headers", ()) if k == _LENGTH), None)
             request.request_size = content_length(length)
             request.response_size = 0
