@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import takewhile
 from typing import NamedTuple
 
 __all__ = ["OPERATIONS", "Statement", "read"]
@@ -203,13 +204,10 @@ class _Tokens:
         return None
 
     def _has_comma(self, start: int) -> bool:
-        """Tell whether several tables are listed at *start*."""
-        for word, depth in zip(self.words[start:], self.depths[start:], strict=True):
-            if word in _CLAUSES and not depth:
-                return False
-            if word == "," and not depth:
-                return True
-        return False
+        """Return whether several tables are listed at *start*."""
+        rest = zip(self.words[start:], self.depths[start:], strict=True)
+        outer = (word for word, depth in rest if not depth)
+        return "," in takewhile(lambda word: word not in _CLAUSES, outer)
 
     def _name_at(self, place: int, *, columns_follow: bool) -> str | None:
         """Return the name at *place*, with its schema, unless it is something else."""

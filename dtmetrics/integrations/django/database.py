@@ -42,7 +42,7 @@ class QueryInstrumentation:
         database = _database(connection.vendor, connection.settings_dict)
         wrapper = self._wrappers.get(database)
         if wrapper is None:
-            made = _QueryWrapper(DatabaseInstruments(self._meter, database))
+            made = _QueryWrapper(self._meter, database)
             wrapper = self._wrappers.setdefault(database, made)
         wrappers = connection.execute_wrappers
         if wrapper in wrappers:  # the connection was closed, and is open again
@@ -53,11 +53,8 @@ class QueryInstrumentation:
         wrappers.insert(0, wrapper)
 
 
-class _QueryWrapper:
+class _QueryWrapper(DatabaseInstruments):
     """Records the queries of one database."""
-
-    def __init__(self, instruments: DatabaseInstruments) -> None:
-        self._instruments = instruments
 
     def __call__(
         self,
@@ -68,23 +65,18 @@ class _QueryWrapper:
         context: object,
     ) -> object:
         """Execute *sql*, as Django's protocol of wrappers defines it."""
-        instruments = self._instruments
-        if not instruments.enabled():
+        if not self.enabled():
             return execute(sql, params, many, context)
-        batch = many and _are_several(params)
+        # To the convention one set of values is not a batch. An iterator has no length.
+        batch = many and call_safely(len, params, default=2) != 1
         start = perf_counter()
         try:
             result = execute(sql, params, many, context)
         except BaseException as error:
-            instruments.record(perf_counter() - start, sql, batch=batch, error=error)
+            self.record(perf_counter() - start, sql, batch=batch, error=error)
             raise
-        instruments.record(perf_counter() - start, sql, batch=batch)
+        self.record(perf_counter() - start, sql, batch=batch)
         return result
-
-
-def _are_several(params: Any) -> bool:  # noqa: ANN401 -- any iterable
-    # To the convention one set of values is not a batch. An iterator has no length.
-    return call_safely(len, params, default=2) != 1
 
 
 def _database(vendor: str, settings: Mapping[str, Any]) -> Database:
