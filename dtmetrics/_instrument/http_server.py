@@ -13,6 +13,7 @@ A middleware makes one ``ServerInstruments``, and for each request::
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,13 +22,12 @@ from typing import Any, cast
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._decorate.hooks import error_type
-from dtmetrics._instrument.active_requests import ActiveRequests
-from dtmetrics._instrument.exclude import Pattern, matcher
 from dtmetrics._instrument.semconv import (
     BODILESS_STATUSES,
     OTHER,
     SCHEMES,
     VERSIONS,
+    ActiveRequests,
     HttpInstruments,
     accepted_methods,
     sole_exception,
@@ -39,6 +39,7 @@ __all__ = [
     "INSTRUMENTED",
     "ROUTE",
     "Dimensions",
+    "Pattern",
     "ServerInstruments",
     "ServerRequest",
 ]
@@ -53,6 +54,9 @@ INSTRUMENTED = "dtmetrics.instrumented"
 
 INVALID_DIMENSIONS = "dimensions= failed"
 INVALID_REQUEST = "request that cannot be described"
+
+#: A text, in which ``*`` matches anything, or an expression that is searched for.
+Pattern = str | re.Pattern[str]
 
 #: Makes the user's dimensions of the WSGI environ, the ASGI scope or Django's request.
 Dimensions = Callable[[Any], Mapping[str, object]]
@@ -82,7 +86,7 @@ class ServerInstruments:
         self.body_sizes = body_sizes
         #: Tells whether a path or a route is excluded. None if none is: then a
         #: middleware need not find out the path.
-        self.excludes = matcher(exclude)
+        self.excludes = _matcher(exclude)
         self._dimensions = dimensions
         self._methods = accepted_methods(known_methods)
         self._websocket = websocket
@@ -92,7 +96,7 @@ class ServerInstruments:
             # The convention has no instrument for these.
             name = "websocket.server.connection.duration"
             connection = meter.summary(name, unit="s", description=description)
-            self._instruments = HttpInstruments(connection, None, None)
+            self._instruments = HttpInstruments(connection)
         else:
             self._instruments = HttpInstruments.define(
                 meter, "server", description, body_sizes=body_sizes
@@ -284,3 +288,24 @@ class ServerRequest:
 
 def _status_code(status: Any) -> int:  # noqa: ANN401 -- of any application
     return int(status[:3] if isinstance(status, str) else status)  # WSGI's "200 OK"
+
+
+def _matcher(
+    exclude: Pattern | Iterable[Pattern],
+) -> Callable[[str], object] | None:
+    """Return the function that finds whether a path or a route is excluded; None if none is."""
+    alone = isinstance(exclude, str) or not isinstance(exclude, Iterable)
+    patterns: list[Any] = [exclude] if alone else [*cast("Iterable[Any]", exclude)]
+    if not all(isinstance(each, str | re.Pattern) for each in patterns):
+        raise TypeError(
+            "exclude must be a text, a compiled expression or a list of these, "
+            f"got {exclude!r}"
+        )
+    texts = [each for each in patterns if isinstance(each, str)]
+    searches = [each.search for each in patterns if not isinstance(each, str)]
+    if texts:
+        whole = "|".join(".*".join(map(re.escape, text.split("*"))) for text in texts)
+        searches.append(re.compile(whole, re.DOTALL).fullmatch)
+    if len(searches) < 2:
+        return searches[0] if searches else None
+    return lambda text: any(search(text) for search in searches)

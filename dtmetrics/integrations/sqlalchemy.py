@@ -59,8 +59,7 @@ def instrument_sqlalchemy(
     with _lock:
         listener = _listeners.get(engine)
         if listener is None:
-            listener = _listeners[engine] = _Listener()
-            listener.listen(engine)
+            listener = _listeners[engine] = _Listener(engine)
         if listener.instruments is not None:
             return
         meter = meter or default.get_meter(__name__)
@@ -85,12 +84,9 @@ def uninstrument_sqlalchemy(engine: Engine | AsyncEngine) -> None:
 class _Listener:
     """Listens to one engine, for good. It holds no reference to the engine."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine) -> None:
         #: None while the engine is not instrumented.
         self.instruments: DatabaseInstruments | None = None
-
-    def listen(self, engine: Engine) -> None:
-        """Listen to each statement of *engine*."""
         # With retval=True, or else SQLAlchemy puts a function around this one.
         event.listen(engine, "before_cursor_execute", self._before, retval=True)
         event.listen(engine, "after_cursor_execute", self._after)

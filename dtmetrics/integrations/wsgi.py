@@ -15,12 +15,12 @@ from functools import partial
 from typing import Any
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._instrument.exclude import Pattern
 from dtmetrics._instrument.http_server import (
     ERROR,
     INSTRUMENTED,
     ROUTE,
     Dimensions,
+    Pattern,
     ServerInstruments,
     ServerRequest,
 )

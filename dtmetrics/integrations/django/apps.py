@@ -15,7 +15,7 @@ from dtmetrics._core import log
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._runtime.runtime import default
 from dtmetrics.integrations.django.cache import CacheInstrumentation
-from dtmetrics.integrations.django.database import QueryInstrumentation
+from dtmetrics.integrations.django.database import instrument_queries
 from dtmetrics.integrations.django.middleware import MetricsMiddleware
 from dtmetrics.integrations.django.options import (
     configure_arguments,
@@ -51,8 +51,7 @@ class DtmetricsConfig(AppConfig):
         register(_check, "dtmetrics")
         options = settings_dict() or {}
         if options.get("database", True):
-            meter = default.get_meter(f"{_PACKAGE}.database")
-            QueryInstrumentation(meter).instrument()
+            instrument_queries(default.get_meter(f"{_PACKAGE}.database"))
         if options.get("cache", True):
             meter = default.get_meter(f"{_PACKAGE}.cache")
             CacheInstrumentation(meter).instrument()
@@ -74,11 +73,8 @@ class DtmetricsConfig(AppConfig):
 def _records(argv: Sequence[str], options: Mapping[str, object]) -> bool:
     """Return whether this process records: a server does, `manage.py migrate` not."""
     program = PurePath(argv[0] if argv else "")
-    is_command = (
-        program.stem in ("manage", "django-admin")
-        or program.parts[-2:] == ("django", "__main__.py")
-    )  # fmt: skip
-    if not is_command:
+    is_django = program.parts[-2:] == ("django", "__main__.py")
+    if not is_django and program.stem not in ("manage", "django-admin"):
         return True
     return len(argv) > 1 and argv[1] in recording_commands(options)
 

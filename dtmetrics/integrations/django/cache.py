@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CacheInstrumentation"]
 
 # Not those that call the application back, or are made of these only.
-_OPERATIONS = (
+_OPERATIONS = [
     "add",
     "clear",
     "decr",
@@ -40,7 +40,7 @@ _OPERATIONS = (
     "set",
     "set_many",
     "touch",
-)
+]
 _ALIAS = "_dtmetrics_alias"  # an attribute of a cache
 
 # How many combinations of cache, operation and error keep their bound instrument.

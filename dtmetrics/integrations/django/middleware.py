@@ -28,7 +28,6 @@ from dtmetrics.integrations.django.options import server_instruments, settings_d
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
-    from django.urls import ResolverMatch
     from typing_extensions import Self
 
 __all__ = ["MetricsMiddleware"]
@@ -261,13 +260,10 @@ def _set_error(*, request: Any = None, **_: object) -> None:  # noqa: ANN401 -- 
 
 
 def _matched_route(request: HttpRequest) -> str | None:
-    match = getattr(request, "resolver_match", None)
-    return None if match is None else call_safely(_route_of, match, default=None)
-
-
-def _route_of(match: ResolverMatch) -> str | None:
-    route = match.route
-    return None if route is None else _as_path(settings.FORCE_SCRIPT_NAME or "", route)
+    route = getattr(getattr(request, "resolver_match", None), "route", None)
+    root = settings.FORCE_SCRIPT_NAME or ""
+    # A route may be of an application's own class.
+    return None if route is None else call_safely(_as_path, root, route, default=None)
 
 
 @lru_cache(4096)
