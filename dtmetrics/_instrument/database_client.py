@@ -68,26 +68,23 @@ class Database(NamedTuple):
             (str(port or "") or None) if address else None,
         )
 
-    def dimensions(self) -> dict[str, str | None]:
-        """Return the dimensions of each of its operations."""
-        return {
-            "db.system.name": self.system,
-            "db.namespace": self.namespace,
-            "server.address": self.address,
-            "server.port": self.port,
-        }
-
 
 class DatabaseInstruments:
     """The instruments of one database."""
 
     def __init__(self, meter: Meter, database: Database) -> None:
         self._registry = meter.registry
+        dimensions = {
+            "db.system.name": database.system,
+            "db.namespace": database.namespace,
+            "server.address": database.address,
+            "server.port": database.port,
+        }
         self._duration = meter.summary(
             "db.client.operation.duration",
             unit="s",
             description="Duration of database operations, without fetching of rows",
-        ).bind(**database.dimensions())
+        ).bind(**dimensions)
         self._bound = lru_cache(_CACHED)(self._bind)
 
     def enabled(self) -> bool:

@@ -30,7 +30,6 @@ from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.suppress_instrumentation import SUPPRESSED
 from dtmetrics._decorate.hooks import error_type
 from dtmetrics._instrument.semconv import (
-    BODILESS_STATUSES,
     OTHER,
     VERSIONS,
     HttpInstruments,
@@ -138,11 +137,7 @@ class ClientInstruments:
             "server.port": port,
             "error.type": error,
         }
-        instruments = self._instruments
-        if method == "HEAD" or status in BODILESS_STATUSES:
-            instruments = instruments._replace(response_size=None)
-        bound: Any = (each and each.bind(**dimensions) for each in instruments)
-        return HttpInstruments(*bound)
+        return self._instruments.of_response(method, status).bind(dimensions)
 
 
 def _record_size(instrument: Summary, message: Any) -> None:  # noqa: ANN401 -- of any library

@@ -23,7 +23,6 @@ from typing import Any, cast
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._decorate.hooks import error_type
 from dtmetrics._instrument.semconv import (
-    BODILESS_STATUSES,
     OTHER,
     SCHEMES,
     VERSIONS,
@@ -84,7 +83,7 @@ class ServerInstruments:
         self.clock = clock
         #: Whether a middleware has to find out the sizes of bodies.
         self.body_sizes = body_sizes
-        #: Tells whether a path or a route is excluded. None if none is: then a
+        #: Finds whether a path or a route is excluded. None if none is: then a
         #: middleware need not find out the path.
         self.excludes = _matcher(exclude)
         self._dimensions = dimensions
@@ -162,7 +161,7 @@ class ServerInstruments:
                 self._users_dimensions,
                 request.source,
                 default={},
-                on_error=lambda _: self.reject(INVALID_DIMENSIONS),
+                on_error=lambda _: duration.reject(INVALID_DIMENSIONS),
             )
             dimensions = {**dimensions, **users}
         duration.record(cast("float", request.duration), **dimensions)
@@ -171,9 +170,9 @@ class ServerInstruments:
         if response_size is not None and request.response_size is not None:
             response_size.record(request.response_size, **dimensions)
 
-    def reject(self, reason: str) -> None:
-        """Count a request, or a part of one, that could not be recorded."""
-        self._instruments.duration.reject(reason)
+    def reject(self, _: Exception) -> None:
+        """Count a request that could not be described."""
+        self._instruments.duration.reject(INVALID_REQUEST)
 
     def _bind(
         self,
@@ -201,15 +200,12 @@ class ServerInstruments:
         if self._websocket:
             del dimensions["http.request.method"]
             del dimensions["http.response.status_code"]
-        instruments = self._instruments
-        if method == "HEAD" or code in BODILESS_STATUSES:
-            instruments = instruments._replace(response_size=None)
+        instruments = self._instruments.of_response(method, code)
         if self._dimensions is not None:
             # Unbound: a bound handle caches a thousand sets of dimensions, and some
             # hundred handles with their own caches could take some hundred MB.
             return instruments, dimensions
-        bound = (each and each.bind(**dimensions) for each in instruments)
-        return HttpInstruments(*cast("Iterable[Any]", bound)), {}
+        return instruments.bind(dimensions), {}
 
     def _known(self, method: object, scheme: object) -> dict[str, object]:
         """Return the dimensions that are known when a request begins."""
@@ -275,14 +271,15 @@ class ServerRequest:
             self.scheme = scheme
         self.sent()
         # A status or a route of an application may be anything.
+        these = self.instruments
         call_safely(
-            self.instruments.record,
+            these.record,
             self,
             status,
             route,
             error,
             default=None,
-            on_error=lambda _: self.instruments.reject(INVALID_REQUEST),
+            on_error=these.reject,
         )
 
 
@@ -290,10 +287,8 @@ def _status_code(status: Any) -> int:  # noqa: ANN401 -- of any application
     return int(status[:3] if isinstance(status, str) else status)  # WSGI's "200 OK"
 
 
-def _matcher(
-    exclude: Pattern | Iterable[Pattern],
-) -> Callable[[str], object] | None:
-    """Return the function that finds whether a path or a route is excluded; None if none is."""
+def _matcher(exclude: Pattern | Iterable[Pattern]) -> Callable[[str], object] | None:
+    """Return a search for what excludes a path or a route; None if nothing does."""
     alone = isinstance(exclude, str) or not isinstance(exclude, Iterable)
     patterns: list[Any] = [exclude] if alone else [*cast("Iterable[Any]", exclude)]
     if not all(isinstance(each, str | re.Pattern) for each in patterns):

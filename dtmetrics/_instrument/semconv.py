@@ -6,7 +6,7 @@ https://opentelemetry.io/docs/specs/semconv/http/http-metrics/ (version 1.44)
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +18,6 @@ from dtmetrics._record.instruments import Summary
 from dtmetrics._record.meter import Meter
 
 __all__ = [
-    "BODILESS_STATUSES",
     "METHODS",
     "OTHER",
     "SCHEMES",
@@ -48,8 +47,8 @@ VERSIONS = {
     for prefix in ("", "HTTP/")
 }
 
-#: Responses with these statuses have no body, and so no size of one.
-BODILESS_STATUSES = frozenset((204, 304))
+# Responses with these statuses have no body, and so no size of one.
+_BODILESS_STATUSES = frozenset((204, 304))
 
 # How many combinations of method and scheme keep their bound gauge.
 _CACHED = 1024
@@ -89,6 +88,16 @@ class HttpInstruments(NamedTuple):
             for message in ("request", "response")
         )
         return cls(duration, *sizes) if body_sizes else cls(duration)
+
+    def of_response(self, method: object, status: object) -> HttpInstruments:
+        """Return the instruments, without the response's size if it has no body."""
+        has_body = method != "HEAD" and status not in _BODILESS_STATUSES
+        return self if has_body else self._replace(response_size=None)
+
+    def bind(self, dimensions: Mapping[str, object]) -> HttpInstruments:
+        """Return the instruments with fixed *dimensions*."""
+        bound: Any = (each and each.bind(**dimensions) for each in self)
+        return HttpInstruments(*bound)
 
 
 class ActiveRequests:

@@ -53,8 +53,7 @@ class DtmetricsConfig(AppConfig):
         if options.get("database", True):
             instrument_queries(default.get_meter(f"{_PACKAGE}.database"))
         if options.get("cache", True):
-            meter = default.get_meter(f"{_PACKAGE}.cache")
-            CacheInstrumentation(meter).instrument()
+            CacheInstrumentation(default.get_meter(f"{_PACKAGE}.cache")).instrument()
         problems = settings_problems()
         for problem in problems:
             # Not raised: `manage.py check` must be able to report it, and commands that

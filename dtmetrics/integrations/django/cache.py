@@ -27,20 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["CacheInstrumentation"]
 
 # Not those that call the application back, or are made of these only.
-_OPERATIONS = [
-    "add",
-    "clear",
-    "decr",
-    "delete",
-    "delete_many",
-    "get",
-    "get_many",
-    "has_key",
-    "incr",
-    "set",
-    "set_many",
-    "touch",
-]
+_OPERATIONS = (
+    "add clear decr delete delete_many get get_many has_key incr set set_many "  # noqa: SIM905
+    "touch".split()
+)
 _ALIAS = "_dtmetrics_alias"  # an attribute of a cache
 
 # How many combinations of cache, operation and error keep their bound instrument.

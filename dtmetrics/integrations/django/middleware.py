@@ -16,13 +16,7 @@ from django.core.signals import got_request_exception
 from dtmetrics._core import log
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._decorate.hooks import error_type
-from dtmetrics._instrument.http_server import (
-    ERROR,
-    INSTRUMENTED,
-    INVALID_REQUEST,
-    ROUTE,
-    ServerRequest,
-)
+from dtmetrics._instrument.http_server import ERROR, INSTRUMENTED, ROUTE, ServerRequest
 from dtmetrics._instrument.semconv import content_length
 from dtmetrics.integrations.django.options import server_instruments, settings_dict
 
@@ -78,12 +72,8 @@ class MetricsMiddleware:
             return exchange.follow(await self.get_response(request))
 
     def _begin(self, request: HttpRequest) -> _Exchange | None:
-        return call_safely(
-            self._exchange,
-            request,
-            default=None,
-            on_error=lambda _: self._instruments.reject(INVALID_REQUEST),
-        )
+        reject = self._instruments.reject
+        return call_safely(self._exchange, request, default=None, on_error=reject)
 
     def _exchange(self, request: HttpRequest) -> _Exchange | None:
         if _EXCHANGE in vars(request):  # the middleware is listed twice
@@ -159,8 +149,9 @@ class _RouteReport(_Exchange):
 
     def end(self, error: BaseException | None = None) -> None:
         """Report the route."""
-        self._around[ROUTE] = _matched_route(self._request)
-        vars(self._request).pop(_EXCHANGE, None)
+        request = self._request
+        self._around[ROUTE] = call_safely(_matched_route, request, default=None)
+        vars(request).pop(_EXCHANGE, None)
 
 
 class _RecordedExchange(_Exchange):
@@ -171,13 +162,12 @@ class _RecordedExchange(_Exchange):
     client has left, it ends when the object is freed.
     """
 
-    __slots__ = ("_begun", "_ended", "_status")
+    __slots__ = ("_begun", "_status")
 
     def __init__(self, request: Any, begun: ServerRequest) -> None:  # noqa: ANN401 -- of any class
         super().__init__(request)
         self._begun = begun
         self._status: int | None = None
-        self._ended = False
         request.close = self._close
 
     def inspect(self, response: Any) -> None:  # noqa: ANN401 -- of any class
@@ -190,8 +180,7 @@ class _RecordedExchange(_Exchange):
             return
         if sizes and getattr(response, "file_to_stream", None) is not None:
             # The server may send the file without Python.
-            length = response.get("Content-Length")
-            self._begun.response_size = content_length(length)
+            self._begun.response_size = content_length(response.get("Content-Length"))
             sizes = False
         # Not by `streaming_content = ...`: it would make a plain stream of a file.
         wrap = self._async_pieces if response.is_async else self._pieces
@@ -229,19 +218,18 @@ class _RecordedExchange(_Exchange):
 
     def end(self, error: BaseException | str | None = None) -> None:
         """Record the request, once."""
-        if self._ended:
+        if self._begun.ended:
             return
-        self._ended = True
         status, request = self._status, self._request
         if error is None and status is not None and status >= 500:
             error = self.error
-        self._begun.end(status, _matched_route(request), error)
+        route = call_safely(_matched_route, request, default=None)
+        self._begun.end(status, route, error)
         for name in ("close", _EXCHANGE):  # a cycle, for the garbage collector
             vars(request).pop(name, None)
 
     def __del__(self) -> None:
-        if not self._ended:
-            self.end()
+        self.end()
 
     def _close(self) -> None:
         request = self._request
@@ -260,10 +248,10 @@ def _set_error(*, request: Any = None, **_: object) -> None:  # noqa: ANN401 -- 
 
 
 def _matched_route(request: HttpRequest) -> str | None:
-    route = getattr(getattr(request, "resolver_match", None), "route", None)
-    root = settings.FORCE_SCRIPT_NAME or ""
-    # A route may be of an application's own class.
-    return None if route is None else call_safely(_as_path, root, route, default=None)
+    match = getattr(request, "resolver_match", None)
+    if match is None or match.route is None:
+        return None
+    return _as_path(settings.FORCE_SCRIPT_NAME or "", match.route)
 
 
 @lru_cache(4096)

@@ -84,14 +84,9 @@ def settings_problems() -> list[Error]:
         kind = type(settings.DTMETRICS).__name__
         text = f"DTMETRICS must be a dict, got an object of {kind}"
         return [Error(text, id="dtmetrics.E001")]
-    return [
-        *_unknown(options),
-        *_configure_problems(options),
-        *(
-            Error(f"DTMETRICS: {text}", id="dtmetrics.E004")
-            for text in _integration_problems(options)
-        ),
-    ]
+    texts = _integration_problems(options)
+    others = [Error(f"DTMETRICS: {text}", id="dtmetrics.E004") for text in texts]
+    return [*_unknown(options), *_configure_problems(options), *others]
 
 
 def _unknown(options: Mapping[str, Any]) -> Iterator[Error]:
