@@ -103,11 +103,8 @@ class ClientInstruments:
             response,
             None if error is None else error_type(error),
             default=None,
-            on_error=self._reject,
+            on_error=lambda _: self._instruments.duration.reject(INVALID_REQUEST),
         )
-
-    def _reject(self, _: Exception) -> None:
-        self._instruments.duration.reject(INVALID_REQUEST)
 
     def _record(
         self,
@@ -116,9 +113,8 @@ class ClientInstruments:
         response: Any,  # noqa: ANN401 -- of any library
         error: str | None,
     ) -> None:
-        duration, request_size, response_size = self._bound(
-            self._describe(request, response), error
-        )
+        description = self._describe(request, response)
+        duration, request_size, response_size = self._bound(description, error)
         duration.record(took)
         if request_size is not None:
             _record_size(request_size, request)

@@ -131,8 +131,7 @@ class ServerInstruments:
             request.leave = call_safely(
                 self._active.enter, method, scheme, default=None
             )
-        clock = self.clock
-        request.start = clock()
+        request.start = self.clock()
         return request
 
     def record(
@@ -245,8 +244,7 @@ class ServerRequest:
         """Stop the clock: the last byte has been sent. Later calls do nothing."""
         if self.duration is not None:
             return
-        clock = self.instruments.clock
-        self.duration = clock() - self.start
+        self.duration = self.instruments.clock() - self.start
         if self.leave is not None:
             self.leave()
 

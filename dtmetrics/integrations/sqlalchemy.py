@@ -31,13 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["instrument_sqlalchemy", "uninstrument_sqlalchemy"]
 
-# Not the argument *executemany*: it is also true of one statement with many rows.
-_BATCH = ExecuteStyle.EXECUTEMANY
-
-# The attribute of an execution's context that holds its start. It belongs to the
-# execution: many may run at once.
-_START = "_dtmetrics_start"
-
 
 def instrument_sqlalchemy(
     engine: Engine | AsyncEngine, *, pool: bool = False, meter: Meter | None = None
@@ -99,6 +92,7 @@ class _Listener:
         _, _, statement, parameters, context, _ = arguments
         instruments = self.instruments
         if instruments is not None and instruments.enabled():
+            # The start belongs to the execution: many may run at once.
             context._dtmetrics_start = perf_counter()  # noqa: SLF001 -- our own attribute
         return statement, parameters
 
@@ -122,10 +116,11 @@ class _Listener:
             return
         # Removed: the listeners of a parent engine see an engine with options as well.
         # None while rows are fetched: the operation has ended before.
-        start = context.__dict__.pop(_START, None)
+        start = context.__dict__.pop("_dtmetrics_start", None)
         if start is not None:
             took = perf_counter() - start
-            batch = context.execute_style is _BATCH
+            # Not the argument *executemany*: one statement with many rows has it too.
+            batch = context.execute_style is ExecuteStyle.EXECUTEMANY
             instruments.record(took, statement, batch=batch, error=error)
 
 

@@ -27,7 +27,6 @@ from dtmetrics.integrations.django.options import (
 __all__ = ["DtmetricsConfig"]
 
 _PACKAGE = "dtmetrics.integrations.django"
-_MIDDLEWARE = f"{_PACKAGE}.MetricsMiddleware"
 _CONFIGURED_BEFORE = "DTMETRICS has no effect: configure() was called before"
 
 
@@ -87,7 +86,7 @@ def _check(**_: object) -> list[CheckMessage]:
     names = list(settings.MIDDLEWARE)
     places = [place for place, name in enumerate(names) if _is_ours(name)]
     if not places:
-        hint = f"Put {_MIDDLEWARE!r} first in MIDDLEWARE."
+        hint = f"Put '{_PACKAGE}.MetricsMiddleware' first in MIDDLEWARE."
         text = "requests are not recorded: the middleware is missing"
         return [*messages, Warning(text, hint=hint, id="dtmetrics.W001")]
     if places[0]:
