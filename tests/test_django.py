@@ -352,7 +352,7 @@ def test_root(seen: Seen, root: str) -> None:
 )
 def test_routes(route: str, written: str) -> None:
     """A route is written as a path, without the anchors of an expression."""
-    from dtmetrics.integrations.django.exchange import _as_path
+    from dtmetrics.integrations.django.middleware import _as_path
 
     assert _as_path("", route) == written
 

@@ -251,7 +251,7 @@ def test_announced(recorder: Recorder, announced: Any, size: int | None) -> None
     instruments = httpx_instruments(recorder, body_sizes=True)
     request = httpx.Request("GET", "http://a.example")
     request.headers = {"Content-Length": announced}  # type: ignore[assignment]
-    instruments.end(0.1, request, httpx.Response(200))
+    instruments.record(0.1, request, httpx.Response(200))
     sums = {
         key: payload.sum
         for (key, _), payload in recorder.payloads().items()
@@ -547,7 +547,7 @@ def test_server(
     request: Any = httpx.Request("GET", url)
     if isinstance(library, Requests):
         request = importlib.import_module("requests").Request("GET", url).prepare()
-    instruments.fail(0.1, request, ValueError())
+    instruments.record(0.1, request, error=ValueError())
     [found] = dimensions(recorder)
     assert (found["server.address"], found["server.port"]) == (address, port)
 
@@ -560,7 +560,7 @@ def test_version(recorder: Recorder, written: bytes, version: str | None) -> Non
     """A protocol's version is in the convention's form; an unknown one is absent."""
     response = httpx.Response(200, extensions={"http_version": written})
     instruments = httpx_instruments(recorder)
-    instruments.end(0.1, httpx.Request("GET", "http://a"), response)
+    instruments.record(0.1, httpx.Request("GET", "http://a"), response)
     [found] = dimensions(recorder)
     assert found.get("network.protocol.version") == version
 
@@ -570,7 +570,7 @@ def test_many_servers(recorder: Recorder) -> None:
     instruments = httpx_instruments(recorder)
     for number in range(1500):
         request = httpx.Request("GET", f"http://a{number}")
-        instruments.end(0.1, request, httpx.Response(200))
+        instruments.record(0.1, request, httpx.Response(200))
     assert len(dimensions(recorder)) == 1500
     assert instruments._bound.cache_info().currsize <= 1024
 

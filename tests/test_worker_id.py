@@ -36,12 +36,13 @@ def _own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     """Use a file of the test's own."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(worker, "_numbers", {})
-    monkeypatch.setattr(worker, "_file", None)
-    monkeypatch.setattr(worker, "_first_byte", None)
+    worker._take_number.cache_clear()
+    worker._open.cache_clear()
     yield
-    if worker._file is not None:
-        os.close(worker._file)
+    if worker._open.cache_info().currsize:
+        os.close(worker._open()[0])
+    worker._take_number.cache_clear()
+    worker._open.cache_clear()
 
 
 def test_siblings() -> None:

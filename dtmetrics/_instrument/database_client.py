@@ -14,9 +14,7 @@ Neither of these raises.
 from __future__ import annotations
 
 import os.path
-from collections.abc import Mapping
 from functools import lru_cache
-from types import MappingProxyType
 from typing import NamedTuple
 
 from dtmetrics._core.suppress_instrumentation import SUPPRESSED
@@ -35,18 +33,16 @@ _CACHED = 1024
 
 # The convention's names of systems, where those of Django or SQLAlchemy differ
 # (https://opentelemetry.io/docs/specs/semconv/registry/attributes/db/#db-system-name).
-_SYSTEMS: Mapping[str, str] = MappingProxyType(
-    {
-        "db2": "ibm.db2",
-        "hana": "sap.hana",
-        "ibm_db_sa": "ibm.db2",
-        "microsoft": "microsoft.sql_server",
-        "mssql": "microsoft.sql_server",
-        "oracle": "oracle.db",
-        "redshift": "aws.redshift",
-        "unknown": "other_sql",
-    }
-)
+_SYSTEMS = {
+    "db2": "ibm.db2",
+    "hana": "sap.hana",
+    "ibm_db_sa": "ibm.db2",
+    "microsoft": "microsoft.sql_server",
+    "mssql": "microsoft.sql_server",
+    "oracle": "oracle.db",
+    "redshift": "aws.redshift",
+    "unknown": "other_sql",
+}
 
 
 class Database(NamedTuple):
@@ -72,26 +68,23 @@ class Database(NamedTuple):
             (str(port or "") or None) if address else None,
         )
 
-    def dimensions(self) -> dict[str, str | None]:
-        """Return the dimensions of each of its operations."""
-        return {
-            "db.system.name": self.system,
-            "db.namespace": self.namespace,
-            "server.address": self.address,
-            "server.port": self.port,
-        }
-
 
 class DatabaseInstruments:
     """The instruments of one database."""
 
     def __init__(self, meter: Meter, database: Database) -> None:
         self._registry = meter.registry
+        dimensions = {
+            "db.system.name": database.system,
+            "db.namespace": database.namespace,
+            "server.address": database.address,
+            "server.port": database.port,
+        }
         self._duration = meter.summary(
             "db.client.operation.duration",
             unit="s",
             description="Duration of database operations, without fetching of rows",
-        ).bind(**database.dimensions())
+        ).bind(**dimensions)
         self._bound = lru_cache(_CACHED)(self._bind)
 
     def enabled(self) -> bool:

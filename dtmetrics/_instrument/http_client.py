@@ -5,13 +5,14 @@ the only end that every library has in common: an unread body may be cleaned up 
 time. Each request that a transport or an adapter gets counts, those of redirects too;
 what either retries by itself does not.
 
-An integration makes one ``ClientInstruments``, and around each request of its library::
+An integration wraps the methods of its library that send a request, by ``Patches``.
+Around each request a wrapped method calls ``ClientInstruments``::
 
     if not instruments.enabled():
         ...                                        # pass the request on untouched
     start = perf_counter()
-    instruments.end(perf_counter() - start, request, response)
-    instruments.fail(perf_counter() - start, request, error)  # where it raised
+    instruments.record(perf_counter() - start, request, response)
+    instruments.record(perf_counter() - start, request, error=error)  # where it raised
 
 None of these raises.
 """
@@ -19,14 +20,16 @@ None of these raises.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, update_wrapper
+from threading import Lock
+from time import perf_counter
+from types import FunctionType
 from typing import Any
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.suppress_instrumentation import SUPPRESSED
 from dtmetrics._decorate.hooks import error_type
 from dtmetrics._instrument.semconv import (
-    BODILESS_STATUSES,
     OTHER,
     VERSIONS,
     HttpInstruments,
@@ -36,7 +39,7 @@ from dtmetrics._instrument.semconv import (
 from dtmetrics._record.instruments import Summary
 from dtmetrics._record.meter import Meter
 
-__all__ = ["PORTS", "ClientInstruments", "Description"]
+__all__ = ["PORTS", "ClientInstruments", "Description", "Patches", "recording"]
 
 #: The port of a URL that names none.
 PORTS = {"http": 80, "https": 443}
@@ -81,22 +84,27 @@ class ClientInstruments:
         """Return whether to record a request: not an exporter's own."""
         return self._registry.recording and self.active and not SUPPRESSED.get()
 
-    def end(self, took: float, request: object, response: object) -> None:
-        """Record a request that was answered after *took* seconds."""
-        self._record_safely(took, request, response, None)
+    def record(
+        self,
+        took: float,
+        request: object,
+        response: object = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Record a request that got *response*, or ended in *error*, after *took* s.
 
-    def fail(self, took: float, request: object, error: BaseException) -> None:
-        """Record a request that ended in an exception, cancelling included."""
-        self._record_safely(took, request, None, error_type(error))
-
-    # -- within --------------------------------------------------------------------
-
-    def _record_safely(self, *arguments: object) -> None:
+        An exception ends it, cancelling included.
+        """
         # What a transport, an adapter or a server answers may be anything.
-        call_safely(self._record, *arguments, default=None, on_error=self._reject)
-
-    def _reject(self, _: Exception) -> None:
-        self._instruments.duration.reject(INVALID_REQUEST)
+        call_safely(
+            self._record,
+            took,
+            request,
+            response,
+            None if error is None else error_type(error),
+            default=None,
+            on_error=lambda _: self._instruments.duration.reject(INVALID_REQUEST),
+        )
 
     def _record(
         self,
@@ -105,14 +113,13 @@ class ClientInstruments:
         response: Any,  # noqa: ANN401 -- of any library
         error: str | None,
     ) -> None:
-        duration, request_size, response_size = self._bound(
-            self._describe(request, response), error
-        )
+        description = self._describe(request, response)
+        duration, request_size, response_size = self._bound(description, error)
         duration.record(took)
         if request_size is not None:
-            _record_size(request_size, request.headers)
+            _record_size(request_size, request)
         if response_size is not None and response is not None:
-            _record_size(response_size, response.headers)
+            _record_size(response_size, response)
 
     def _bind(self, description: Description, error: str | None) -> HttpInstruments:
         method, host, port, status, version = description
@@ -126,18 +133,103 @@ class ClientInstruments:
             "server.port": port,
             "error.type": error,
         }
-        instruments = self._instruments
-        if method == "HEAD" or status in BODILESS_STATUSES:
-            instruments = instruments._replace(response_size=None)
-        bound: Any = (each and each.bind(**dimensions) for each in instruments)
-        return HttpInstruments(*bound)
+        return self._instruments.of_response(method, status).bind(dimensions)
 
 
-def _record_size(instrument: Summary, headers: Any) -> None:  # noqa: ANN401 -- of any library
-    size = content_length(headers.get("Content-Length"))
+def _record_size(instrument: Summary, message: Any) -> None:  # noqa: ANN401 -- of any library
+    size = content_length(message.headers.get("Content-Length"))
     if size is not None:
         instrument.record(size)
 
 
 def _text(value: str | bytes | None) -> str | None:
     return value.decode("ascii") if isinstance(value, bytes) else value
+
+
+# -- the methods of a library ---------------------------------------------------------
+
+Method = Callable[..., Any]
+#: A class, the name of its method, and the function that makes the recording method.
+Target = tuple[type, str, Callable[[ClientInstruments, Method], Method]]
+
+
+def recording(instruments: ClientInstruments, send: Method) -> Method:
+    """Return a method that records each request that it passes on to *send*."""
+
+    def recorded(self: object, request: object, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 -- of any library
+        if not instruments.enabled():
+            return send(self, request, *args, **kwargs)
+        start = perf_counter()
+        try:
+            response = send(self, request, *args, **kwargs)
+        except BaseException as error:
+            instruments.record(perf_counter() - start, request, error=error)
+            raise
+        instruments.record(perf_counter() - start, request, response)
+        return response
+
+    return recorded
+
+
+class Patches:
+    """The methods of one library, wrapped at most once, and restored."""
+
+    def __init__(
+        self, describe: Callable[[Any, Any], Description], *targets: Target
+    ) -> None:
+        self._describe = describe
+        self._targets = targets
+        self._lock = Lock()
+        self._instruments: ClientInstruments | None = None
+        self._patches: list[tuple[type, str, object, Method]] = []
+
+    def apply(
+        self, meter: Meter, *, body_sizes: bool, known_methods: Iterable[str] | None
+    ) -> None:
+        """Wrap the methods, unless they are."""
+        with self._lock:
+            if self._instruments is not None:
+                return
+            instruments = self._instruments = ClientInstruments(
+                meter,
+                self._describe,
+                body_sizes=body_sizes,
+                known_methods=known_methods,
+            )
+            for owner, name, make in self._targets:
+                original = vars(owner)[name]
+                wrapper = make(instruments, _function(original))
+                # Not the attributes: other libraries recognise their wrappers by them.
+                update_wrapper(wrapper, original, updated=())
+                setattr(owner, name, wrapper)
+                self._patches.append((owner, name, original, wrapper))
+
+    def remove(self) -> None:
+        """Restore the methods.
+
+        Where another library has wrapped our wrapper meanwhile, ours stays, and from
+        now on only passes on.
+        """
+        with self._lock:
+            if self._instruments is not None:
+                self._instruments.active = False
+                self._instruments = None
+            for owner, name, original, wrapper in self._patches:
+                if vars(owner)[name] is wrapper:
+                    setattr(owner, name, original)
+            self._patches.clear()
+
+
+def _function(method: Any) -> Method:  # noqa: ANN401 -- any descriptor or callable
+    """Return *method* as a function whose first argument is the object."""
+    # Not isinstance: wrapt's wrappers claim to be functions, but bind first.
+    if type(method) is FunctionType:
+        return method
+
+    def call(self: object, *args: object, **kwargs: object) -> object:
+        # The mocks of unittest.mock do not bind at all.
+        binds = hasattr(method, "__get__")
+        bound = method.__get__(self, type(self)) if binds else method
+        return bound(*args, **kwargs)
+
+    return call

@@ -6,20 +6,23 @@ https://opentelemetry.io/docs/specs/semconv/http/http-metrics/ (version 1.44)
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from dtmetrics._config.environment import known_http_methods
 from dtmetrics._core.safe_call import call_safely
+from dtmetrics._instrument.worker_id import worker_number
+from dtmetrics._record.gauge import RunningCalls
 from dtmetrics._record.instruments import Summary
 from dtmetrics._record.meter import Meter
 
 __all__ = [
-    "BODILESS_STATUSES",
     "METHODS",
     "OTHER",
     "SCHEMES",
     "VERSIONS",
+    "ActiveRequests",
     "HttpInstruments",
     "accepted_methods",
     "content_length",
@@ -44,8 +47,11 @@ VERSIONS = {
     for prefix in ("", "HTTP/")
 }
 
-#: Responses with these statuses have no body, and so no size of one.
-BODILESS_STATUSES = frozenset((204, 304))
+# Responses with these statuses have no body, and so no size of one.
+_BODILESS_STATUSES = frozenset((204, 304))
+
+# How many combinations of method and scheme keep their bound gauge.
+_CACHED = 1024
 
 _GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # added in Python 3.11
 
@@ -54,8 +60,8 @@ class HttpInstruments(NamedTuple):
     """The instruments of one side; sizes only where they are wanted."""
 
     duration: Summary
-    request_size: Summary | None
-    response_size: Summary | None
+    request_size: Summary | None = None
+    response_size: Summary | None = None
 
     @classmethod
     def define(
@@ -70,20 +76,62 @@ class HttpInstruments(NamedTuple):
 
         Raises DefinitionError under ``configure(strict=True)``, if a key is taken.
         """
-
-        def size(message: str) -> Summary | None:
-            if not body_sizes:
-                return None
-            return meter.summary(
+        duration = meter.summary(
+            f"http.{side}.request.duration", unit="s", description=description
+        )
+        sizes = (
+            meter.summary(
                 f"http.{side}.{message}.body.size",
                 unit="By",
                 description=f"Size of the bodies of HTTP {message}s",
             )
-
-        duration = meter.summary(
-            f"http.{side}.request.duration", unit="s", description=description
+            for message in ("request", "response")
         )
-        return cls(duration, size("request"), size("response"))
+        return cls(duration, *sizes) if body_sizes else cls(duration)
+
+    def of_response(self, method: object, status: object) -> HttpInstruments:
+        """Return the instruments, without the response's size if it has no body."""
+        has_body = method != "HEAD" and status not in _BODILESS_STATUSES
+        return self if has_body else self._replace(response_size=None)
+
+    def bind(self, dimensions: Mapping[str, object]) -> HttpInstruments:
+        """Return the instruments with fixed *dimensions*."""
+        bound: Any = (each and each.bind(**dimensions) for each in self)
+        return HttpInstruments(*bound)
+
+
+class ActiveRequests:
+    """The gauge ``http.server.active_requests``.
+
+    The convention wants the same dimensions when a request begins and when it ends, so
+    the gauge has only those that are known in the beginning.
+    """
+
+    def __init__(
+        self, meter: Meter, known: Callable[[object, object], dict[str, object]]
+    ) -> None:
+        self._known = known
+        self._gauge = meter.gauge(
+            "http.server.active_requests",
+            unit="{request}",
+            description="HTTP requests that are being answered",
+        )
+        self._bound = lru_cache(_CACHED)(self._bind)
+
+    def enter(self, method: str | None, scheme: str | None) -> Callable[[], None]:
+        """Count one request more; return the function that counts it off."""
+        running = self._bound(method, scheme, self._gauge.registry.generation)
+        token = running.begin()
+        return lambda: running.end(token)
+
+    def _bind(
+        self, method: object, scheme: object, _generation: object
+    ) -> RunningCalls:
+        # A forked worker has another generation, and a number of its own.
+        dimensions = self._known(method, scheme)
+        return RunningCalls(
+            self._gauge.bind(**dimensions, **{"dtmetrics.worker": worker_number()})
+        )
 
 
 def accepted_methods(known: Iterable[str] | None) -> frozenset[str]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import takewhile
 from typing import NamedTuple
 
 __all__ = ["OPERATIONS", "Statement", "read"]
@@ -31,24 +32,27 @@ class Statement(NamedTuple):
 # So much of a longer statement is read: 1 to 2 ms on CPython 3.11, once.
 _LIMIT = 4096
 
-OPERATIONS = frozenset(
-    "ALTER ANALYZE ATTACH BEGIN CALL CLOSE COMMENT COMMIT COPY CREATE DEALLOCATE "  # noqa: SIM905
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+OPERATIONS = _words(
+    "ALTER ANALYZE ATTACH BEGIN CALL CLOSE COMMENT COMMIT COPY CREATE DEALLOCATE "
     "DECLARE DELETE DESCRIBE DETACH DISCARD DROP EXEC EXECUTE EXPLAIN FETCH GRANT "
     "INSERT KILL LISTEN LOAD LOCK MERGE NOTIFY OPTIMIZE PRAGMA PREPARE REFRESH REINDEX "
     "RELEASE RENAME REPLACE REVOKE ROLLBACK SAVEPOINT SELECT SET SHOW START TRUNCATE "
-    "UNLISTEN UNLOCK UPDATE USE VACUUM VALUES".split()
+    "UNLISTEN UNLOCK UPDATE USE VACUUM VALUES"
 )
-_AFTER_WITH = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"))
-_BEFORE_TABLE = frozenset(
-    "ONLY IGNORE LOW_PRIORITY DELAYED HIGH_PRIORITY QUICK".split()  # noqa: SIM905
-)
+_AFTER_WITH = _words("SELECT INSERT UPDATE DELETE MERGE")
+_BEFORE_TABLE = _words("ONLY IGNORE LOW_PRIORITY DELAYED HIGH_PRIORITY QUICK")
 # These end a list of tables.
-_CLAUSES = frozenset(
-    "WHERE GROUP ORDER HAVING LIMIT OFFSET FETCH FOR WINDOW RETURNING SET".split()  # noqa: SIM905
+_CLAUSES = _words(
+    "WHERE GROUP ORDER HAVING LIMIT OFFSET FETCH FOR WINDOW RETURNING SET"
 )
 # Each of these behind the operation, at any depth, means another table.
-_OTHER_TABLES = frozenset(
-    "SELECT JOIN STRAIGHT_JOIN APPLY UNION INTERSECT EXCEPT MINUS USING TABLE ;".split()  # noqa: SIM905
+_OTHER_TABLES = _words(
+    "SELECT JOIN STRAIGHT_JOIN APPLY UNION INTERSECT EXCEPT MINUS USING TABLE ;"
 )
 _NOT_A_TABLE = (
     _CLAUSES | _OTHER_TABLES | {"FROM", "LATERAL", "UNNEST", "VALUES", "AS", "ON"}
@@ -203,13 +207,10 @@ class _Tokens:
         return None
 
     def _has_comma(self, start: int) -> bool:
-        """Tell whether several tables are listed at *start*."""
-        for word, depth in zip(self.words[start:], self.depths[start:], strict=True):
-            if word in _CLAUSES and not depth:
-                return False
-            if word == "," and not depth:
-                return True
-        return False
+        """Return whether several tables are listed at *start*."""
+        rest = zip(self.words[start:], self.depths[start:], strict=True)
+        outer = (word for word, depth in rest if not depth)
+        return "," in takewhile(lambda word: word not in _CLAUSES, outer)
 
     def _name_at(self, place: int, *, columns_follow: bool) -> str | None:
         """Return the name at *place*, with its schema, unless it is something else."""

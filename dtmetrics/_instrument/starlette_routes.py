@@ -70,12 +70,10 @@ class Routes:
         """Return the mount at *path*."""
         if not path:
             return "", router.routes
-        mount = self._mounts.get(path)
-        if mount is None:
-            mount = _descend(router.routes, path) or ("", ())
-            # Only mounts without parameters: of these there are few.
-            if mount[0] == path and len(self._mounts) < _CACHED:
-                self._mounts[path] = mount
+        mount = self._mounts.get(path) or _descend(router.routes, path) or ("", ())
+        # Only mounts without parameters: of these there are few.
+        if mount[0] == path and len(self._mounts) < _CACHED:
+            self._mounts[path] = mount
         return mount
 
     def _template_of_endpoint(
@@ -122,12 +120,9 @@ def _descend(routes: Sequence[Any], path: str) -> _Mount | None:
             if found := _descend(inner, path):
                 return found
             continue
-        match = expression.match(f"{path}/")
-        if (
-            match is None
-            or "path" not in match.groupdict()
-            or hasattr(mount, "endpoint")
-        ):
+        is_mount = not hasattr(mount, "endpoint")
+        match = expression.match(f"{path}/") if is_mount else None
+        if match is None or "path" not in match.groupdict():
             continue
         template = mount.path_format.removesuffix(_REST)
         rest = match["path"].removesuffix("/")

@@ -12,15 +12,16 @@ With Starlette and FastAPI: ``app.add_middleware(MetricsMiddleware)``.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._instrument.exclude import Pattern
 from dtmetrics._instrument.http_server import (
     ERROR,
     INSTRUMENTED,
     ROUTE,
     Dimensions,
+    Pattern,
     ServerInstruments,
     ServerRequest,
 )
@@ -97,18 +98,16 @@ class MetricsMiddleware:
         """Answer a request, as ASGI defines it."""
         get = scope.get
         instruments = self._instruments.get(scope["type"])
-        request = (
-            None
-            if instruments is None or INSTRUMENTED in scope
-            else instruments.begin(
+        request = None
+        if instruments is not None and INSTRUMENTED not in scope:
+            request = instruments.begin(
                 get("method"), get("scheme"), get("http_version"), get("path"), scope
             )
-        )
-        if instruments is None or request is None:
+        if request is None:
             await self.app(scope, receive, send)
             return
         scope[INSTRUMENTED] = True
-        if instruments.body_sizes:
+        if request.instruments.body_sizes:
             length = next((v for k, v in get("headers", ()) if k == _LENGTH), None)
             request.request_size = content_length(length)
             request.response_size = 0
@@ -121,79 +120,68 @@ class MetricsMiddleware:
         exchange.end()
 
 
+@dataclass(eq=False, slots=True)
 class _AsgiExchange:
     """A request, and the messages of its response."""
 
-    __slots__ = (
-        "_client_left",
-        "_request",
-        "_routes",
-        "_scope",
-        "_send",
-        "_status",
-        "_streams",
-    )
-
-    def __init__(
-        self, request: ServerRequest, scope: Scope, send: Send, routes: Routes
-    ) -> None:
-        self._request = request
-        self._scope = scope
-        self._send = send
-        self._routes = routes
-        self._status: object = None
-        self._client_left = self._streams = False
+    request: ServerRequest
+    scope: Scope
+    pass_on: Send
+    routes: Routes
+    status: object = None
+    client_left: bool = False
+    streams: bool = False
 
     async def send(self, message: Message) -> None:
         """Pass *message* on; look at it once the server has taken it."""
         try:
-            await self._send(message)
+            await self.pass_on(message)
         except OSError:  # a server raises it when the client has left
-            self._client_left = True
+            self.client_left = True
             raise
         kind = message.get("type")
         if kind == "http.response.start":
-            self._status = message.get("status")
+            self.status = message.get("status")
         elif kind == "http.response.body":
-            if self._request.response_size is not None:
-                self._request.response_size += len(message.get("body") or b"")
+            if self.request.response_size is not None:
+                self.request.response_size += len(message.get("body") or b"")
             if message.get("more_body"):
-                self._streams = True
+                self.streams = True
             else:
                 # Starlette ends a failed stream with the same message as a whole one.
-                self._sent(certain=not self._streams or bool(message.get("body")))
+                self._sent(certain=not self.streams or bool(message.get("body")))
         elif kind == "http.response.pathsend":  # the server itself reads a file
-            self._request.response_size = None
+            self.request.response_size = None
             self._sent(certain=True)
 
     def _sent(self, *, certain: bool) -> None:
-        self._request.sent()
+        self.request.sent()
         # A response that succeeded is recorded now: background tasks come next, and may
         # take long. One that failed, or may have, is recorded when the application has
         # raised, as Starlette does after it has answered: then the error is known.
-        if certain and isinstance(self._status, int) and self._status < 500:
-            self._record(self._status, None)
+        if certain and isinstance(self.status, int) and self.status < 500:
+            self._record(self.status, None)
 
     def end(self, error: BaseException | None = None) -> None:
         """Record the request, unless it is recorded already."""
-        request = self._request
+        request = self.request
         if request.ended:
             return
         is_sent = request.duration is not None
         if error is None or (is_sent and is_from_background_task(error)):
-            self._record(self._status, self._scope.get(ERROR))
-        elif not (self._client_left or is_client_disconnect(error)):
-            self._record(self._status, error)
+            self._record(self.status, self.scope.get(ERROR))
+        elif not (self.client_left or is_client_disconnect(error)):
+            self._record(self.status, error)
         else:
             # A status of 500 answers the exception, but the client has left.
-            status = self._status
+            status = self.status
             failed = isinstance(status, int) and status >= 500
             self._record(None if failed else status, None)
 
     def _record(self, status: object, error: BaseException | str | None) -> None:
-        scope = self._scope
+        scope = self.scope
         route = scope.get(ROUTE)
         if route is None and "router" in scope:
-            route = call_safely(self._routes.template, scope, default=None)
-        self._request.end(status, route, error, scope.get("scheme"))
+            route = call_safely(self.routes.template, scope, default=None)
+        self.request.end(status, route, error, scope.get("scheme"))
         scope.pop(INSTRUMENTED, None)

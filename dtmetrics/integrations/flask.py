@@ -16,8 +16,7 @@ from flask import Request, got_request_exception, request, request_tearing_down
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._decorate.hooks import error_type
-from dtmetrics._instrument.exclude import Pattern
-from dtmetrics._instrument.http_server import ERROR, ROUTE
+from dtmetrics._instrument.http_server import ERROR, ROUTE, Pattern
 from dtmetrics._record.meter import Meter
 from dtmetrics._runtime.runtime import default
 from dtmetrics.integrations.wsgi import MetricsMiddleware

@@ -13,8 +13,13 @@ from typing import Any
 
 import httpx
 
-from dtmetrics._instrument.http_client import PORTS, ClientInstruments, Description
-from dtmetrics._instrument.patch import Patches, Target
+from dtmetrics._instrument.http_client import (
+    PORTS,
+    ClientInstruments,
+    Description,
+    Patches,
+    recording,
+)
 from dtmetrics._record.meter import Meter
 from dtmetrics._runtime.runtime import default
 
@@ -40,41 +45,16 @@ def instrument_httpx(
 
     Raises TypeError if an option has the wrong type.
     """
-
-    def make() -> ClientInstruments:
-        return ClientInstruments(
-            meter or default.get_meter(__name__),
-            _describe,
-            body_sizes=body_sizes,
-            known_methods=known_methods,
-        )
-
-    _patches.apply(make)
+    _patches.apply(
+        meter or default.get_meter(__name__),
+        body_sizes=body_sizes,
+        known_methods=known_methods,
+    )
 
 
 def uninstrument_httpx() -> None:
     """Stop recording, and restore httpx's own methods."""
     _patches.remove()
-
-
-def _recording(
-    instruments: ClientInstruments, send: Callable[..., httpx.Response]
-) -> Callable[..., httpx.Response]:
-    def handle_request(
-        self: httpx.HTTPTransport, request: httpx.Request
-    ) -> httpx.Response:
-        if not instruments.enabled():
-            return send(self, request)
-        start = perf_counter()
-        try:
-            response = send(self, request)
-        except BaseException as error:
-            instruments.fail(perf_counter() - start, request, error)
-            raise
-        instruments.end(perf_counter() - start, request, response)
-        return response
-
-    return handle_request
 
 
 def _recording_async(
@@ -89,9 +69,9 @@ def _recording_async(
         try:
             response: httpx.Response = await send(self, request)
         except BaseException as error:
-            instruments.fail(perf_counter() - start, request, error)
+            instruments.record(perf_counter() - start, request, error=error)
             raise
-        instruments.end(perf_counter() - start, request, response)
+        instruments.record(perf_counter() - start, request, response)
         return response
 
     return handle_async_request
@@ -107,6 +87,7 @@ def _describe(request: httpx.Request, response: httpx.Response | None) -> Descri
 
 
 _patches = Patches(
-    Target(httpx.HTTPTransport, "handle_request", _recording),
-    Target(httpx.AsyncHTTPTransport, "handle_async_request", _recording_async),
+    _describe,
+    (httpx.HTTPTransport, "handle_request", recording),
+    (httpx.AsyncHTTPTransport, "handle_async_request", _recording_async),
 )

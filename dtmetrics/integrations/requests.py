@@ -8,16 +8,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
-from time import perf_counter
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
 
-from dtmetrics._instrument.http_client import PORTS, ClientInstruments, Description
-from dtmetrics._instrument.patch import Patches, Target
+from dtmetrics._instrument.http_client import PORTS, Description, Patches, recording
 from dtmetrics._record.meter import Meter
 from dtmetrics._runtime.runtime import default
 
@@ -46,41 +44,16 @@ def instrument_requests(
     The options are those of `dtmetrics.integrations.httpx.instrument_httpx`; *meter* is
     ``dtmetrics.integrations.requests`` by default.
     """
-
-    def make() -> ClientInstruments:
-        return ClientInstruments(
-            meter or default.get_meter(__name__),
-            _describe,
-            body_sizes=body_sizes,
-            known_methods=known_methods,
-        )
-
-    _patches.apply(make)
+    _patches.apply(
+        meter or default.get_meter(__name__),
+        body_sizes=body_sizes,
+        known_methods=known_methods,
+    )
 
 
 def uninstrument_requests() -> None:
     """Stop recording, and restore requests' own methods."""
     _patches.remove()
-
-
-def _recording(
-    instruments: ClientInstruments, original: Callable[..., Response]
-) -> Callable[..., Response]:
-    def send(
-        self: HTTPAdapter, request: PreparedRequest, *args: object, **kwargs: object
-    ) -> Response:
-        if not instruments.enabled():
-            return original(self, request, *args, **kwargs)
-        start = perf_counter()
-        try:
-            response = original(self, request, *args, **kwargs)
-        except BaseException as error:
-            instruments.fail(perf_counter() - start, request, error)
-            raise
-        instruments.end(perf_counter() - start, request, response)
-        return response
-
-    return send
 
 
 def _describe(request: PreparedRequest, response: Response | None) -> Description:
@@ -99,4 +72,4 @@ def _server(url: str) -> tuple[str | None, int | None]:
     return split.hostname, split.port or PORTS.get(split.scheme)
 
 
-_patches = Patches(Target(HTTPAdapter, "send", _recording))
+_patches = Patches(_describe, (HTTPAdapter, "send", recording))

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
-from weakref import ReferenceType, WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine.interfaces import ExecuteStyle
@@ -30,16 +30,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 __all__ = ["instrument_sqlalchemy", "uninstrument_sqlalchemy"]
-
-# The name of each engine's pool.
-PoolNames = dict["ReferenceType[Engine]", str]
-
-# Not the argument *executemany*: it is also true of one statement with many rows.
-_BATCH = ExecuteStyle.EXECUTEMANY
-
-# The attribute of an execution's context that holds its start. It belongs to the
-# execution: many may run at once.
-_START = "_dtmetrics_start"
 
 
 def instrument_sqlalchemy(
@@ -62,14 +52,13 @@ def instrument_sqlalchemy(
     with _lock:
         listener = _listeners.get(engine)
         if listener is None:
-            listener = _listeners[engine] = _Listener()
-            listener.listen(engine)
+            listener = _listeners[engine] = _Listener(engine)
         if listener.instruments is not None:
             return
         meter = meter or default.get_meter(__name__)
         listener.instruments = DatabaseInstruments(meter, _database(engine))
         if pool:
-            _pools_of(meter)[ref(engine)] = _pool_name(engine)
+            _pools_of(meter)[engine] = None
 
 
 def uninstrument_sqlalchemy(engine: Engine | AsyncEngine) -> None:
@@ -81,75 +70,58 @@ def uninstrument_sqlalchemy(engine: Engine | AsyncEngine) -> None:
     with _lock:
         if engine in _listeners:
             _listeners[engine].instruments = None
-        for pools in _pools.values():
-            pools.pop(ref(engine), None)
+        for engines in _pools.values():
+            engines.pop(engine, None)
 
 
 class _Listener:
     """Listens to one engine, for good. It holds no reference to the engine."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine) -> None:
         #: None while the engine is not instrumented.
         self.instruments: DatabaseInstruments | None = None
-
-    def listen(self, engine: Engine) -> None:
-        """Listen to each statement of *engine*."""
         # With retval=True, or else SQLAlchemy puts a function around this one.
         event.listen(engine, "before_cursor_execute", self._before, retval=True)
         event.listen(engine, "after_cursor_execute", self._after)
         event.listen(engine, "handle_error", self._failed)
 
-    # SQLAlchemy reads the names of the parameters and passes them by position. They
-    # are `Any` because a driver's own objects are among them.
+    # SQLAlchemy passes connection, cursor, statement, parameters, context, and whether
+    # there are several sets of parameters.
 
-    def _before(
-        self,
-        conn: object,
-        cursor: object,
-        statement: str,
-        parameters: object,
-        context: Any,  # noqa: ANN401 -- a dialect's own class
-        executemany: object,
-    ) -> tuple[str, Any]:
+    def _before(self, *arguments: Any) -> tuple[str, Any]:  # noqa: ANN401 -- a driver's own objects are among them
+        _, _, statement, parameters, context, _ = arguments
         instruments = self.instruments
         if instruments is not None and instruments.enabled():
+            # The start belongs to the execution: many may run at once.
             context._dtmetrics_start = perf_counter()  # noqa: SLF001 -- our own attribute
         return statement, parameters
 
-    def _after(
+    def _after(self, *arguments: Any) -> None:  # noqa: ANN401 -- as above
+        _, _, statement, _, context, _ = arguments
+        self._record(context, statement)
+
+    def _failed(self, failure: ExceptionContext) -> None:
+        if failure.execution_context is not None:  # an operation had begun
+            error = _drivers_error(failure.original_exception)
+            self._record(failure.execution_context, failure.statement, error)
+
+    def _record(
         self,
-        conn: object,
-        cursor: object,
-        statement: str,
-        parameters: object,
         context: Any,  # noqa: ANN401 -- a dialect's own class
-        executemany: object,
+        statement: str | None,
+        error: BaseException | None = None,
     ) -> None:
         instruments = self.instruments
         if instruments is None:
             return
         # Removed: the listeners of a parent engine see an engine with options as well.
-        start = context.__dict__.pop(_START, None)
-        if start is not None:
-            took = perf_counter() - start
-            batch = context.execute_style is _BATCH
-            instruments.record(took, statement, batch=batch)
-
-    def _failed(self, failure: ExceptionContext) -> None:
-        instruments = self.instruments
-        context: Any = failure.execution_context
-        if instruments is None or context is None:  # no operation had begun
-            return
         # None while rows are fetched: the operation has ended before.
-        start = context.__dict__.pop(_START, None)
+        start = context.__dict__.pop("_dtmetrics_start", None)
         if start is not None:
             took = perf_counter() - start
-            instruments.record(
-                took,
-                failure.statement,
-                batch=context.execute_style is _BATCH,
-                error=_drivers_error(failure.original_exception),
-            )
+            # Not the argument *executemany*: one statement with many rows has it too.
+            batch = context.execute_style is ExecuteStyle.EXECUTEMANY
+            instruments.record(took, statement, batch=batch, error=error)
 
 
 def _drivers_error(error: BaseException) -> BaseException:
@@ -162,42 +134,41 @@ def _drivers_error(error: BaseException) -> BaseException:
 # -- pools ---------------------------------------------------------------------------
 
 
-def _pools_of(meter: Meter) -> PoolNames:
-    """Return the pools that *meter* observes; the first call starts observing."""
+def _pools_of(meter: Meter) -> WeakKeyDictionary[Engine, None]:
+    """Return the engines whose pools *meter* observes; start observing at first."""
     if meter not in _pools:
-        pools: PoolNames = {}
-        _pools[meter] = pools
+        engines = _pools[meter] = WeakKeyDictionary()
         observe = meter.observe(
             "db.client.connection.count",
             unit="{connection}",
             description="Connections of a pool, by whether they are in use",
         )
-        observe(lambda: _connections(pools))
+        observe(lambda: _connections(engines))
     return _pools[meter]
 
 
-def _connections(pools: PoolNames) -> Iterator[tuple[int, dict[str, str | None]]]:
+def _connections(
+    engines: WeakKeyDictionary[Engine, None],
+) -> Iterator[tuple[int, dict[str, str | None]]]:
     counts: Tally[tuple[str, str]] = Tally()
-    # Without the lock: a fork may have left it locked.
-    for reference, name in list(pools.items()):
+    # Without the lock: a fork may have left it locked. keyrefs() copies at once.
+    for reference in engines.keyrefs():
         engine = reference()
         if engine is None:
-            pools.pop(reference, None)
             continue
         # The present pool: dispose() makes a new one. Some kinds of pool do not count.
         pool: Any = engine.pool
         if hasattr(pool, "checkedout") and hasattr(pool, "checkedin"):
+            name = _pool_name(engine)
             counts[name, "used"] += pool.checkedout()
             counts[name, "idle"] += pool.checkedin()
     for (name, state), count in counts.items():
-        yield (
-            count,
-            {
-                "db.client.connection.pool.name": name,
-                "db.client.connection.state": state,
-                "dtmetrics.worker": worker_number(),
-            },
-        )
+        dimensions = {
+            "db.client.connection.pool.name": name,
+            "db.client.connection.state": state,
+            "dtmetrics.worker": worker_number(),
+        }
+        yield count, dimensions
 
 
 def _pool_name(engine: Engine) -> str:
@@ -228,4 +199,4 @@ def _database(engine: Engine) -> Database:
 
 _lock = Lock()
 _listeners: WeakKeyDictionary[Engine, _Listener] = WeakKeyDictionary()
-_pools: dict[Meter, PoolNames] = {}
+_pools: dict[Meter, WeakKeyDictionary[Engine, None]] = {}

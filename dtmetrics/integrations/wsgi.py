@@ -10,15 +10,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._instrument.exclude import Pattern
 from dtmetrics._instrument.http_server import (
     ERROR,
     INSTRUMENTED,
     ROUTE,
     Dimensions,
+    Pattern,
     ServerInstruments,
     ServerRequest,
 )
@@ -101,30 +103,25 @@ class MetricsMiddleware:
         return result  # type: ignore[no-any-return]
 
 
+@dataclass(eq=False, slots=True)
 class _WsgiExchange:
     """A request, and the status and the pieces of its response."""
 
-    __slots__ = ("_environ", "_request", "_start", "_status", "_write", "begun")
-
-    _write: Callable[[bytes], object]
-
-    def __init__(
-        self, request: ServerRequest, environ: Environ, start: StartResponse
-    ) -> None:
-        self._request = request
-        self._environ = environ
-        self._start = start
-        self._status: str | None = None
-        #: Whether the server has a piece to send, and so has sent the status.
-        self.begun = False
+    request: ServerRequest
+    environ: Environ
+    start: StartResponse
+    status: str | None = None
+    #: Whether the server has a piece to send, and so has sent the status.
+    begun: bool = False
+    servers_write: Callable[[bytes], object] = field(init=False)
 
     def end(
         self, error: BaseException | None = None, *, complete: bool = False
     ) -> None:
         """Record the request, once. If *complete*, the server has the whole body."""
-        if self._request.ended:
+        if self.request.ended:
             return
-        environ, status = self._environ, self._status
+        environ, status = self.environ, self.status
         get = environ.get
         if error is None:
             error = get(ERROR)
@@ -132,103 +129,83 @@ class _WsgiExchange:
                 status = "500"  # no server can send a body without a status
         elif not self.begun:
             status = None  # the server answers the exception instead
-        self._request.end(status, get(ROUTE), error, get("wsgi.url_scheme"))
+        self.request.end(status, get(ROUTE), error, get("wsgi.url_scheme"))
         environ.pop(INSTRUMENTED, None)
 
-    def pieces(self, result: Iterable[bytes]) -> Callable[[], bytes]:
-        """Return a function that returns the next piece of *result*."""
-        step: Callable[[], bytes] = iter(result).__next__
-        if self._request.response_size is None:
-            return step
+    def take(self, piece: bytes) -> None:
+        """Take account of a *piece* that the server sends."""
+        self.begun = True
+        size = self.request.response_size
+        if size is not None:
+            self.request.response_size = size + call_safely(len, piece, default=0)
 
-        def counted() -> bytes:
-            piece = step()
-            self._count(piece)
-            return piece
-
-        return counted
+    def close(self, close: Callable[[], object] | None) -> None:
+        """Call the application's own *close*, if there is one; record the request."""
+        try:
+            if close is not None:
+                close()
+        except BaseException as error:
+            self.end(error)
+            raise
+        self.end()
 
     def start_response(self, status: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- the server's own
         """Call the server's ``start_response``; return a ``write`` function."""
-        self._write = self._start(status, *args, **kwargs)
-        self._status = status
+        self.servers_write = self.start(status, *args, **kwargs)
+        self.status = status
         return self.write
 
     def write(self, piece: bytes) -> object:
         """Call the server's ``write`` function."""
-        result = self._write(piece)
-        self.begun = True
-        if self._request.response_size is not None:
-            self._count(piece)
+        result = self.servers_write(piece)
+        self.take(piece)
         return result
-
-    def _count(self, piece: bytes) -> None:
-        size = self._request.response_size or 0
-        self._request.response_size = size + call_safely(len, piece, default=0)
 
     def end_on_close(self, file: Any) -> None:  # noqa: ANN401 -- the server's own
         """Record the request when the server closes *file*; it must not be wrapped."""
-        self._request.response_size = None  # the server may send it without Python
+        self.request.response_size = None  # the server may send it without Python
         self.begun = True
-        close = getattr(file, "close", None)
-
-        def close_and_end() -> None:
-            try:
-                if close is not None:
-                    close()
-            except BaseException as error:
-                self.end(error)
-                raise
-            self.end()
-
-        if call_safely(setattr, file, "close", close_and_end, default=self) is self:
+        close = partial(self.close, getattr(file, "close", None))
+        if call_safely(setattr, file, "close", close, default=self) is self:
             self.end()  # an object without attributes: its end cannot be seen
 
 
+@dataclass(eq=False, slots=True)
 class _Body:
     """The body of a response, passed on piece by piece."""
 
-    __slots__ = ("_exchange", "_next", "_result")
-
-    def __init__(self, result: Iterable[bytes], exchange: _WsgiExchange) -> None:
-        self._result = result
-        self._exchange = exchange
+    result: Iterable[bytes]
+    exchange: _WsgiExchange
+    step: Callable[[], bytes] = field(init=False)
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            self._next = self._exchange.pieces(self._result)
+            self.step = iter(self.result).__next__
         except BaseException as error:
-            self._exchange.end(error)
+            self.exchange.end(error)
             raise
         return self
 
     def __next__(self) -> bytes:
-        exchange = self._exchange
+        exchange = self.exchange
         try:
-            piece = self._next()
+            piece = self.step()
         except StopIteration:
             exchange.end(complete=True)
             raise
         except BaseException as error:
             exchange.end(error)
             raise
-        exchange.begun = True
+        exchange.take(piece)
         return piece
 
     def close(self) -> None:
         """Close the application's own result, as servers must."""
-        try:
-            close = getattr(self._result, "close", None)
-            if close is not None:
-                close()
-        except BaseException as error:
-            self._exchange.end(error)
-            raise
-        self._exchange.end()
+        self.exchange.close(getattr(self.result, "close", None))
 
     def __del__(self) -> None:
         # A server that does not close it leaves the request active otherwise.
-        self._exchange.end()
+        self.exchange.end()
 
 
 class _SizedBody(_Body):
@@ -237,7 +214,7 @@ class _SizedBody(_Body):
     __slots__ = ()
 
     def __len__(self) -> int:
-        return len(self._result)  # type: ignore[arg-type]
+        return len(self.result)  # type: ignore[arg-type]
 
 
 def _path_of(environ: Environ) -> str:

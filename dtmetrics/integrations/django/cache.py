@@ -6,7 +6,8 @@ OpenTelemetry has no convention for caches, so the names are our own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
 from functools import lru_cache, wraps
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -27,18 +28,8 @@ __all__ = ["CacheInstrumentation"]
 
 # Not those that call the application back, or are made of these only.
 _OPERATIONS = (
-    "add",
-    "clear",
-    "decr",
-    "delete",
-    "delete_many",
-    "get",
-    "get_many",
-    "has_key",
-    "incr",
-    "set",
-    "set_many",
-    "touch",
+    "add clear decr delete delete_many get get_many has_key incr set set_many "  # noqa: SIM905
+    "touch".split()
 )
 _ALIAS = "_dtmetrics_alias"  # an attribute of a cache
 
@@ -73,8 +64,8 @@ class CacheInstrumentation:
 
         handler.create_connection = create_instrumented
         for alias in handler:
-            # Those that exist already; handler[alias] would create the others.
-            cache = getattr(handler._connections, alias, None)  # noqa: SLF001 -- the caches that exist already
+            # Not handler[alias]: it would create the caches that do not exist yet.
+            cache = getattr(handler._connections, alias, None)  # noqa: SLF001 -- as above
             if cache is not None:
                 call_safely(self._instrument, cache, alias, default=None)
 
@@ -99,17 +90,8 @@ class CacheInstrumentation:
         def timed(cache: BaseCache, *args: object, **kwargs: object) -> object:
             if not self._enabled():
                 return method(cache, *args, **kwargs)
-            token = _inside.set(True)
-            error = None
-            start = perf_counter()
-            try:
+            with _Operation(self._bound, cache, operation):
                 return method(cache, *args, **kwargs)
-            except BaseException as raised:
-                error = error_type(raised)
-                raise
-            finally:
-                self._record(perf_counter() - start, cache, operation, error)
-                _inside.reset(token)
 
         return timed
 
@@ -120,24 +102,10 @@ class CacheInstrumentation:
         async def timed(cache: BaseCache, *args: object, **kwargs: object) -> object:
             if not self._enabled():
                 return await method(cache, *args, **kwargs)
-            token = _inside.set(True)
-            error = None
-            start = perf_counter()
-            try:
+            with _Operation(self._bound, cache, operation):
                 return await method(cache, *args, **kwargs)
-            except BaseException as raised:
-                error = error_type(raised)
-                raise
-            finally:
-                self._record(perf_counter() - start, cache, operation, error)
-                _inside.reset(token)
 
         return timed
-
-    def _record(
-        self, took: float, cache: BaseCache, operation: str, error: str | None
-    ) -> None:
-        self._bound(getattr(cache, _ALIAS, None), operation, error).record(took)
 
     def _bind(self, alias: str | None, operation: str, error: str | None) -> Summary:
         dimensions = {
@@ -146,3 +114,24 @@ class CacheInstrumentation:
             "error.type": error,
         }
         return self._summary.bind(**dimensions)
+
+
+@dataclass(eq=False, slots=True)
+class _Operation:
+    """The time of an operation, from its beginning to its end."""
+
+    bound: Callable[[str | None, str, str | None], Summary]
+    cache: BaseCache
+    name: str
+    token: Token[bool] = field(init=False)
+    start: float = field(init=False)
+
+    def __enter__(self) -> None:
+        self.token = _inside.set(True)
+        self.start = perf_counter()
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        took = perf_counter() - self.start
+        kind = None if error is None else error_type(error)
+        self.bound(getattr(self.cache, _ALIAS, None), self.name, kind).record(took)
+        _inside.reset(self.token)

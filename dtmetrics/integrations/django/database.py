@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,48 +17,36 @@ from dtmetrics._record.meter import Meter
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper as Connection
 
-__all__ = ["QueryInstrumentation"]
+__all__ = ["instrument_queries"]
 
 
-class QueryInstrumentation:
-    """Gives each connection of an application a wrapper that records its queries."""
+def instrument_queries(meter: Meter) -> None:
+    """Record the queries of all connections from now on."""
 
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
-        self._wrappers: dict[Database, _QueryWrapper] = {}
+    @cache
+    def wrapper_of(database: Database) -> _QueryWrapper:
+        return _QueryWrapper(meter, database)
 
-    def instrument(self) -> None:
-        """Record the queries of all connections from now on."""
-        connection_created.connect(
-            self._connected, dispatch_uid="dtmetrics", weak=False
-        )
-        # It raises where there is no default database, which may be intended.
-        for connection in call_safely(connections.all, True, default=[]):  # noqa: FBT003 -- call_safely passes no keywords
-            self._connected(connection=connection)
-
-    def _connected(self, *, connection: Connection, **_: object) -> None:
-        call_safely(self._wrap, connection, default=None)
-
-    def _wrap(self, connection: Connection) -> None:
+    def wrap(connection: Connection) -> None:
         database = _database(connection.vendor, connection.settings_dict)
-        wrapper = self._wrappers.get(database)
-        if wrapper is None:
-            made = _QueryWrapper(DatabaseInstruments(self._meter, database))
-            wrapper = self._wrappers.setdefault(database, made)
-        wrappers = connection.execute_wrappers
-        if wrapper in wrappers:  # the connection was closed, and is open again
-            return
-        wrappers[:] = [each for each in wrappers if not isinstance(each, _QueryWrapper)]
-        # First, not last: at the end of a block `with connection.execute_wrapper(...)`
-        # Django removes the last one.
-        wrappers.insert(0, wrapper)
+        wrapper, wrappers = wrapper_of(database), connection.execute_wrappers
+        if wrapper not in wrappers:  # else the connection was closed, and is open again
+            others = [each for each in wrappers if not isinstance(each, _QueryWrapper)]
+            # First, not last: at the end of a `with connection.execute_wrapper(...)`
+            # Django removes the last one.
+            wrappers[:] = [wrapper, *others]
+
+    def connected(*, connection: Connection, **_: object) -> None:
+        call_safely(wrap, connection, default=None)
+
+    connection_created.connect(connected, dispatch_uid="dtmetrics", weak=False)
+    # It raises where there is no default database, which may be intended.
+    for connection in call_safely(connections.all, True, default=[]):  # noqa: FBT003 -- call_safely passes no keywords
+        connected(connection=connection)
 
 
-class _QueryWrapper:
+class _QueryWrapper(DatabaseInstruments):
     """Records the queries of one database."""
-
-    def __init__(self, instruments: DatabaseInstruments) -> None:
-        self._instruments = instruments
 
     def __call__(
         self,
@@ -68,23 +57,18 @@ class _QueryWrapper:
         context: object,
     ) -> object:
         """Execute *sql*, as Django's protocol of wrappers defines it."""
-        instruments = self._instruments
-        if not instruments.enabled():
+        if not self.enabled():
             return execute(sql, params, many, context)
-        batch = many and _are_several(params)
+        # To the convention one set of values is not a batch. An iterator has no length.
+        batch = many and call_safely(len, params, default=2) != 1
         start = perf_counter()
         try:
             result = execute(sql, params, many, context)
         except BaseException as error:
-            instruments.record(perf_counter() - start, sql, batch=batch, error=error)
+            self.record(perf_counter() - start, sql, batch=batch, error=error)
             raise
-        instruments.record(perf_counter() - start, sql, batch=batch)
+        self.record(perf_counter() - start, sql, batch=batch)
         return result
-
-
-def _are_several(params: Any) -> bool:  # noqa: ANN401 -- any iterable
-    # To the convention one set of values is not a batch. An iterator has no length.
-    return call_safely(len, params, default=2) != 1
 
 
 def _database(vendor: str, settings: Mapping[str, Any]) -> Database:
