@@ -22,7 +22,7 @@ from dtmetrics._protocol.normalize import (
     text_of,
 )
 from tests.support import protocol_grammar, strategies
-from tests.support.raising_signal import each_instruction
+from tests.support.raising_signal import instructions
 
 MEGABYTE = 1 << 20
 
@@ -365,7 +365,7 @@ def test_cleaning_can_be_interrupted_by_itself() -> None:
     while seen >= interrupted_at:
         interrupted_at, seen = interrupted_at + 1, 0
         cached.cache_clear()
-        with each_instruction(interrupt, normalize.__file__):
+        with instructions(interrupt, normalize.__file__):
             assert clean_dimension_key("Tenant Name") == "tenant_name"
         assert cached("Tenant Name") == "tenant_name"
     assert interrupted_at > 50

@@ -246,7 +246,10 @@ def test_without_locks(tmp_path: Path) -> None:
     assert expect(WITHOUT_LOCKS, tmp_path) == message
 
 
-BEHIND_A_CLOSED_DIRECTORY = WITHOUT_LOCKS.replace(
+# The last line lets coverage write its data.
+BEHIND_A_CLOSED_DIRECTORY = f"""\
+{WITHOUT_LOCKS}os.seteuid(os.getuid())
+""".replace(
     'sys.modules["fcntl"] = None',
     """
 import os

@@ -93,6 +93,12 @@ def each_monitored_instruction(visit: Visit, where: str) -> Iterator[None]:
         monitoring.free_tool_id(tool)
 
 
+#: What sees each instruction on the running Python.
+instructions = (
+    each_monitored_instruction if sys.version_info >= (3, 12) else each_instruction
+)
+
+
 def steps_of(call: Callable[[], object], number: int, where: str) -> bool:
     """Call *call* and raise at its point *number* where a signal handler could run.
 
@@ -114,9 +120,8 @@ def steps_of(call: Callable[[], object], number: int, where: str) -> bool:
             if seen == number:
                 raise Interrupt
 
-    modern = sys.version_info >= (3, 12)
     try:
-        with (each_monitored_instruction if modern else each_instruction)(visit, where):
+        with instructions(visit, where):
             call()
     except Interrupt:
         return True
