@@ -180,7 +180,7 @@ IN_A_FLUSH = {
     """,
     "sending": """
     calls = []
-    sending = dtmetrics._runtime.runtime.default._flusher._sender
+    sending = dtmetrics._runtime.runtime.default._delivery.sender
     post = sending._exporter.export
 
     def export(*args):

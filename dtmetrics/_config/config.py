@@ -123,6 +123,11 @@ class Config:
         return f"{self.endpoint} {public[1] if public else ''}"
 
     @property
+    def resend(self) -> bool:
+        """Whether a batch whose outcome is unknown is sent once more."""
+        return self.delivery == "at_least_once"
+
+    @property
     def local(self) -> bool:
         """Whether the endpoint is on this host."""
         return is_loopback(urlsplit(self.endpoint).hostname or "")

@@ -49,7 +49,7 @@ def make_exporter(
             target.endpoint,
             target.token,
             local=target.local,
-            resend=config.delivery == "at_least_once",
+            resend=config.resend,
             ca_file=config.ca_file,
         )
         return DeadlineExporter(exporter, while_waiting)

@@ -25,7 +25,6 @@ from dtmetrics._runtime.stats import Stats
 if TYPE_CHECKING:
     from dtmetrics._config.config import Config
     from dtmetrics._deliver.delivery import Delivery
-    from dtmetrics._deliver.flusher import Flusher
     from dtmetrics._deliver.outbox import Account
     from dtmetrics._spool.spool import Spool
     from dtmetrics.exporters import Exporter
@@ -46,7 +45,6 @@ class Runtime:
         self.registry = Registry()
         self.meters = Meters(self.registry)
         self._delivery: Delivery | None = None
-        self._flusher: Flusher | None = None
         self._running = False
         self._lock = TryLock()
         self._hooks = ProcessHooks(
@@ -115,10 +113,10 @@ class Runtime:
         the call. Returns False if data points still wait; ``stats().waiting`` is their
         number.
         """
-        flusher = self._flusher
-        if flusher is None or not self._running:
+        delivery = self._delivery
+        if delivery is None or not self._running:
             return True
-        return flusher.flush(timeout)
+        return delivery.flusher.flush(timeout)
 
     def shutdown(self, timeout: float = 5.0) -> bool:
         """Stop recording, and send what is left within *timeout* seconds.
@@ -195,7 +193,7 @@ class Runtime:
         settings = DeliverySettings(
             interval=config.interval,
             max_outbox_bytes=config.max_outbox_bytes,
-            resend=config.delivery == "at_least_once",
+            resend=config.resend,
             metadata=config.metadata,
             self_metrics=config.self_metrics,
             # A OneAgent on this host restarts in seconds, and serves this host only.
@@ -204,19 +202,19 @@ class Runtime:
         delivery = Delivery(self.registry, exporter, settings, spool=spool)
         options = recording_options(config)
         self.registry.start(options, outside_uwsgi_master(delivery.flusher.start))
-        self._delivery, self._flusher = delivery, delivery.flusher
+        self._delivery = delivery
         self._running = True
         self._hooks.install()
 
     def _stop(self, timeout: float) -> bool:
-        delivery, flusher = self._delivery, self._flusher
-        if not self._running or delivery is None or flusher is None:
+        delivery = self._delivery
+        if not self._running or delivery is None:
             return True
-        if flusher.busy_here:
+        if delivery.flusher.busy_here:
             return False
         self.registry.stop()
         before = delivery.outbox.account()
-        done = flusher.close(timeout)
+        done = delivery.flusher.close(timeout)
         self.registry.clear()
         self._running = False
         _log_undelivered(before, delivery.outbox.account())
@@ -235,8 +233,8 @@ class Runtime:
     def _reset_after_fork(self) -> None:
         self._lock = TryLock()
         self.registry.reset_after_fork()
-        if self._flusher is not None:
-            self._flusher.reset_after_fork()
+        if self._delivery is not None:
+            self._delivery.flusher.reset_after_fork()
 
 
 def _passed_settings(arguments: dict[str, Any]) -> dict[str, Any]:
