@@ -86,14 +86,13 @@ class SpoolSync:
     def _synchronize(self) -> bool:
         """Return whether the spool is equal to the outbox; False if time ran out."""
         spool, end = self._spool, monotonic() + _SLICE_SECONDS
-        waiting = self._outbox.waiting()
-        ids = {id(batch) for batch, _ in waiting}
-        for batch, indeterminate in waiting:
+        waiting = dict(self._outbox.waiting())
+        for batch, indeterminate in waiting.items():
             if monotonic() > end:
                 return False
             spool.store(batch, indeterminate=indeterminate)
         # After its halves are stored, so that a kill in between loses nothing.
         for batch in spool.stored():
-            if id(batch) not in ids:
+            if batch not in waiting:
                 spool.delete(batch)
         return True

@@ -162,10 +162,15 @@ class Index:
 
     def enforce_limits(self) -> None:
         """Delete the oldest files beyond the limits."""
-        entries = deque(sorted(self, key=lambda entry: entry.name))
-        size = sum(entry.size for entry in entries)
-        while len(entries) > self._limits.max_files or size > self._limits.max_bytes:
-            oldest = entries.popleft()
+        limits = self._limits
+        files = len(self.stored) + len(self.unread)
+        size = sum(entry.size for entry in self)
+        # Sorted only beyond a limit: this is called for each batch that is stored.
+        exceeded = files > limits.max_files or size > limits.max_bytes
+        for oldest in sorted(self, key=lambda each: each.name) if exceeded else ():
+            if files <= limits.max_files and size <= limits.max_bytes:
+                break
+            files -= 1
             size -= oldest.size
             if oldest.batch is not None:
                 self.counts["failed: spool full"] += 1  # the outbox still holds it
