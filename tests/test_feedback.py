@@ -129,7 +129,7 @@ def test_quarantined_keeps_no_series(reports: Reports) -> None:
 
 
 def test_observed_and_quarantined(reports: Reports) -> None:
-    """The callback of a quarantined instrument is no longer called."""
+    """A quarantined instrument ends the calls of its callback."""
     calls: list[int] = []
 
     @reports.recorder.meter.observe("seen")

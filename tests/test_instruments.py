@@ -166,7 +166,7 @@ def test_pickle(instrument: Any) -> None:
 
 
 def test_freed_without_the_garbage_collector(instrument: Any) -> None:
-    """An instrument is freed as soon as it is no longer referenced."""
+    """An instrument is freed with the last reference to it."""
     bound = instrument.bind(a=1)
     verb_of(bound)(1, b=2)
     freed = weakref.ref(bound)

@@ -214,7 +214,7 @@ def test_counter_that_fails_half_way(recorder: Recorder) -> None:
 
 
 def test_counter_forgets_old_totals(recorder: Recorder) -> None:
-    """Totals that are no longer returned are forgotten."""
+    """A total that the function stops returning is forgotten."""
     observe(recorder, *([(turn, {"a": turn})] for turn in range(50)), kind="counter")
     for _ in range(50):
         recorder.points()

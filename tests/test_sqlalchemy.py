@@ -320,7 +320,7 @@ def test_not_configured(engine: Any) -> None:
 
 
 def test_an_engine_is_freed(recorder: Recorder, tmp_path: Path) -> None:
-    """An unused engine is freed, and its pool is no longer shown."""
+    """An unused engine is freed, and its pool leaves the gauge."""
     engine = sa.create_engine(f"sqlite:///{tmp_path}/shop.db")
     ours.instrument_sqlalchemy(engine, pool=True, meter=recorder.meter)
     assert recorder.payloads()

@@ -58,7 +58,7 @@ class Observation:
         )
         gauge = origin.definition.kind == "gauge"
         values = self._levels(rows) if gauge else self._increases(rows)
-        if complete:  # totals that are no longer returned are forgotten
+        if complete:  # forget the totals that the function has stopped returning
             self._totals = {
                 dimensions: total
                 for dimensions, total in self._totals.items()

@@ -42,7 +42,7 @@ class Series(Identity, Generic[V]):
 
     ``values`` has the types that callers promise, and holds whatever they passed.
     ``buffer`` is the object to record into while the fast path is enabled, else None.
-    A ``discarded`` series is no longer collected.
+    Collections skip a ``discarded`` series.
     """
 
     __slots__ = ("buffer", "discarded", "limit", "lock", "reject", "values")
@@ -85,7 +85,7 @@ class Series(Identity, Generic[V]):
         self.buffer = None
 
     def discard(self) -> None:
-        """Mark the series as no longer collected: instruments look up another one."""
+        """Take the series out of collections: instruments look up another one."""
         self.discarded = True
         self.buffer = None
 

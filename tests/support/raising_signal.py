@@ -42,7 +42,7 @@ def each_instruction(visit: Visit, where: str) -> Iterator[None]:
 def codes_of(where: str) -> set[CodeType]:
     """Return the code of every function in files *where*, nested ones included."""
     # Not by gc.get_objects(): in a free-threaded 3.13 functions become immortal with
-    # the first thread, and are no longer listed.
+    # the first thread, and leave that list.
     modules = [
         module
         for module in list(sys.modules.values())
