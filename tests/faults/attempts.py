@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.campaign import Row, Run, scenario
-from tests.faults.rig import Program, Server
+from tests.faults.rig import Program, Received, Server
 
 #: Seconds after which an attempt at an endpoint of this host ends.
 LOCAL_SECONDS = 5.0
@@ -197,16 +197,20 @@ def _held(run: Run, verdict: dict[str, Any], lines: int = 1) -> Row:
         program.send("go on")
         facts = program.receive("stats")
         if row.check_account(program, facts):
-            received = server.received()
-            row.expected, row.actual = program.tally()[0], received.total("orders")
-            again = received.repeated_total("orders")
-            row.require(
-                row.actual - again == row.expected, f"lost {row.expected - row.actual}"
-            )
+            _, again = _require_all(row, program, server)
             row.require(
                 again <= lines, f"{again} of one batch of {lines} arrived twice"
             )
     return row
+
+
+def _require_all(row: Row, program: Program, server: Server) -> tuple[Received, int]:
+    """Require that no order is missing; return what arrived, and how many repeat."""
+    received = server.received()
+    row.expected, row.actual = program.tally()[0], received.total("orders")
+    again = received.repeated_total("orders")
+    row.require(row.actual - again == row.expected, f"lost {row.expected - row.actual}")
+    return received, again
 
 
 def _flooded(run: Run, of: str) -> Row:
@@ -218,12 +222,7 @@ def _flooded(run: Run, of: str) -> Row:
         )
         facts = program.receive("stats")
         if row.check_account(program, facts):
-            received = server.received()
-            row.expected, row.actual = program.tally()[0], received.total("orders")
-            again = received.repeated_total("orders")
-            row.require(
-                row.actual - again == row.expected, f"lost {row.expected - row.actual}"
-            )
+            received, _ = _require_all(row, program, server)
             row.require(received.requests_with("flood"), "no flood was sent")
             row.require(row.memory is not None and row.memory < 5, "memory")
     return row
