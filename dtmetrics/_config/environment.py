@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from dtmetrics._core.secret import Secret
+from dtmetrics._core.secret import SECRET_SETTINGS, Secret
 
 __all__ = ["known_http_methods", "platform_directory", "settings_of"]
 
@@ -38,7 +38,7 @@ def settings_of(
     settings: dict[str, tuple[str, object]] = {}
     for variable, name in _VARIABLES.items():
         if text := environ.get(variable, "").strip():
-            secret = name in ("endpoint", "token")
+            secret = name in SECRET_SETTINGS
             settings[name] = variable, Secret(text) if secret else text
     return settings
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-__all__ = ["Secret"]
+__all__ = ["SECRET_SETTINGS", "Secret"]
+
+#: The settings of ``configure()`` that are passed on as a Secret. An endpoint may hold
+#: a token too, by mistake, in its query.
+SECRET_SETTINGS = frozenset(("endpoint", "token"))
 
 
 class Secret:

@@ -14,7 +14,7 @@ from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 
 from dtmetrics._core import log
-from dtmetrics._core.secret import Secret
+from dtmetrics._core.secret import SECRET_SETTINGS, Secret
 from dtmetrics._core.try_lock import TryLock
 from dtmetrics._record.meter import Meter, Meters
 from dtmetrics._record.registry import Registry
@@ -239,9 +239,8 @@ class Runtime:
 
 def _passed_settings(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that were passed, with possible secrets as Secret."""
-    # An endpoint may hold a token too, by mistake, in its query.
     return {
-        name: Secret(value) if name in ("endpoint", "token") else value
+        name: Secret(value) if name in SECRET_SETTINGS else value
         for name, value in arguments.items()
         if name not in ("self", "force")
         and value is not _UNSET

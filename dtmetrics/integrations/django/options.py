@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 
 from dtmetrics._config.config import Config
 from dtmetrics._config.settings import SETTINGS
-from dtmetrics._core.secret import Secret
+from dtmetrics._core.secret import SECRET_SETTINGS, Secret
 from dtmetrics._instrument.http_server import ServerInstruments
 from dtmetrics._record.meter import Meter
 from dtmetrics._runtime.runtime import default
@@ -100,7 +100,7 @@ def _unknown(options: Mapping[str, Any]) -> Iterator[Error]:
 
 def _configure_problems(options: Mapping[str, Any]) -> Iterator[Error]:
     arguments = {
-        name: Secret(value) if name in ("endpoint", "token") else value
+        name: Secret(value) if name in SECRET_SETTINGS else value
         for name, value in configure_arguments(options).items()
         if value is not None or name == "interval"
     }
