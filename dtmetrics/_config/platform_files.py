@@ -36,6 +36,10 @@ _VIRTUAL_FILE = "dt_metadata_e617c525669e072eebe3d0f08212e8f2"
 _FILES = "dt_metadata", "dt_host_metadata"
 _EXTENSIONS = ".json", ".properties"
 
+# The entries of the operator's endpoint file.
+_URL_KEY = "DT_METRICS_INGEST_URL"
+_TOKEN_KEY = "DT_METRICS_INGEST_API_TOKEN"  # noqa: S105 -- the key, not a token
+
 # These files hold a few dozen short lines.
 _BYTES_LIMIT = 64 * 1024
 
@@ -186,8 +190,6 @@ def _read_pairs(path: str) -> dict[str, str]:
 
 
 def _destination(text: Secret) -> tuple[Secret, Secret]:
-    endpoint, token = (
-        Secret(parse_properties(text.reveal()).get(key, ""))
-        for key in ("DT_METRICS_INGEST_URL", "DT_METRICS_INGEST_API_TOKEN")
-    )
-    return endpoint, token
+    # No variable shows the token, as a traceback with locals would.
+    secrets = {k: Secret(v) for k, v in parse_properties(text.reveal()).items()}
+    return secrets.get(_URL_KEY, Secret("")), secrets.get(_TOKEN_KEY, Secret(""))

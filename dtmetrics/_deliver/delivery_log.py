@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from dtmetrics._core import log
 from dtmetrics._deliver.outbox import Account
+from dtmetrics._record.definition import PACKAGE
 from dtmetrics.exporters import ExportResult, Outcome
 
 __all__ = ["DeliveryLog", "kind_and_place"]
@@ -16,7 +16,7 @@ __all__ = ["DeliveryLog", "kind_and_place"]
 _MOST_RECORDS = 1_000
 
 # Files of this package, and code that has no file: a dataclass's methods, for example.
-_OURS = str(Path(__file__).parent.parent) + os.sep, "<"
+_OURS = PACKAGE, "<"
 
 
 class DeliveryLog:

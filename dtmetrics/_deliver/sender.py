@@ -161,8 +161,7 @@ class Sender:
                 backoff.pace()
                 return False
         backoff.draining = False
-        if backoff.retry_at:
-            backoff.succeeded()
+        backoff.succeeded()
         self.secure()
         return True
 
@@ -235,8 +234,7 @@ class Sender:
     def _report(self, batch: Batch, result: ExportResult) -> None:
         """Log what is new, and bring messages about lines to their instruments."""
         if result.outcome is Outcome.ANSWERED:
-            if self.backoff.retry_at:
-                self.backoff.succeeded()
+            self.backoff.succeeded()
             if self.log.outage:
                 self.log.outage_ended()
                 self.backoff.draining = True

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from dtmetrics._core.safe_call import call_safely
 
-__all__ = ["Definition", "calling_site"]
+__all__ = ["PACKAGE", "Definition", "calling_site"]
 
-# With the separator, because a directory `dtmetrics_app` beside it is not part of it.
-_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
+#: How the path of each file of dtmetrics begins. With the separator, because a
+#: directory `dtmetrics_app` beside it is not part of it.
+PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
 class Definition(NamedTuple):
@@ -34,6 +35,6 @@ class Definition(NamedTuple):
 def calling_site() -> str:
     """Return ``file:line`` of the nearest caller outside of this package."""
     frame = _getframe(1)  # inspect.stack() would read source files
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

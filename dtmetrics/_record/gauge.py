@@ -69,9 +69,9 @@ class Gauge(Instrument[GaugeSeries]):
         if type(amount) is not int:
             # Converted first: -x may wrap around (numpy), or not be defined.
             number = call_safely(number_of, amount, default=None)
-            # Not a number: inc() rejects it.
-            amount = cast("float", None) if number is None else number
-            self.inc(amount if number is None else -number, **dimensions)
+            # inc() rejects None, which is not a number.
+            less = None if number is None else -number
+            self.inc(cast("float", less), **dimensions)
         else:
             self.inc(-amount, **dimensions)
 
