@@ -5,6 +5,8 @@ import pickle
 import re
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,12 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics import MemoryExporter
+from dtmetrics import ConsoleExporter, MemoryExporter
 from dtmetrics._config.config import Config
 from dtmetrics._config.settings import LOCAL_ENDPOINT
 from dtmetrics._core.secret import Secret
 from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.errors import ConfigError
+from tests.support.delivery_rig import Script
 
 TOKEN = "dt0c01.CANARY.secret"
 
@@ -347,3 +350,29 @@ def test_token_in_no_traceback(
     assert "CANARY" not in repr(error) + str(error) + repr(error.args)
     assert b"CANARY" not in pickle.dumps(error)
     assert pickle.loads(pickle.dumps(error)).problems == error.problems
+
+
+@pytest.mark.parametrize(
+    ("settings", "stays"),
+    [
+        ({}, True),
+        ({"endpoint": "http://127.0.0.1:9"}, True),
+        ({"exporter": MemoryExporter()}, True),
+        ({"exporter": ConsoleExporter()}, True),
+        ({"exporter": Script()}, False),
+        ({"endpoint": "https://abc.example", "token": "x"}, False),
+    ],
+)
+def test_what_stays_on_this_host(settings: dict[str, Any], stays: bool) -> None:
+    """Only an endpoint on this host, and our own exporters, need no random delay."""
+    assert resolve(**settings).stays_here is stays
+
+
+def test_operators_file_names_another_host(tmp_path: Path) -> None:
+    """With the operator's file, batches may leave this host."""
+    config = replace(resolve(), platform_directory=str(tmp_path))
+    assert config.stays_here
+    path = tmp_path / "endpoint" / "endpoint.properties"
+    path.parent.mkdir()
+    path.write_text("DT_METRICS_INGEST_URL=https://abc.example\n")
+    assert not config.stays_here

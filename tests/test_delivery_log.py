@@ -6,6 +6,8 @@ import logging
 
 import pytest
 
+from dtmetrics._deliver.delivery_log import DeliveryLog
+from dtmetrics._deliver.outbox import Account
 from dtmetrics.exporters import ExportResult, LineMessage, Outcome
 from tests.support.delivery_rig import (
     ANSWERED,
@@ -152,12 +154,51 @@ def test_rejected_batches_are_logged_once(caplog: pytest.LogCaptureFixture) -> N
     ]
 
 
-def test_quiet_when_all_is_well(caplog: pytest.LogCaptureFixture) -> None:
-    """What is delivered is logged at no level."""
+def test_no_warning_when_all_is_well(caplog: pytest.LogCaptureFixture) -> None:
+    """What is delivered causes no record of a level that is shown by default."""
     sending = Sending()
-    with caplog.at_level(logging.DEBUG, "dtmetrics"):
-        sending.put()
-        assert sending.send()
-        sending.sender.close()
+    sending.put()
+    assert sending.send()
+    sending.sender.close()
     assert caplog.records == []
     assert sending.exporter.closed == 1
+
+
+def test_first_delivery_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The first accepted batch is logged at INFO with the destination, and no other."""
+    caplog.set_level(logging.INFO, "dtmetrics")
+    sending = Sending(RETRY, REJECTED)
+    for _ in range(4):
+        sending.put()
+        sending.send()
+    records = [r.getMessage() for r in caplog.records if r.levelno == logging.INFO]
+    assert records == ["dtmetrics: delivering to Script at each flush"]
+
+
+@pytest.mark.parametrize(
+    ("interval", "when"), [(60.0, "every 60 s"), (0.5, "every 0.5 s")]
+)
+def test_interval_of_delivery(
+    caplog: pytest.LogCaptureFixture, interval: float, when: str
+) -> None:
+    """The record of the first delivery names the interval."""
+    caplog.set_level(logging.INFO, "dtmetrics")
+    record = DeliveryLog(lambda: Account(1, 1, 0, {}, 0), interval=interval)
+    record.sent("abc.example")
+    assert messages(caplog) == [f"delivering to abc.example {when}"]
+
+
+def test_each_flush_is_logged_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+    """Each flush is logged at DEBUG with the counts since the start."""
+    sending = Sending(ANSWERED, RETRY)
+    with caplog.at_level(logging.DEBUG, "dtmetrics"):
+        for _ in range(2):
+            sending.put()
+            sending.send()
+    records = [r.getMessage() for r in caplog.records if r.levelno == logging.DEBUG]
+    assert records == [
+        "dtmetrics: sent to Script; so far 1 collected, 1 accepted, 0 rejected, "
+        "0 dropped, 0 waiting",
+        "dtmetrics: sent to Script; so far 2 collected, 1 accepted, 0 rejected, "
+        "0 dropped, 1 waiting",
+    ]

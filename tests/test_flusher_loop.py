@@ -49,6 +49,29 @@ def test_fleet_sends_out_of_step(interval: float, chance: float, phase: float) -
     assert posted == [pytest.approx(phase, abs=1e-5)]
 
 
+def test_first_collection_of_a_process() -> None:
+    """A process sends for the first time after 5 s, and then at the full minutes."""
+    posted: list[float] = []
+
+    def post() -> ExportResult:
+        posted.append(rig.alarm.now - rig.alarm.start)
+        return ANSWERED
+
+    def record() -> None:
+        rig.inc()
+
+    rig = Rig(
+        *[post] * 3,
+        plan=(record,) * 5,
+        chance=lambda: 0.5,
+        interval=60.0,
+        first_seconds=5.0,
+    )
+    rig.inc()
+    rig.run()
+    assert posted == [20.0, 55.0, 115.0]
+
+
 def test_delay_after_idle_intervals() -> None:
     """An interval without any records leaves the delay of later ones as it is."""
     posted: list[float] = []

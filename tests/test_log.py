@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
+import textwrap
 
 import pytest
 
 from dtmetrics._core import log
-from tests.support.script import expect
+from tests.support.endpoint import PATIENCE
+from tests.support.script import expect, run
 
 
 def test_levels(caplog: pytest.LogCaptureFixture) -> None:
@@ -20,6 +24,49 @@ def test_levels(caplog: pytest.LogCaptureFixture) -> None:
         ("dtmetrics", logging.WARNING, "dtmetrics: look"),
     ]
     assert log.INFO == logging.INFO
+
+
+ANNOUNCE = """
+    import logging, sys
+    from dtmetrics._core import log
+    exec(sys.argv[1])
+    log.announce("delivering to %s", "abc.example")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(
+    ("setup", "shown"),
+    [
+        ("", "dtmetrics: delivering to abc.example\r\n"),
+        ("logging.basicConfig()", ""),
+        ("logging.getLogger('dtmetrics').setLevel('WARNING')", ""),
+        ("logging.getLogger('dtmetrics').addHandler(logging.NullHandler())", ""),
+        ("logging.basicConfig(level='INFO', format='%(message)s')", None),
+    ],
+)
+def test_announcement_on_a_terminal(setup: str, shown: str | None) -> None:
+    """An announcement is printed on a terminal only if logging is not set up."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-c", textwrap.dedent(ANNOUNCE), setup]
+    try:
+        subprocess.run(command, stderr=theirs, check=True, timeout=PATIENCE)
+        os.write(theirs, b".")  # a read from an empty terminal would block
+        text = os.read(ours, 1_000).decode().removesuffix(".")
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    # With a handler it is a record like any other.
+    assert text == (
+        "dtmetrics: delivering to abc.example\r\n" if shown is None else shown
+    )
+
+
+def test_announcement_off_a_terminal() -> None:
+    """An announcement is not printed into a file or a pipe, nor without a stderr."""
+    ended = run(ANNOUNCE, "")
+    assert (ended.status, ended.out, ended.err) == (0, "", "")
+    assert expect(ANNOUNCE, "sys.stderr = None") == ""
 
 
 def test_a_filter_raises(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -11,7 +16,7 @@ from dtmetrics._export.http import HttpExporter
 from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.errors import ConfigError, ConflictError
 from dtmetrics.exporters import Batch, ExportResult, Outcome
-from tests.support.endpoint import PATIENCE
+from tests.support.endpoint import PATIENCE, Endpoint
 from tests.support.runtime_calls import Down, flusher_threads, inc, keys
 from tests.support.thread_load import in_threads
 
@@ -188,3 +193,27 @@ def test_default_endpoint(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> 
     assert made == [("http://localhost:14499/metrics/ingest", "", True)]
     monkeypatch.undo()
     runtime._running = False
+
+
+NEW_USER = """
+    import dtmetrics
+    dtmetrics.configure()
+    dtmetrics.counter("orders").inc()
+    input()
+"""
+
+
+def test_first_value_arrives_within_seconds() -> None:
+    """With default settings the first value of a program arrives after 5 s, not a minute."""
+    with Endpoint() as endpoint:
+        command = [sys.executable, "-c", textwrap.dedent(NEW_USER)]
+        environ = {**os.environ, "DTMETRICS_ENDPOINT": endpoint.url}
+        with subprocess.Popen(
+            command, env=environ, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as program:
+            started = time.monotonic()
+            endpoint.wait_for_total("orders", 1)
+            took = time.monotonic() - started
+            _, errors = program.communicate(b"\n", PATIENCE)
+    assert took < 20.0
+    assert errors == b""

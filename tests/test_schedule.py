@@ -87,13 +87,41 @@ def test_whatever_the_clocks_do(
         last = timestamp
 
 
+@pytest.mark.parametrize(
+    ("interval", "wait"), [(60.0, 5.0), (30.0, 5.0), (22.0, 2.0), (3_600.0, 5.0)]
+)
+def test_first_collection_is_early(interval: float, wait: float) -> None:
+    """The first collection comes within the first seconds; the others keep to the clock."""
+    clocks = Clocks()
+    schedule = Schedule(clocks.clock, interval, first_seconds=5.0)
+    assert schedule.wait() <= 5.0
+    clocks.advance(schedule.wait())
+    assert schedule.take_due() is not None
+    following = Schedule(clocks.clock, interval)
+    assert schedule.wait() == pytest.approx(following.wait())
+
+
+def test_first_collection_has_the_time_of_day() -> None:
+    """A collection in the middle of an interval is stamped with its own time."""
+    clocks = Clocks()
+    schedule = Schedule(clocks.clock, 60.0, first_seconds=5.0)
+    clocks.advance(5.0)
+    assert schedule.take_due() == MOMENT + 5_000
+
+
 # -- sending ------------------------------------------------------------------------
 
 
-def send_schedule(part: float = 0.5, look_seconds: float = math.inf) -> SendSchedule:
+def send_schedule(
+    part: float = 0.5, spread_seconds: float = 30.0, look_seconds: float = math.inf
+) -> SendSchedule:
     """Return when to send at an interval of a minute, from a clock that shows 100."""
     return SendSchedule(
-        lambda: 100.0, interval=60.0, part=part, look_seconds=look_seconds
+        lambda: 100.0,
+        interval=60.0,
+        part=part,
+        spread_seconds=spread_seconds,
+        look_seconds=look_seconds,
     )
 
 
@@ -105,6 +133,14 @@ def test_sends_a_while_after_a_collection() -> None:
     assert sends.due(waiting=True, retry_at=0.0) == 175.0
     sends.sending()
     assert sends.due(waiting=True, retry_at=0.0) == math.inf
+
+
+def test_the_delay_has_a_limit() -> None:
+    """The random delay is at most *spread_seconds*; with 0 there is none."""
+    for spread_seconds, due in [(0.0, 160.0), (10.0, 165.0), (100.0, 175.0)]:
+        sends = send_schedule(spread_seconds=spread_seconds)
+        sends.collected(160.0)
+        assert sends.due(waiting=True, retry_at=0.0) == due
 
 
 def test_a_planned_time_is_not_put_off() -> None:

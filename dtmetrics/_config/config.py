@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,11 +11,12 @@ from urllib.parse import urlsplit
 
 from dtmetrics._config import environment
 from dtmetrics._config.invalid_setting import InvalidSettingError, describe
+from dtmetrics._config.platform_files import endpoint_file
 from dtmetrics._config.settings import LOCAL_ENDPOINT, SETTINGS, is_loopback
 from dtmetrics._core.log import INFO
 from dtmetrics._core.secret import Secret
 from dtmetrics.errors import ConfigError
-from dtmetrics.exporters import Exporter
+from dtmetrics.exporters import ConsoleExporter, Exporter, MemoryExporter
 
 __all__ = ["Config"]
 
@@ -126,6 +128,16 @@ class Config:
     def resend(self) -> bool:
         """Whether a batch whose outcome is unknown is sent once more."""
         return self.delivery == "at_least_once"
+
+    @property
+    def stays_here(self) -> bool:
+        """Whether batches stay on this host, where a fleet cannot post at once."""
+        if self.exporter is not None:
+            return isinstance(self.exporter, ConsoleExporter | MemoryExporter)
+        operator_decides = self.endpoint_from_file and os.path.exists(
+            endpoint_file(self.platform_directory)
+        )
+        return self.local and not operator_decides
 
     @property
     def local(self) -> bool:

@@ -104,6 +104,11 @@ class EndpointFileExporter:
         self._apply()
         self._next_check = clock() + _CHECK_SECONDS
 
+    @property
+    def destination(self) -> str:
+        """The host of the endpoint that is in use."""
+        return getattr(self._exporter, "destination", "")
+
     def export(self, batch: Batch, timeout: float) -> ExportResult:
         """Export *batch* to the endpoint that the file names now."""
         if self._clock() >= self._next_check:

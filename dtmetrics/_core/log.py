@@ -8,16 +8,17 @@ fork therefore waits until a record of dtmetrics has been written.
 from __future__ import annotations
 
 import os
+import sys
 from threading import RLock, get_ident
 
 from dtmetrics._core.safe_call import call_safely
 
-__all__ = ["INFO", "info", "warning"]
+__all__ = ["INFO", "announce", "debug", "info", "warning"]
 
 #: ``logging.INFO``, without importing logging.
 INFO = 20
 
-_WARNING = 30
+_DEBUG, _WARNING = 10, 30
 
 # How long a fork waits. A handler that hangs must not block the program.
 _FORK_WAIT_SECONDS = 1.0
@@ -36,6 +37,31 @@ def warning(text: str, *args: object) -> None:
 def info(text: str, *args: object) -> None:
     """Log a fact that may be useful to know. *text* takes *args* as in logging."""
     _log(INFO, text, *args)
+
+
+def debug(text: str, *args: object) -> None:
+    """Log a detail of normal operation. *text* takes *args* as in logging."""
+    _log(_DEBUG, text, *args)
+
+
+def announce(text: str, *args: object) -> None:
+    """Log as ``info()`` does, or print on a terminal if logging is not set up.
+
+    Without a handler, logging shows only warnings. A level or a handler of the logger
+    ``dtmetrics`` or of the root logger counts as set up.
+    """
+    info(text, *args)
+    call_safely(_print_on_terminal, text % args, default=None)
+
+
+def _print_on_terminal(text: str) -> None:
+    import logging  # noqa: PLC0415 -- as in _log()
+
+    logger = logging.getLogger("dtmetrics")
+    if logger.level or logger.hasHandlers() or not sys.stderr.isatty():
+        return
+    with _writing:
+        sys.stderr.write(f"dtmetrics: {text}\n")
 
 
 def _log(level: int, text: str, *args: object) -> None:

@@ -8,10 +8,12 @@ from typing import NamedTuple
 from dtmetrics._deliver.backoff import RetryPolicy
 from dtmetrics._deliver.clock import Clock, Timing
 from dtmetrics._deliver.collector import Collector, SelfMetrics
+from dtmetrics._deliver.delivery_log import DeliveryLog
 from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._deliver.flusher import Flusher
 from dtmetrics._deliver.outbox import Outbox
-from dtmetrics._deliver.sender import Sender
+from dtmetrics._deliver.schedule import Cadence
+from dtmetrics._deliver.sender import SafeExporter, Sender
 from dtmetrics._deliver.spool_sync import SpoolSync
 from dtmetrics._record.registry import Registry
 from dtmetrics._spool.spool import Spool
@@ -24,13 +26,14 @@ __all__ = ["Delivery", "DeliverySettings", "DeliveryStats"]
 class DeliverySettings:
     """What ``configure()`` decides about delivery."""
 
-    #: Seconds between collections; None: only ``flush()`` collects.
-    interval: float | None = 60.0
+    cadence: Cadence = field(default_factory=Cadence)
     max_outbox_bytes: int = 32 << 20
     #: Whether a batch whose outcome is unknown is sent once more.
     resend: bool = True
     metadata: bool = True
     self_metrics: bool = False
+    #: Whether the first delivery is shown even if logging is not set up.
+    announce: bool = False
     policy: RetryPolicy = field(default_factory=RetryPolicy)
 
 
@@ -62,8 +65,13 @@ class Delivery:
         self.outbox = Outbox(settings.max_outbox_bytes, resend=settings.resend)
         self.spool = None if spool is None else SpoolSync(self.outbox, spool)
         self.feedback = Feedback(registry)
+        log = DeliveryLog(
+            self.outbox.account,
+            interval=settings.cadence.interval,
+            announce=settings.announce,
+        )
         self.sender = Sender(
-            exporter,
+            SafeExporter(exporter, self.clock, log),
             self.outbox,
             timing=timing,
             policy=settings.policy,
@@ -80,7 +88,7 @@ class Delivery:
             on_error=self.sender.log.survived,
         )
         self.flusher = Flusher(
-            self.collector, self.sender, interval=settings.interval, timing=timing
+            self.collector, self.sender, cadence=settings.cadence, timing=timing
         )
 
     def stats(self) -> DeliveryStats:

@@ -20,13 +20,22 @@ _OURS = PACKAGE, "<"
 
 
 class DeliveryLog:
-    """Logs outages, their end and their cost, and keeps the last error.
+    """Logs the first delivery, outages with their cost, and keeps the last error.
 
-    *account* returns the outbox's account.
+    *account* returns the outbox's account, and *interval* is that of collections. With
+    *announce* the first delivery is shown even if logging is not set up.
     """
 
-    def __init__(self, account: Callable[[], Account]) -> None:
+    def __init__(
+        self,
+        account: Callable[[], Account],
+        *,
+        interval: float | None = None,
+        announce: bool = False,
+    ) -> None:
         self._account = account
+        self._interval = interval
+        self._announce = log.announce if announce else log.info
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
@@ -36,6 +45,7 @@ class DeliveryLog:
         #: Why attempts have failed since the last one that was answered.
         self.outage: set[str] = set()
         self._before = Account(0, 0, 0, {}, 0)
+        self._delivered = False
         self._logged: set[tuple[str, str]] = set()
 
     def note(self, result: ExportResult) -> None:
@@ -56,6 +66,24 @@ class DeliveryLog:
         if reason not in self.outage and len(self.outage) < _MOST_RECORDS:
             self.outage.add(reason)
             log.warning("cannot deliver, will retry: %s", reason)
+
+    def sent(self, destination: str) -> None:
+        """Log the account after sending, and once where the points arrive."""
+        account = self._account()
+        log.debug(
+            "sent to %s; so far %d collected, %d accepted, %d rejected, %d dropped, "
+            "%d waiting",
+            destination,
+            account.collected,
+            account.accepted,
+            account.rejected,
+            sum(account.dropped.values()),
+            account.waiting,
+        )
+        if account.accepted and not self._delivered:
+            self._delivered = True
+            when = f"every {self._interval:g} s" if self._interval else "at each flush"
+            self._announce("delivering to %s %s", destination, when)
 
     def outage_ended(self) -> None:
         """Log that batches are answered again, and which points were dropped."""

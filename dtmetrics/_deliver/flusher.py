@@ -16,7 +16,7 @@ from dtmetrics._core import log
 from dtmetrics._core.try_lock import TryLock
 from dtmetrics._deliver.clock import Timing
 from dtmetrics._deliver.collector import Collector
-from dtmetrics._deliver.schedule import Schedule, SendSchedule
+from dtmetrics._deliver.schedule import Cadence, Schedule, SendSchedule
 from dtmetrics._deliver.sender import Sender
 
 __all__ = ["Flusher"]
@@ -37,9 +37,9 @@ _JOIN_SECONDS = 0.5
 
 
 class Flusher:
-    """Collects and sends every *interval* seconds, in a thread of its own.
+    """Collects and sends by *cadence*, in a thread of its own.
 
-    With ``interval=None`` there is no thread, and only ``flush()`` collects.
+    Without an interval there is no thread, and only ``flush()`` collects.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Flusher:
         collector: Collector,
         sender: Sender,
         *,
-        interval: float | None,
+        cadence: Cadence,
         timing: Timing,
     ) -> None:
         self._collector = collector
         self._sender = sender
-        self._interval = interval
+        self._cadence = cadence
         self._timing = timing
         self._thread = FlusherThread(
             self._run, monotonic=timing.clock.monotonic, event=timing.event
@@ -77,7 +77,7 @@ class Flusher:
 
     def start(self) -> bool:
         """Start the thread unless it runs; return whether collections will happen."""
-        return self._interval is None or self._thread.start()
+        return self._cadence.interval is None or self._thread.start()
 
     def flush(self, timeout: float) -> bool:
         """Collect and send; False: something still waits after *timeout* seconds."""
@@ -146,18 +146,21 @@ class Flusher:
     # -- the thread ----------------------------------------------------------------
 
     def _run(self) -> None:
-        interval = self._interval
+        cadence, clock = self._cadence, self._timing.clock
+        interval = cadence.interval
         if interval is None:
             return
-        clock = self._timing.clock
         sends = SendSchedule(
             clock.monotonic,
             interval=interval,
             part=self._timing.random(),
+            spread_seconds=cadence.spread_seconds,
             look_seconds=self._sender.look_seconds,
         )
         self._send_schedule = sends
-        self._schedule = schedule = Schedule(clock, interval)
+        self._schedule = schedule = Schedule(
+            clock, interval, first_seconds=cadence.first_seconds
+        )
         while self._step(schedule, sends, interval):
             pass
         self._finish()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from dtmetrics._deliver.clock import Clock
 
-__all__ = ["Schedule", "SendSchedule"]
+__all__ = ["Cadence", "Schedule", "SendSchedule"]
 
 # What waking up and floats may differ from a boundary, to either side.
 _EARLY_SECONDS = 0.0005
@@ -15,10 +16,21 @@ _EARLY_SECONDS = 0.0005
 # Dynatrace, which keeps one value a minute.
 _LATE_SECONDS = 60.0
 
-# The clocks of a fleet agree, so all its processes collect at once. Each sends a random
-# part of half an interval later, and the other half is left for retries; of half a
-# minute at most, because dashboards wait for the numbers.
-_SPREAD, _SPREAD_SECONDS = 0.5, 30.0
+# The longest random delay, as a part of an interval: the rest is left for retries.
+_SPREAD = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cadence:
+    """How often the flusher collects, and how much later it sends, in seconds."""
+
+    #: The time between collections; None: only ``flush()`` collects.
+    interval: float | None = 60.0
+    #: The latest first collection of a process, because a new user waits for it.
+    first_seconds: float = 5.0
+    #: The longest random delay before a send, so that a fleet does not post at once.
+    #: Dashboards wait for the numbers, so it is half a minute.
+    spread_seconds: float = 30.0
 
 
 class Schedule:
@@ -26,15 +38,18 @@ class Schedule:
 
     A minute's collection is stamped within that minute. The waiting is done by the
     monotonic clock, and a collection that is due stays due, however the wall clock is
-    set.
+    set. The first collection comes after *first_seconds* at the latest.
     """
 
-    def __init__(self, clock: Clock, interval: float) -> None:
+    def __init__(
+        self, clock: Clock, interval: float, *, first_seconds: float = math.inf
+    ) -> None:
         self._clock = clock
         self._interval = interval
         #: When the next collection is due, by the monotonic clock.
         self.due = math.inf
         self._plan()
+        self.due = min(self.due, clock.monotonic() + first_seconds)
 
     def wait(self) -> float:
         """Return the seconds until the next collection; not positive: it is due."""
@@ -79,8 +94,10 @@ class Schedule:
 class SendSchedule:
     """When the flusher sends: a while after each collection, and now and then.
 
-    Every *look_seconds* it sends although nothing waits here, to find what dead
-    processes left in the spool. All times are the monotonic clock's.
+    The clocks of a fleet agree, so all its processes collect at once. Each sends *part*
+    of half an interval later, of *spread_seconds* at most. Every *look_seconds* it
+    sends although nothing waits here, to find what dead processes left in the spool.
+    All times are the monotonic clock's.
     """
 
     def __init__(
@@ -89,10 +106,11 @@ class SendSchedule:
         *,
         interval: float,
         part: float,
+        spread_seconds: float,
         look_seconds: float,
     ) -> None:
         self._monotonic = monotonic
-        self._delay = min(interval * _SPREAD, _SPREAD_SECONDS) * part
+        self._delay = min(interval * _SPREAD, spread_seconds) * part
         self._look_seconds = look_seconds
         self._send_at = math.inf
         self._look_at = monotonic() + look_seconds

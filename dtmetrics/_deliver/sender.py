@@ -48,8 +48,16 @@ class SafeExporter:
         self._exporter = exporter
         self._name = type(exporter).__name__
         self._clock = clock
-        self._log = log
+        self.log = log
         self.restamped = 0
+
+    @property
+    def destination(self) -> str:
+        """The host and port to which batches go, or the name of a user's exporter."""
+        found: object = call_safely(
+            getattr, self._exporter, "destination", None, default=None
+        )
+        return found if isinstance(found, str) else self._name
 
     def export(self, batch: Batch, timeout: float) -> ExportResult:
         """Return the exporter's result; one that misbehaves leaves it indeterminate."""
@@ -80,7 +88,7 @@ class SafeExporter:
         call_safely(
             self._exporter.close,
             default=None,
-            on_error=lambda error: self._log.exporter_error(self._name, error),
+            on_error=lambda error: self.log.exporter_error(self._name, error),
         )
 
     def reset_after_fork(self) -> None:
@@ -104,7 +112,7 @@ class Sender:
 
     def __init__(
         self,
-        exporter: Exporter,
+        exporter: SafeExporter,
         outbox: Outbox,
         *,
         timing: Timing,
@@ -116,11 +124,11 @@ class Sender:
         self._outbox = outbox
         self._feedback = feedback
         self._spool = spool
-        self.log = DeliveryLog(outbox.account)
+        self.log = exporter.log
         self.backoff = Backoff(
             policy, monotonic=self._clock.monotonic, random=timing.random
         )
-        self._exporter = SafeExporter(exporter, self._clock, self.log)
+        self._exporter = exporter
         #: When all sending ends, by the monotonic clock: set by the flusher's close().
         self.give_up_at = math.inf
 
@@ -144,6 +152,11 @@ class Sender:
 
         *paced* sends the backlog of an outage batch by batch, one in a call.
         """
+        complete = self._send(deadline, paced=paced)
+        self.log.sent(self._exporter.destination)
+        return complete
+
+    def _send(self, deadline: float, *, paced: bool) -> bool:
         backoff = self.backoff
         while len(self._outbox) or self._recover():
             seconds = self._seconds_until(deadline)

@@ -45,6 +45,10 @@ class AbortableExporter(Exporter, Protocol):
     """An exporter whose requests can be aborted, and may overlap."""
 
     @property
+    def destination(self) -> str:
+        """The host of the endpoint."""
+
+    @property
     def max_seconds(self) -> float:
         """How long one export may take at most."""
 
@@ -68,6 +72,11 @@ class DeadlineExporter:
         self._while_waiting = while_waiting
         self._abandoned: list[_ExportThread] = []
         self._current: _ExportThread | None = None
+
+    @property
+    def destination(self) -> str:
+        """The host of the endpoint."""
+        return self._inner.destination
 
     def export(self, batch: Batch, timeout: float) -> ExportResult:
         """Export *batch*; after *timeout* seconds, abort the request."""

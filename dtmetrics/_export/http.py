@@ -76,6 +76,11 @@ class HttpExporter:
         self._connections = _Connections(transport or self._new_transport)
 
     @property
+    def destination(self) -> str:
+        """The host of the endpoint, with its port."""
+        return self._endpoint.host
+
+    @property
     def max_seconds(self) -> float:
         """How long one export may take at most."""
         return self._endpoint.timeouts.total
@@ -120,6 +125,11 @@ class _Endpoint(NamedTuple):
     url: httpx.URL
     token: Secret
     timeouts: _Timeouts
+
+    @property
+    def host(self) -> str:
+        """The host, with its port."""
+        return self.url.netloc.decode("ascii")
 
 
 class _Connection(ConnectionState):
@@ -293,7 +303,7 @@ class HttpRequest:
         return ExportResult(outcome, reason=self._at_host(error.__name__))
 
     def _at_host(self, reason: str) -> str:
-        return f"{reason} at {self._endpoint.url.netloc.decode('ascii')}"
+        return f"{reason} at {self._endpoint.host}"
 
 
 def preload() -> None:

@@ -173,6 +173,7 @@ class Runtime:
             Delivery,
             DeliverySettings,
         )
+        from dtmetrics._deliver.schedule import Cadence  # noqa: PLC0415
         from dtmetrics._runtime.factories import (  # noqa: PLC0415
             make_exporter,
             recording_options,
@@ -191,9 +192,13 @@ class Runtime:
                 while_waiting=collect_while_waiting,
             )
         settings = DeliverySettings(
-            interval=config.interval,
+            cadence=Cadence(
+                interval=config.interval,
+                spread_seconds=0.0 if config.stays_here else 30.0,
+            ),
             max_outbox_bytes=config.max_outbox_bytes,
             resend=config.resend,
+            announce=True,
             metadata=config.metadata,
             self_metrics=config.self_metrics,
             # A OneAgent on this host restarts in seconds, and serves this host only.

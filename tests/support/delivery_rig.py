@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 from dtmetrics._deliver.backoff import RetryPolicy
 from dtmetrics._deliver.clock import Clock, Timing
 from dtmetrics._deliver.delivery import Delivery, DeliverySettings
+from dtmetrics._deliver.delivery_log import DeliveryLog
 from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._deliver.outbox import Outbox
-from dtmetrics._deliver.sender import Sender
+from dtmetrics._deliver.schedule import Cadence
+from dtmetrics._deliver.sender import SafeExporter, Sender
 from dtmetrics._deliver.spool_sync import SpoolSync
 from dtmetrics._protocol.line import identify
 from dtmetrics._record.meter import Meters
@@ -124,6 +127,7 @@ class Rig:
         clock: Clock | None = None,
         spool: Spool | None = None,
         interval: float | None = None,
+        first_seconds: float = math.inf,
         **settings: Any,
     ) -> None:
         self.registry = Registry()
@@ -140,7 +144,10 @@ class Rig:
         self.delivery = Delivery(
             self.registry,
             self.exporter,
-            DeliverySettings(interval=interval, **settings),
+            DeliverySettings(
+                cadence=Cadence(interval=interval, first_seconds=first_seconds),
+                **settings,
+            ),
             spool=spool,
             timing=Timing(clock or Clock(), chance, event),
         )
@@ -199,7 +206,7 @@ class Sending:
         self.feedback = Feedback(self.registry)
         clock = Clock(lambda: self.now_ms / 1000, lambda: self.now)
         self.sender = Sender(
-            self.exporter,
+            SafeExporter(self.exporter, clock, DeliveryLog(self.outbox.account)),
             self.outbox,
             timing=Timing(clock, chance),
             policy=RetryPolicy(),
