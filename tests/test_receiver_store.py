@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from dtmetrics.receiver.store import SeriesView, Store
 from dtmetrics.receiver.verdict import check_lines
 
@@ -33,6 +35,7 @@ def test_adds_up() -> None:
     assert only(store) == {
         "key": "a",
         "kind": "gauge",
+        "instrument": "gauge",
         "dimensions": {"b": "c"},
         "points": 3,
         "count": 4,
@@ -198,3 +201,20 @@ def test_warnings() -> None:
     warnings = store.snapshot()["warnings"]
     assert len(warnings) == 1_000
     assert warnings[-1] == "metric key 'k1099' changed to 'k1099.count'"
+
+
+@pytest.mark.parametrize(
+    ("unit", "line", "instrument"),
+    [
+        ("s", "a count,delta=1", "counter"),
+        ("s", "a 1", "gauge"),
+        ("EUR", "a gauge,min=1,max=1,sum=1,count=1", "summary"),
+        ("s", "a gauge,min=1,max=1,sum=1,count=1", "timer"),
+    ],
+)
+def test_instrument_of_a_series(unit: str, line: str, instrument: str) -> None:
+    """The form of a line and its unit name the instrument that recorded it."""
+    store = Store(clock=Clock())
+    kind = "count" if "count,delta" in line else "gauge"
+    add(store, f"#a {kind} dt.meta.unit={unit}", line)
+    assert only(store)["instrument"] == instrument

@@ -53,7 +53,7 @@ def test_counts_as_the_library_does(interval: float | None) -> None:
         "shop.orders.placed",
         "shop.cart.value",
         "function.duration",
-        "http.server.request.duration",
+        "shop.request.duration",
     }
     stats = dtmetrics.stats()
     assert stats.collected == stats.accepted == len(read(exporter))

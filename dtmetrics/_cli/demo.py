@@ -13,35 +13,44 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
-from rich.text import Text
 
 import dtmetrics
+from dtmetrics._cli.series_report import series_report
 from dtmetrics._cli.workload import Shop
 
 __all__ = ["run"]
+
+_NEXT = """
+Next, your own program. In one terminal:
+    dtmetrics dev
+In another, with a program that calls dtmetrics.configure():
+    DTMETRICS_INTERVAL=1 python app.py
+http://127.0.0.1:14499 then shows what arrives."""
 
 
 def run(seconds: float, *, keep: bool) -> int:
     """Run the demo; return 0 only if everything that was recorded was accepted."""
     console = Console()
     if not console.is_terminal:  # in a file, lines need no wrapping
-        console = Console(width=140)
+        console = Console(width=120)
     with _receiver(keep=keep) as (address, pid):
         expected = _record(console, address, seconds)
         with urllib.request.urlopen(f"{address}/api/series") as answer:  # noqa: S310
             series = json.load(answer)["series"]
     stats = dtmetrics.stats()
-    console.print(_table(series))
-    console.print(str(stats), highlight=False)
+    console.print("\n[bold underline]What the endpoint accepted")
+    console.print(series_report(series), highlight=False)
+    console.print()
     problems = [*_differences(series, expected), *_not_accepted(stats)]
     for problem in problems:
         console.print(f"[bold red]{problem}")
     if not problems:
         console.print(
             f"All {stats.collected} data points were accepted, and their numbers are "
-            "those that the program counted itself."
+            "those that the program counted itself.",
+            highlight=False,
         )
+        console.print(_NEXT, highlight=False)
     if keep:
         console.print(
             f"The receiver is still running: {address} (stop it with: kill {pid})",
@@ -86,30 +95,6 @@ def _record(console: Console, address: str, seconds: float) -> Mapping[str, int]
         shop.run(lambda share: progress.update(task, completed=share))
     dtmetrics.shutdown()
     return shop.counts
-
-
-def _table(series: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title="What the endpoint accepted")
-    table.add_column("key", overflow="fold")
-    table.add_column("kind", no_wrap=True)
-    table.add_column("dimensions", overflow="fold")
-    for name in ("count", "sum", "min", "max"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in sorted(series, key=lambda row: (row["key"], str(row["dimensions"]))):
-        dimensions = ", ".join(
-            f"{key}={value}"
-            for key, value in row["dimensions"].items()
-            if key != "dt.metrics.source"
-        )
-        numbers = (f"{row[name]:.4g}" for name in ("count", "sum", "min", "max"))
-        texts = (_plain(text) for text in (row["key"], row["kind"], dimensions))
-        table.add_row(*texts, *numbers)
-    return table
-
-
-def _plain(text: str) -> Text:
-    """Return *text* without markup of rich and without control characters."""
-    return Text("".join(c if c.isprintable() else "?" for c in text))
 
 
 def _differences(

@@ -23,7 +23,7 @@ failed = counter("shop.orders.failed", unit="{order}", description="Orders that 
 value = summary("shop.cart.value", unit="EUR", description="Value of a cart")
 stock = gauge("shop.stock.level", unit="{item}", description="Items in stock")
 active = gauge("shop.requests.active", unit="{request}")
-request_time = timed("http.server.request.duration", args=("method", "route"))
+request_time = timed("shop.request.duration", args=("method", "route"))
 
 
 class OutOfStockError(Exception):
@@ -74,7 +74,7 @@ class Shop:
     @request_time
     def _request(self, method: str, route: str, chance: random.Random) -> None:
         with active:
-            self._count("http.server.request.duration")
+            self._count("shop.request.duration")
             try:
                 self._order(chance.randint(1, 9))
             except OutOfStockError:

@@ -21,6 +21,10 @@ _REJECTED_LIMIT = 100
 _METADATA_LIMIT = 10_000
 _WARNINGS_LIMIT = 1_000
 _COUNTS = ("requests", "requests_rejected", "accepted", "rejected", "warnings")
+# As OpenTelemetry and as Dynatrace write them.
+_TIME_UNITS = frozenset(
+    ("s", "ms", "us", "ns", "min", "h", "Second", "MilliSecond", "MicroSecond")
+)
 # The approximate size of a series or a point beside its texts, in characters.
 _OVERHEAD = 100
 
@@ -29,12 +33,15 @@ class SeriesView(TypedDict):
     """The sum of a series' stored points. A number beyond a double's range is None.
 
     ``kind`` is ``gauge``, ``count`` or, for the deprecated running totals, ``total``.
-    ``count`` is the number of observations and ``points`` that of lines. ``last`` is
-    the latest value, increase or, for a summary, mean.
+    ``instrument`` is what code records with: ``counter``, ``gauge``, ``summary`` or,
+    for a summary of times, ``timer``. ``count`` is the number of observations and
+    ``points`` that of lines. ``last`` is the latest value, increase or, for a summary,
+    mean.
     """
 
     key: str
     kind: str
+    instrument: str
     dimensions: dict[str, str]
     points: int
     count: int
@@ -69,6 +76,7 @@ class _Series:
     kind: str
     dimensions: Dimensions
     points: int = 0
+    summarized: bool = False
 
     @property
     def size(self) -> int:
@@ -163,6 +171,7 @@ class Store:
             series = self._series[identity] = _Series(*identity)
             self._size += series.size
         series.points += 1
+        series.summarized = isinstance(point.payload, GaugeSummary)
         self._size += _OVERHEAD
         self._arrivals.append(_Arrival(now, series, *_observed(point)))
         self._expire(now)
@@ -192,9 +201,11 @@ class Store:
             total = sum(each.sum for each in observed)
         except OverflowError:
             total = math.inf
+        metadata = self._metadata.get(series.key, {})
         return SeriesView(
             key=series.key,
             kind=series.kind,
+            instrument=_instrument(series, metadata.get("dt.meta.unit", "")),
             dimensions=dict(series.dimensions),
             points=series.points,
             count=sum(each.count for each in observed),
@@ -202,7 +213,7 @@ class Store:
             min=_finite(min((each.min for each in observed), default=0)),
             max=_finite(max((each.max for each in observed), default=0)),
             last=_finite(arrivals[-1].last),
-            metadata=self._metadata.get(series.key, {}),
+            metadata=metadata,
         )
 
 
@@ -210,6 +221,14 @@ def _kind(point: ParsedPoint) -> str:
     if point.absolute:
         return "total"
     return "count" if isinstance(point.payload, CountDelta) else "gauge"
+
+
+def _instrument(series: _Series, unit: str) -> str:
+    if series.kind != "gauge":
+        return "counter"
+    if not series.summarized:
+        return "gauge"
+    return "timer" if unit in _TIME_UNITS else "summary"
 
 
 def _observed(point: ParsedPoint) -> tuple[GaugeSummary, int | float]:
