@@ -13,12 +13,15 @@ import ctypes
 how = sys.argv[1]
 calls = 0
 
-def starts(frame):
-    # Whether it starts a thread. CPython then throws the error into the new thread, which
-    # dies before it has begun, and Thread.start() never returns.
-    while frame is not None and frame.f_code.co_name != "start":
+def waits_for_the_schedule(frame):
+    # Not for the start of a thread: CPython throws the error into the new thread, which
+    # dies before it has begun, and Thread.start() never returns. Not for an answer: the
+    # outcome of that request is unknown then, and the batch is sent again.
+    if frame is None or frame.f_code.co_name != "wait":
+        return False
+    while frame is not None and frame.f_code.co_name not in ("start", "export"):
         frame = frame.f_back
-    return frame is not None
+    return frame is None
 
 @observe("pool.size")
 def size():
@@ -47,8 +50,7 @@ while (now := time.monotonic()) < end:
         for thread in threading.enumerate():
             if thread.name != "dtmetrics-flusher":
                 continue
-            frame = sys._current_frames().get(thread.ident)
-            if frame is not None and frame.f_code.co_name == "wait" and not starts(frame):
+            if waits_for_the_schedule(sys._current_frames().get(thread.ident)):
                 hits += 1
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(thread.ident), ctypes.py_object(MemoryError)
