@@ -176,7 +176,7 @@ class Resources(HTMLParser):
 
 def test_site(tmp_path: Path) -> None:
     """The site builds without a warning, has every page, and loads nothing from elsewhere."""
-    for needed in ("mkdocs", "material", "mkdocstrings"):
+    for needed in ("mkdocs", "material", "mkdocstrings", "griffe_sphinx"):
         if not importlib.util.find_spec(needed):
             pytest.skip(f"{needed} is not installed: pip install -e '.[docs]'")
     config = ROOT / ".github" / "mkdocs.yml"
