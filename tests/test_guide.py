@@ -215,6 +215,6 @@ def test_reference_has_every_public_name() -> None:
     missing = [
         name
         for name in {*dtmetrics.__all__} - exported | names
-        if not re.search(rf"^(::: \S+\.|      heading: ){name}$", page, re.MULTILINE)
+        if not re.search(rf"(^::: \S+\.|^      heading: |`){name}(`|$)", page, re.M)
     ]
     assert missing == []
