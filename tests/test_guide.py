@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 import re
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,8 +44,9 @@ PROGRAMS: dict[str, Block] = {
 }
 
 IMPERATIVES = {
-    "Add", "Build", "Count", "Deploy", "Find", "Instrument", "Measure", "Record", "Run",
-    "Send", "Set", "Test", "Time", "Use", "Write",
+    "Add", "Build", "Configure", "Count", "Deliver", "Deploy", "Find", "Get", "Instrument",
+    "Measure", "Record", "Run", "See", "Send", "Set", "Start", "Stop", "Test", "Time",
+    "Use", "Write",
 }  # fmt: skip
 
 
@@ -131,10 +133,10 @@ def test_variables() -> None:
     assert listed == environment._VARIABLES
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 405, 302, 429, 503])
+@pytest.mark.parametrize("status", [200, 302, 401, 403, 404, 405, 429, 503])
 def test_reason_of_a_status(status: int, caplog: pytest.LogCaptureFixture) -> None:
     """A status is logged in the words by which "Why does nothing arrive?" lists it."""
-    with Endpoint(answer(status)) as endpoint:
+    with Endpoint(answer(status, "<html>")) as endpoint:
         dtmetrics.configure(endpoint=endpoint.url, interval=None)
         dtmetrics.counter("orders").inc()
         assert not dtmetrics.flush()
@@ -152,9 +154,21 @@ def test_reason_of_a_refused_connection(caplog: pytest.LogCaptureFixture) -> Non
     assert "ConnectError at localhost:14499" in reasons()
 
 
+def test_reason_of_a_certificate(
+    tls: ssl.SSLContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An unknown certificate is logged as "Why does nothing arrive?" lists it."""
+    with Endpoint(tls=tls) as endpoint:
+        dtmetrics.configure(endpoint=endpoint.url, token="abc", interval=None)
+        dtmetrics.counter("orders").inc()
+        assert not dtmetrics.flush()
+    assert "SSLCertVerificationError at " in caplog.text
+    assert "SSLCertVerificationError at HOST" in reasons()
+
+
 def reasons() -> str:
     """Return the first column of the table of reasons."""
-    [rows] = tables(TEXTS["nothing-arrives.md"], "the log says")
+    [rows] = tables(TEXTS["nothing-arrives.md"], "in the log")
     return "\n".join(row[0] for row in rows)
 
 
@@ -215,6 +229,8 @@ def test_reference_has_every_public_name() -> None:
     missing = [
         name
         for name in {*dtmetrics.__all__} - exported | names
-        if not re.search(rf"(^::: \S+\.|^      heading: |`){name}(`|$)", page, re.M)
+        if not re.search(
+            rf"(^::: \S+\.|^      heading: |`){name}(`|$)", page, re.MULTILINE
+        )
     ]
     assert missing == []
