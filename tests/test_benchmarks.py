@@ -175,7 +175,7 @@ def operations(*peers: str) -> Run:
 
 
 def test_readme_has_a_chart_and_three_sentences() -> None:
-    """The README gets a chart and three sentences, which say what the peers cost."""
+    """The README gets a chart and three sentences, which compare the peers."""
     shown = operations("prometheus_client", "opentelemetry-sdk").as_readme()
     chart, text = shown.split("\n\n")
     assert chart.startswith("![What one call costs in each library](https://")
