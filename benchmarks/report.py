@@ -1,34 +1,43 @@
-"""The tables of a run, as text, as Markdown and as the README shows them."""
+"""The tables of a run, as text and as Markdown, and their short form in the README."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from textwrap import TextWrapper
 from typing import NamedTuple
 
 from benchmarks import goals, growth
 from benchmarks.machine import date, machine, python
+from benchmarks.operations import NAMES
 from benchmarks.part import Result
 from benchmarks.peers import OURS
-from benchmarks.table import FLOOR, Cells, Table, figure, markdown, ratio, text
-from benchmarks.threads import row as threads
+from benchmarks.table import Cells, Table, figure, markdown, ratio, text
 
 __all__ = ["BEGIN", "END", "Run", "between_marks"]
 
 BEGIN, END = "<!-- python -m benchmarks --readme -->", "<!-- end -->"
 QUICK_NOTE = "A quick run, to check that the command works: its figures mean nothing."
-_READS = "The cost of dtmetrics, and the peers' cost as a multiple of it:"
-_GOALS = (
-    "{met} of the {all} goals set for CPython 3.11 are met; "
-    "[all figures](benchmarks/results.md) say which are not."
-)
 
-#: The rows that the README shows beside the operations: table, row, label.
-_CHOSEN = [
-    ("threads", threads(8), "8 threads on one counter, an inc"),
-    ("memory", "counter, dimensions in the call", "memory of a counter's series"),
-    ("encoding", "counters", "100,000 counters to bytes"),
-    ("imports", "import", "import"),
-]
+# The README is also shown by package indexes, where relative links lead nowhere.
+_PICTURE = (
+    "https://raw.githubusercontent.com/dtmetrics/dtmetrics/main/benchmarks/results.svg"
+)
+_ALL = "https://github.com/dtmetrics/dtmetrics/blob/main/benchmarks/results.md"
+
+_COSTS = (
+    "An increment of a counter costs {inc}, an observation of a summary {record}, and "
+    "a call of a `@timed` function {timed} more than without ({where})."
+)
+_PEERS = "The same costs {peers}."
+_REST = (
+    "Before `configure()` a whole call of a `@timed` function takes {off}; "
+    "[all figures]({url}) include other operations, threads, memory and web frameworks."
+)
+_WRAPPER = TextWrapper(88, break_long_words=False, break_on_hyphens=False)
+
+#: The operations of the README, and the libraries that it compares.
+_SHOWN = "inc", "record", "timed"
+_COMPARED = "prometheus_client", "opentelemetry-sdk"
 
 
 class Run(NamedTuple):
@@ -80,16 +89,17 @@ class Run(NamedTuple):
         return "\n\n".join(parts) + "\n"
 
     def as_readme(self) -> str:
-        """Return the README's part: a picture, a table, and how many goals are met."""
-        verdicts = goals.evaluate(self.tables)
-        met = sum(verdict.result == "met" for verdict in verdicts)
-        parts = [
-            "![What one call costs in each library](benchmarks/results.svg)",
-            f"Measured on {self.where}. {_READS}",
-            markdown(self._chosen()),
-            _GOALS.format(met=met, all=len(verdicts)),
-        ]
-        return "\n\n".join(parts)
+        """Return the README's part: a picture, and three sentences."""
+        tables = {table.key: table for table in self.tables}
+        rows = {key: tables["operations"].rows[name] for key, name in NAMES.items()}
+        costs = {key: f"{figure(row[OURS])} ns" for key, row in rows.items()}
+        sentences = [_COSTS.format(where=self.where, **costs)]
+        peers = [_multiples(rows, peer) for peer in _COMPARED]
+        if any(peers):
+            sentences.append(_PEERS.format(peers=", and ".join(filter(None, peers))))
+        sentences.append(_REST.format(url=_ALL, **costs))
+        picture = f"![What one call costs in each library]({_PICTURE})"
+        return f"{picture}\n\n{_WRAPPER.fill(' '.join(sentences))}"
 
     def _head(self) -> list[str]:
         lines = [f"Measured on {self.where}.", f"Versions: {', '.join(self.versions)}."]
@@ -125,35 +135,15 @@ class Run(NamedTuple):
         heading = ["growth", "from", "limit", "measured", "result"]
         return [heading, *rows] if rows else []
 
-    def _chosen(self) -> list[list[str]]:
-        tables = {table.key: table for table in self.tables}
-        rows = {
-            (name, "ns"): columns for name, columns in tables["operations"].rows.items()
-        }
-        for key, name, label in _CHOSEN:
-            rows[label, tables[key].unit] = tables[key].rows[name]
-        columns = tables["operations"].columns
-        names = [name for name in columns if name != "prometheus-async"]
-        cells = [["", *names]]
-        for (label, unit), row in rows.items():
-            merged = _merged(row)
-            cells.append([label, *(_shown(merged, name, unit) for name in names)])
-        return cells
 
-
-def _merged(columns: dict[str, float]) -> dict[str, float]:
-    """Show prometheus-async, which only times coroutines, as prometheus_client."""
-    if "prometheus-async" not in columns:
-        return columns
-    return {**columns, "prometheus_client": columns["prometheus-async"]}
-
-
-def _shown(columns: dict[str, float], name: str, unit: str) -> str:
-    if name not in columns:
-        return "-"
-    if name in (OURS, FLOOR):
-        return f"{figure(columns[name])} {unit}"
-    return ratio(columns[name], columns[OURS])
+def _multiples(rows: Mapping[str, Mapping[str, float]], peer: str) -> str:
+    """Return how many times as much *peer* costs; empty if it was not measured."""
+    measured = [rows[key] for key in _SHOWN if peer in rows[key]]
+    if not measured:
+        return ""
+    times = sorted(row[peer] / row[OURS] for row in measured)
+    least, most = (ratio(each, 1).removesuffix("x") for each in (times[0], times[-1]))
+    return f"{least} to {most} times as much with {peer}"
 
 
 def between_marks(page: str, shown: str) -> str:

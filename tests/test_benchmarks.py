@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -162,6 +163,49 @@ def test_readme() -> None:
     assert between_marks(page, "new") == page
     with pytest.raises(ValueError, match="the page must contain"):
         between_marks("no marks", "new")
+
+
+def operations(*peers: str) -> Run:
+    """Return a run of which only the operations are known; each costs more than the last."""
+    rows = {name: {OURS: 100.0} for name in NAMES.values()}
+    for place, row in enumerate(rows.values()):
+        row.update(dict.fromkeys(peers, 300.0 + 100.0 * place))
+    table = Table("operations", "operation", "ns", rows)
+    return Run([Result([table])], "a machine", quick=False)
+
+
+def test_readme_has_a_chart_and_three_sentences() -> None:
+    """The README gets a chart and three sentences, which compare the peers."""
+    shown = operations("prometheus_client", "opentelemetry-sdk").as_readme()
+    chart, text = shown.split("\n\n")
+    assert chart.startswith("![What one call costs in each library](https://")
+    assert "3.0 to 7.0 times as much with prometheus_client" in " ".join(text.split())
+    assert len(re.findall(r"\.(?= |$)", " ".join(text.split()))) == 3
+
+
+def test_readme_without_peers() -> None:
+    """A library that was not measured is left out of the README's sentences."""
+    text = " ".join(operations("opentelemetry-sdk").as_readme().split())
+    assert "times as much with opentelemetry-sdk" in text
+    assert "prometheus_client" not in text
+    assert "times as much" not in operations().as_readme()
+
+
+def test_readme_figures_are_those_of_the_results() -> None:
+    """Each cost and each multiple in the README is in the table of the last whole run."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    results = (ROOT / "benchmarks" / "results.md").read_text(encoding="utf-8")
+    shown = readme.partition(BEGIN)[2].partition(END)[0]
+    costs = re.findall(r"([0-9.,]+) ns", shown)
+    multiples = re.findall(r"([0-9.]+) to ([0-9.]+)\stimes", shown)
+    assert len(costs) == 4
+    assert len(multiples) == 2
+    for cost in costs:
+        assert f"| {cost} |" in results
+    for multiple in [each for pair in multiples for each in pair]:
+        assert f"({multiple}x)" in results
+    where = re.findall(r"more than without \((.*?)\)", " ".join(shown.split()))
+    assert f"Measured on {where[0]}." in results
 
 
 def test_compare_with_itself(capsys: pytest.CaptureFixture[str]) -> None:
