@@ -75,6 +75,6 @@ def _serve(
     row.expected, row.actual = row.expected + served, row.actual + actual
     row.require(actual == served, f"{what}: differs by {actual - served}")
     row.require(server.flushers == 1, f"{what}: {server.flushers} flushers")
-    died = _DIED.search(server.said)
+    died = _DIED.search(server.output)
     row.require(not died, f"{what}: logged {died and died[0]}")
     row.note(f"{what}: {len(set(server.answers))} workers served {served}")
