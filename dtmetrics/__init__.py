@@ -49,6 +49,7 @@ from dtmetrics._record.gauge import Gauge
 from dtmetrics._record.instruments import Counter, Summary
 from dtmetrics._record.meter import Meter
 from dtmetrics._record.timer import Timer
+from dtmetrics._runtime.configure import configure
 from dtmetrics._runtime.runtime import default
 from dtmetrics._runtime.stats import Stats
 
@@ -78,7 +79,6 @@ __all__ = [
     "timed",
 ]
 
-configure = default.configure
 context = default.registry.context
 counter = default.meters.root.counter
 flush = default.flush
