@@ -51,8 +51,8 @@ class Batch:
     ) -> None:
         self._text: bytes | None = text
         self._compressed = b""
-        self.identities = identities
-        self.created_ms = created_ms
+        self.identities: Sequence[Identity] = identities
+        self.created_ms: int = created_ms
 
     @property
     def text(self) -> bytes:

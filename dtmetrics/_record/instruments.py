@@ -92,8 +92,10 @@ class Instrument(Generic[S]):
     )
 
     def __init__(self, origin: Origin, bound: Pairs = ()) -> None:
-        self.origin = origin
-        self.registry = origin.registry  # an attribute of a named tuple costs 20 ns
+        self.origin: Origin = origin
+        self.registry: Registry = (
+            origin.registry
+        )  # an attribute of a named tuple costs 20 ns
         self._bound = bound
         self._series = cast("S", _UNKNOWN)
         self._cache: _lru_cache_wrapper[S] | None = None

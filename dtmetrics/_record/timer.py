@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._decorate.arguments import argument_getters, name_of
@@ -62,9 +62,9 @@ class Timer:
         options: TimerOptions,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
-        self.summary = summary
-        self.options = checked(options)
-        self.clock = clock
+        self.summary: Summary = summary
+        self.options: TimerOptions = checked(options)
+        self.clock: Callable[[], float] = clock
 
     def __repr__(self) -> str:
         return repr(self.summary).replace("Summary", "Timer", 1)
@@ -112,12 +112,12 @@ class Timer:
         block._start = clock()
         return block
 
-    __exit__ = ExitOfBlock()
+    __exit__: Final = ExitOfBlock()
 
     def __aenter__(self) -> Ready[Block]:
         return Ready(self.__enter__())
 
-    __aexit__ = AsyncExitOfBlock()
+    __aexit__: Final = AsyncExitOfBlock()
 
 
 NO_DIMENSIONS = "args= or result= failed"
