@@ -28,6 +28,7 @@ __all__ = [
     "AsyncExitOfBlock",
     "Block",
     "ExitOfBlock",
+    "ReadClock",
     "TimerOptions",
     "checked",
     "dimensions_of_failure",
@@ -72,10 +73,20 @@ def dimensions_of_failure(
     return {"error.type": error_type(error)}
 
 
+class ReadClock(Protocol):
+    """A monotonic clock.
+
+    Not a Callable, because pyright takes one that ``__slots__`` names for a method.
+    """
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+
+
 class BlockTimer(Protocol):
     """What a block uses of its timer."""
 
-    clock: Callable[[], float]
+    clock: ReadClock
     options: TimerOptions
     summary: Summary
 

@@ -18,6 +18,7 @@ from dtmetrics._record.timed_block import (
     AsyncExitOfBlock,
     Block,
     ExitOfBlock,
+    ReadClock,
     TimerOptions,
     checked,
     dimensions_of_failure,
@@ -60,11 +61,11 @@ class Timer:
         self,
         summary: Summary,
         options: TimerOptions,
-        clock: Callable[[], float] = perf_counter,
+        clock: ReadClock = perf_counter,
     ) -> None:
         self.summary: Summary = summary
         self.options: TimerOptions = checked(options)
-        self.clock: Callable[[], float] = clock
+        self.clock: ReadClock = clock
 
     def __repr__(self) -> str:
         return repr(self.summary).replace("Summary", "Timer", 1)
