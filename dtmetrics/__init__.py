@@ -82,7 +82,7 @@ __all__ = [
 ]
 
 # The one place of the version: the build reads it from here.
-__version__: str = "0.1.0"
+__version__ = "0.1.0"
 
 # Final: type checkers then take the types of the methods without an annotation.
 context: Final = default.registry.context

@@ -181,7 +181,7 @@ assert_type(flush(timeout=1), bool)
 assert_type(shutdown(), bool)
 shutdown(timeout="1")  # type: ignore[arg-type]
 install_signal_handlers(timeout=1.5)
-assert_type(dtmetrics.__version__, str)
+version: str = dtmetrics.__version__
 dtmetrics.couter("c")  # type: ignore[attr-defined]
 assert_type(ConfigError(["a"]).problems, tuple[str, ...])
 assert_type(MemoryExporter().lines, list[str])
