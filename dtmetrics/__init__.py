@@ -6,16 +6,15 @@ once a minute and sends them to the OneAgent of this host or, with ``endpoint=``
 ``token=``, to a Dynatrace environment.
 
 >>> from dtmetrics import counter, timed
->>> orders = counter("orders.placed", unit="{order}", description="Orders placed")
+>>> placed = counter("orders.placed", unit="{order}", description="Orders placed")
 >>> @timed("checkout.duration", args=("region",))
 ... def checkout(region):
-...     orders.inc(region=region)
-
-The application, once:
-
->>> from dtmetrics import configure
->>> configure(dimensions={"service": "shop"}, interval=None)
+...     placed.inc(region=region)
 >>> checkout("eu")
+
+The application, once, when it starts::
+
+    dtmetrics.configure(dimensions={"service": "shop"})
 
 Instruments
     ``counter``, ``gauge``, ``summary`` and ``timed`` record values; all but ``summary``

@@ -199,7 +199,16 @@ class Registry:
 
     @contextmanager
     def context(self, /, **dimensions: object) -> Iterator[None]:
-        """Add *dimensions* to everything that is recorded inside."""
+        """Add *dimensions* to everything that is recorded inside a ``with`` block.
+
+        They apply to this thread or task, and to the tasks that it starts, as context
+        variables do. Dimensions of an instrument or of a call win over them; those of
+        an inner context win over those of an outer one.
+
+        >>> from dtmetrics import context, counter
+        >>> with context(tenant="acme"):
+        ...     counter("orders.placed").inc()
+        """
         if not self.has_context:
             with self._lock:
                 # From now on each record reads its context, which costs 60 ns.

@@ -104,7 +104,7 @@ def configure(  # noqa: PLR0913 -- every setting is a keyword
             ``DTMETRICS_DIMENSIONS=service=shop,stage=test``. Example:
             ``dimensions={"service": "shop"}``.
         enrich (bool): Add the dimensions by which OneAgent and the Kubernetes operator
-            identify this process, its pod and its host
+            identify this process, its pod and its host. They win over all others
             (https://docs.dynatrace.com/docs/ingest-from/extend-dynatrace/extend-data).
             Default: True. Environment: ``DTMETRICS_ENRICH=false``. Example:
             ``enrich=False``.

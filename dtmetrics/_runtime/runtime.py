@@ -69,6 +69,17 @@ class Runtime:
         Returns True if the endpoint has accepted or rejected everything recorded before
         the call. Returns False if data points still wait; ``stats().waiting`` is their
         number.
+
+        Args:
+            timeout (float): Seconds, after which it returns. Default: 5.0.
+
+        >>> from dtmetrics import MemoryExporter, configure, counter, flush, shutdown
+        >>> configure(exporter=MemoryExporter(), interval=None)
+        >>> counter("orders.placed").inc()
+        >>> flush(timeout=2.0)
+        True
+        >>> shutdown()
+        True
         """
         delivery = self._delivery
         if delivery is None or not self._running:
@@ -81,6 +92,13 @@ class Runtime:
         It is called at exit, so that a short script loses nothing. A second call does
         nothing. Returns the same as ``flush()``. In a callback of a flush, and in a
         signal handler that interrupts one, it returns False and stops nothing.
+
+        Args:
+            timeout (float): Seconds, after which it returns. Default: 5.0.
+
+        >>> from dtmetrics import shutdown
+        >>> shutdown()
+        True
         """
         deadline = time.monotonic() + timeout
         with self._lock.acquire(timeout) as acquired:
@@ -92,14 +110,35 @@ class Runtime:
         After at most *timeout* seconds the signal takes the effect that it has now: it
         ends the process, or calls the program's own handler. Meanwhile the program
         runs on, and a second SIGTERM takes effect at once. SIGHUP is delayed likewise,
-        unless the program handles it.
+        unless the program handles it. Called once, in the main thread.
 
-        Called once, in the main thread. Raises ValueError in any other thread.
+        Args:
+            timeout (float): Seconds by which a signal is delayed at most. Default: 2.0.
+
+        Raises:
+            ValueError: It is called in another thread than the main one.
+
+        ::
+
+            configure()
+            install_signal_handlers(timeout=5.0)
         """
         install_handlers(flush=self.flush, shutdown=self.shutdown, timeout=timeout)
 
     def stats(self) -> Stats:
-        """Return the counts of what was recorded and sent so far."""
+        """Return the counts of what was recorded and sent so far.
+
+        >>> from dtmetrics import MemoryExporter, configure, counter
+        >>> from dtmetrics import flush, shutdown, stats
+        >>> configure(exporter=MemoryExporter(), interval=None, force=True)
+        >>> counter("orders.placed").inc()
+        >>> flush()
+        True
+        >>> stats().accepted
+        1
+        >>> shutdown()
+        True
+        """
         invalid = self.registry.invalid_values.total()
         series = self.registry.series_count
         delivery = self._delivery
@@ -118,6 +157,13 @@ class Runtime:
 
         A library makes its instruments with ``get_meter(__name__)``. They record
         nothing until the application calls ``configure()``.
+
+        Args:
+            name (str): Parts that dots separate, as in logging. Default: ``""``, the
+                meter of ``dtmetrics.counter()`` and the other functions.
+
+        Raises:
+            TypeError: *name* is not a str.
 
         >>> from dtmetrics import get_meter
         >>> hits = get_meter("shop.cache").counter("cache.hits")
