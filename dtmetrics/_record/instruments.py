@@ -93,9 +93,8 @@ class Instrument(Generic[S]):
 
     def __init__(self, origin: Origin, bound: Pairs = ()) -> None:
         self.origin: Origin = origin
-        self.registry: Registry = (
-            origin.registry
-        )  # an attribute of a named tuple costs 20 ns
+        # An attribute of a named tuple costs 20 ns.
+        self.registry: Registry = origin.registry
         self._bound = bound
         self._series = cast("S", _UNKNOWN)
         self._cache: _lru_cache_wrapper[S] | None = None
@@ -235,7 +234,7 @@ class Counter(Instrument[CounterSeries]):
             dimensions (object): Keys and values, which make the series.
 
         >>> from dtmetrics import counter
-        >>> counter("bytes.sent", unit="By").inc(1500, **{"network.peer": "a"})
+        >>> counter("bytes.sent", unit="By").inc(1500, **{"network.type": "ipv6"})
         """
         series = self._series
         ones = series.buffer

@@ -115,22 +115,22 @@ def configure(  # noqa: PLR0913 -- every setting is a keyword
             for those below them: ``"shop"`` also for ``"shop.db"``. Default: none.
             Example: ``levels={"shop.db": "DEBUG"}``.
         max_series_per_metric (int): How many series one metric key may have, at least
-            1. Values for a further one are recorded into a common series, whose
-            dimension is ``dtmetrics.overflow="true"``. Default: 2000. Example:
-            ``max_series_per_metric=500``.
-        max_series (int): How many series all keys together may have, at least 1. Beyond
-            it, values are recorded as beyond *max_series_per_metric*. Default: 50000.
-            Example: ``max_series=10_000``.
+            1. Values beyond that are recorded into a common series of the key, which
+            has the dimension ``dtmetrics.overflow="true"`` instead of theirs. Default:
+            2000. Example: ``max_series_per_metric=500``.
+        max_series (int): How many series all keys together may have, at least 1. Values
+            beyond that are recorded into the common series of their keys. Default:
+            50000. Example: ``max_series=10_000``.
         strict (bool): Raise a DefinitionError for an invalid definition, instead of
             logging it. For tests and development. Default: False. Example:
             ``strict=True``.
 
     Args: Delivery
         interval (float | None): Seconds from one collection to the next, more than 0
-            and at most 86400. Collections come at full intervals of the wall clock.
-            With None there is no thread: only ``flush()`` and the end of the program
-            deliver. Default: 60.0. Environment: ``DTMETRICS_INTERVAL=10``. Example:
-            ``interval=10``.
+            and at most 86400. Collections come at full intervals of the wall clock, and
+            the first one of a process after at most 5 seconds. With None there is no
+            thread: only ``flush()`` and the end of the program deliver. Default: 60.0.
+            Environment: ``DTMETRICS_INTERVAL=10``. Example: ``interval=10``.
         delivery (str): What happens to a batch that was sent and not answered.
             ``"at_least_once"``: it is sent once more, and may count twice.
             ``"at_most_once"``: it is dropped. Default: ``"at_least_once"``.
