@@ -18,16 +18,6 @@ from dtmetrics._runtime.runtime import default
 
 __all__ = ["main", "public_names"]
 
-LIBRARIES = {
-    "django",
-    "flask",
-    "requests",
-    "rich",
-    "sqlalchemy",
-    "starlette",
-    "uvicorn",
-}
-
 
 def modules() -> Iterator[ModuleType]:
     """Yield the package and each of its modules whose library is installed."""
@@ -38,8 +28,8 @@ def modules() -> Iterator[ModuleType]:
         try:
             yield importlib.import_module(found.name)
         except ImportError as missing:
-            name = getattr(missing.__cause__ or missing, "name", None) or ""
-            if name.partition(".")[0] not in LIBRARIES:
+            name = getattr(missing.__cause__ or missing, "name", None)
+            if name is None or name.startswith("dtmetrics"):
                 raise
 
 
