@@ -13,7 +13,7 @@ __all__ = ["LEVELS", "LEVEL_REQUIREMENT", "Level", "level_number"]
 #: if its level is at least the one that ``configure()`` has set.
 Level: TypeAlias = int | Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
-#: The number of each name.
+#: The number of each name. Any other value may be looked up as well.
 LEVELS: Mapping[Any, int] = {
     "DEBUG": 10,
     "INFO": INFO,

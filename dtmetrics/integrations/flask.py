@@ -38,7 +38,7 @@ class Metrics:
     Each request is recorded as ``http.server.request.duration``, in seconds, by
     OpenTelemetry's names
     (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/).
-    It lasts until the last byte of the response was sent.
+    The duration ends with the last byte of the response.
 
     Args:
         app (Flask | None): The application. Default: none yet, see ``init_app()``.

@@ -11,7 +11,7 @@ Requests are recorded as ``http.server.request.duration``, queries as
 ``db.client.operation.duration`` and operations on caches as
 ``django.cache.operation.duration``, all in seconds. ``DTMETRICS`` takes:
 
-- every setting of ``dtmetrics.configure()`` but ``force``, with which the app calls it;
+- every setting of ``dtmetrics.configure()`` but ``force``; the app calls it with them;
 - ``exclude``, ``active_requests``, ``body_sizes``, ``known_methods`` and ``meter``, the
   options of `dtmetrics.integrations.asgi.MetricsMiddleware`;
 - ``request_dimensions`` (callable or str, default none): called with Django's request
