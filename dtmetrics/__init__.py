@@ -6,16 +6,15 @@ once a minute and sends them to the OneAgent of this host or, with ``endpoint=``
 ``token=``, to a Dynatrace environment.
 
 >>> from dtmetrics import counter, timed
->>> orders = counter("orders.placed", unit="{order}", description="Orders placed")
+>>> placed = counter("orders.placed", unit="{order}", description="Orders placed")
 >>> @timed("checkout.duration", args=("region",))
 ... def checkout(region):
-...     orders.inc(region=region)
-
-The application, once:
-
->>> from dtmetrics import configure
->>> configure(dimensions={"service": "shop"}, interval=None)
+...     placed.inc(region=region)
 >>> checkout("eu")
+
+The application, once, when it starts::
+
+    dtmetrics.configure(dimensions={"service": "shop"})
 
 Instruments
     ``counter``, ``gauge``, ``summary`` and ``timed`` record values; all but ``summary``
@@ -43,12 +42,14 @@ arrives.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from dtmetrics._core.level import Level
 from dtmetrics._record.gauge import Gauge
 from dtmetrics._record.instruments import Counter, Summary
 from dtmetrics._record.meter import Meter
 from dtmetrics._record.timer import Timer
+from dtmetrics._runtime.configure import configure
 from dtmetrics._runtime.runtime import default
 from dtmetrics._runtime.stats import Stats
 
@@ -59,6 +60,7 @@ __all__ = [
     "ConsoleExporter",
     "Counter",
     "Gauge",
+    "Level",
     "MemoryExporter",
     "Meter",
     "Stats",
@@ -78,28 +80,31 @@ __all__ = [
     "timed",
 ]
 
-configure = default.configure
-context = default.registry.context
-counter = default.meters.root.counter
-flush = default.flush
-gauge = default.meters.root.gauge
-get_meter = default.get_meter
-install_signal_handlers = default.install_signal_handlers
-observe = default.meters.root.observe
-shutdown = default.shutdown
-stats = default.stats
-summary = default.meters.root.summary
-timed = default.meters.root.timed
+# The one place of the version: the build reads it from here.
+__version__ = "0.1.0"
 
+# Final: type checkers then take the types of the methods without an annotation.
+context: Final = default.registry.context
+counter: Final = default.meters.root.counter
+flush: Final = default.flush
+gauge: Final = default.meters.root.gauge
+get_meter: Final = default.get_meter
+install_signal_handlers: Final = default.install_signal_handlers
+observe: Final = default.meters.root.observe
+shutdown: Final = default.shutdown
+stats: Final = default.stats
+summary: Final = default.meters.root.summary
+timed: Final = default.meters.root.timed
 
-def __getattr__(name: str) -> object:
-    if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415 -- slow, rarely needed
+if not TYPE_CHECKING:  # a type checker would take any name for one of this module
 
-        return version("dtmetrics")
-    if name in ("ConsoleExporter", "MemoryExporter"):
-        # configure() loads them with the rest of delivery, which importing must not.
-        from dtmetrics import exporters  # noqa: PLC0415
+    def __getattr__(name: str) -> object:
+        """Load the exporters of this module at their first use.
 
-        return getattr(exporters, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        configure() loads them with the rest of delivery, which importing must not.
+        """
+        if name in ("ConsoleExporter", "MemoryExporter"):
+            from dtmetrics import exporters  # noqa: PLC0415
+
+            return getattr(exporters, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

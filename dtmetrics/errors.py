@@ -5,7 +5,7 @@
     DtmetricsError
     ├── ConfigError          (ValueError)  invalid settings, all reported together
     └── DefinitionError      (ValueError)  an instrument that cannot be defined
-        ├── InvalidKeyError                a metric key without a valid character
+        ├── InvalidKeyError                a metric key that cannot be sent
         └── ConflictError                  one metric key, two kinds of instrument
 
 Recording and flushing raise none of these. An invalid value is counted in
@@ -26,7 +26,12 @@ __all__ = [
 
 
 class DtmetricsError(Exception):
-    """The base class of every exception of dtmetrics."""
+    """The base class of every exception of dtmetrics.
+
+    >>> from dtmetrics.errors import ConfigError, DefinitionError, DtmetricsError
+    >>> issubclass(ConfigError, DtmetricsError), issubclass(DefinitionError, ValueError)
+    (True, True)
+    """
 
 
 class ConfigError(DtmetricsError, ValueError):
@@ -37,6 +42,7 @@ class ConfigError(DtmetricsError, ValueError):
     environment is named by its variable. The token is never part of a sentence.
 
     >>> from dtmetrics import configure
+    >>> from dtmetrics.errors import ConfigError
     >>> try:
     ...     configure(interval=-1, level="LOUD")
     ... except ConfigError as error:
@@ -46,7 +52,7 @@ class ConfigError(DtmetricsError, ValueError):
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems: tuple[str, ...] = tuple(problems)
         super().__init__("; ".join(self.problems))
 
     def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[str, ...]]]:
@@ -54,11 +60,23 @@ class ConfigError(DtmetricsError, ValueError):
 
 
 class DefinitionError(DtmetricsError, ValueError):
-    """An instrument that cannot be defined; raised by its definition if ``strict``."""
+    """An instrument that cannot be defined; raised under ``configure(strict=True)``.
+
+    Its definition raises it, or ``configure()`` if the definition came first.
+
+    >>> from dtmetrics import MemoryExporter, configure, counter, shutdown
+    >>> configure(exporter=MemoryExporter(), interval=None, strict=True)
+    >>> counter("dt.orders")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    dtmetrics.errors.InvalidKeyError: keys that begin with 'dt.' are reserved: ...
+    >>> shutdown()
+    True
+    """
 
 
 class InvalidKeyError(DefinitionError):
-    """A metric key without a valid character."""
+    """A metric key without a valid character, or one that Dynatrace reserves."""
 
 
 class ConflictError(DefinitionError):

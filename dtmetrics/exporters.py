@@ -51,8 +51,8 @@ class Batch:
     ) -> None:
         self._text: bytes | None = text
         self._compressed = b""
-        self.identities = identities
-        self.created_ms = created_ms
+        self.identities: Sequence[Identity] = identities
+        self.created_ms: int = created_ms
 
     @property
     def text(self) -> bytes:
@@ -144,6 +144,7 @@ class ExportResult:
         TypeError: A field has another type.
         ValueError: *retry_after* is out of its range.
 
+    >>> from dtmetrics.exporters import ExportResult, Outcome
     >>> ExportResult(Outcome.RETRY, reason="status 503", retry_after=30.0).outcome
     <Outcome.RETRY: 'retry'>
     """
@@ -230,10 +231,10 @@ class ConsoleExporter:
         stream: A text stream, which stays open. None is ``sys.stderr``, as it is at
             the moment of the export.
 
+    >>> import sys
     >>> import dtmetrics
-    >>> dtmetrics.configure(
-    ...     exporter=ConsoleExporter(sys.stdout), interval=None, force=True
-    ... )
+    >>> exporter = dtmetrics.ConsoleExporter(sys.stdout)
+    >>> dtmetrics.configure(exporter=exporter, interval=None, force=True)
     >>> dtmetrics.counter("shop.orders").inc(2)
     >>> dtmetrics.flush()  # doctest: +ELLIPSIS
     shop.orders,dt.metrics.source=dtmetrics count,delta=2 ...
@@ -263,7 +264,7 @@ class MemoryExporter:
     """Collects every line in the list ``lines``. For tests.
 
     >>> import dtmetrics
-    >>> exporter = MemoryExporter()
+    >>> exporter = dtmetrics.MemoryExporter()
     >>> dtmetrics.configure(exporter=exporter, interval=None, force=True)
     >>> dtmetrics.counter("shop.orders").inc(2)
     >>> dtmetrics.flush()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import doctest
 import io
 import subprocess
 import sys
 
 import pytest
 
-from dtmetrics import ConsoleExporter, MemoryExporter, exporters
+from dtmetrics import ConsoleExporter, MemoryExporter
 from dtmetrics.exporters import Exporter, ExportResult, Outcome
 from tests.support.exporter_contract import ExporterContract, a_batch
 
@@ -97,12 +96,6 @@ def test_results_are_checked(field: str, value: object, message: str) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
         ExportResult(**fields)  # type: ignore[arg-type]
     assert str(caught.value) == message
-
-
-def test_documented_examples() -> None:
-    """The examples in the docstrings run as they are written."""
-    result = doctest.testmod(exporters)
-    assert (result.failed, result.attempted > 10) == (0, True)
 
 
 OWN_EXPORTER = """

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import dtmetrics
 from dtmetrics._cli import main
 
 
@@ -22,9 +23,16 @@ def test_help() -> None:
     result = run("--help")
     assert (result.returncode, result.stderr) == (0, "")
     first, *rest = result.stdout.splitlines()
-    assert first == "usage: dtmetrics [-h] COMMAND ..."
+    assert first == "usage: dtmetrics [-h] [--version] COMMAND ..."
     commands = [line.split()[0] for line in rest if re.match(" {4}[a-z]", line)]
     assert commands == ["demo", "dev"]
+
+
+def test_version() -> None:
+    """``--version`` prints the name and the version."""
+    result = run("--version")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"dtmetrics {dtmetrics.__version__}\n"
 
 
 @pytest.mark.parametrize("command", ["demo", "dev"])
@@ -46,6 +54,18 @@ def test_wrong_usage(arguments: list[str]) -> None:
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("usage: dtmetrics")
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf", "soon"])
+def test_invalid_seconds(seconds: str) -> None:
+    """A demo that could not end, or not begin, gives a usage error in one sentence."""
+    result = run("demo", "--seconds", seconds)
+    assert (result.returncode, result.stdout) == (2, "")
+    *_, last = result.stderr.splitlines()
+    assert last == (
+        "dtmetrics demo: error: argument --seconds: "
+        f"must be a positive number, got '{seconds}'"
+    )
 
 
 def test_status(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_front_door() -> None:
         for name, value in vars(dtmetrics).items()
         if not name.startswith("_")
         and not isinstance(value, ModuleType)
-        and name not in ("annotations", "TYPE_CHECKING", "default")
+        and name not in ("annotations", "TYPE_CHECKING", "Final", "default")
     }
     assert public <= set(names)
     for name in names:
@@ -62,14 +62,34 @@ def test_front_door() -> None:
 
 
 def test_public_names_have_docstrings() -> None:
-    """Every public name of the package has a docstring."""
-    for name in dtmetrics.__all__:
+    """Every public name of the package has a docstring, but for a type alias."""
+    for name in set(dtmetrics.__all__) - {"Level"}:
         assert (getattr(dtmetrics, name).__doc__ or "").strip(), name
 
 
 def test_version() -> None:
     """The version is that of the installed distribution."""
     assert dtmetrics.__version__ == version("dtmetrics")
+
+
+def test_all_extra() -> None:
+    """The extra ``all`` has what the receiver needs, and each library with an integration."""
+    by_extra: dict[str, set[str]] = {}
+    for text in metadata("dtmetrics").get_all("Requires-Dist") or []:
+        requirement, _, extra = text.partition("; extra == ")
+        by_extra.setdefault(extra.strip("'\""), set()).add(requirement)
+    folder = Path(dtmetrics.__file__).parent / "integrations"
+    integrations = {path.stem for path in folder.glob("[a-z]*")}
+    users = integrations - {"asgi", "httpx", "wsgi"} | {"receiver"}
+    assert by_extra["all"] == set().union(*(by_extra[extra] for extra in users))
+
+
+def test_links() -> None:
+    """A package index shows where to find the source, the documentation and the issues."""
+    links = metadata("dtmetrics").get_all("Project-URL") or []
+    names = {link.partition(", ")[0] for link in links}
+    assert names == {"Homepage", "Documentation", "Changelog", "Source", "Issues"}
+    assert all(", https://" in link for link in links)
 
 
 def test_no_such_name() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import inspect
 import logging
 import re
 from dataclasses import fields
@@ -16,7 +15,6 @@ from dtmetrics._config.config import Config
 from dtmetrics._config.invalid_setting import InvalidSettingError
 from dtmetrics._config.settings import SETTINGS
 from dtmetrics._core.secret import Secret
-from dtmetrics._runtime.runtime import Runtime
 from tests.support import protocol_grammar
 from tests.support.strategies import texts, words
 
@@ -39,11 +37,10 @@ def problem(name: str, value: Any) -> str:
 
 
 def test_every_setting_is_checked() -> None:
-    """The arguments of configure(), the checks and the fields of Config are the same."""
+    """The checks and the fields of Config are the same."""
     resolved = {"platform_directory", "endpoint_from_file"}  # and not set by a caller
     names = {field.name for field in fields(Config)} - resolved
     assert SETTINGS.keys() == names
-    assert inspect.signature(Runtime().configure).parameters.keys() == names | {"force"}
 
 
 @pytest.mark.parametrize(

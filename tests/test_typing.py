@@ -4,22 +4,37 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("mypy", reason="needs mypy")
-
 ROOT = Path(__file__).parents[1]
+API = ROOT / "tests" / "typing" / "api.py"
+
+# Each as a user without any settings of ours runs it.
+CHECKERS = {
+    "mypy": ("mypy", "--strict", "--config-file="),
+    "pyright": ("pyright", "--pythonpath", sys.executable),
+    "ty": ("ty", "check", "--output-format=concise", "--python", sys.executable),
+}
 
 
-def mypy(*files: str) -> tuple[int, str]:
-    """Check *files* strictly; return the exit status and the output."""
+def check(*arguments: str | Path) -> tuple[int, str]:
+    """Run a type checker; return the exit status and the output."""
+    name, *options = map(str, arguments)
+    if find_spec(name) is None:
+        pytest.skip(f"needs {name}")
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--config-file=", *files],
+        [sys.executable, "-m", name, *options],
         cwd=ROOT,
-        env={**os.environ, "MYPYPATH": str(ROOT)},
-        capture_output=True,
+        env={
+            **os.environ,
+            "MYPYPATH": str(ROOT),
+            "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
@@ -27,16 +42,33 @@ def mypy(*files: str) -> tuple[int, str]:
 
 
 @pytest.mark.timeout(180)
-def test_types_survive_decoration(tmp_path: Path) -> None:
-    """A decorated callable keeps its type, and mypy reports each wrong use of it."""
-    api = "tests/typing/api.py"
-    cache = f"--cache-dir={tmp_path}"
-    assert mypy(cache, api) == (0, "Success: no issues found in 1 source file\n")
-
-    # Without its `type: ignore` each wrong use is an error.
-    source = (ROOT / api).read_text("utf-8")
-    bare, wrong = re.subn(r"  # type: ignore\[.*\]", "", source)
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_types_of_the_api(checker: str, tmp_path: Path) -> None:
+    """A type checker reports each wrong use of the API, and no right one."""
+    source = API.read_text("utf-8")
+    # Without the comments, whose meaning differs between the checkers.
+    bare, count = re.subn(r"  # type: ignore\[.*\]", "", source)
     (tmp_path / "bare.py").write_text(bare, "utf-8")
-    status, output = mypy(cache, str(tmp_path / "bare.py"))
-    assert (status, output.count(": error: ")) == (1, wrong), output
-    assert wrong > 5
+    cache = [f"--cache-dir={tmp_path}"] if checker == "mypy" else []
+    status, output = check(*CHECKERS[checker], *cache, tmp_path / "bare.py")
+
+    wrong = {
+        number
+        for number, line in enumerate(source.split("\n"), 1)
+        if "  # type: ignore[" in line
+    }
+    reported = re.findall(r"bare\.py:(\d+)(?::\d+)*:? (?:- )?error", output)
+    assert {int(number) for number in reported} == wrong, output
+    assert status == 1
+    assert count == len(wrong) > 30
+
+
+@pytest.mark.timeout(180)
+def test_public_names_have_types() -> None:
+    """Each public name has a type that every checker understands in the same way."""
+    for library in ("django", "flask", "requests", "sqlalchemy", "starlette"):
+        pytest.importorskip(library)  # the types of its objects
+    package = "--verifytypes", "dtmetrics", "--ignoreexternal"
+    status, output = check(*CHECKERS["pyright"], *package)
+    assert "Type completeness score: 100%" in output, output
+    assert status == 0

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from dtmetrics import __version__
 
 __all__ = ["main"]
 
@@ -21,6 +24,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dtmetrics", description="Metrics for Dynatrace, from Python."
     )
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {__version__}"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     demo = commands.add_parser(
         "demo",
@@ -29,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         "seconds, and show what the receiver accepted.",
     )
     demo.add_argument(
-        "--seconds", type=float, default=5.0, help="how long to record (default 5)"
+        "--seconds", type=_seconds, default=5.0, help="how long to record (default 5)"
     )
     demo.add_argument("--keep", action="store_true", help="leave the receiver running")
     demo.set_defaults(run=_demo)
@@ -57,6 +63,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     dev.set_defaults(run=_dev)
     return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        message = f"must be a positive number, got {text!r:.40}"
+        raise argparse.ArgumentTypeError(message)
+    return seconds
 
 
 def _port(text: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import re
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dtmetrics._config.invalid_setting import InvalidSettingError, describe
+from dtmetrics._core.level import LEVEL_REQUIREMENT, LEVELS, level_number
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.secret import Secret
 from dtmetrics._protocol.normalize import (
@@ -34,7 +34,6 @@ _LONGEST_PREFIX = 100
 _LONGEST_TOKEN = 1024
 _LONGEST_URL = 2_000
 _LONGEST_INTERVAL = 24 * 60 * 60
-_LEVEL_NAMES = "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"
 _DELIVERIES = "at_least_once", "at_most_once"
 _EXPORTER_METHODS = "export", "close", "reset_after_fork"
 _FLAG_TEXTS = {"true": True, "1": True, "false": False, "0": False}
@@ -199,15 +198,11 @@ def _interval(value: object) -> float | None:
 
 
 def _level(value: object, key: str | None = None) -> int:
-    level, hint = value, ""
-    if isinstance(value, str):
-        text = value.strip().upper()
-        digits = re.fullmatch("[0-9]{1,4}", text)
-        level = int(text) if digits else logging.getLevelName(text)
-        hint = "".join(get_close_matches(text[:40], _LEVEL_NAMES, 1))
-    if isinstance(level, bool) or not isinstance(level, int):
-        requirement = "be a logging level name or an int"
-        raise InvalidSettingError(requirement, value, hint=hint, key=key)
+    level = level_number(value)
+    if level is None:
+        text = value.strip().upper() if isinstance(value, str) else ""
+        hint = "".join(get_close_matches(text[:40], LEVELS, 1))
+        raise InvalidSettingError(LEVEL_REQUIREMENT, value, hint=hint, key=key)
     return level
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
-__all__ = ["SECRET_SETTINGS", "Secret"]
+__all__ = ["SECRET_SETTINGS", "Secret", "hide_secrets"]
 
 #: The settings of ``configure()`` that are passed on as a Secret. An endpoint may hold
 #: a token too, by mistake, in its query.
@@ -40,3 +41,17 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled or copied: use reveal()")
+
+
+def hide_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *settings* with each value that may be secret, and is not None, as Secret.
+
+    >>> hide_secrets({"token": "dt0c01.public.secret", "interval": 10})
+    {'token': ***, 'interval': 10}
+    """
+    return {
+        name: Secret(value)
+        if name in SECRET_SETTINGS and not isinstance(value, Secret | None)
+        else value
+        for name, value in settings.items()
+    }

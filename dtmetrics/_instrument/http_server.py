@@ -85,7 +85,7 @@ class ServerInstruments:
         self.body_sizes = body_sizes
         #: Finds whether a path or a route is excluded. None if none is: then a
         #: middleware need not find out the path.
-        self.excludes = _matcher(exclude)
+        self.excludes: Callable[[str], object] | None = _matcher(exclude)
         self._dimensions = dimensions
         self._methods = accepted_methods(known_methods)
         self._websocket = websocket

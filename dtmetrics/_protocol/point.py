@@ -34,8 +34,8 @@ class Identity:
     __slots__ = ("key", "line_prefix")
 
     def __init__(self, key: str, line_prefix: str) -> None:
-        self.key = key
-        self.line_prefix = line_prefix
+        self.key: str = key
+        self.line_prefix: str = line_prefix
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.line_prefix}>"

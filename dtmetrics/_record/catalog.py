@@ -45,19 +45,19 @@ class Family:
     def __init__(
         self, definition: Definition, key: str, reject: Callable[[str], object]
     ) -> None:
-        self.definition = definition
+        self.definition: Definition = definition
         #: The key in each line, with the prefix of ``configure()``.
-        self.key = key
+        self.key: str = key
         #: Counts one invalid value, for a reason.
-        self.reject = reject
-        self.lock = Lock()
+        self.reject: Callable[[str], object] = reject
+        self.lock: Lock = Lock()
         self.series: dict[str, AnySeries] = {}
         #: Whether its metadata has been collected.
-        self.described = False
+        self.described: bool = False
         #: Whether its definition is invalid, so that it records nothing.
-        self.void = False
+        self.void: bool = False
         #: The reason for which it is quarantined; empty if it is not.
-        self.quarantined = ""
+        self.quarantined: str = ""
 
     @property
     def has_metadata(self) -> bool:

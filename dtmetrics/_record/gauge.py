@@ -25,16 +25,36 @@ R = TypeVar("R")
 class Gauge(Instrument[GaugeSeries]):
     """A value that goes up and down; each interval sends the current one.
 
-    >>> from dtmetrics import gauge
-    >>> gauge("queue.depth").set(12)
-
+    It is sent from the first ``set()``, ``inc()`` or ``dec()`` on, until ``remove()``.
     As a decorator or a ``with`` block it shows how many calls or blocks are running.
+    ``gauge()`` makes it.
+
+    >>> from dtmetrics import gauge
+    >>> depth = gauge("queue.depth", unit="{job}")
+    >>> depth.set(12)
+    >>> depth.dec()
+    >>> @gauge("jobs.active")
+    ... def job():
+    ...     pass
+    >>> with gauge("uploads.active"):
+    ...     job()
     """
 
     __slots__ = ()
 
     def set(self, value: int | float, /, **dimensions: object) -> None:
-        """Set the gauge to *value*."""
+        """Set the gauge to *value*.
+
+        It never raises: a value that is not a finite number changes nothing and is
+        counted in ``stats().invalid``.
+
+        Args:
+            value (int | float): The value, by position, in the unit of the gauge.
+            dimensions (object): Keys and values, which make the series.
+
+        >>> from dtmetrics import gauge
+        >>> gauge("queue.depth").set(12, queue="mail")
+        """
         series = self._series
         if series.buffer is None or dimensions:
             found = self.find_series(dimensions)
@@ -55,7 +75,17 @@ class Gauge(Instrument[GaugeSeries]):
             series.move(SetTo(value))
 
     def inc(self, amount: int | float = 1, /, **dimensions: object) -> None:
-        """Add *amount*."""
+        """Add *amount*; a gauge without a value begins at 0.
+
+        It never raises, as ``set()`` does not.
+
+        Args:
+            amount (int | float): What to add, by position. Default: 1.
+            dimensions (object): Keys and values, which make the series.
+
+        >>> from dtmetrics import gauge
+        >>> gauge("connections.open").inc()
+        """
         series = self._series
         if series.buffer is None or dimensions:
             found = self.find_series(dimensions)
@@ -65,7 +95,17 @@ class Gauge(Instrument[GaugeSeries]):
         series.move(amount)
 
     def dec(self, amount: int | float = 1, /, **dimensions: object) -> None:
-        """Subtract *amount*."""
+        """Subtract *amount*; a gauge without a value begins at 0.
+
+        It never raises, as ``set()`` does not.
+
+        Args:
+            amount (int | float): What to subtract, by position. Default: 1.
+            dimensions (object): Keys and values, which make the series.
+
+        >>> from dtmetrics import gauge
+        >>> gauge("connections.open").dec()
+        """
         if type(amount) is not int:
             # Converted first: -x may wrap around (numpy), or not be defined.
             number = call_safely(number_of, amount, default=None)
@@ -76,7 +116,11 @@ class Gauge(Instrument[GaugeSeries]):
             self.inc(-amount, **dimensions)
 
     def remove(self, /, **dimensions: object) -> None:
-        """Stop sending the gauge until it is set again."""
+        """Stop sending the series of *dimensions* until it is set again.
+
+        >>> from dtmetrics import gauge
+        >>> gauge("queue.depth").remove(queue="mail")
+        """
         origin = self.origin
         layers = (origin.dimensions, CONTEXT.get(), self._bound, (*dimensions.items(),))
         origin.registry.remove(origin.family, layers)

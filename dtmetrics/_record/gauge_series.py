@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from threading import Lock
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from dtmetrics._protocol.point import GaugeValue
+from dtmetrics._protocol.point import GaugeValue, Payload
 from dtmetrics._record.number import LARGEST, NOT_FINITE, Number, checked_number
 from dtmetrics._record.series import Series
 
@@ -42,7 +42,7 @@ class GaugeSeries(Series[Move]):
 
     __slots__ = ("moved", "value")
 
-    payload = GaugeValue
+    payload: ClassVar[type[Payload]] = GaugeValue
 
     values: list[Move]
 
@@ -56,7 +56,7 @@ class GaugeSeries(Series[Move]):
     ) -> None:
         super().__init__(key, line_prefix, lock, reject, limit)
         self.value: Number | None = None
-        self.moved = False
+        self.moved: bool = False
 
     def reset_after_fork(self, lock: Lock) -> None:
         """In a forked child: drop the value, which the parent sends."""

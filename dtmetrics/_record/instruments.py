@@ -79,7 +79,7 @@ class _NotCacheable(Exception):  # noqa: N818 -- leaves lru_cache, is not an err
 
 
 class Instrument(Generic[S]):
-    """What every instrument is. Make one by ``counter()``, ``gauge()`` and so on."""
+    """What all instruments are. ``counter()`` and so on make one."""
 
     __slots__ = (
         "__weakref__",
@@ -92,8 +92,9 @@ class Instrument(Generic[S]):
     )
 
     def __init__(self, origin: Origin, bound: Pairs = ()) -> None:
-        self.origin = origin
-        self.registry = origin.registry  # an attribute of a named tuple costs 20 ns
+        self.origin: Origin = origin
+        # An attribute of a named tuple costs 20 ns.
+        self.registry: Registry = origin.registry
         self._bound = bound
         self._series = cast("S", _UNKNOWN)
         self._cache: _lru_cache_wrapper[S] | None = None
@@ -124,7 +125,8 @@ class Instrument(Generic[S]):
     def bind(self, /, **dimensions: object) -> Self:
         """Return an instrument that adds *dimensions* to all it records.
 
-        Keep it: recording through it looks up nothing.
+        Keep it: recording through it looks up nothing. Dimensions of a call win over
+        these.
 
         >>> from dtmetrics import counter
         >>> eu = counter("orders.placed").bind(region="eu")
@@ -205,19 +207,35 @@ class Instrument(Generic[S]):
 class Counter(Instrument[CounterSeries]):
     """Counts events; each interval sends the increase.
 
+    An interval without an increase sends nothing. As a decorator a counter counts the
+    calls that end, as a ``with`` block the passes. The dimension ``error.type`` names
+    the exception that ended one. ``counter()`` makes it.
+
     >>> from dtmetrics import counter
     >>> placed = counter("orders.placed", unit="{order}")
     >>> placed.inc()
     >>> placed.inc(3, region="eu")
-
-    As a decorator it counts the calls that end, as a ``with`` block the passes. The
-    dimension ``error.type`` names the exception that ended one.
+    >>> @counter("jobs.run")
+    ... def job():
+    ...     pass
+    >>> with counter("imports.run"):
+    ...     job()
     """
 
     __slots__ = ()
 
     def inc(self, amount: int | float = 1, /, **dimensions: object) -> None:
-        """Add *amount*, which must not be negative."""
+        """Add *amount*, which must not be negative.
+
+        It never raises: a value that cannot be added is counted in ``stats().invalid``.
+
+        Args:
+            amount (int | float): What to add, by position. Default: 1.
+            dimensions (object): Keys and values, which make the series.
+
+        >>> from dtmetrics import counter
+        >>> counter("bytes.sent", unit="By").inc(1500, **{"network.type": "ipv6"})
+        """
         series = self._series
         ones = series.buffer
         if ones is None or dimensions:
@@ -263,6 +281,8 @@ class Counter(Instrument[CounterSeries]):
 class Summary(Instrument[SummarySeries]):
     """Observed values; each interval sends minimum, maximum, sum and count.
 
+    An interval without a value sends nothing. ``summary()`` makes it.
+
     >>> from dtmetrics import summary
     >>> summary("cart.value", unit="EUR").record(9.5)
     """
@@ -270,7 +290,18 @@ class Summary(Instrument[SummarySeries]):
     __slots__ = ()
 
     def record(self, value: int | float, /, **dimensions: object) -> None:
-        """Observe *value*."""
+        """Observe *value*.
+
+        It never raises: a value that is not a finite number is counted in
+        ``stats().invalid``.
+
+        Args:
+            value (int | float): The value, by position, in the unit of the summary.
+            dimensions (object): Keys and values, which make the series.
+
+        >>> from dtmetrics import summary
+        >>> summary("cart.value", unit="EUR").record(9.5, region="eu")
+        """
         series = self._series
         buffer = series.buffer
         if buffer is None or dimensions:

@@ -58,7 +58,7 @@ class Generation:
         #: Whether a value has been recorded.
         self.recorded = False
         #: The dimensions of the series for what exceeds a limit.
-        self.overflow = overflow or self.dimensions((OVERFLOW,), ignore)
+        self.overflow: Dimensions = overflow or self.dimensions((OVERFLOW,), ignore)
         self._levels: dict[str, int] = {}
 
     def after_fork(self) -> Generation:
@@ -100,14 +100,14 @@ class Registry:
     """
 
     def __init__(self) -> None:
-        self.recording = False
+        self.recording: bool = False
         #: Whether a context was ever opened, so that each record must look for one.
-        self.has_context = False
-        self.series_count = 0
+        self.has_context: bool = False
+        self.series_count: int = 0
         self.observers: list[Observer] = []
-        self.invalid_values = InvalidValues()
-        self.catalog = Catalog(self.invalid_values)
-        self.generation = Generation(RecordingOptions(), bool)
+        self.invalid_values: InvalidValues = InvalidValues()
+        self.catalog: Catalog = Catalog(self.invalid_values)
+        self.generation: Generation = Generation(RecordingOptions(), bool)
         # Re-entrant, because a signal handler may record while its own thread makes a
         # series. It is held for microseconds, and not while foreign code runs.
         self._lock = RLock()
@@ -199,7 +199,16 @@ class Registry:
 
     @contextmanager
     def context(self, /, **dimensions: object) -> Iterator[None]:
-        """Add *dimensions* to everything that is recorded inside."""
+        """Add *dimensions* to everything that is recorded inside a ``with`` block.
+
+        They apply to this thread or task, and to the tasks that it starts, as context
+        variables do. Dimensions of an instrument or of a call win over them; those of
+        an inner context win over those of an outer one.
+
+        >>> from dtmetrics import context, counter
+        >>> with context(tenant="acme"):
+        ...     counter("orders.placed").inc()
+        """
         if not self.has_context:
             with self._lock:
                 # From now on each record reads its context, which costs 60 ns.

@@ -51,6 +51,10 @@ class Series(Identity, Generic[V]):
     payload: ClassVar[type[Payload]]
 
     buffer: object
+    discarded: bool
+    limit: int
+    lock: Lock
+    reject: Callable[[str], object]
     values: list[V] | None
 
     def __init__(
@@ -165,9 +169,11 @@ class CounterSeries(Series[Number]):
 
     __slots__ = ("_ones_taken", "ones")
 
-    payload = CountDelta
+    payload: ClassVar[type[Payload]] = CountDelta
 
     buffer: count[int] | None
+    ones: count[int]
+    values: list[Number] | None
 
     def _clear(self) -> None:
         self.values = None

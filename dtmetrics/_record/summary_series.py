@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from math import fsum, isfinite
+from typing import ClassVar
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._protocol.point import GaugeSummary, new
+from dtmetrics._protocol.point import GaugeSummary, Payload, new
 from dtmetrics._record.number import LARGEST, NOT_FINITE, Number
 from dtmetrics._record.series import Series
 
@@ -20,7 +21,7 @@ class SummarySeries(Series[Observed]):
 
     __slots__ = ()
 
-    payload = GaugeSummary
+    payload: ClassVar[type[Payload]] = GaugeSummary
 
     buffer: list[Observed] | None
     values: list[Observed]

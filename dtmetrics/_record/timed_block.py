@@ -28,6 +28,7 @@ __all__ = [
     "AsyncExitOfBlock",
     "Block",
     "ExitOfBlock",
+    "ReadClock",
     "TimerOptions",
     "checked",
     "dimensions_of_failure",
@@ -72,16 +73,33 @@ def dimensions_of_failure(
     return {"error.type": error_type(error)}
 
 
+class ReadClock(Protocol):
+    """A monotonic clock.
+
+    Not a Callable, because pyright takes one that ``__slots__`` names for a method.
+    """
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+
+
 class BlockTimer(Protocol):
     """What a block uses of its timer."""
 
-    clock: Callable[[], float]
+    clock: ReadClock
     options: TimerOptions
     summary: Summary
 
 
 class Block:
-    """One timed block: what ``with timed(...) as t`` gives. A timer makes it."""
+    """One timed block: what ``with timed(...) as t`` gives.
+
+    >>> from dtmetrics import timed
+    >>> with timed("render.duration") as t:
+    ...     t.set(kind="page")
+    >>> 0 < t.elapsed < 1
+    True
+    """
 
     # Without __init__, whose call costs 40 ns on CPython 3.11. The clock is a local
     # variable before it is called: as a method of an attribute it costs 10 ns more.
@@ -100,7 +118,7 @@ class Block:
         return 0.0 if self._start is None else self._timer.clock() - self._start
 
     def set(self, /, **dimensions: object) -> None:
-        """Add *dimensions*."""
+        """Add *dimensions* to what the block records."""
         if self._added is not _CANCELLED:
             self._added = {**(self._added or {}), **dimensions}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._decorate.arguments import argument_getters, name_of
@@ -18,6 +18,7 @@ from dtmetrics._record.timed_block import (
     AsyncExitOfBlock,
     Block,
     ExitOfBlock,
+    ReadClock,
     TimerOptions,
     checked,
     dimensions_of_failure,
@@ -39,19 +40,25 @@ T = TypeVar("T")
 class Timer:
     """Times calls as a decorator, and blocks by ``with`` or ``async with``.
 
-    Durations are seconds of a monotonic clock.
-
-    >>> from dtmetrics import timed
-    >>> with timed("render.duration") as t:
-    ...     t.set(kind="page")
-    >>> t.elapsed < 1
-    True
+    Durations are seconds of a monotonic clock. Each interval sends their minimum,
+    maximum, sum and count, with ``error.type`` for those that ended by an exception.
+    ``timed()`` makes a timer.
 
     One timer may be entered many times at once: by threads, by tasks, by suspended
     generators and inside itself. Each ``with`` statement and each ``ExitStack`` ends
     the block that it entered. Code that calls ``timer.__enter__()`` by hand ends the
     newest block that was entered so in the running context; ``timer()`` returns a block
     that such code can keep. An exit without a block is counted in ``stats().invalid``.
+
+    >>> from dtmetrics import timed
+    >>> render = timed("render.duration")
+    >>> with render as t:
+    ...     t.set(kind="page")
+    >>> t.elapsed < 1
+    True
+    >>> @render
+    ... def page():
+    ...     pass
     """
 
     __slots__ = ("clock", "options", "summary")
@@ -60,11 +67,11 @@ class Timer:
         self,
         summary: Summary,
         options: TimerOptions,
-        clock: Callable[[], float] = perf_counter,
+        clock: ReadClock = perf_counter,
     ) -> None:
-        self.summary = summary
-        self.options = checked(options)
-        self.clock = clock
+        self.summary: Summary = summary
+        self.options: TimerOptions = checked(options)
+        self.clock: ReadClock = clock
 
     def __repr__(self) -> str:
         return repr(self.summary).replace("Summary", "Timer", 1)
@@ -75,11 +82,22 @@ class Timer:
         return self.summary.name
 
     def record(self, seconds: float, /, **dimensions: object) -> None:
-        """Record a duration of *seconds* that was measured elsewhere."""
+        """Record a duration of *seconds* that was measured elsewhere.
+
+        >>> from dtmetrics import timed
+        >>> timed("job.duration").record(1.25, queue="mail")
+        """
         self.summary.record(seconds, **dimensions)
 
     def bind(self, /, **dimensions: object) -> Self:
-        """Return a timer that adds *dimensions* to all it records; keep it."""
+        """Return a timer that adds *dimensions* to all it records.
+
+        Keep it: recording through it looks up nothing.
+
+        >>> from dtmetrics import timed
+        >>> with timed("job.duration").bind(queue="mail"):
+        ...     pass
+        """
         return type(self)(self.summary.bind(**dimensions), self.options, self.clock)
 
     @overload
@@ -112,12 +130,12 @@ class Timer:
         block._start = clock()
         return block
 
-    __exit__ = ExitOfBlock()
+    __exit__: Final = ExitOfBlock()
 
     def __aenter__(self) -> Ready[Block]:
         return Ready(self.__enter__())
 
-    __aexit__ = AsyncExitOfBlock()
+    __aexit__: Final = AsyncExitOfBlock()
 
 
 NO_DIMENSIONS = "args= or result= failed"

@@ -6,7 +6,6 @@ methods.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from contextvars import Context
@@ -14,7 +13,7 @@ from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 
 from dtmetrics._core import log
-from dtmetrics._core.secret import SECRET_SETTINGS, Secret
+from dtmetrics._core.secret import hide_secrets
 from dtmetrics._core.try_lock import TryLock
 from dtmetrics._record.meter import Meter, Meters
 from dtmetrics._record.registry import Registry
@@ -27,12 +26,8 @@ if TYPE_CHECKING:
     from dtmetrics._deliver.delivery import Delivery
     from dtmetrics._deliver.outbox import Account
     from dtmetrics._spool.spool import Spool
-    from dtmetrics.exporters import Exporter
 
 __all__ = ["EXIT_SECONDS", "Runtime", "default"]
-
-# The default of a setting for which None is a value, or whose type excludes None.
-_UNSET: Any = ...
 
 #: How long a program may wait at exit for a slow endpoint.
 EXIT_SECONDS = 5.0
@@ -51,48 +46,10 @@ class Runtime:
             on_fork=self._reset_after_fork, on_exit=self._shutdown_at_exit
         )
 
-    def configure(  # noqa: PLR0913 -- every setting is a keyword
-        self,
-        *,
-        endpoint: str | None = None,
-        token: str | None = None,
-        exporter: Exporter | None = None,
-        prefix: str = _UNSET,
-        dimensions: Mapping[str, Any] | None = None,
-        interval: float | None = _UNSET,
-        level: int | str = _UNSET,
-        levels: Mapping[str, int | str] = _UNSET,
-        max_series_per_metric: int = _UNSET,
-        max_series: int = _UNSET,
-        max_outbox_bytes: int = _UNSET,
-        delivery: str = _UNSET,
-        spool: str | os.PathLike[str] | None = None,
-        metadata: bool = _UNSET,
-        self_metrics: bool = _UNSET,
-        enrich: bool = _UNSET,
-        allow_plain_http: bool = _UNSET,
-        ca_file: str | os.PathLike[str] | None = None,
-        strict: bool = _UNSET,
-        force: bool = False,
-    ) -> None:
-        """Start recording, and sending every *interval* seconds (default 60).
-
-        Called once, by the application. A second call does nothing, unless *force* is
-        true: then the running configuration is shut down and replaced. Without
-        arguments, data is sent to the OneAgent on this host. The README has a table of
-        all settings, with their defaults and environment variables.
-
-        Raises ConfigError, which lists every fault, if the settings cannot work. Raises
-        the first DefinitionError of an instrument defined so far if *strict* is true.
-
-        >>> from dtmetrics import MemoryExporter, configure, shutdown
-        >>> configure(exporter=MemoryExporter(), interval=None)
-        >>> shutdown()
-        True
-        """
-        arguments = _passed_settings(locals())
-        # Error reporters print the local variables of this frame.
-        endpoint = token = None
+    def configure(self, *, force: bool = False, **settings: object) -> None:
+        """Do what ``dtmetrics.configure()`` documents, for the *settings* given."""
+        # Rebound, because error reporters print the local variables of this frame.
+        settings = _passed_settings(settings)
         # Slow imports (httpx takes 0.1 s) are made here, in the caller's thread.
         from dtmetrics._config.config import Config  # noqa: PLC0415
         from dtmetrics._runtime.factories import open_spool  # noqa: PLC0415
@@ -100,7 +57,7 @@ class Runtime:
         with self._lock.acquire(TIMEOUT_MAX) as acquired:
             if not acquired or (self._running and not force):
                 return
-            config = Config.resolve(arguments)
+            config = Config.resolve(settings)
             spool_on_disk = open_spool(config)
             self._stop(EXIT_SECONDS)
             if not self._running:
@@ -112,6 +69,17 @@ class Runtime:
         Returns True if the endpoint has accepted or rejected everything recorded before
         the call. Returns False if data points still wait; ``stats().waiting`` is their
         number.
+
+        Args:
+            timeout (float): Seconds, after which it returns. Default: 5.0.
+
+        >>> from dtmetrics import MemoryExporter, configure, counter, flush, shutdown
+        >>> configure(exporter=MemoryExporter(), interval=None)
+        >>> counter("orders.placed").inc()
+        >>> flush(timeout=2.0)
+        True
+        >>> shutdown()
+        True
         """
         delivery = self._delivery
         if delivery is None or not self._running:
@@ -124,6 +92,13 @@ class Runtime:
         It is called at exit, so that a short script loses nothing. A second call does
         nothing. Returns the same as ``flush()``. In a callback of a flush, and in a
         signal handler that interrupts one, it returns False and stops nothing.
+
+        Args:
+            timeout (float): Seconds, after which it returns. Default: 5.0.
+
+        >>> from dtmetrics import shutdown
+        >>> shutdown()
+        True
         """
         deadline = time.monotonic() + timeout
         with self._lock.acquire(timeout) as acquired:
@@ -135,14 +110,35 @@ class Runtime:
         After at most *timeout* seconds the signal takes the effect that it has now: it
         ends the process, or calls the program's own handler. Meanwhile the program
         runs on, and a second SIGTERM takes effect at once. SIGHUP is delayed likewise,
-        unless the program handles it.
+        unless the program handles it. Called once, in the main thread.
 
-        Called once, in the main thread. Raises ValueError in any other thread.
+        Args:
+            timeout (float): Seconds by which a signal is delayed at most. Default: 2.0.
+
+        Raises:
+            ValueError: It is called in another thread than the main one.
+
+        ::
+
+            configure()
+            install_signal_handlers(timeout=5.0)
         """
         install_handlers(flush=self.flush, shutdown=self.shutdown, timeout=timeout)
 
     def stats(self) -> Stats:
-        """Return the counts of what was recorded and sent so far."""
+        """Return the counts of what was recorded and sent so far.
+
+        >>> from dtmetrics import MemoryExporter, configure, counter
+        >>> from dtmetrics import flush, shutdown, stats
+        >>> configure(exporter=MemoryExporter(), interval=None, force=True)
+        >>> counter("orders.placed").inc()
+        >>> flush()
+        True
+        >>> stats().accepted
+        1
+        >>> shutdown()
+        True
+        """
         invalid = self.registry.invalid_values.total()
         series = self.registry.series_count
         delivery = self._delivery
@@ -161,6 +157,13 @@ class Runtime:
 
         A library makes its instruments with ``get_meter(__name__)``. They record
         nothing until the application calls ``configure()``.
+
+        Args:
+            name (str): Parts that dots separate, as in logging. Default: ``""``, the
+                meter of ``dtmetrics.counter()`` and the other functions.
+
+        Raises:
+            TypeError: *name* is not a str.
 
         >>> from dtmetrics import get_meter
         >>> hits = get_meter("shop.cache").counter("cache.hits")
@@ -242,14 +245,12 @@ class Runtime:
             self._delivery.flusher.reset_after_fork()
 
 
-def _passed_settings(arguments: dict[str, Any]) -> dict[str, Any]:
+def _passed_settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that were passed, with possible secrets as Secret."""
     return {
-        name: Secret(value) if name in SECRET_SETTINGS else value
-        for name, value in arguments.items()
-        if name not in ("self", "force")
-        and value is not _UNSET
-        and (value is not None or name == "interval")
+        name: value
+        for name, value in hide_secrets(arguments).items()
+        if value is not None or name == "interval"
     }
 
 

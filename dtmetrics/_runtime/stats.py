@@ -12,7 +12,14 @@ class Stats(NamedTuple):
     """What this process has recorded and sent since ``configure()``.
 
     ``collected = accepted + rejected + sum(dropped.values()) + waiting``, at every
-    moment. Each is a number of data points: one series, at one collection.
+    moment. Each is a number of data points: one series, at one collection. ``stats()``
+    returns it.
+
+    >>> from dtmetrics import stats
+    >>> now = stats()
+    >>> done = now.accepted + now.rejected + sum(now.dropped.values())
+    >>> now.collected == done + now.waiting
+    True
     """
 
     #: Data points made from recorded values, at every collection so far.

@@ -48,20 +48,43 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 class MetricsMiddleware:
     """Records each HTTP request to *app*, until the last byte of its response was sent.
 
-    The response is passed on unchanged. Routes of Starlette and FastAPI are found;
+    Each request is recorded as ``http.server.request.duration``, in seconds, by
+    OpenTelemetry's names
+    (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/).
+    The response is passed on unchanged. The routes of Starlette and FastAPI are found;
     another application may leave its route in ``scope["dtmetrics.route"]``.
 
-    *exclude* names paths or routes that are not recorded: a text, in which ``*``
-    matches anything, a compiled expression, which is searched for, or a list of these.
-    *dimensions* is called with the scope when the response was sent; it returns a
-    mapping of further dimensions. *active_requests* adds the gauge
-    ``http.server.active_requests``, *body_sizes* the sizes of bodies in bytes,
-    *websockets* the duration of websocket connections. *known_methods* are the methods
-    recorded by name, by default those of the variable
-    ``OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS`` or OpenTelemetry's ten; others are
-    ``_OTHER``. *meter* records; by default ``dtmetrics.integrations.asgi``.
+    Args:
+        app (Callable): The ASGI application.
+        exclude (str | re.Pattern | Iterable): Paths or routes that are not recorded: a
+            text, in which ``*`` matches anything, a compiled expression, which is
+            searched for, or several of these. Default: none. Example:
+            ``exclude=["/health", "/static/*"]``.
+        dimensions (Callable | None): Called with the scope when the response was
+            sent; returns a mapping of further dimensions. Default: none. Example:
+            ``dimensions=lambda scope: {"host": scope["server"][0]}``.
+        active_requests (bool): Add the gauge ``http.server.active_requests``, whose
+            dimension ``dtmetrics.worker`` is a small number for each worker. Default:
+            False.
+        body_sizes (bool): Add ``http.server.request.body.size`` and
+            ``http.server.response.body.size``, in bytes. Default: False.
+        websockets (bool): Add ``websocket.server.connection.duration``, in seconds.
+            Default: False.
+        known_methods (Iterable[str] | None): The methods that are recorded by name; all
+            others are ``_OTHER``. Default: those of the environment variable
+            ``OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS`` (separated by commas), or else
+            OpenTelemetry's ten.
+        meter (Meter | None): The meter that records. Default:
+            ``get_meter("dtmetrics.integrations.asgi")``.
 
-    Raises TypeError if an option has the wrong type.
+    Raises:
+        TypeError: An option has the wrong type.
+
+    >>> from dtmetrics.integrations.asgi import MetricsMiddleware
+    >>> async def application(scope, receive, send):
+    ...     await send({"type": "http.response.start", "status": 204, "headers": []})
+    ...     await send({"type": "http.response.body"})
+    >>> application = MetricsMiddleware(application, exclude="/health")
     """
 
     def __init__(  # noqa: PLR0913 -- the options, by keyword

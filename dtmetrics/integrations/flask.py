@@ -35,9 +35,39 @@ class Metrics:
     Write ``Metrics(app)``, or in a factory ``metrics = Metrics()`` and
     ``metrics.init_app(app)``.
 
-    The options are those of `dtmetrics.integrations.wsgi.MetricsMiddleware`, but for
-    *dimensions*, which is called with Flask's request at the end of its context, and
-    *meter*, which is ``dtmetrics.integrations.flask`` by default.
+    Each request is recorded as ``http.server.request.duration``, in seconds, by
+    OpenTelemetry's names
+    (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/).
+    The duration ends with the last byte of the response.
+
+    Args:
+        app (Flask | None): The application. Default: none yet, see ``init_app()``.
+        exclude (str | re.Pattern | Iterable): Paths or routes that are not recorded: a
+            text, in which ``*`` matches anything, a compiled expression, which is
+            searched for, or several of these. Default: none. Example:
+            ``exclude=["/health", "/static/*"]``.
+        dimensions (Callable | None): Called with Flask's request at the end of its
+            context; returns a mapping of further dimensions. Default: none. Example:
+            ``dimensions=lambda request: {"blueprint": request.blueprint}``.
+        active_requests (bool): Add the gauge ``http.server.active_requests``, whose
+            dimension ``dtmetrics.worker`` is a small number for each worker. Default:
+            False.
+        body_sizes (bool): Add ``http.server.request.body.size`` and
+            ``http.server.response.body.size``, in bytes. Default: False.
+        known_methods (Iterable[str] | None): The methods that are recorded by name; all
+            others are ``_OTHER``. Default: those of the environment variable
+            ``OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS`` (separated by commas), or else
+            OpenTelemetry's ten.
+        meter (Meter | None): The meter that records. Default:
+            ``get_meter("dtmetrics.integrations.flask")``.
+
+    Raises:
+        TypeError: An option has the wrong type.
+
+    >>> from flask import Flask
+    >>> from dtmetrics.integrations.flask import Metrics
+    >>> metrics = Metrics(exclude="/health")
+    >>> metrics.init_app(Flask("shop"))
     """
 
     def __init__(  # noqa: PLR0913 -- the options, by keyword
@@ -65,7 +95,13 @@ class Metrics:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Record the requests to *app*; a second call does nothing."""
+        """Record the requests to *app*; a second call does nothing.
+
+        >>> from flask import Flask
+        >>> from dtmetrics.integrations.flask import Metrics
+        >>> metrics = Metrics()
+        >>> metrics.init_app(Flask("shop"))
+        """
         if "dtmetrics" in app.extensions:
             return
         app.extensions["dtmetrics"] = self

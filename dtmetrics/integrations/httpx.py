@@ -34,16 +34,30 @@ def instrument_httpx(
 ) -> None:
     """Record each request of every client, existing clients included.
 
+    Each request is recorded as ``http.client.request.duration``, in seconds, by
+    OpenTelemetry's names
+    (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/).
     A request is one call of httpx's own transports, until the head of the response has
     arrived: a redirect is one more request, and the body of a stream is not waited for.
     Responses and exceptions are passed on unchanged. A second call does nothing.
 
-    *body_sizes* adds the sizes of bodies in bytes, as Content-Length announces them.
-    *known_methods* are the methods recorded by name, by default those of the variable
-    ``OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS`` or OpenTelemetry's ten; others are
-    ``_OTHER``. *meter* records; by default ``dtmetrics.integrations.httpx``.
+    Args:
+        body_sizes (bool): Add ``http.client.request.body.size`` and
+            ``http.client.response.body.size``, in bytes, as Content-Length announces
+            them. Default: False.
+        known_methods (Iterable[str] | None): The methods that are recorded by name; all
+            others are ``_OTHER``. Default: those of the environment variable
+            ``OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS`` (separated by commas), or else
+            OpenTelemetry's ten.
+        meter (Meter | None): The meter that records. Default:
+            ``get_meter("dtmetrics.integrations.httpx")``.
 
-    Raises TypeError if an option has the wrong type.
+    Raises:
+        TypeError: An option has the wrong type.
+
+    >>> from dtmetrics.integrations.httpx import instrument_httpx, uninstrument_httpx
+    >>> instrument_httpx(body_sizes=True)
+    >>> uninstrument_httpx()
     """
     _patches.apply(
         meter or default.get_meter(__name__),
@@ -53,7 +67,13 @@ def instrument_httpx(
 
 
 def uninstrument_httpx() -> None:
-    """Stop recording, and restore httpx's own methods."""
+    """Stop recording, and restore httpx's own methods.
+
+    Without ``instrument_httpx()`` it does nothing.
+
+    >>> from dtmetrics.integrations.httpx import uninstrument_httpx
+    >>> uninstrument_httpx()
+    """
     _patches.remove()
 
 

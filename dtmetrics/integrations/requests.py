@@ -36,13 +36,32 @@ def instrument_requests(
 ) -> None:
     """Record each request of every session, existing sessions included.
 
+    Each request is recorded as ``http.client.request.duration``, in seconds, by
+    OpenTelemetry's names
+    (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/).
     A request is one call of an adapter, until the head of the response has arrived: a
     redirect is one more request, urllib3's own retries are not, and the body of a
     stream is not waited for. Responses and exceptions are passed on unchanged. A second
     call does nothing.
 
-    The options are those of `dtmetrics.integrations.httpx.instrument_httpx`; *meter* is
-    ``dtmetrics.integrations.requests`` by default.
+    Args:
+        body_sizes (bool): Add ``http.client.request.body.size`` and
+            ``http.client.response.body.size``, in bytes, as Content-Length announces
+            them. Default: False.
+        known_methods (Iterable[str] | None): The methods that are recorded by name; all
+            others are ``_OTHER``. Default: those of the environment variable
+            ``OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS`` (separated by commas), or else
+            OpenTelemetry's ten.
+        meter (Meter | None): The meter that records. Default:
+            ``get_meter("dtmetrics.integrations.requests")``.
+
+    Raises:
+        TypeError: An option has the wrong type.
+
+    >>> from dtmetrics.integrations.requests import instrument_requests
+    >>> from dtmetrics.integrations.requests import uninstrument_requests
+    >>> instrument_requests(body_sizes=True)
+    >>> uninstrument_requests()
     """
     _patches.apply(
         meter or default.get_meter(__name__),
@@ -52,7 +71,13 @@ def instrument_requests(
 
 
 def uninstrument_requests() -> None:
-    """Stop recording, and restore requests' own methods."""
+    """Stop recording, and restore requests' own methods.
+
+    Without ``instrument_requests()`` it does nothing.
+
+    >>> from dtmetrics.integrations.requests import uninstrument_requests
+    >>> uninstrument_requests()
+    """
     _patches.remove()
 
 

@@ -37,16 +37,28 @@ def instrument_sqlalchemy(
 ) -> None:
     """Record each operation of *engine*, until the database has executed it.
 
-    Rows that are fetched later take no part in the duration. An operation has its name
-    and, if it touches only one, its table, but neither its text nor its values; a
-    failed one has the class of the driver's exception.
-
-    *pool* adds a gauge of the used and idle connections, one for each worker. *meter*
-    records; by default ``dtmetrics.integrations.sqlalchemy``.
+    Each is recorded as ``db.client.operation.duration``, in seconds, by OpenTelemetry's
+    names (https://opentelemetry.io/docs/specs/semconv/db/database-metrics/). Rows that
+    are fetched later take no part in the duration. An operation has its name and, if it
+    touches only one, its table, but neither its text nor its values; a failed one has
+    the class of the driver's exception.
 
     A second call does nothing. Make the first one when the program starts: SQLAlchemy
-    forbids to add a listener while others are called. Raises TypeError if *engine* is
-    not an Engine or an AsyncEngine.
+    forbids to add a listener while others are called.
+
+    Args:
+        engine (Engine | AsyncEngine): The engine.
+        pool (bool): Add the gauge ``db.client.connection.count``: the used and the idle
+            connections of the engine's pool, for each worker. Default: False.
+        meter (Meter | None): The meter that records. Default:
+            ``get_meter("dtmetrics.integrations.sqlalchemy")``.
+
+    Raises:
+        TypeError: *engine* is neither an Engine nor an AsyncEngine.
+
+    >>> from sqlalchemy import create_engine
+    >>> from dtmetrics.integrations.sqlalchemy import instrument_sqlalchemy
+    >>> instrument_sqlalchemy(create_engine("sqlite://"), pool=True)
     """
     engine = _sync(engine)
     with _lock:
@@ -65,6 +77,11 @@ def uninstrument_sqlalchemy(engine: Engine | AsyncEngine) -> None:
     """Stop recording the operations of *engine*.
 
     The listeners stay, and do nothing: statements that run now would fail without them.
+    Raises TypeError if *engine* is neither an Engine nor an AsyncEngine.
+
+    >>> from sqlalchemy import create_engine
+    >>> from dtmetrics.integrations.sqlalchemy import uninstrument_sqlalchemy
+    >>> uninstrument_sqlalchemy(create_engine("sqlite://"))
     """
     engine = _sync(engine)
     with _lock:

@@ -38,12 +38,41 @@ Application = Callable[..., Iterable[bytes]]
 class MetricsMiddleware:
     """Records each HTTP request to *app*, until the last byte of its response was sent.
 
+    Each request is recorded as ``http.server.request.duration``, in seconds, by
+    OpenTelemetry's names
+    (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/).
     The response is passed on unchanged. A framework or an application may leave the
     route of a request in ``environ["dtmetrics.route"]``.
 
-    The options are those of `dtmetrics.integrations.asgi.MetricsMiddleware`, without
-    *websockets*; *dimensions* is called with the environ, and *meter* is
-    ``dtmetrics.integrations.wsgi`` by default.
+    Args:
+        app (Callable): The WSGI application.
+        exclude (str | re.Pattern | Iterable): Paths or routes that are not recorded: a
+            text, in which ``*`` matches anything, a compiled expression, which is
+            searched for, or several of these. Default: none. Example:
+            ``exclude=["/health", "/static/*"]``.
+        dimensions (Callable | None): Called with the environ when the response was
+            sent; returns a mapping of further dimensions. Default: none. Example:
+            ``dimensions=lambda environ: {"host": environ["HTTP_HOST"]}``.
+        active_requests (bool): Add the gauge ``http.server.active_requests``, whose
+            dimension ``dtmetrics.worker`` is a small number for each worker. Default:
+            False.
+        body_sizes (bool): Add ``http.server.request.body.size`` and
+            ``http.server.response.body.size``, in bytes. Default: False.
+        known_methods (Iterable[str] | None): The methods that are recorded by name; all
+            others are ``_OTHER``. Default: those of the environment variable
+            ``OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS`` (separated by commas), or else
+            OpenTelemetry's ten.
+        meter (Meter | None): The meter that records. Default:
+            ``get_meter("dtmetrics.integrations.wsgi")``.
+
+    Raises:
+        TypeError: An option has the wrong type.
+
+    >>> from dtmetrics.integrations.wsgi import MetricsMiddleware
+    >>> def application(environ, start_response):
+    ...     start_response("204 No Content", [])
+    ...     return []
+    >>> application = MetricsMiddleware(application, exclude="/health")
     """
 
     def __init__(  # noqa: PLR0913 -- the options, by keyword

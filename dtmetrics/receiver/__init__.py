@@ -17,12 +17,12 @@ try:
     from dtmetrics.receiver.server import running, serve
     from dtmetrics.receiver.store import Store
     from dtmetrics.receiver.verdict import Verdict, check_lines
-except ModuleNotFoundError as missing:
-    if (missing.name or "").partition(".")[0] not in {"anyio", "starlette", "uvicorn"}:
+except ModuleNotFoundError as _missing:
+    if (_missing.name or "").partition(".")[0] not in {"anyio", "starlette", "uvicorn"}:
         raise
     raise ImportError(
         "the dtmetrics receiver needs starlette and uvicorn: "
         'pip install "dtmetrics[receiver]"'
-    ) from missing
+    ) from _missing
 
 __all__ = ["Store", "Verdict", "check_lines", "create_app", "running", "serve"]

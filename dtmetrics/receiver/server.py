@@ -63,6 +63,7 @@ def running(
 ) -> Iterator[str]:
     """Run *app*, or a new endpoint, in a thread; the block gets its address.
 
+    >>> from dtmetrics.receiver import running
     >>> with running() as address:  # doctest: +ELLIPSIS
     ...     print(address)
     http://127.0.0.1:...

@@ -5,13 +5,29 @@
     INSTALLED_APPS = ["dtmetrics.integrations.django", ...]
     # First, so that it times the other middlewares too.
     MIDDLEWARE = ["dtmetrics.integrations.django.MetricsMiddleware", ...]
-    DTMETRICS = {"dimensions": {"service": "shop"}}
+    DTMETRICS = {"dimensions": {"service": "shop"}, "exclude": "/health"}
 
-``DTMETRICS`` takes the settings of ``dtmetrics.configure()``; the options of
-`dtmetrics.integrations.asgi.MetricsMiddleware`, with ``request_dimensions`` in place of
-``dimensions``; ``database`` and ``cache`` (False to leave these out); and ``commands``
-(the commands of ``manage.py`` that record, by default ``["runserver"]``). The app's
-label, and the tag of its checks, is ``dtmetrics``.
+Requests are recorded as ``http.server.request.duration``, queries as
+``db.client.operation.duration`` and operations on caches as
+``django.cache.operation.duration``, all in seconds. ``DTMETRICS`` takes:
+
+- every setting of ``dtmetrics.configure()`` but ``force``; the app calls it with them;
+- ``exclude``, ``active_requests``, ``body_sizes``, ``known_methods`` and ``meter``, the
+  options of `dtmetrics.integrations.asgi.MetricsMiddleware`;
+- ``request_dimensions`` (callable or str, default none): called with Django's request
+  when the response was sent; returns a mapping of further dimensions. A str is the
+  dotted path of the callable;
+- ``database`` (bool, default True): record queries;
+- ``cache`` (bool, default True): record operations on caches;
+- ``commands`` (list of str, default ``["runserver"]``): the commands of ``manage.py``
+  that record. A server always does.
+
+``manage.py check`` reports what is wrong with it. A server logs that and continues
+without metrics. The app's label, and the tag of its checks, is ``dtmetrics``.
+
+>>> from dtmetrics.integrations.django import MetricsMiddleware
+>>> MetricsMiddleware.async_capable
+True
 """
 
 from __future__ import annotations

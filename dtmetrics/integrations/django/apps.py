@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from django.apps import AppConfig, apps
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register  # noqa: A004 -- Django's
 from django.utils.module_loading import import_string
@@ -24,6 +25,12 @@ from dtmetrics.integrations.django.options import (
     settings_problems,
 )
 
+if TYPE_CHECKING:
+    # Django has no types, and a class with an unknown base would have none either.
+    AppConfig = object
+else:
+    from django.apps import AppConfig
+
 __all__ = ["DtmetricsConfig"]
 
 _PACKAGE = "dtmetrics.integrations.django"
@@ -33,12 +40,12 @@ _CONFIGURED_BEFORE = "DTMETRICS has no effect: configure() was called before"
 class DtmetricsConfig(AppConfig):
     """Calls ``configure()`` with ``DTMETRICS``; instruments databases and caches."""
 
-    name = _PACKAGE
-    label = "dtmetrics"
-    verbose_name = "dtmetrics"
+    name: str = _PACKAGE
+    label: str = "dtmetrics"
+    verbose_name: str = "dtmetrics"
 
     #: Whether ``configure()`` was called before, so that ``DTMETRICS`` has no effect.
-    configured_before = False
+    configured_before: bool = False
 
     def ready(self) -> None:
         """Start, in every process that Django starts in.

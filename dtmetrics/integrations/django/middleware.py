@@ -32,11 +32,17 @@ _EXCHANGE = "_dtmetrics"  # an attribute of Django's request
 class MetricsMiddleware:
     """Records each request until the last byte of its response was sent.
 
-    The response is not changed. Put it first in ``MIDDLEWARE``: it does not time the
-    middlewares before it. ``DTMETRICS`` holds its options: those of
-    `dtmetrics.integrations.asgi.MetricsMiddleware`, with ``request_dimensions`` in
-    place of ``dimensions``, which is called with Django's request when the response was
-    sent.
+    Each is recorded as ``http.server.request.duration``, in seconds, by OpenTelemetry's
+    names (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/). The response
+    is not changed. Put the middleware first in ``MIDDLEWARE``: it does not time the
+    middlewares before it. Its options are in ``DTMETRICS``, which
+    `dtmetrics.integrations.django` describes.
+
+    Raises MiddlewareNotUsed, which Django handles, if an option is wrong.
+
+    ::
+
+        MIDDLEWARE = ["dtmetrics.integrations.django.MetricsMiddleware", ...]
     """
 
     sync_capable = True

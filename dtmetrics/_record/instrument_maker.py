@@ -1,0 +1,93 @@
+"""Makes the instruments of a meter; equal definitions make one instrument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar, cast
+
+from dtmetrics._core.level import LEVEL_REQUIREMENT, LEVELS, Level, level_number
+from dtmetrics._core.safe_call import call_safely
+from dtmetrics._protocol.normalize import text_of
+from dtmetrics._record.definition import Definition, calling_site
+from dtmetrics._record.dimensions import Pairs
+from dtmetrics._record.gauge import Gauge
+from dtmetrics._record.instruments import Counter, Origin, Summary
+from dtmetrics._record.registry import Registry
+
+__all__ = ["InstrumentMaker", "check_name"]
+
+I = TypeVar("I", Counter, Gauge, Summary)  # noqa: E741 -- an instrument
+
+# The types of dimension values by which equal definitions are recognised.
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+
+
+class InstrumentMaker:
+    """Makes the instruments of the meter *scope*, which has *dimensions*."""
+
+    def __init__(self, registry: Registry, scope: str, dimensions: Pairs) -> None:
+        self._registry = registry
+        self._scope = scope
+        self._dimensions = dimensions
+        # Equal definitions are one instrument, because a module may be loaded twice.
+        self._made: dict[tuple[object, ...], Counter | Gauge | Summary] = {}
+
+    def make(
+        self,
+        kind: type[I],
+        name: str,
+        unit: str,
+        description: str,
+        level: Level,
+        dimensions: Mapping[str, object] | None,
+    ) -> I:
+        """Return the instrument with these arguments of ``counter()`` and the like."""
+        check_name(kind.__name__.lower(), name)
+        pairs = tuple((dimensions or {}).items())
+        types = tuple(type(value) for _, value in pairs)  # 1 and True are equal
+        level = LEVELS.get(level, level)  # "INFO" and 20 are equal
+        key = (kind, name, unit, description, level, pairs, types)
+        # Only of plain types: comparing others may run a caller's code.
+        texts = type(name) is type(unit) is type(description) is str
+        plain = texts and _PLAIN.issuperset(types)
+        if plain and key in self._made:
+            return cast("I", self._made[key])
+        origin = self.origin(kind.__name__.lower(), name, unit, description, level)
+        made = kind(origin, pairs)
+        return cast("I", self._made.setdefault(key, made)) if plain else made
+
+    def origin(
+        self, kind: str, name: str, unit: str, description: str, level: Level
+    ) -> Origin:
+        """Define the metric *name*; raise a TypeError or ValueError for *level*."""
+        number = level_number(level)
+        if number is None:
+            error = ValueError if isinstance(level, str) else TypeError
+            raise error(f"level must {LEVEL_REQUIREMENT}, got {level!r}")
+        if isinstance(name, str):
+            name = "".join((name,))  # of a subclass of str: makes a plain one
+        definition = Definition(
+            name=name,
+            kind=kind,
+            # A caller may pass None, or a text that is translated when it is used.
+            unit=call_safely(text_of, unit, default=""),
+            description=call_safely(text_of, description, default=""),
+            site=calling_site(),
+        )
+        return Origin(
+            registry=self._registry,
+            family=self._registry.catalog.define(definition),
+            definition=definition,
+            scope=self._scope,
+            level=number,
+            dimensions=self._dimensions,
+        )
+
+
+def check_name(verb: str, name: object) -> None:
+    """Raise a TypeError if *name* is a function: the decorator lacks parentheses."""
+    if callable(name):
+        raise TypeError(
+            f"{verb}() must be called with a name before it decorates: "
+            f'write @{verb}("a.name"), not @{verb}'
+        )
