@@ -59,10 +59,11 @@ def test_client(name: str, tmp_path: Path) -> None:
 
 
 def test_sqlalchemy(tmp_path: Path) -> None:
-    """Each statement of the program is recorded, and so is its pool."""
+    """Each statement of the program is recorded, and so is its pool, at each run."""
     pytest.importorskip("sqlalchemy")
     page = ExamplePage("libraries/sqlalchemy")
     with Endpoint() as endpoint:
+        page.run(endpoint, tmp_path)
         done = page.run(endpoint, tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     page.check(endpoint.lines, missing={"server.address", "server.port"})

@@ -14,7 +14,7 @@ instrument_sqlalchemy(engine, pool=True)
 
 insert = text("INSERT INTO item VALUES (:number)")
 with engine.connect() as connection:
-    connection.execute(text("CREATE TABLE item (number INTEGER PRIMARY KEY)"))
+    connection.execute(text("CREATE TEMPORARY TABLE item (number INT PRIMARY KEY)"))
     connection.execute(insert, [{"number": 1}, {"number": 2}])
     connection.execute(text("SELECT number FROM item")).all()
     with suppress(IntegrityError):
