@@ -1,56 +1,56 @@
-from __future__ import annotations
+"""The how-to pages and their programs: what all of them have in common."""
 
-import json
-import os
-import subprocess
-import sys
-import urllib.request
-from pathlib import Path
+from __future__ import annotations
 
 import pytest
 
-from dtmetrics.receiver import running
+from tests.support.endpoint import Endpoint
+from tests.support.example_pages import EXAMPLES, FOLDERS, ExamplePage
+from tests.support.script import expect
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-EXPECTED = {
-    "asyncio_tasks.py": {("pages.fetched", "tenant", "acme"): 3},
-    "batch_job.py": {
-        ("import.rows", "job", "nightly-import"): 4,
-        ("import.rows.bad", "reason", "ValueError"): 1,
-    },
-    "library.py": {("shop.cache.hits", "dt.metrics.source", "dtmetrics"): 2},
-    "outbound.py": {
-        ("http.client.response.body.size", "http.response.status_code", "200"): 4,
-        ("http.client.response.body.size", "error.type", "404"): 2,
-    },
-    "quickstart.py": {("orders.placed", "region", "eu"): 5},
-}
+PAGES = sorted(
+    path.relative_to(EXAMPLES).with_suffix("").as_posix()
+    for folder in FOLDERS
+    for path in (EXAMPLES / folder).glob("*.md")
+)
 
 
-def test_every_example_is_tested() -> None:
-    """Every example has a test."""
-    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(EXPECTED)
+@pytest.mark.parametrize("name", PAGES)
+def test_programs_are_shown_as_they_are(name: str) -> None:
+    """A page shows at least one file beside it, and shows each to which it links whole."""
+    page = ExamplePage(name)
+    assert page.programs
+    for path in page.programs:
+        assert path.read_text("utf-8") in page.shown, path.name
 
 
-@pytest.mark.parametrize("name", sorted(EXPECTED))
-def test_example(name: str) -> None:
-    """Each example runs unchanged, and everything that it counts arrives."""
-    with running() as address:
-        result = subprocess.run(
-            [sys.executable, str(EXAMPLES / name)],
-            env={**os.environ, "DTMETRICS_ENDPOINT": f"{address}/metrics/ingest"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        with urllib.request.urlopen(f"{address}/api/series") as answer:
-            snapshot = json.load(answer)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-    assert snapshot["rejected"] == []
-    for (key, dimension, value), total in EXPECTED[name].items():
-        sums = [
-            series["sum"]
-            for series in snapshot["series"]
-            if series["key"] == key and series["dimensions"].get(dimension) == value
-        ]
-        assert sum(sums) == total
+def test_every_program_is_explained() -> None:
+    """Each file beside the pages is explained by one of them."""
+    explained = {path for name in PAGES for path in ExamplePage(name).programs}
+    found = {
+        path
+        for folder in FOLDERS
+        for path in (EXAMPLES / folder).iterdir()
+        if path.is_file() and path.suffix != ".md"
+    }
+    assert found == explained
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_form(name: str) -> None:
+    """The title is a question, and the program that answers it comes first."""
+    page = ExamplePage(name)
+    assert page.title.startswith("How do I ")
+    assert page.title.endswith("?")
+    before, _, _ = page.text.partition("\n## ")
+    assert any(path.read_text("utf-8") in before for path in page.programs)
+
+
+def test_the_tutorials_program() -> None:
+    """The only program beside the index of the guide is the tutorial's, and it runs."""
+    [program] = EXAMPLES.glob("*.py")
+    with Endpoint() as endpoint:
+        source = program.read_text("utf-8")
+        assert expect(source, DTMETRICS_ENDPOINT=endpoint.url) == ""
+    assert program.name == "quickstart.py"
+    assert endpoint.total("orders.placed") == 10

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import shlex
 from contextlib import ExitStack
-from pathlib import Path
 
 import httpx
 import pytest
@@ -93,28 +91,3 @@ def test_active_requests() -> None:
                 next(begun[-1])
             assert endpoint.wait_until(lambda: total() == 3)
         assert endpoint.wait_until(lambda: total() == 0)
-
-
-EXAMPLES = Path(__file__).parents[1] / "examples" / "web"
-
-
-@pytest.mark.parametrize("example", sorted(path.stem for path in EXAMPLES.glob("*.py")))
-def test_example(example: str) -> None:
-    """Each example runs by the command in its docstring, and its requests arrive."""
-    lines = (EXAMPLES / f"{example}.py").read_text().splitlines()
-    command = shlex.split(lines[2])
-    framework = example.partition("_")[0]
-    for module in [command[0], *({framework} - {"asgi", "wsgi"})]:
-        pytest.importorskip(module)
-    anywhere = {"gunicorn": ["--bind", "127.0.0.1:0"], "uvicorn": ["--port", "0"]}
-    convert = example in ("django_shop", "flask_shop")
-    number = "<int:number>" if convert else "{number}"
-    plan = [
-        *[Ask("GET", f"/items/{n}", f"/items/{number}", "200") for n in range(3)],
-        Ask("GET", "/wp-admin", None, "404"),
-    ]
-    with Endpoint() as endpoint:
-        with serving([*command, *anywhere[command[0]]], endpoint) as address:
-            load(address, plan)
-        assert counts(endpoint) == expected(plan)
-    assert all("service=shop" in line for line in endpoint.lines if line[0] != "#")

@@ -1,7 +1,4 @@
-"""An ASGI application.
-
-uvicorn --app-dir examples/web --factory asgi_shop:create_app
-"""
+"""An ASGI application without a framework."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -17,13 +14,12 @@ Send = Callable[[Message], Awaitable[None]]
 async def shop(scope: Message, receive: Receive, send: Send) -> None:
     """Answer with an item."""
     if scope["type"] == "lifespan":
-        await live(receive, send)
+        await lifespan(receive, send)
         return
     _, first, *rest = scope["path"].split("/")
     if first == "items" and len(rest) == 1:
-        scope["dtmetrics.route"] = (
-            "/items/{number}"  # a framework's router would know it
-        )
+        # A framework's router finds the route.
+        scope["dtmetrics.route"] = "/items/{number}"
         status, text = 200, f"item {rest[0]}\n"
     else:
         status, text = 404, "no such page\n"
@@ -32,7 +28,7 @@ async def shop(scope: Message, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": text.encode()})
 
 
-async def live(receive: Receive, send: Send) -> None:
+async def lifespan(receive: Receive, send: Send) -> None:
     """Call shutdown(): uvicorn ends by the signal, so that no exit handler runs."""
     await receive()
     await send({"type": "lifespan.startup.complete"})

@@ -1,7 +1,4 @@
-"""A Django application in one file.
-
-gunicorn --chdir examples/web django_shop
-"""
+"""A Django application in one file."""
 
 import django
 from django.conf import settings

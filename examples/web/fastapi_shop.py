@@ -1,7 +1,4 @@
-"""A FastAPI application; Starlette works the same way.
-
-uvicorn --app-dir examples/web --factory fastapi_shop:create_app
-"""
+"""A FastAPI application."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,7 +1,4 @@
-"""A Flask application.
-
-gunicorn --chdir examples/web 'flask_shop:create_app()'
-"""
+"""A Flask application."""
 
 from flask import Blueprint, Flask
 

@@ -1,24 +1,20 @@
-"""A WSGI application.
+"""A WSGI application without a framework."""
 
-gunicorn --chdir examples/web 'wsgi_shop:create_app()'
-"""
-
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from dtmetrics import configure
 from dtmetrics.integrations.wsgi import MetricsMiddleware
 
 
-def shop(
-    environ: dict[str, Any], start_response: Callable[..., Any]
-) -> Iterable[bytes]:
+def shop(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
     """Answer with an item."""
     _, first, *rest = environ["PATH_INFO"].split("/")
     if first != "items" or len(rest) != 1:
         start_response("404 Not Found", [("Content-Type", "text/plain")])
         return [b"no such page\n"]
-    environ["dtmetrics.route"] = "/items/{number}"  # a framework's router would know it
+    # A framework's router finds the route.
+    environ["dtmetrics.route"] = "/items/{number}"
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [f"item {rest[0]}\n".encode()]
 

@@ -22,6 +22,7 @@ from tests.support.protocol_grammar import read
 
 DURATION = "http.server.request.duration"
 ACTIVE = "http.server.active_requests"
+ROOT = Path(__file__).parents[2]
 _ADDRESS = re.compile(r"(?:Listening at:|running on) (http://[\d.]+:\d+)")
 
 
@@ -52,11 +53,16 @@ def asks(number: str) -> list[Ask]:
 
 
 @contextmanager
-def serving(command: Sequence[str], endpoint: Endpoint) -> Iterator[str]:
-    """Run a server by *command*; yield its address, and stop it as a supervisor does."""
+def serving(
+    command: Sequence[str], endpoint: Endpoint, place: Path = ROOT
+) -> Iterator[str]:
+    """Run a server by *command* in the directory *place*; yield its address.
+
+    At the end it is stopped as a supervisor does.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", *command],
-        cwd=Path(__file__).parents[2],
+        cwd=place,
         env={**os.environ, "DTMETRICS_ENDPOINT": endpoint.url, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -1,12 +1,12 @@
-"""A library that instruments itself: it costs almost nothing until it is configured."""
+"""A library that instruments itself, and an application that uses it."""
 
 from dtmetrics import configure, get_meter, observe
 
-# -- in the library --------------------------------------------------------------
+# -- in the library: acme/cache.py ------------------------------------------------
 
-meter = get_meter("acme.cache")
-hits = meter.counter("cache.hits")
-misses = meter.counter("cache.misses")
+meter = get_meter("acme.cache")  # in a module of its own: get_meter(__name__)
+hits = meter.counter("cache.hits", unit="{hit}")
+misses = meter.counter("cache.misses", unit="{miss}")
 lookups = meter.timed("cache.lookup.duration")
 
 
@@ -23,9 +23,9 @@ class Cache:
         return self.entries.setdefault(key, key.upper())
 
 
-# -- in an application ------------------------------------------------------------
+# -- in the application -----------------------------------------------------------
 
-configure(interval=None, prefix="shop", levels={"acme.cache": "INFO"})
+configure(prefix="shop", levels={"acme": "INFO"})
 cache = Cache()
 observe("cache.size", unit="{entry}")(lambda: len(cache.entries))
 for word in ("a", "b", "a", "a"):

@@ -1,0 +1,146 @@
+"""The programs in ``examples/libraries``, each run by the command on its page."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from dtmetrics.exporters import Outcome
+from tests.support.endpoint import Endpoint, accept, answer
+from tests.support.example_pages import ExamplePage
+from tests.support.protocol_grammar import read
+from tests.support.script import run
+
+#: The server that httpx_client.py and requests_client.py ask: two pages, and one missing.
+ANSWERS = [answer(200, b"12"), answer(200, b"34"), answer(404, b"56")]
+
+ASYNCIO = {"pages.fetched": 6}
+JOB = {"import.rows": 4, "import.rows.bad": 1}
+LIBRARY = {"shop.cache.hits": 2, "shop.cache.misses": 2}
+
+
+def recorded(lines: list[str], key: str) -> dict[str, int | float]:
+    """Return the number of values of the summary *key*, by ``error.type``."""
+    found = [read(line) for line in lines if line.startswith(f"{key},")]
+    return {
+        each.dimensions.get("error.type", ""): each.numbers["count"] for each in found
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "totals"),
+    [("asyncio", ASYNCIO), ("batch-jobs", JOB), ("write-a-library", LIBRARY)],
+)
+def test_program(name: str, totals: dict[str, int], tmp_path: Path) -> None:
+    """The program ends silently, and what arrives is what its page lists."""
+    page = ExamplePage(f"libraries/{name}")
+    with Endpoint() as endpoint:
+        done = page.run(endpoint, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    page.check(endpoint.lines)
+    assert {key: endpoint.total(key) for key in totals} == totals
+
+
+@pytest.mark.parametrize("name", ["httpx", "requests"])
+def test_client(name: str, tmp_path: Path) -> None:
+    """Each request of the program is recorded, and a missing page counts as an error."""
+    pytest.importorskip(name)
+    page = ExamplePage(f"libraries/{name}")
+    with Endpoint(*ANSWERS) as server, Endpoint() as endpoint:
+        done = page.run(endpoint, tmp_path, f"http://127.0.0.1:{server.port}")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [each.target for each in server.requests] == ["/", "/?page=2", "/missing"]
+    page.check(endpoint.lines)
+    durations = recorded(endpoint.lines, "http.client.request.duration")
+    assert durations == {"": 2, "404": 1}
+
+
+def test_sqlalchemy(tmp_path: Path) -> None:
+    """Each statement of the program is recorded, and so is its pool, at each run."""
+    pytest.importorskip("sqlalchemy")
+    page = ExamplePage("libraries/sqlalchemy")
+    with Endpoint() as endpoint:
+        page.run(endpoint, tmp_path)
+        done = page.run(endpoint, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    page.check(endpoint.lines, missing={"server.address", "server.port"})
+    operations = {
+        read(line).dimensions["db.operation.name"]: read(line).dimensions
+        for line in endpoint.lines
+        if line.startswith("db.client.operation.duration,")
+    }
+    assert operations.keys() == {"CREATE", "BATCH INSERT", "SELECT", "INSERT"}
+    assert operations["INSERT"]["error.type"] == "sqlite3.IntegrityError"
+
+
+@pytest.mark.parametrize("name", ["httpx", "requests", "sqlalchemy"])
+def test_options(name: str) -> None:
+    """The page lists each option of the function that instruments the library."""
+    pytest.importorskip(name)
+    module = import_module(f"dtmetrics.integrations.{name}")
+    parameters = inspect.signature(getattr(module, f"instrument_{name}")).parameters
+    taken = {
+        each.name for each in parameters.values() if each.kind is each.KEYWORD_ONLY
+    }
+    assert ExamplePage(f"libraries/{name}").options() == taken
+
+
+def test_job_without_an_endpoint(tmp_path: Path) -> None:
+    """A job prints how much it could not deliver, and with a spool its next run does."""
+    page = ExamplePage("libraries/batch-jobs")
+    spool = {"DTMETRICS_SPOOL": str(tmp_path / "spool")}
+    with Endpoint(otherwise=answer(503)) as endpoint:
+        first = page.run(endpoint, tmp_path, **spool)
+        assert endpoint.lines == []
+        endpoint._otherwise = accept()
+        second = page.run(endpoint, tmp_path, **spool)
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "\n3 data points were not delivered\n" in first.stderr
+    assert endpoint.total("import.rows") == 2 * 4
+
+
+# -- an exporter of one's own ----------------------------------------------------------
+
+
+def test_exporter(tmp_path: Path) -> None:
+    """The exporter writes each line to its file once."""
+    page = ExamplePage("libraries/own-exporter")
+    with Endpoint() as endpoint:
+        done = page.run(endpoint, tmp_path, "metrics.txt")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert endpoint.requests == []
+    lines = (tmp_path / "metrics.txt").read_text().splitlines()
+    page.check(lines)
+    assert len(lines) == 2  # the counter, and its unit
+
+
+FAILING = """
+import runpy, sys
+from pathlib import Path
+from dtmetrics import flush
+
+program, path = sys.argv = sys.argv[1:]
+runpy.run_path(program)
+print(flush(0.5))
+Path(path).parent.mkdir()
+print(flush())
+"""
+
+
+def test_exporter_without_a_directory(tmp_path: Path) -> None:
+    """What the exporter cannot write waits, and is written once it can."""
+    [program] = ExamplePage("libraries/own-exporter").programs
+    path = tmp_path / "later" / "metrics.txt"
+    ended = run(FAILING, program, path)
+    assert (ended.status, ended.out) == (0, "False\nTrue\n")
+    written = [line for line in path.read_text().splitlines() if line[0] != "#"]
+    assert [read(line).numbers for line in written] == [{"delta": 3}]
+
+
+def test_outcomes() -> None:
+    """The page lists each outcome."""
+    listed = {row[0] for row in ExamplePage("libraries/own-exporter").table("outcome")}
+    assert listed == set(Outcome.__members__)
