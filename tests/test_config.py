@@ -265,6 +265,7 @@ names = st.sampled_from(
         "max_series",
         "strict",
         "enrich",
+        "announce",
     ]
 )
 

@@ -46,6 +46,7 @@ class Config:
     metadata: bool = True
     self_metrics: bool = True
     enrich: bool = True
+    announce: bool = True
     allow_plain_http: bool = False
     #: Certificates to trust instead of the system's.
     ca_file: str | None = None

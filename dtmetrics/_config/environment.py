@@ -24,6 +24,7 @@ _VARIABLES = {
     "DTMETRICS_DELIVERY": "delivery",
     "DTMETRICS_SPOOL": "spool",
     "DTMETRICS_ENRICH": "enrich",
+    "DTMETRICS_ANNOUNCE": "announce",
 }
 
 

@@ -274,6 +274,7 @@ SETTINGS: dict[str, Callable[[Any], object]] = {
     "spool": _path,
     "metadata": _flag,
     "self_metrics": _flag,
+    "announce": _flag,
     "enrich": _flag,
     "allow_plain_http": _flag,
     "ca_file": _ca_file,

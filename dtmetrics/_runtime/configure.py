@@ -58,6 +58,7 @@ def configure(  # noqa: PLR0913 -- every setting is a keyword
     spool: str | os.PathLike[str] | None = None,
     metadata: bool = True,
     self_metrics: bool = True,
+    announce: bool = True,
     force: bool = False,
 ) -> None:
     """Start recording, and deliver what is recorded every *interval* seconds.
@@ -147,6 +148,10 @@ def configure(  # noqa: PLR0913 -- every setting is a keyword
         self_metrics (bool): Send ``dtmetrics.client.points.dropped`` and
             ``dtmetrics.client.values.invalid``, by reason, unless they are zero.
             Default: True. Example: ``self_metrics=False``.
+        announce (bool): Print on a terminal, once, where the first data points arrived,
+            if logging is not set up. The same is logged at INFO in any case. Default:
+            True. Environment: ``DTMETRICS_ANNOUNCE=false``. Example:
+            ``announce=False``.
 
     Args: A second call
         force (bool): Shut the running configuration down, within 5 seconds, and replace

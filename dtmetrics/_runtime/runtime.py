@@ -201,7 +201,7 @@ class Runtime:
             ),
             max_outbox_bytes=config.max_outbox_bytes,
             resend=config.resend,
-            announce=True,
+            announce=config.announce,
             metadata=config.metadata,
             self_metrics=config.self_metrics,
             # A OneAgent on this host restarts in seconds, and serves this host only.
