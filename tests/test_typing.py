@@ -31,6 +31,10 @@ def check(*arguments: str | Path) -> tuple[int, str]:
         env={
             **os.environ,
             "MYPYPATH": str(ROOT),
+            # pyright --verifytypes takes the python that it finds there.
+            "PATH": os.pathsep.join(
+                [os.path.dirname(sys.executable), os.environ["PATH"]]
+            ),
             "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1",
         },
         stdout=subprocess.PIPE,
