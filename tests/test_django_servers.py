@@ -13,7 +13,7 @@ django = pytest.importorskip("django")
 
 GUNICORN = ["gunicorn", "--bind", "127.0.0.1:0", "--workers", "2"]
 WSGI, ASGI = (
-    f"tests.support.web_apps.djangos:create_{form}" for form in ("wsgi", "asgi")
+    f"tests.support.web_apps.django_app:create_{form}" for form in ("wsgi", "asgi")
 )
 SERVERS = [
     [*GUNICORN, "--worker-class", "gthread", "--threads", "4", f"{WSGI}()"],

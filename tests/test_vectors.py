@@ -15,7 +15,7 @@ from dtmetrics._protocol.normalize import (
     clean_key,
     text_of,
 )
-from tests.support.vector_cases import prefixed_key, recorded, value_of
+from tests.support.vector_results import prefixed_key, recorded, value_of
 from tests.support.vectors import (
     CASES,
     NAMED,
