@@ -20,12 +20,23 @@ from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._runtime.runtime import Runtime
 from tests.support.recorder import Recorder
 from tests.support.timer_clock import Timing
+from tests.support.vectors import CASES
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=60)
 settings.register_profile(
     "dev", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Deselect the conformance tests if the file of their cases is absent."""
+    if not CASES:
+        absent = [item for item in items if item.get_closest_marker("conformance")]
+        config.hook.pytest_deselected(items=absent)
+        items[:] = [item for item in items if item not in absent]
 
 
 def pytest_sessionstart() -> None:
