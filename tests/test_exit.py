@@ -17,6 +17,7 @@ from tests.support.endpoint import (
     never,
     refusing_port,
 )
+from tests.support.platforms import needs_signals
 from tests.support.script import Ended, run
 
 #: Prints how long the exit took: the first exit handler to be registered runs last.
@@ -71,10 +72,15 @@ ENDINGS = {
         "",
     ),
 }
+SIGNALLED = ("interrupt", "handled SIGTERM")
 
 
 @pytest.mark.parametrize(
-    ("source", "status", "message"), ENDINGS.values(), ids=ENDINGS.keys()
+    ("source", "status", "message"),
+    [
+        pytest.param(*ending, id=name, marks=needs_signals if name in SIGNALLED else ())
+        for name, ending in ENDINGS.items()
+    ],
 )
 def test_loses_nothing(source: str, status: int, message: str) -> None:
     """However a short script ends, what it recorded is sent; its status is unchanged."""
@@ -166,6 +172,7 @@ def test_exporter_hangs() -> None:
     assert_ended_in_time(run(source), 3, "")
 
 
+@needs_signals
 def test_interrupted_end() -> None:
     """Ctrl-C during the final flush ends the program at once."""
     source = TIMER + HANGING_EXPORTER + START_TIMER

@@ -27,6 +27,9 @@ from tests.support.endpoint import PATIENCE, Endpoint, accept, answer, hang_up, 
 from tests.support.script import expect, run
 from tests.support.spool_directory import SpoolDirectory, kill, texts
 
+if not hasattr(os, "fork"):
+    pytest.skip("the spool needs flock()", allow_module_level=True)
+
 KILLED = """
 import os, signal, sys
 from dtmetrics import configure, counter, flush
