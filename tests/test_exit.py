@@ -116,6 +116,7 @@ def assert_ended_in_time(ended: Ended, status: int, message: str) -> None:
     assert all(message in line for line in lines)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "verdict",
     [
@@ -142,6 +143,7 @@ def test_endpoint_down() -> None:
     assert float(ended.out) < EXIT_SECONDS
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("interval", ["60.0", "None"], ids=["thread", "no thread"])
 def test_endpoint_hangs(interval: str) -> None:
     """An endpoint that never responds delays the end by its timeout at most."""
@@ -166,6 +168,7 @@ counter("jobs.run").inc()
 """
 
 
+@pytest.mark.processes
 def test_exporter_hangs() -> None:
     """An exporter that hangs forever is abandoned at exit."""
     source = TIMER + HANGING_EXPORTER + START_TIMER + "sys.exit(3)"
@@ -219,6 +222,7 @@ def test_debug_mode() -> None:
     assert endpoint.total("jobs.run") == 4
 
 
+@pytest.mark.processes
 def test_throttled_at_exit() -> None:
     """An endpoint that throttles at exit gets another attempt, while there is time."""
     with Endpoint(answer(503), answer(429, headers=["Retry-After: 1"])) as endpoint:

@@ -97,6 +97,7 @@ counter("orders").inc(7)
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("response", [answer(401), never()], ids=["401", "hung"])
 def test_at_exit(response: object, tmp_path: Path) -> None:
     """A batch that cannot be sent at exit is sent by the next process, once."""
