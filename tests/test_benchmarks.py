@@ -24,6 +24,7 @@ from benchmarks.table import FLOOR, Table, figure, markdown, ratio, text
 SVG = "{http://www.w3.org/2000/svg}"
 
 
+@pytest.mark.processes
 def test_command(tmp_path: Path) -> None:
     """The command runs with any set of installed peers, and writes both files."""
     done = subprocess.run(
@@ -208,6 +209,7 @@ def test_readme_figures_are_those_of_the_results() -> None:
     assert f"Measured on {where[0]}." in results
 
 
+@pytest.mark.processes
 def test_compare_with_itself(capsys: pytest.CaptureFixture[str]) -> None:
     """The comparison measures every section in both checkouts, and prints the forms."""
     compare.main([str(ROOT), "--quick", "--rounds", "1", "--only", "decorate"])
@@ -245,6 +247,7 @@ def test_compare_skips_what_one_checkout_lacks() -> None:
     assert len(table) == 1
 
 
+@pytest.mark.processes
 def test_journeys(capfd: pytest.CaptureFixture[str]) -> None:
     """Each journey has a row, and a warm one passes through fewer files than a cold one."""
     journeys.main([])

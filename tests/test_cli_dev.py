@@ -13,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.platforms import needs_signals
+
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
@@ -57,6 +59,7 @@ def post(url: str, **headers: str) -> int:
     return answer.status_code
 
 
+@needs_signals
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_serves_until_stopped(signum: signal.Signals) -> None:
     """The command prints its address, serves, and ends with 0 by SIGTERM or SIGINT."""
@@ -69,6 +72,7 @@ def test_serves_until_stopped(signum: signal.Signals) -> None:
         assert errors == "For development only. Ctrl+C stops it.\n"
 
 
+@needs_signals
 def test_stops_with_an_open_connection() -> None:
     """The receiver stops while a client has an open connection."""
     with running() as (process, url), httpx.Client(trust_env=False) as client:

@@ -13,6 +13,7 @@ from dtmetrics.exporters import ExportResult, Outcome
 from tests.support.deadline_exports import deadline_exporter, export_threads, within
 from tests.support.endpoint import PATIENCE, Endpoint, Verdict, dribble, never
 from tests.support.exporter_contract import a_batch
+from tests.support.platforms import needs_signals
 
 HEAD = "HTTP/1.1 202 Accepted\n"
 HANDSHAKE = "\x16\x03\x03\x40\0"  # the header of a TLS record of 16 KB
@@ -115,6 +116,7 @@ def test_no_name_server(resolver: threading.Event) -> None:
     assert len(endpoint.requests) == 1
 
 
+@needs_signals
 def test_interrupted() -> None:
     """A signal handler that raises ends the wait and the request at once.
 

@@ -123,6 +123,7 @@ exit_began = time.monotonic()
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("interval", ["None", "60.0"], ids=["no thread", "thread"])
 def test_no_name_server_at_exit(interval: str) -> None:
     """A name server that never answers delays neither a flush nor the exit."""

@@ -33,7 +33,7 @@ from dtmetrics._instrument.http_server import INVALID_REQUEST
 from dtmetrics.integrations import asgi, wsgi
 from dtmetrics.integrations.django import MetricsMiddleware
 from tests.support.django_site import FIRST, Seen
-from tests.support.web_apps import djangos
+from tests.support.web_apps import django_app
 
 
 class Sold(Exception):
@@ -64,7 +64,7 @@ def two(request: Any) -> HttpResponse:
 
 
 urlpatterns = [
-    *djangos.urlpatterns,
+    *django_app.urlpatterns,
     path("", lambda request: HttpResponse("home")),
     path("sold", sold),
     path("later", sold_later),
@@ -171,7 +171,7 @@ def test_the_response_is_unchanged(by: Any, url: str) -> None:
 def test_a_file_stays_one(seen: Seen) -> None:
     """A server still finds the file in a FileResponse, and may send the file itself."""
     with site(body_sizes=True):
-        middleware = MetricsMiddleware(djangos.file)
+        middleware = MetricsMiddleware(django_app.file)
     request = RequestFactory().get("/")
     response = middleware(request)
     assert response.file_to_stream.read(3) == b'"""'

@@ -11,9 +11,11 @@ from tests.support.web_load import Ask, active, asks, counts, expected, load, se
 
 django = pytest.importorskip("django")
 
+pytestmark = pytest.mark.processes
+
 GUNICORN = ["gunicorn", "--bind", "127.0.0.1:0", "--workers", "2"]
 WSGI, ASGI = (
-    f"tests.support.web_apps.djangos:create_{form}" for form in ("wsgi", "asgi")
+    f"tests.support.web_apps.django_app:create_{form}" for form in ("wsgi", "asgi")
 )
 SERVERS = [
     [*GUNICORN, "--worker-class", "gthread", "--threads", "4", f"{WSGI}()"],

@@ -14,6 +14,7 @@ from dtmetrics._core.secret import Secret
 from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.endpoint import Endpoint, accept, answer
+from tests.support.platforms import needs_flock
 from tests.support.recorder import MOMENT
 
 TOKEN = "dt0c01.CANARY.secret"
@@ -251,6 +252,7 @@ def test_settings_win(platform: Platform, runtime: Runtime) -> None:
     assert in_file.requests[0].headers["authorization"] == "Api-Token argument"
 
 
+@needs_flock
 def test_spool_of_another_environment(
     platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

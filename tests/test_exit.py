@@ -17,6 +17,7 @@ from tests.support.endpoint import (
     never,
     refusing_port,
 )
+from tests.support.platforms import needs_signals
 from tests.support.script import Ended, run
 
 #: Prints how long the exit took: the first exit handler to be registered runs last.
@@ -71,10 +72,15 @@ ENDINGS = {
         "",
     ),
 }
+SIGNALLED = ("interrupt", "handled SIGTERM")
 
 
 @pytest.mark.parametrize(
-    ("source", "status", "message"), ENDINGS.values(), ids=ENDINGS.keys()
+    ("source", "status", "message"),
+    [
+        pytest.param(*ending, id=name, marks=needs_signals if name in SIGNALLED else ())
+        for name, ending in ENDINGS.items()
+    ],
 )
 def test_loses_nothing(source: str, status: int, message: str) -> None:
     """However a short script ends, what it recorded is sent; its status is unchanged."""
@@ -110,6 +116,7 @@ def assert_ended_in_time(ended: Ended, status: int, message: str) -> None:
     assert all(message in line for line in lines)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "verdict",
     [
@@ -136,6 +143,7 @@ def test_endpoint_down() -> None:
     assert float(ended.out) < EXIT_SECONDS
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("interval", ["60.0", "None"], ids=["thread", "no thread"])
 def test_endpoint_hangs(interval: str) -> None:
     """An endpoint that never responds delays the end by its timeout at most."""
@@ -160,12 +168,14 @@ counter("jobs.run").inc()
 """
 
 
+@pytest.mark.processes
 def test_exporter_hangs() -> None:
     """An exporter that hangs forever is abandoned at exit."""
     source = TIMER + HANGING_EXPORTER + START_TIMER + "sys.exit(3)"
     assert_ended_in_time(run(source), 3, "")
 
 
+@needs_signals
 def test_interrupted_end() -> None:
     """Ctrl-C during the final flush ends the program at once."""
     source = TIMER + HANGING_EXPORTER + START_TIMER
@@ -212,6 +222,7 @@ def test_debug_mode() -> None:
     assert endpoint.total("jobs.run") == 4
 
 
+@pytest.mark.processes
 def test_throttled_at_exit() -> None:
     """An endpoint that throttles at exit gets another attempt, while there is time."""
     with Endpoint(answer(503), answer(429, headers=["Retry-After: 1"])) as endpoint:

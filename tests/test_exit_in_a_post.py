@@ -90,6 +90,7 @@ def test_slow_response(source: str, status: int, message: str) -> None:
     assert ended.seconds < EXIT_SECONDS
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "verdict",
     [never(), dribble("HTTP/1.1 202 OK\nX-Slow: ", accepted=False)],

@@ -104,12 +104,12 @@ def test_flush_in_a_signal_handler() -> None:
         inside.append(rig.outbox.account().waiting == 1)
 
     def interrupted() -> ExportResult:
-        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGTERM)
         return ANSWERED
 
     rig = Rig(interrupted)
     rig.inc()
-    with handling(signal.SIGUSR1, handle):
+    with handling(signal.SIGTERM, handle):
         assert rig.flusher.flush(5.0)
     assert inside == [False, True]
 

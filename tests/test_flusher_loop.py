@@ -11,6 +11,7 @@ import pytest
 
 from dtmetrics.exporters import ExportResult, Outcome
 from tests.support.delivery_rig import ANSWERED, RETRY, Rig, nothing
+from tests.support.platforms import needs_flock
 from tests.support.recorder import MOMENT
 from tests.support.spool_directory import SpoolDirectory
 
@@ -125,6 +126,7 @@ def test_collects_in_the_middle_of_sending() -> None:
     assert rig.exporter.lines == ["orders count,delta=1", "orders count,delta=3"]
 
 
+@needs_flock
 def test_idle_process_looks_for_the_dead(tmp_path: Path) -> None:
     """An idle process sends what dead processes leave within five minutes."""
     directory = SpoolDirectory(tmp_path)

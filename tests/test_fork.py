@@ -86,6 +86,7 @@ print(sum(counts))
 OFTEN = pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(300)])
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("how", ["flush", "exit"])
 @pytest.mark.parametrize("rounds", [1, OFTEN])
 def test_under_load(how: str, rounds: int) -> None:

@@ -22,7 +22,14 @@ if sys.platform == "win32":
 
 
 @pytest.mark.timeout(SECONDS + 30)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    # All but fork start an interpreter for each child.
+    [
+        each if each == "fork" else pytest.param(each, marks=pytest.mark.processes)
+        for each in METHODS
+    ],
+)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("order", ORDERS)
 def test_children(tmp_path: Path, method: str, kind: str, order: str) -> None:

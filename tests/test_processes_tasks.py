@@ -12,6 +12,8 @@ from tests.support.endpoint import Endpoint, Verdict, accept
 from tests.support.script import run
 from tests.support.task_programs import GREEN_KINDS, GREEN_ORDERS, LOOPS, green, loop
 
+pytestmark = pytest.mark.processes
+
 SIGNALLED = """
 import os, signal, sys
 if sys.argv[1] == "gevent":

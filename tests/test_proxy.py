@@ -181,6 +181,7 @@ def test_objects_are_copied_with_their_decoration() -> None:
     assert timing.took() == {"": [3, 0, 0]}
 
 
+@pytest.mark.processes
 @pytest.mark.skipif("WRAPT_DISABLE_EXTENSIONS" in os.environ, reason="this is that run")
 def test_without_extension() -> None:
     """Without the C extension of wrapt all tests of this file pass."""

@@ -32,7 +32,7 @@ class Interrupted(MemoryExporter):
     """An exporter whose exports are interrupted by a signal."""
 
     def export(self, batch: Batch, timeout: float) -> ExportResult:
-        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGTERM)
         return super().export(batch, timeout)
 
 
@@ -160,7 +160,7 @@ def test_shutdown_in_a_signal_handler(runtime: Runtime) -> None:
     exporter = Interrupted()
     runtime.configure(exporter=exporter, interval=None)
     inc(runtime)
-    with handling(signal.SIGUSR1, lambda: answers.append(runtime.shutdown(PATIENCE))):
+    with handling(signal.SIGTERM, lambda: answers.append(runtime.shutdown(PATIENCE))):
         assert runtime.flush()
     assert answers == [False]
     assert keys(exporter) == ["orders"]
@@ -177,7 +177,7 @@ def test_configure_in_a_signal_handler(runtime: Runtime) -> None:
         runtime.configure(exporter=other, interval=None, force=True)
         inc(runtime, "sales")
 
-    with handling(signal.SIGUSR1, handle):
+    with handling(signal.SIGTERM, handle):
         assert runtime.shutdown()
     assert (keys(exporter), keys(other)) == (["orders"], [])
 

@@ -18,6 +18,7 @@ from tests.support.delivery_rig import (
     TOO_LARGE,
     Sending,
 )
+from tests.support.platforms import needs_flock
 from tests.support.spool_directory import SpoolDirectory
 
 PROBE = "dtmetrics.client.probe,dt.metrics.source=dtmetrics"
@@ -230,6 +231,7 @@ def test_paced_after_an_outage() -> None:
     assert sending.send(99.0, paced=True)
 
 
+@needs_flock
 def test_paced_after_a_death(tmp_path: Path) -> None:
     """What dead processes left in the spool is paced like the backlog of an outage."""
     directory = SpoolDirectory(tmp_path)

@@ -13,6 +13,8 @@ from tests.support.web_servers import GUNICORN_FLAGS, WORKERS, Server, gunicorn
 if find_spec("gunicorn") is None:
     pytest.skip("gunicorn is not installed", allow_module_level=True)
 
+pytestmark = pytest.mark.processes
+
 OFTEN = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 

@@ -12,6 +12,8 @@ from tests.support.web_servers import IN_THE_MASTER, UWSGI, UWSGI_FLAGS, Server,
 if not UWSGI.exists():
     pytest.skip("uWSGI is not installed", allow_module_level=True)
 
+pytestmark = pytest.mark.processes
+
 
 def check(flags: str, place: Path, more: str) -> None:
     """Serve and replace the workers; compare what arrived."""

@@ -235,6 +235,7 @@ while True:
     assert endpoint.total("jobs.run") == 3
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("what", ["is down", "hangs"])
 @pytest.mark.parametrize("flushing", [False, True], ids=["idle", "in a flush"])
 def test_failing_endpoint(what: str, flushing: bool) -> None:

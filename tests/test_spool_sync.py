@@ -27,6 +27,9 @@ from tests.support.endpoint import PATIENCE, Endpoint, accept, answer, hang_up, 
 from tests.support.script import expect, run
 from tests.support.spool_directory import SpoolDirectory, kill, texts
 
+if not hasattr(os, "fork"):
+    pytest.skip("the spool needs flock()", allow_module_level=True)
+
 KILLED = """
 import os, signal, sys
 from dtmetrics import configure, counter, flush
@@ -94,6 +97,7 @@ counter("orders").inc(7)
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("response", [answer(401), never()], ids=["401", "hung"])
 def test_at_exit(response: object, tmp_path: Path) -> None:
     """A batch that cannot be sent at exit is sent by the next process, once."""

@@ -9,6 +9,7 @@ import pytest
 
 from dtmetrics._core.try_lock import TryLock
 from tests.support.endpoint import PATIENCE
+from tests.support.platforms import needs_signals
 from tests.support.signal_handler import handling
 from tests.support.thread_load import in_threads
 
@@ -107,10 +108,10 @@ def test_signal_handler_of_the_holder() -> None:
         with lock.acquire(PATIENCE) as acquired:
             answers.append(acquired)
 
-    with handling(signal.SIGUSR1, handle):
+    with handling(signal.SIGTERM, handle):
         with lock.acquire(0.0):
-            signal.raise_signal(signal.SIGUSR1)
-        signal.raise_signal(signal.SIGUSR1)
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
     assert answers == [False, True]
 
 
@@ -118,6 +119,7 @@ class Interrupt(BaseException):
     """Raised by a signal handler."""
 
 
+@needs_signals
 def test_interrupted_while_waiting() -> None:
     """A thread that is interrupted while it waits can acquire the lock later."""
     lock = TryLock()

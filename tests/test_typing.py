@@ -36,6 +36,8 @@ def check(*arguments: str | Path) -> tuple[int, str]:
                 [os.path.dirname(sys.executable), os.environ["PATH"]]
             ),
             "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1",
+            # pyright --verifytypes looks for the package of the first Python here.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -17,7 +17,7 @@ from dtmetrics._protocol.point import (
 from dtmetrics._record.dimensions import merge
 from tests.support.protocol_grammar import Line, read
 from tests.support.recorder import MOMENT, Recorder, one_line_of
-from tests.support.vector_cases import prefixed_key, recorded, value_of
+from tests.support.vector_results import prefixed_key, recorded, value_of
 from tests.support.vectors import DIFFERENT, Case, Difference, cannot, differ, vectors
 
 

@@ -8,10 +8,13 @@ import pytest
 from tests.support.endpoint import Endpoint
 from tests.support.web_load import Ask, active, asks, counts, expected, load, serving
 
+pytestmark = pytest.mark.processes
+
 GUNICORN = ["gunicorn", "--bind", "127.0.0.1:0", "--workers", "2"]
 UVICORN = ["uvicorn", "--port", "0", "--factory"]
 PLAIN, FLASK, FAST = (
-    f"tests.support.web_apps.{name}:create_app" for name in ("plain", "flasks", "fast")
+    f"tests.support.web_apps.{name}_app:create_app"
+    for name in ("wsgi", "flask", "fastapi")
 )
 
 MORE = {

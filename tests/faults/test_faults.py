@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from tests.faults.campaign import Run
 from tests.faults.scenarios import SCENARIOS
 
-if sys.platform != "linux":
-    pytest.skip("the campaign reads /proc", allow_module_level=True)
+pytestmark = pytest.mark.processes
 
 FAST = [name for name, each in SCENARIOS.items() if each.fast]
 

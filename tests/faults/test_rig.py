@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 from typing import Any
 
 import pytest
@@ -15,8 +14,7 @@ from tests.faults.campaign import SCENARIOS, Row, Run, Scenario
 from tests.faults.lines import Ingested
 from tests.faults.rig import Server
 
-if sys.platform != "linux":
-    pytest.skip("the campaign reads /proc", allow_module_level=True)
+pytestmark = pytest.mark.processes
 
 
 @pytest.mark.parametrize("how", ["drop", "double"])

@@ -33,7 +33,7 @@ if not settings.configured:
         INSTALLED_APPS=["dtmetrics.integrations.django"],
         LOGGING_CONFIG=None,
         MIDDLEWARE=[FIRST],
-        ROOT_URLCONF="tests.support.web_apps.djangos",
+        ROOT_URLCONF="tests.support.web_apps.django_app",
         SECRET_KEY="for tests",
         USE_TZ=True,
     )

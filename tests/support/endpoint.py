@@ -196,6 +196,8 @@ class Endpoint:
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        # Only Linux wakes a thread that waits in accept() when the listener is shut down.
+        self._listener.settimeout(0.1)
         self.port: int = self._listener.getsockname()[1]
         place = f"127.0.0.1:{self.port}/metrics/ingest"
         self.url = f"https://{place}" if tls else f"http://{place}"
@@ -265,6 +267,8 @@ class Endpoint:
         while True:
             try:
                 connection, _ = self._listener.accept()
+            except TimeoutError:
+                continue
             except OSError:
                 return
             with self._received:

@@ -1,6 +1,6 @@
 """Conformance tests: the test cases of the official libraries.
 
-The file of cases is not part of the repository. Without it these tests are skipped.
+The file of cases is not part of the repository. Without it these tests are deselected.
 The environment variable DTMETRICS_TEST_VECTORS names the file if it is not in its usual
 place.
 
@@ -14,11 +14,12 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
 Case = dict[str, Any]
+Test = TypeVar("Test", bound=Callable[..., None])
 
 VECTORS = Path(
     os.environ.get("DTMETRICS_TEST_VECTORS")
@@ -81,21 +82,22 @@ def cannot(reasons: Mapping[str, str]) -> None:
         IMPOSSIBLE.update((id_, why) for id_ in ids.split())
 
 
-def vectors(area: str, *kinds: str) -> pytest.MarkDecorator:
-    """Run a test with each case of these kinds; skip it if the file is absent.
+def vectors(area: str, *kinds: str) -> Callable[[Test], Test]:
+    """Run a test with each case of these kinds, or not at all if the file is absent.
 
     The tables of the test file must have been added before.
     """
     RUN.update((area, kind) for kind in kinds)
-    absent = pytest.mark.skip(reason=f"{VECTORS.name} is absent")
-    found = [
+    cases = [
         pytest.param(case, id=case["id"], marks=_marks(case))
         for case in CASES
         if case["area"] == area and case["kind"] in kinds
     ]
-    return pytest.mark.parametrize(
-        "case", found or [pytest.param({}, marks=absent, id=f"{area}-{kinds[0]}")]
-    )
+
+    def mark(test: Test) -> Test:
+        return pytest.mark.conformance(pytest.mark.parametrize("case", cases)(test))
+
+    return mark
 
 
 def _marks(case: Case) -> list[pytest.MarkDecorator]:
