@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import subprocess
@@ -13,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from dtmetrics._runtime import signals
 from dtmetrics._runtime.runtime import Runtime
 from dtmetrics._runtime.signals import _DelayingHandler
 from tests.support.endpoint import PATIENCE, Endpoint, never, refusing_port
 from tests.support.script import Ended
+from tests.support.signal_handler import handling
 
 if sys.platform == "win32":
     pytest.skip("no signals between processes", allow_module_level=True)
@@ -358,6 +361,60 @@ def test_main_thread_only(runtime: Runtime) -> None:
     thread.join(PATIENCE)
     assert handlers
     assert not isinstance(handlers[0], _DelayingHandler)
+
+
+def test_no_thread_for_the_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the system has no thread left, the handler itself does the work."""
+    calls: list[object] = []
+
+    def refuse(*_: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    def work(timeout: float) -> None:
+        calls.append((timeout, threading.get_ident()))
+
+    def earlier(signum: int, _: object) -> None:
+        calls.append(signum)
+
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    before = signal.signal(signal.SIGUSR1, _DelayingHandler(earlier, work, 2.0))
+    try:
+        signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert calls == [(2.0, threading.get_ident()), signal.SIGUSR1]
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_thread_of_the_handler(
+    monkeypatch: pytest.MonkeyPatch, *, starts: bool
+) -> None:
+    """The work is done in one more thread, or without one, and the signal is raised again.
+
+    Called directly, because coverage sees no thread that ``_thread`` starts.
+    """
+    calls: list[object] = []
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def work(timeout: float) -> None:
+        calls.append((timeout, threading.current_thread() is threading.main_thread()))
+
+    if not starts:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+    with handling(signal.SIGUSR1, lambda: calls.append("raised")):
+        _DelayingHandler(None, work, 2.0)._work_and_raise(signal.SIGUSR1)
+    assert calls == [(2.0, not starts), "raised"]
+
+
+def test_signal_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the main thread has ended no signal is raised: the process has a status."""
+    monkeypatch.setattr(signals, "main_thread", threading.Thread)  # not alive
+    raised: list[bool] = []
+    with handling(signal.SIGUSR1, lambda: raised.append(True)):
+        signals._raise_again(signal.SIGUSR1)
+    assert raised == []
 
 
 @pytest.mark.parametrize("number", range(5))
