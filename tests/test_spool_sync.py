@@ -176,6 +176,7 @@ def test_dropped(tmp_path: Path) -> None:
     assert suffixes(tmp_path) == []
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_fork(tmp_path: Path) -> None:
     """A forked child leaves the batches on disk to its parent."""
     rig = sending(tmp_path, RETRY)
