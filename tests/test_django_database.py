@@ -34,7 +34,7 @@ class Item(models.Model):
 
 
 def close() -> None:
-    """Close this thread's connection. Django's own close() leaves one to memory open."""
+    """Close this thread's connection, also one to memory, which Django leaves open."""
     BaseDatabaseWrapper.close(connections["default"])
 
 

@@ -443,6 +443,32 @@ def test_terminated_pool(number: int) -> None:
     assert endpoint.total("jobs.run") == 23
 
 
+def test_child_of_multiprocessing() -> None:
+    """A child that multiprocessing forks has the handlers from before."""
+    source = """
+    import multiprocessing
+
+    def look():
+        assert signal.getsignal(signal.SIGTERM) is handle
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+    def handle(*_):
+        pass
+
+    signal.signal(signal.SIGTERM, handle)
+    install_signal_handlers()
+    child = multiprocessing.get_context("fork").Process(target=look)
+    child.start()
+    child.join()
+    counter("status").inc(1 + child.exitcode)
+    ready()
+    """
+    with Endpoint() as endpoint:
+        ended = signalled(source, endpoint.url, PYTHONWARNINGS="ignore")
+    assert ended[:3] == (0, "", "")
+    assert endpoint.total("status") == 1
+
+
 def test_forked_child() -> None:
     """A forked child inherits the handlers, and sends what it recorded."""
     source = """

@@ -377,7 +377,7 @@ def test_corrupt_beyond_the_limits(directory: SpoolDirectory) -> None:
     directory.advance(1)
     directory.dead(directory.batch("b 1"), directory.batch("c 1"))
     spool = directory.spool(max_files=2)
-    assert texts(spool.recover()) == ["b 1", "c 1"]
+    assert sorted(texts(spool.recover())) == ["b 1", "c 1"]
     assert troubles(spool) == {}
 
 

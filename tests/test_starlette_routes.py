@@ -205,8 +205,11 @@ class WithoutRoute(Wrapped):
     """An older Starlette, which leaves the endpoint in the scope, and no route."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self.app(scope, receive, send)
-        scope.pop("route", None)
+        async def send_without_route(message: Any) -> None:
+            scope.pop("route", None)
+            await send(message)
+
+        await self.app(scope, receive, send_without_route)
 
 
 @pytest.mark.parametrize("cached", [1024, 0])
