@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dtmetrics._export.abort import RequestTrace
+from dtmetrics._export.abort import AbortedError, ConnectionState, RequestTrace
 from dtmetrics._export.http import HttpExporter, HttpRequest
 from dtmetrics.exporters import ExportResult, Outcome
 from tests.support.endpoint import Endpoint
@@ -63,6 +63,16 @@ def outcomes(
             return
         received = len(endpoint.requests) - reused
         yield trace.at_abort.outcome, result.outcome, received
+
+
+def test_aborted_before_it_begins() -> None:
+    """A request that was aborted before it has a connection stops at its first step."""
+    trace = RequestTrace()
+    assert trace.abort() is False
+    with pytest.raises(AbortedError):
+        trace("connection.connect_tcp.started", {})
+    with pytest.raises(AbortedError):
+        trace.begin(ConnectionState())
 
 
 POSSIBLE = {

@@ -47,6 +47,22 @@ def test_hostile_name(recorder: Recorder) -> None:
     assert recorder.lines() == []
 
 
+def test_defined_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that a signal handler defines while it is defined is one instrument."""
+    recorder = Recorder(prefix="app")
+    clean = catalog.clean_key
+
+    def interrupted(key: str) -> str | None:
+        if key == "app.c":
+            monkeypatch.setattr(catalog, "clean_key", clean)
+            recorder.meter.counter("c").inc()
+        return clean(key)
+
+    monkeypatch.setattr(catalog, "clean_key", interrupted)
+    recorder.meter.counter("c").inc()
+    assert recorder.lines() == ["app.c count,delta=2"]
+
+
 def test_conflict(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
     """A key of two kinds is logged once, with both places; the first kind records."""
     first = recorder.meter.counter("a.b")

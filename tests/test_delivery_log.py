@@ -50,6 +50,17 @@ def test_error_without_a_place(expects_errors: None) -> None:
     assert sending.sender.log.last_error == "ValueError"
 
 
+def test_no_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """If an exporter gives no reason for a failure, the log and the statistics say so."""
+    sending = Sending(ExportResult(Outcome.RETRY))
+    sending.put()
+    assert not sending.send()
+    assert messages(caplog) == [
+        "cannot deliver, will retry: the exporter gave no reason"
+    ]
+    assert sending.sender.log.last_error == "the exporter gave no reason"
+
+
 def test_changes_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Each outage is logged once for each reason, and so is its end."""
     other = ExportResult(Outcome.RETRY, reason="status 401")

@@ -91,6 +91,7 @@ def test_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.usefixtures("short_timeout")
 def test_fork() -> None:
     """A forked child goes on at once while the parent has a stuck operation."""

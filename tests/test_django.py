@@ -4,7 +4,7 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -251,12 +251,15 @@ MIDDLEWARES = [
 ]
 
 
+@pytest.mark.parametrize("by", [ask, ask_async])
 @pytest.mark.parametrize(("names", "found"), MIDDLEWARES)
-def test_middlewares(seen: Seen, names: list[str], found: list[str]) -> None:
+def test_middlewares(
+    seen: Seen, names: list[str], found: list[str], by: Callable[..., Any]
+) -> None:
     """Exceptions and responses of the middlewares after ours are recorded."""
     paths = [f"tests.support.django_site.{n}" if n != FIRST else n for n in names]
     with site(MIDDLEWARE=paths):
-        ask("/")
+        by("/")
     assert seen.requests() == {tuple(found): 1}
 
 

@@ -12,6 +12,7 @@ from django.views.debug import SafeExceptionReporterFilter
 
 from dtmetrics.integrations.django.apps import _records
 from tests.support.django_site import FIRST
+from tests.support.endpoint import Endpoint
 from tests.support.script import expect, run
 
 COMMON = "django.middleware.common.CommonMiddleware"
@@ -242,6 +243,20 @@ def test_conflicting_definitions(*, strict: bool) -> None:
     assert (ended.status == 0) is not strict
 
 
+def test_conflict_under_strict() -> None:
+    """A conflict of definitions is not a fault of the settings, and no check reports it."""
+    before = """
+import dtmetrics
+dtmetrics.configure(exporter=dtmetrics.MemoryExporter(), strict=True)
+dtmetrics.counter('http.server.request.duration')
+"""
+    manage = "from django.core.management import execute_from_command_line as e\ne()"
+    ended = run(before + SITE % "{}" + manage, "manage.py", "check")
+    assert ended.status == 0, ended.err
+    assert "dtmetrics.W004" in ended.err
+    assert "dtmetrics.E" not in ended.err
+
+
 def test_settings_and_configure() -> None:
     """A call of ``configure()`` before Django starts has a warning: the first one counts."""
     before = """
@@ -257,6 +272,47 @@ dtmetrics.configure(exporter=dtmetrics.MemoryExporter())
     assert "configure() was called before" in served.err
     alone = run(before + SITE % "None" + manage, "manage.py", "check")
     assert "dtmetrics.W004" not in alone.err + alone.out
+
+
+USES = """
+{before}
+django.setup()
+from django.core.cache import cache
+from django.db import connection
+cache.get("a")
+connection.cursor().execute("SELECT 1")
+connection.close()
+"""
+BOTH = {"db.client.operation.duration", "django.cache.operation.duration"}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "from django.core.cache import cache as c\nc.get(1)\nfrom django.db import connection as d\nd.cursor()",
+    ],
+    ids=["", "opened before"],
+)
+@pytest.mark.parametrize(
+    ("options", "keys"),
+    [
+        ("{}", BOTH),
+        ("{'cache': False}", {"db.client.operation.duration"}),
+        ("{'database': False}", {"django.cache.operation.duration"}),
+    ],
+)
+def test_what_is_instrumented(options: str, keys: set[str], before: str) -> None:
+    """Databases and caches are recorded, opened before or later, unless switched off."""
+    lite = (
+        "DATABASES={'default': {'ENGINE': 'django.db.backends.sqlite3', "
+        "'NAME': ':memory:'}}, MIDDLEWARE"
+    )
+    source = SITE.replace("MIDDLEWARE", lite) % options + USES.format(before=before)
+    with Endpoint() as endpoint:
+        expect(source, "gunicorn", DTMETRICS_ENDPOINT=endpoint.url)
+    sent = {line.partition(",")[0] for line in endpoint.lines}
+    assert sent & BOTH == keys
 
 
 def test_no_default_database() -> None:

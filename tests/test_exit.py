@@ -53,7 +53,7 @@ ENDINGS = {
     "interrupt": ("signal.raise_signal(signal.SIGINT)", -2, "KeyboardInterrupt"),
     "handled SIGTERM": (
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))\n"
-        "os.kill(os.getpid(), signal.SIGTERM)\nsignal.pause()",
+        "signal.raise_signal(signal.SIGTERM)",
         4,
         "",
     ),

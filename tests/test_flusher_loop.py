@@ -155,6 +155,30 @@ def test_nothing_is_due_without_a_thread() -> None:
     assert rig.flusher.collect_if_due() == math.inf
 
 
+def test_collected_by_another_thread_meanwhile() -> None:
+    """Of two threads that find a collection due, the second one collects nothing."""
+    rig = Rig(plan=(nothing,), interval=60.0)
+    collect = rig.delivery.collector.collect
+    waits: list[float] = []
+
+    def late(*arguments: Any, **options: Any) -> bool:
+        rig.delivery.collector.collect = collect  # type: ignore[method-assign]
+        waits.append(rig.flusher.collect_if_due())
+        return collect(*arguments, **options)
+
+    rig.delivery.collector.collect = late  # type: ignore[method-assign]
+    rig.inc()
+    rig.run()
+    assert waits == [60.0]
+    assert rig.exporter.lines == ["orders count,delta=1"]
+    assert rig.delivery.collector.flushes == 1
+
+
+def test_no_loop_without_an_interval() -> None:
+    """Without an interval the loop of the thread ends at once."""
+    assert Rig().run() == []
+
+
 def test_wall_clock_that_stands_still() -> None:
     """A wall clock that stands still stops neither collecting nor sending."""
 

@@ -9,6 +9,7 @@ from contextvars import ContextVar, copy_context
 import pytest
 
 from dtmetrics._deliver.clock import Clock
+from dtmetrics._deliver.flusher import FlusherThread
 from dtmetrics.exporters import ExportResult
 from tests.support.delivery_rig import ANSWERED, Rig
 from tests.support.endpoint import PATIENCE
@@ -124,6 +125,29 @@ def test_one_thread_for_many_first_records() -> None:
     assert rig.exporter.lines == ["orders count,delta=8"]
 
 
+def test_start_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that a start finds started meanwhile is not started again."""
+    started: list[str] = []
+    start = threading.Thread.start
+
+    def note(self: threading.Thread) -> None:
+        started.append(self.name)
+        assert not flusher_thread.start()  # as a signal handler does that records
+        start(self)
+
+    def monotonic() -> float:  # called after the first look, before the lock
+        if not started:
+            started.append("meanwhile")
+            assert flusher_thread.start()
+        return 0.0
+
+    monkeypatch.setattr(threading.Thread, "start", note)
+    flusher_thread = FlusherThread(bool, monotonic=monotonic, event=threading.Event)
+    assert flusher_thread.start()
+    assert flusher_thread.start()
+    assert started == ["meanwhile", "dtmetrics-flusher"]
+
+
 def test_close_in_its_own_thread() -> None:
     """Closing in the flusher's own thread sends as well, as where a signal ends uWSGI in it."""
     rig = Rig()
@@ -159,6 +183,27 @@ def test_close_is_bounded() -> None:
     assert thread is not None
     thread.join(PATIENCE)
     assert rig.outbox.account() == (2, 1, 0, {}, 1)
+
+
+def test_close_while_another_thread_sends() -> None:
+    """Closing gives up in time if a thread without a timeout of its own sends."""
+    inside, go = threading.Event(), threading.Event()
+
+    def hang() -> ExportResult:
+        inside.set()
+        assert go.wait(PATIENCE)
+        return ANSWERED
+
+    rig = Rig(hang)
+    rig.inc()
+    flushing = threading.Thread(target=rig.flusher.flush, args=(PATIENCE,))
+    flushing.start()
+    assert inside.wait(PATIENCE)
+    rig.inc("late")
+    assert not rig.flusher.close(0.0)
+    assert rig.exporter.closed == 0
+    go.set()
+    flushing.join(PATIENCE)
 
 
 def test_hanging_callback_leaves_the_next_recording_alone() -> None:

@@ -193,6 +193,19 @@ def test_gauge_blocks_across_a_fork(recorder: Recorder) -> None:
     assert recorder.lines() == ["g gauge,0"]
 
 
+def test_quarantined_gauge_decorates(recorder: Recorder) -> None:
+    """A function runs as before while the gauge of its calls is quarantined."""
+    gauge = recorder.meter.gauge("g")
+    recorder.registry.quarantine("g", "rejected")
+
+    @gauge
+    def double(number: int) -> int:
+        return 2 * number
+
+    assert double(4) == 8
+    assert recorder.lines() == []
+
+
 def test_gauge_decorates_in_context(recorder: Recorder) -> None:
     """A call that ends in another context subtracts from the series that it added to."""
     gauge = recorder.meter.gauge("g")

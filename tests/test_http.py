@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -64,6 +65,24 @@ def test_connection_is_reused() -> None:
             assert exporter.export(a_batch(), 5.0).outcome is Outcome.ANSWERED
         exporter.close()
     assert endpoint.connections == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forked_child_connects_itself() -> None:
+    """A forked child opens a connection of its own, and the parent's stays open."""
+    with Endpoint() as endpoint:
+        exporter = HttpExporter(endpoint.url)
+        exporter.export(a_batch(), 5.0)
+        pid = os.fork()
+        if not pid:
+            exporter.reset_after_fork()
+            outcome = exporter.export(a_batch(), 5.0).outcome
+            os._exit(outcome is not Outcome.ANSWERED)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        exporter.export(a_batch(), 5.0)
+        exporter.close()
+    assert [request.connection for request in endpoint.requests] == [1, 2, 1]
 
 
 def test_reason_names_the_host() -> None:

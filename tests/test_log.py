@@ -96,6 +96,40 @@ def test_logging_is_imported_late() -> None:
     assert expect(source) == "False\n"
 
 
+HANGS = """
+import logging, os, threading
+from dtmetrics._core import log
+
+log._FORK_WAIT_SECONDS = 0.01
+inside, go = threading.Event(), threading.Event()
+
+class Hanging(logging.Handler):
+    def emit(self, record):
+        inside.set()
+        go.wait(40)
+
+logging.getLogger("dtmetrics").addHandler(Hanging())
+thread = threading.Thread(target=log.warning, args=("first",))
+thread.start()
+inside.wait(40)
+pid = os.fork()
+if not pid:
+    os._exit(3)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), go.is_set())
+go.set()
+thread.join()
+log.warning("second")
+print("written")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_fork_while_a_handler_hangs() -> None:
+    """A handler that hangs delays a fork by a second at most, and breaks no later record."""
+    assert log._FORK_WAIT_SECONDS == 1.0
+    assert expect(HANGS, PYTHONWARNINGS="ignore") == "3 False\nwritten\n"
+
+
 FORKS = """
 import logging, os, signal, sys, threading
 from dtmetrics._core import log

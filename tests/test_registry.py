@@ -38,6 +38,18 @@ def test_leaves_out_what_is_empty(recorder: Recorder) -> None:
     ]
 
 
+def test_list_of_a_counter_is_made_once(recorder: Recorder) -> None:
+    """Two threads that add other amounts than 1 for the first time share one list."""
+    counter = recorder.meter.counter("c")
+    counter.inc()
+    series = counter.find_series({})
+    assert series is not None
+    values = recorder.registry.make_list(series)
+    values.append(4)
+    assert recorder.registry.make_list(series) is values
+    assert recorder.lines() == ["c count,delta=5"]
+
+
 def test_prefix() -> None:
     """The prefix stands before every key, and is cleaned with it."""
     recorder = Recorder(prefix="my app")

@@ -182,6 +182,16 @@ def test_configure_in_a_signal_handler(runtime: Runtime) -> None:
     assert (keys(exporter), keys(other)) == (["orders"], [])
 
 
+def test_reset_before_configure(runtime: Runtime) -> None:
+    """A child that was forked before configure() can call it."""
+    runtime._reset_after_fork()
+    exporter = MemoryExporter()
+    runtime.configure(exporter=exporter, interval=None)
+    inc(runtime)
+    assert runtime.shutdown()
+    assert keys(exporter) == ["orders"]
+
+
 def test_fork_resets_everything(runtime: Runtime) -> None:
     """A child forked during a shutdown can shut down itself, with what it recorded."""
     exporter = MemoryExporter()

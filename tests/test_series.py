@@ -173,6 +173,17 @@ def test_summary_beyond_a_double() -> None:
     assert rejected == {NOT_FINITE: 2}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_folding_twice(kind: type[Series[Any]]) -> None:
+    """Folding what was folded changes nothing."""
+    series, _ = series_of(kind)
+    record(series, 2, 3)
+    for _ in range(2):
+        series.fold_if_free()
+    assert len(series.values) == 1
+    assert drain(series) in (CountDelta(5), GaugeSummary(2, 3, 5, 2), GaugeValue(5))
+
+
 # -- gauges ----------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import subprocess
@@ -13,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from dtmetrics._runtime import signals
 from dtmetrics._runtime.runtime import Runtime
 from dtmetrics._runtime.signals import _DelayingHandler
 from tests.support.endpoint import PATIENCE, Endpoint, never, refusing_port
 from tests.support.script import Ended
+from tests.support.signal_handler import handling
 
 if sys.platform == "win32":
     pytest.skip("no signals between processes", allow_module_level=True)
@@ -30,6 +33,16 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup(1) makes its children igno
 configure(interval=3_600.0)  # longer than any test
 counter("jobs.run").inc(3)
 
+read_end, write_end = os.pipe()
+os.set_blocking(write_end, False)
+signal.set_wakeup_fd(write_end)
+
+def handle_signals(done=threading.Event()):
+    # Each signal writes a byte. signal.pause() and a lock would miss a signal that
+    # arrives just before the wait: 1 of 10 programs on CPython 3.14 and 3.15.
+    while not done.is_set():
+        os.read(read_end, 1)
+
 def ready():
     print("ready", flush=True)
 
@@ -41,8 +54,7 @@ def ready_and_wait():
 
 def stay():
     ready()
-    while True:
-        signal.pause()
+    handle_signals()
 """
 
 # The default timeout of 2 s, the grace of 0.25 s, and what a busy machine may add.
@@ -133,7 +145,7 @@ def test_handler_of_the_program(action: str, status: int) -> None:
     install_signal_handlers()
     install_signal_handlers()
     ready()
-    assert done.wait(10)
+    handle_signals(done)
     """
     with Endpoint() as endpoint:
         ended = signalled(source, endpoint.url, signal.SIGTERM)
@@ -153,8 +165,7 @@ def handle(signum, frame):
 
 signal.signal(signal.SIGTERM, handle)
 ready()
-while True:
-    signal.pause()
+handle_signals()
 """
 
 
@@ -202,8 +213,7 @@ def test_during_a_flush(where: str) -> None:
     install_signal_handlers()
     {IN_A_FLUSH[where]}
     flush()
-    while True:
-        signal.pause()
+    handle_signals()
     """
     with Endpoint() as endpoint:
         ended = signalled(source, endpoint.url, signal.SIGTERM)
@@ -226,8 +236,7 @@ def test_with_a_lock_held(held: str) -> None:
 install_signal_handlers()
 {held}
     ready_and_wait()
-while True:
-    signal.pause()
+handle_signals()
 """
     with Endpoint() as endpoint:
         ended = signalled(source, endpoint.url, signal.SIGTERM)
@@ -245,8 +254,7 @@ def test_failing_endpoint(what: str, flushing: bool) -> None:
     ready()
     if %s:
         flush()
-    while True:
-        signal.pause()
+    handle_signals()
     """
     with Endpoint(otherwise=never()) as endpoint:
         down = f"http://127.0.0.1:{refusing_port()}/x"
@@ -356,6 +364,60 @@ def test_main_thread_only(runtime: Runtime) -> None:
     assert not isinstance(handlers[0], _DelayingHandler)
 
 
+def test_no_thread_for_the_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the system has no thread left, the handler itself does the work."""
+    calls: list[object] = []
+
+    def refuse(*_: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    def work(timeout: float) -> None:
+        calls.append((timeout, threading.get_ident()))
+
+    def earlier(signum: int, _: object) -> None:
+        calls.append(signum)
+
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    before = signal.signal(signal.SIGUSR1, _DelayingHandler(earlier, work, 2.0))
+    try:
+        signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert calls == [(2.0, threading.get_ident()), signal.SIGUSR1]
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_thread_of_the_handler(
+    monkeypatch: pytest.MonkeyPatch, *, starts: bool
+) -> None:
+    """The work is done in one more thread, or without one, and the signal is raised again.
+
+    Called directly, because coverage sees no thread that ``_thread`` starts.
+    """
+    calls: list[object] = []
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def work(timeout: float) -> None:
+        calls.append((timeout, threading.current_thread() is threading.main_thread()))
+
+    if not starts:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+    with handling(signal.SIGUSR1, lambda: calls.append("raised")):
+        _DelayingHandler(None, work, 2.0)._work_and_raise(signal.SIGUSR1)
+    assert calls == [(2.0, not starts), "raised"]
+
+
+def test_signal_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the main thread has ended no signal is raised: the process has a status."""
+    monkeypatch.setattr(signals, "main_thread", threading.Thread)  # not alive
+    raised: list[bool] = []
+    with handling(signal.SIGUSR1, lambda: raised.append(True)):
+        signals._raise_again(signal.SIGUSR1)
+    assert raised == []
+
+
 @pytest.mark.parametrize("number", range(5))
 def test_terminated_pool(number: int) -> None:
     """Workers of a pool do not delay SIGTERM, so that the end of the pool never hangs.
@@ -382,6 +444,32 @@ def test_terminated_pool(number: int) -> None:
     assert endpoint.total("jobs.run") == 23
 
 
+def test_child_of_multiprocessing() -> None:
+    """A child that multiprocessing forks has the handlers from before."""
+    source = """
+    import multiprocessing
+
+    def look():
+        assert signal.getsignal(signal.SIGTERM) is handle
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+    def handle(*_):
+        pass
+
+    signal.signal(signal.SIGTERM, handle)
+    install_signal_handlers()
+    child = multiprocessing.get_context("fork").Process(target=look)
+    child.start()
+    child.join()
+    counter("status").inc(1 + child.exitcode)
+    ready()
+    """
+    with Endpoint() as endpoint:
+        ended = signalled(source, endpoint.url, PYTHONWARNINGS="ignore")
+    assert ended[:3] == (0, "", "")
+    assert endpoint.total("status") == 1
+
+
 def test_forked_child() -> None:
     """A forked child inherits the handlers, and sends what it recorded."""
     source = """
@@ -390,8 +478,7 @@ def test_forked_child() -> None:
     if not pid:
         counter("children").inc(5)
         os.kill(os.getpid(), signal.SIGTERM)
-        while True:
-            signal.pause()
+        handle_signals()
     os.waitpid(pid, 0)
     ready()
     """

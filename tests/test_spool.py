@@ -370,6 +370,17 @@ def test_unfinished_directories(directory: SpoolDirectory) -> None:
     assert spool.account() == {"batches": 0, "bytes": 0, "recovered": 1}
 
 
+def test_corrupt_beyond_the_limits(directory: SpoolDirectory) -> None:
+    """A corrupt batch that is deleted for want of room counts no points as dropped."""
+    corrupt = directory.dead(directory.batch("a count,delta=1"))
+    next(corrupt.glob("*.b")).write_bytes(b"corrupt")
+    directory.advance(1)
+    directory.dead(directory.batch("b 1"), directory.batch("c 1"))
+    spool = directory.spool(max_files=2)
+    assert sorted(texts(spool.recover())) == ["b 1", "c 1"]
+    assert troubles(spool) == {}
+
+
 def test_corrupt(directory: SpoolDirectory) -> None:
     """Corrupt files are counted and not recovered, and ten are kept for inspection."""
     dead = directory.dead(*map(directory.batch, lines_of(13)))

@@ -19,6 +19,8 @@ from tests.support.spool_directory import SpoolDirectory, kill, swapped, texts, 
 if not hasattr(os, "fork"):
     pytest.skip("the spool needs flock()", allow_module_level=True)
 
+import fcntl
+
 
 def assert_invalid(root: Path | str, requirement: str) -> None:
     """Assert that a spool below *root* raises ConfigError with *requirement*.
@@ -113,6 +115,28 @@ def test_file(tmp_path: Path) -> None:
     assert_invalid(tmp_path / "file" / "a" / "b", "be below directories only")
     (tmp_path / "dangling").symlink_to("nowhere")
     assert_invalid(tmp_path / "dangling" / "a", "be below directories only")
+
+
+def test_removed_while_it_is_created(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new directory that is removed before it is locked is an error that is counted."""
+    directory = SpoolDirectory(tmp_path)
+    spool = directory.spool()
+    flock = fcntl.flock
+
+    def late(file: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        [created] = directory.directories()
+        shutil.rmtree(created)
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    spool.store(directory.batch())
+    assert troubles(spool) == {"failed: removed by others": 1}
+    directory.advance(60)
+    spool.store(directory.batch())
+    assert directory.suffixes() == ["b"]
 
 
 @pytest.mark.skipif(

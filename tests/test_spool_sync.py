@@ -11,10 +11,11 @@ import pytest
 
 from dtmetrics._config.config import Config
 from dtmetrics._core.secret import Secret
+from dtmetrics._deliver import spool_sync
 from dtmetrics._deliver.spool_sync import SpoolSync
 from dtmetrics._spool import disk_worker
 from dtmetrics._spool.spool import Spool
-from dtmetrics.exporters import Batch, ExportResult
+from dtmetrics.exporters import Batch, ExportResult, MemoryExporter
 from tests.support.delivery_rig import (
     ANSWERED,
     INDETERMINATE,
@@ -179,6 +180,7 @@ def test_dropped(tmp_path: Path) -> None:
     assert suffixes(tmp_path) == []
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_fork(tmp_path: Path) -> None:
     """A forked child leaves the batches on disk to its parent."""
     rig = sending(tmp_path, RETRY)
@@ -215,6 +217,12 @@ def test_tenant(token: str, has_public_part: bool) -> None:
     assert config.tenant == f"https://x.example/api/v2/metrics/ingest {public}"
 
 
+def test_tenant_of_an_exporter() -> None:
+    """Batches for a user's exporter are stored for exporters of its class only."""
+    config = Config.resolve({"exporter": MemoryExporter()}, {})
+    assert config.tenant == "dtmetrics.exporters.MemoryExporter"
+
+
 def test_no_time_left(tmp_path: Path) -> None:
     """Batches that a flush had no time to send are on disk."""
     rig = sending(tmp_path)
@@ -224,6 +232,31 @@ def test_no_time_left(tmp_path: Path) -> None:
     assert suffixes(tmp_path) == [".b", ".b"]
     assert rig.send()
     assert suffixes(tmp_path) == []
+
+
+def test_many_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches that take long to store take several operations of the disk worker."""
+    now, complete = [0.0], []
+    rig = sending(tmp_path)
+    sync = rig.sender._spool
+    store, synchronize = sync._spool.store, sync._synchronize
+
+    def slow_store(batch: Batch, *, indeterminate: bool) -> None:
+        now[0] += 0.0 if sync._spool.has(batch) else 0.3
+        store(batch, indeterminate=indeterminate)
+
+    def observed() -> bool:
+        complete.append(synchronize())
+        return complete[-1]
+
+    monkeypatch.setattr(spool_sync, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sync._spool, "store", slow_store)
+    monkeypatch.setattr(sync, "_synchronize", observed)
+    for _ in range(4):
+        rig.put()
+    rig.sender.secure()
+    assert complete == [False, True]
+    assert suffixes(tmp_path) == [".b"] * 4
 
 
 def test_disk_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,6 +281,7 @@ def test_disk_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     stuck = rig.sender._spool._disk._thread
     assert stuck is not None
     stuck.join(PATIENCE)
+    monkeypatch.setattr(disk_worker, "_TIMEOUT_SECONDS", PATIENCE)
     rig.sender.secure()
     assert suffixes(tmp_path) == [".b"]
     assert rig.send()

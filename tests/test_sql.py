@@ -128,6 +128,7 @@ def test_any_text(sql: str) -> None:
         "INSERT INTO t (a, b) SELECT * FROM UNNEST((%s)::int[], (%s)::text[]) "
         "ON CONFLICT DO NOTHING RETURNING t.a, t.b",
         "INSERT INTO t (a) SELECT p0 FROM (VALUES " + "(%s), " * 2000,
+        "INSERT INTO t FROM (VALUES (?), (?))",  # DuckDB needs no SELECT
     ],
 )
 def test_insert_of_selected_rows(sql: str) -> None:

@@ -332,6 +332,37 @@ def test_an_engine_is_freed(recorder: Recorder, tmp_path: Path) -> None:
     assert recorder.payloads() == {}
 
 
+def test_uninstrumented_first(engine: Any) -> None:
+    """Ending the instrumentation of an engine that was never instrumented does nothing."""
+    ours.uninstrument_sqlalchemy(engine)
+    with engine.connect() as connection:
+        assert connection.execute(sa.select(items)).all() == []
+
+
+def test_pools_of_several_engines(recorder: Recorder) -> None:
+    """Pools of one name are added up; an engine freed meanwhile is left out."""
+    engines: dict[str, Any] = {}
+
+    class Freeing(sa.pool.QueuePool):
+        def checkedout(self) -> int:
+            engines.pop("freed", None)
+            gc.collect()
+            return super().checkedout()
+
+    for name, kind in ("first", Freeing), ("second", Freeing), ("freed", Freeing):
+        engines[name] = sa.create_engine("sqlite://", poolclass=kind)
+        ours.instrument_sqlalchemy(engines[name], pool=True, meter=recorder.meter)
+    with engines["first"].connect(), engines["second"].connect():
+        used = [
+            payload.value  # type: ignore[union-attr]
+            for (_, pairs), payload in recorder.payloads().items()
+            if ("db.client.connection.state", "used") in pairs
+        ]
+    assert used == [2]
+    for engine in engines.values():
+        engine.dispose()
+
+
 def test_pool(recorder: Recorder, engine: Any) -> None:
     """A pool shows its used and idle connections, with the worker's number."""
     ours.instrument_sqlalchemy(engine, pool=True, meter=recorder.meter)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dtmetrics._instrument import starlette_routes
 from dtmetrics.integrations.asgi import MetricsMiddleware
 from tests.support.recorder import Recorder
 
@@ -171,33 +172,101 @@ def test_fastapi(
     assert route(recorder, api(), path, root) == (expected, status)
 
 
+STARLETTE = [
+    ("/", "/", "200"),
+    ("/one/1", "/one/{x}", "200"),
+    ("/two/1", "/two/{x}", "405"),
+    ("/two/x", None, "404"),
+    ("/class", "/class", "200"),
+    ("/deep/1/er/2/leaf", "/deep/{a}/er/{b}/leaf", "200"),
+    ("/deep/1/er/2/leaf/3", "/deep/{a}/er/{b}/leaf/{x}", "200"),
+    ("/deep/1/er/2/none", None, "404"),
+    ("/deep/1/side/leaf", None, "404"),
+    ("/files/conftest.py", "/files/{path}", "200"),
+    ("/files/none", "/files/{path}", "404"),
+    ("/foreign/shop/a/b", "/foreign/{name}/{path}", "200"),
+    ("/wrapped/1/more/2/leaf/3", "/wrapped/{c}/more/{d}/leaf/{x}", "200"),
+    ("/wrapped/1/none", None, "404"),
+    ("/none", None, "404"),
+]
+
+
 @pytest.mark.parametrize("root", ["", "/gw"])
-@pytest.mark.parametrize(
-    ("path", "template", "status"),
-    [
-        ("/", "/", "200"),
-        ("/one/1", "/one/{x}", "200"),
-        ("/two/1", "/two/{x}", "405"),
-        ("/two/x", None, "404"),
-        ("/class", "/class", "200"),
-        ("/deep/1/er/2/leaf", "/deep/{a}/er/{b}/leaf", "200"),
-        ("/deep/1/er/2/leaf/3", "/deep/{a}/er/{b}/leaf/{x}", "200"),
-        ("/deep/1/er/2/none", None, "404"),
-        ("/deep/1/side/leaf", None, "404"),
-        ("/files/conftest.py", "/files/{path}", "200"),
-        ("/files/none", "/files/{path}", "404"),
-        ("/foreign/shop/a/b", "/foreign/{name}/{path}", "200"),
-        ("/wrapped/1/more/2/leaf/3", "/wrapped/{c}/more/{d}/leaf/{x}", "200"),
-        ("/wrapped/1/none", None, "404"),
-        ("/none", None, "404"),
-    ],
-)
+@pytest.mark.parametrize(("path", "template", "status"), STARLETTE)
 def test_starlette(
     recorder: Recorder, path: str, root: str, template: str | None, status: str
 ) -> None:
     """A route of Starlette is its template, with all mounts; an unmatched path has none."""
     expected = None if template is None else root + template
     assert route(recorder, starlette(), path, root) == (expected, status)
+
+
+class WithoutRoute(Wrapped):
+    """An older Starlette, which leaves the endpoint in the scope, and no route."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_without_route(message: Any) -> None:
+            scope.pop("route", None)
+            await send(message)
+
+        await self.app(scope, receive, send_without_route)
+
+
+@pytest.mark.parametrize("cached", [1024, 0])
+@pytest.mark.parametrize(("path", "template", "status"), STARLETTE)
+def test_scope_without_a_route(
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    cached: int,
+    path: str,
+    template: str | None,
+    status: str,
+) -> None:
+    """Where Starlette leaves no route in the scope, the route of the endpoint is found.
+
+    Also when the cache is full.
+    """
+    monkeypatch.setattr(starlette_routes, "_CACHED", cached)
+    app = WithoutRoute(starlette())
+    assert route(recorder, app, path) == (template, status)
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "template"),
+    [
+        ("api.example", "/in/leaf/7", "/in/leaf/{x}"),
+        ("other.example", "/beside/leaf/7", "/beside/leaf/{x}"),
+    ],
+)
+def test_mounts_of_hosts(
+    recorder: Recorder, host: str, path: str, template: str
+) -> None:
+    """A mount of a host is found, and one beside a host."""
+    leaf = routing.Route("/leaf/{x}", plain)
+    app = applications.Starlette(
+        routes=[
+            routing.Host(
+                "api.example", routing.Router([routing.Mount("/in", routes=[leaf])])
+            ),
+            routing.Mount("/beside", routes=[leaf]),
+        ]
+    )
+    assert route(recorder, app, path, host=host) == (template, "200")
+
+
+def test_changed_root_path(recorder: Recorder) -> None:
+    """Below a root_path that no mount explains, a route has the template of its router."""
+
+    class Moves(Wrapped):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            scope["root_path"] += "/moved"
+            await self.app(scope, receive, send)
+
+    leaf = routing.Route("/leaf/{x}", plain)
+    inner = applications.Starlette(routes=[leaf])
+    app = applications.Starlette(routes=[routing.Mount("/in", Moves(inner))])
+    found = route(recorder, app, "/in/moved/leaf/7")
+    assert found == ("/leaf/{x}", "200")
 
 
 def test_host(recorder: Recorder) -> None:

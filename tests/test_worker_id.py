@@ -69,6 +69,30 @@ print(own, number, worker_number())
     assert expect(SERVER + source).split() == ["0", "1", "0"]
 
 
+def test_no_number_left() -> None:
+    """More workers than there are numbers have none."""
+    source = """
+from dtmetrics._instrument import worker_id
+worker_id._MAX_WORKERS = 1
+own, child = worker_number(), os.fork()
+if not child:
+    os._exit(worker_number() is None)
+print(own, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert expect(SERVER + source).split() == ["0", "1"]
+
+
+def test_without_locks() -> None:
+    """On a system without these locks, such as Windows, each process has number 0."""
+    source = """
+import sys
+sys.modules["fcntl"] = None
+from dtmetrics._instrument.worker_id import worker_number
+print(worker_number())
+"""
+    assert expect(source) == "0\n"
+
+
 def test_same_again() -> None:
     """The number of a process never changes."""
     assert worker.worker_number() == worker.worker_number() == "0"

@@ -248,6 +248,23 @@ def test_the_last_byte(recorder: Recorder) -> None:
     assert recorder.payloads() == {}
 
 
+def test_close_that_fails(recorder: Recorder) -> None:
+    """An exception that a body's close() raises is the request's, and passes."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return Closing([], [b"a", b"b"], "close")
+
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    result: Any = MetricsMiddleware(app, meter=recorder.meter)(environ, lambda *_: None)
+    assert next(iter(result)) == b"a"  # the client leaves
+    with pytest.raises(Boom):
+        result.close()
+    [(_, pairs)] = recorder.payloads()
+    assert dict(pairs)["error.type"] == f"{__name__}.Boom"
+
+
 def test_errors(recorder: Recorder) -> None:
     """An exception is recorded with its type, wherever it was raised."""
 

@@ -105,7 +105,7 @@ class Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]
     __slots__ = ("__call__", "_self_decorator")
 
     def __init__(self, wrapped: Call, call: Call, decorator: Decorator) -> None:
-        super().__init__(wrapped, _unreachable)
+        super().__init__(wrapped, _itself)  # not called: the slot takes its place
         _CALL.__set__(self, call)
         _DECORATOR.__set__(self, decorator)
 
@@ -248,10 +248,6 @@ def _named_function(target: Target) -> Target:
 
 def _itself(target: object) -> object:
     return target
-
-
-def _unreachable(*_: object) -> object:
-    raise AssertionError("calls of a Decorated go to its __call__ slot")
 
 
 # Functions that contextlib makes share its code object. They return at once; the hook

@@ -50,9 +50,7 @@ class DeliveryLog:
 
     def note(self, result: ExportResult) -> None:
         """Log the result of an attempt, unless it is clean or known."""
-        reason = result.reason
-        if reason:
-            self.last_error = reason
+        self.last_error = reason = result.reason or "the exporter gave no reason"
         if result.outcome is Outcome.REJECTED:
             self._warn_once("the endpoint rejected a batch for good: %s", reason)
         elif result.outcome in (Outcome.TOO_LARGE, Outcome.MALFORMED):

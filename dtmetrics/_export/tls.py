@@ -15,11 +15,12 @@ def tls_context(*, https: bool, ca_file: str | None = None) -> ssl.SSLContext:
     Loading the trusted certificates takes 33 to 49 ms. Plain http does without: it is
     never redirected here.
     """
-    return (
-        ssl.create_default_context(cafile=ca_file)
-        if https
-        else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    )
+    if not https:
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.create_default_context(cafile=ca_file)
+    # CPython's default, which Debian's build leaves to the settings of OpenSSL.
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
+    return context
 
 
 def error_class(error: Exception) -> type[Exception]:

@@ -139,9 +139,7 @@ class Series(Identity, Generic[V]):
         raise NotImplementedError
 
     def _take(self) -> list[V]:
-        values = self.values
-        if not values:
-            return []
+        values = self.values or []
         length = len(values)
         folded = self._fold(values[:length])
         del values[:length]
