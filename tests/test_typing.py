@@ -31,11 +31,6 @@ def check(*arguments: str | Path) -> tuple[int, str]:
         env={
             **os.environ,
             "MYPYPATH": str(ROOT),
-            # pyright --verifytypes takes the python that it finds there.
-            "PATH": os.pathsep.join(
-                [os.path.dirname(sys.executable), os.environ["PATH"]]
-            ),
-            "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1",
             # pyright --verifytypes looks for the package of the first Python here.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         },

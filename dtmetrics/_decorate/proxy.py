@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from contextlib import asynccontextmanager, contextmanager
 from types import FunctionType, GetSetDescriptorType, MethodType
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, cast
 
 import wrapt
 
@@ -105,7 +105,8 @@ class Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]
     __slots__ = ("__call__", "_self_decorator")
 
     def __init__(self, wrapped: Call, call: Call, decorator: Decorator) -> None:
-        super().__init__(wrapped, _itself)  # not called: the slot takes its place
+        # The wrapper is not called: the slot takes its place.
+        super().__init__(wrapped, cast("Any", _itself))
         _CALL.__set__(self, call)
         _DECORATOR.__set__(self, decorator)
 
