@@ -6,7 +6,7 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dtmetrics._deliver.batching import (
@@ -32,6 +32,7 @@ CHUNKS = st.lists(
 )
 
 
+@settings(max_examples=30)  # of up to 4,200 lines each
 @given(CHUNKS)
 def test_conserves(chunks: list[DataPoints]) -> None:
     """Each line is in one batch, in order, beside its identity.

@@ -88,6 +88,7 @@ def test_options(name: str) -> None:
     assert ExamplePage(f"libraries/{name}").options() == taken
 
 
+@pytest.mark.processes
 def test_job_without_an_endpoint(tmp_path: Path) -> None:
     """A job prints how much it could not deliver, and with a spool its next run does."""
     page = ExamplePage("libraries/batch-jobs")

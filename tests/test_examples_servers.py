@@ -17,6 +17,8 @@ from tests.support.example_pages import ExamplePage, environment
 from tests.support.web_load import Ask, counts, expected, load, serving
 from tests.support.web_servers import UWSGI
 
+pytestmark = pytest.mark.processes
+
 TIMES = 10
 UVICORN_WORKERS = ["--worker-class", "uvicorn_worker.UvicornWorker"]
 

@@ -203,6 +203,7 @@ NEW_USER = """
 """
 
 
+@pytest.mark.processes
 def test_first_value_arrives_within_seconds() -> None:
     """With default settings the first value of a program arrives after 5 s, not a minute."""
     with Endpoint() as endpoint:
