@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from benchmarks import instrumented, outbound, web
+from benchmarks import forms, instrumented, outbound, web
 from benchmarks.operations import NAMES
 from benchmarks.peers import OURS
 from benchmarks.stall import CALM, FLUSHED
@@ -113,6 +113,36 @@ _MEMORY = "memory of a series: counter, dimensions in the call"
 _BOUND = "memory of a series: counter, bound handles"
 _IMPORT = Cell("imports", "import", OURS)
 
+
+def _kept(row: str, column: str, times: float) -> Goal:
+    """Promise what a kept instrument costs beside contexts, against before any."""
+    figure = Cell(forms.CONTEXTS, row, column)
+    before = Cell(forms.CONTEXTS, row, forms.BEFORE)
+    return Goal(f"{row}, {column}", forms.BEFORE, figure, before, times, at_least=False)
+
+
+# Set as nanoseconds on a machine with a floor of 19 ns.
+_FORMS = {
+    "with context()": 700,
+    forms.TENANTS: 1_000,
+    "counter().inc() in place": 200,
+    "gauge().set() in place": 200,
+    "bind().inc() in place": 1_500,
+    "meter.bind().counter().inc()": 500,
+    "a dimension: Enum": 400,
+    "a dimension: HTTPStatus": 400,
+    "a dimension: UUID": 2_000,
+    "a dimension: Decimal": 2_000,
+    "a dimension: str subclass": 2_000,
+    "@timed with args=": 900,
+    "@timed with result=": 1_200,
+    "@timed that raises": 1_500,
+    "first record of a set": 8_000,
+}
+_IN_PLACE = Cell(forms.FORMS, "with timed() in place", OURS)
+_KEPT_TIMER = Cell(forms.CONTEXTS, "with timed(...)", forms.BEFORE)
+_FEW, _MANY = (Cell(forms.FORMS, row, OURS) for row in forms.SETS)
+
 GOALS = [
     *_operation("inc", 5, 60, 3.5),
     *_operation("inc dimensions", 4, 20),
@@ -135,6 +165,18 @@ GOALS = [
     # OpenTelemetry has no bound handles.
     _beats("memory", "counter, bound handles", PROMETHEUS, 1.5, _BOUND),
     *_both("encoding", "counters", 30, 25, "100,000 counters collected and encoded"),
+    *(
+        _kept(row, column, times)
+        for row in ("counter inc", "with timed(...)")
+        for column, times in [
+            (forms.AFTER, 1.05),
+            (forms.OUTSIDE, 2.2),
+            (forms.INSIDE, 2.2),
+        ]
+    ),
+    *(_within(forms.FORMS, row, ns / 19) for row, ns in _FORMS.items()),
+    Goal("with timed() in place", "kept", _IN_PLACE, _KEPT_TIMER, 2, at_least=False),
+    Goal(forms.SETS[1], forms.SETS[0], _MANY, _FEW, 1.2, at_least=False),
     _beats("imports", "import", PROMETHEUS, 2),
     Goal("import", "a bare Python", _IMPORT, None, 25, at_least=False, suffix=" ms"),
     _calm("short, p99"),

@@ -14,6 +14,7 @@ from time import process_time, thread_time
 from typing import NamedTuple
 
 import dtmetrics
+from benchmarks import forms
 from benchmarks.many import configure
 from benchmarks.measure import (
     Size,
@@ -57,7 +58,7 @@ LIMITS = [
     Limit("growth series", INC, "1,000", "100,000", 6),
     Limit("growth series", "record, bound handles", "1,000", "100,000", 6),
     Limit("growth series", IN_CALL, "1", "1,000", 3),
-    # Beyond 1,024 sets of dimensions a handle normalizes each set again.
+    # Beyond 2,048 sets of dimensions a handle normalizes each set again.
     Limit("growth series", IN_CALL, "10", "100,000", 30),
     Limit("growth series", COUNTED, "1,000", "100,000", 3),
     Limit("growth series", "flush, a line of a summary", "1,000", "100,000", 3),
@@ -68,6 +69,16 @@ LIMITS = [
     Limit("growth threads", "inc, bound handle", "1", "16", 3),
     Limit("growth threads", "inc, 2 dimensions in the call", "1", "16", 3),
     Limit("growth threads", "record, bound handle", "1", "16", 3),
+    # The forms of a program stay near the one that costs least, whatever came before.
+    *(
+        Limit(forms.CONTEXTS, row, forms.BEFORE, column, factor)
+        for row in ("counter inc", "gauge set", "summary record", "with timed(...)")
+        for column, factor in [
+            (forms.AFTER, 1.3),
+            (forms.OUTSIDE, 2.6),
+            (forms.INSIDE, 2.6),
+        ]
+    ),
     # A rejected key is quarantined once; that must not depend on the other keys.
     Limit("growth rejected", "flush, a rejected key", "100", "1,000", 3),
     Limit("growth rejected", "flush, a rejected key with a prefix", "100", "1,000", 3),

@@ -26,6 +26,7 @@ __all__ = ["PARTS", "ROOT", "Result", "child", "run"]
 ROOT = Path(__file__).parents[1]
 PARTS = [
     "operations",
+    "forms",
     "threads",
     "memory",
     "encoding",

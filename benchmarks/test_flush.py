@@ -16,7 +16,7 @@ from tests.support.recorder import MOMENT, Recorder
 def test_flush(benchmark: BenchmarkFixture, kind: str, times: int) -> None:
     """Collect and encode 100,000 series, or 1,000 if nothing is measured."""
     series = 1_000 if benchmark.disabled else 100_000
-    recorder = Recorder(max_series_per_metric=series, max_series=series)
+    recorder = Recorder(max_series_per_metric=series, max_series=2 * series)
     made: Any = getattr(recorder.meter, kind)("requests")
     handles = [made.bind(route=f"/r/{n}", method="GET") for n in range(series)]
 

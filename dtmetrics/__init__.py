@@ -78,6 +78,7 @@ __all__ = [
     "stats",
     "summary",
     "timed",
+    "unobserve",
 ]
 
 # The one place of the version: the build reads it from here.
@@ -95,6 +96,7 @@ shutdown: Final = default.shutdown
 stats: Final = default.stats
 summary: Final = default.meters.root.summary
 timed: Final = default.meters.root.timed
+unobserve: Final = default.meters.root.unobserve
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of this module
 

@@ -6,7 +6,8 @@
     ├── ConfigError          (ValueError)  invalid settings, all reported together
     └── DefinitionError      (ValueError)  an instrument that cannot be defined
         ├── InvalidKeyError                a metric key that cannot be sent
-        └── ConflictError                  one metric key, two kinds of instrument
+        ├── ConflictError                  one metric key, two kinds of instrument
+        └── UnknownArgumentError           args= names what the function lacks
 
 Recording and flushing raise none of these. An invalid value is counted in
 ``stats().invalid``, and ``flush()`` returns whether everything was answered.
@@ -22,6 +23,7 @@ __all__ = [
     "DefinitionError",
     "DtmetricsError",
     "InvalidKeyError",
+    "UnknownArgumentError",
 ]
 
 
@@ -81,3 +83,18 @@ class InvalidKeyError(DefinitionError):
 
 class ConflictError(DefinitionError):
     """One metric key defined as two kinds of instrument."""
+
+
+class UnknownArgumentError(DefinitionError):
+    """A name in ``args=`` of a timer that is not an argument of the function.
+
+    >>> from dtmetrics import MemoryExporter, configure, shutdown, timed
+    >>> configure(exporter=MemoryExporter(), interval=None, strict=True)
+    >>> @timed("fetch.duration", args=("regoin",))  # doctest: +ELLIPSIS
+    ... def fetch(url, region): ...
+    Traceback (most recent call last):
+        ...
+    dtmetrics.errors.UnknownArgumentError: ...fetch has no argument 'regoin', which ...
+    >>> shutdown()
+    True
+    """

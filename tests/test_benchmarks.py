@@ -25,6 +25,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.mark.processes
+@pytest.mark.timeout(180)
 def test_command(tmp_path: Path) -> None:
     """The command runs with any set of installed peers, and writes both files."""
     done = subprocess.run(

@@ -100,11 +100,12 @@ def test_fork_during_an_export(how: str) -> None:
 
 NO_NAME_SERVER = """
 import atexit, socket, sys, threading, time
-from dtmetrics import configure, counter, flush, shutdown, stats
 
-@atexit.register  # before configure(), and so called last
+@atexit.register  # before dtmetrics is imported, and so called last
 def report():
     print("exit in time:", time.monotonic() - exit_began < 1.0)
+
+from dtmetrics import configure, counter, flush, shutdown, stats
 
 # A name lookup that never returns and cannot be interrupted.
 socket.getaddrinfo = lambda *args, **kwargs: threading.Event().wait()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -157,4 +158,4 @@ def test_methods_stay_methods() -> None:
     assert cache.get("a") is None
     assert type(caches["default"]) is LocMemCache
     assert LocMemCache.get.__name__ == "get"
-    assert asyncio.iscoroutinefunction(LocMemCache.aget)
+    assert inspect.iscoroutinefunction(LocMemCache.aget)

@@ -101,6 +101,20 @@ def test_records_at_exit() -> None:
     assert endpoint.total("jobs.run") == 7
 
 
+def test_records_at_exit_before_configure() -> None:
+    """What an exit handler records that was registered before configure() is sent."""
+    source = """
+        import atexit
+        from dtmetrics import configure, counter
+        atexit.register(counter("jobs.run").inc, 4)
+        configure(interval=None)
+    """
+    with Endpoint() as endpoint:
+        ended = run(source, DTMETRICS_ENDPOINT=endpoint.url)
+    assert (ended.status, ended.err) == (0, "")
+    assert endpoint.total("jobs.run") == 4
+
+
 def assert_ended_in_time(ended: Ended, status: int, message: str) -> None:
     """Assert that a program ended with *status*, in time, and with two log lines.
 

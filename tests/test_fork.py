@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.support.endpoint import PATIENCE, Endpoint, accept, answer
-from tests.support.script import run
+from tests.support.script import NO_FIRST_COLLECTION, run
 
 if not hasattr(os, "fork"):
     pytest.skip("no fork here", allow_module_level=True)
@@ -254,7 +254,8 @@ assert succeeded(pid)
 def test_child_that_records_nothing() -> None:
     """A child that records nothing does not send the parent's observations at exit."""
     with Endpoint() as endpoint:
-        ended = run(BEGIN + OBSERVED, DTMETRICS_ENDPOINT=endpoint.url)
+        source = NO_FIRST_COLLECTION + BEGIN + OBSERVED
+        ended = run(source, DTMETRICS_ENDPOINT=endpoint.url)
     assert ended.status == 0, ended.err
     assert [line.partition(",")[0] for line in endpoint.lines].count("pool.size") == 1
 

@@ -5,13 +5,14 @@ import copy
 import gc
 import pickle
 import sys
+import tracemalloc
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from dtmetrics._record.instruments import _DISABLED, _UNKNOWN, Instrument
+from dtmetrics._record.instrument import _DISABLED, _UNKNOWN, Instrument
 from tests.support.caller_values import Array, Lies, Raises
 from tests.support.recorder import Recorder, dimensions_of
 
@@ -166,16 +167,42 @@ def test_pickle(instrument: Any) -> None:
 
 
 def test_freed_without_the_garbage_collector(instrument: Any) -> None:
-    """An instrument is freed with the last reference to it."""
-    bound = instrument.bind(a=1)
-    verb_of(bound)(1, b=2)
-    freed = weakref.ref(bound)
+    """An instrument with all that it has bound is freed with the last reference to it."""
+    outer = type(instrument)(instrument.origin, (("outer", 1),))
+    verb_of(outer.bind(a=1))(1, b=2)
+    freed = weakref.ref(outer), weakref.ref(outer.bind(a=1))
     gc.disable()
     try:
-        del bound
-        assert freed() is None
+        del outer
+        assert [reference() for reference in freed] == [None, None]
     finally:
         gc.enable()
+
+
+def test_bound_in_place(recorder: Recorder, instrument: Any) -> None:
+    """Binding equal dimensions again returns the same instrument, and keeps 2,048 at most."""
+    assert instrument.bind(a=1) is instrument.bind(a=1)
+    assert instrument.bind(a=1) is not instrument.bind(a=True)
+    first = instrument.bind(a=0)
+    for number in range(3_000):
+        verb_of(instrument.bind(a=number))(1)
+    assert instrument.bind(a=0) is not first
+    verb_of(first)(1)
+    verb_of(instrument.bind(a=0))(1)
+    [point] = [each for each in recorder.points() if dimensions_of(each) == {"a": "0"}]
+    assert getattr(point.payload, "sum", point.payload[0]) in (1, 3)
+
+
+def test_bound_to_objects(instrument: Any) -> None:
+    """Binding to objects of a caller's class keeps none of them beyond the instrument."""
+    value = Text()
+    freed = weakref.ref(value)
+    bound = instrument.bind(a=value)
+    del value
+    assert freed() is not None
+    del bound
+    gc.collect()
+    assert freed() is None
 
 
 def test_ones_need_no_list(recorder: Recorder) -> None:
@@ -314,20 +341,24 @@ def test_keeps_no_objects(instrument: Any) -> None:
     ids=["value", "key", "integer"],
 )
 def test_keeps_no_megabytes(instrument: Any, pair: tuple[str, Any]) -> None:
-    """Long texts and integers are not cached, and a cache has at most 1,024 entries."""
-    verb_of(instrument)(1, **dict([pair]))
-    assert instrument._cache.cache_info().currsize == 0
+    """Long texts and integers are not kept, and a cache has at most 2,048 entries."""
     verb_of(instrument)(1, a="short")
-    assert instrument._cache.cache_info().currsize == 1
-    for number in range(2_000):
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            verb_of(instrument)(1, **dict([pair]))
+        assert tracemalloc.get_traced_memory()[0] < 20_000
+    finally:
+        tracemalloc.stop()
+    for number in range(3_000):
         verb_of(instrument)(1, a=number)
-    assert instrument._cache.cache_info().currsize == 1_024
+    assert instrument._cache.cache_info().currsize == 2_048
 
 
 def test_slots(instrument: Instrument) -> None:
-    """An instrument has no __dict__ and takes less than 120 bytes."""
+    """An instrument has no __dict__ and takes at most 120 bytes."""
     assert not hasattr(instrument, "__dict__")
-    assert sys.getsizeof(instrument) < 120
+    assert sys.getsizeof(instrument) <= 120
 
 
 def test_quarantined_during_a_record(recorder: Recorder, instrument: Any) -> None:
@@ -356,11 +387,32 @@ def test_reject(recorder: Recorder, instrument: Any) -> None:
 
 
 def test_any_dimension_name(recorder: Recorder, instrument: Any) -> None:
-    """Every name can be a dimension, also those of the parameters."""
-    names = ["self", "amount", "value", "dimensions", "context"]
-    verb_of(instrument.bind(**dict.fromkeys(names, 1)))(1)
+    """Every name can be a dimension, also those of other parameters."""
+    names = ["self", "dimensions", "context", "reason"]
+    verb_of(instrument.bind(**dict.fromkeys([*names, "amount", "value"], 1)))(1)
     verb_of(instrument)(1, **dict.fromkeys(names, 2))
     assert [sorted(dimensions_of(point)) for point in recorder.points()] == [
-        sorted(names),
+        sorted([*names, "amount", "value"]),
         sorted(names),
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "verb", "name"),
+    [
+        ("counter", "inc", "amount"),
+        ("gauge", "set", "value"),
+        ("gauge", "inc", "amount"),
+        ("gauge", "dec", "amount"),
+        ("summary", "record", "value"),
+    ],
+)
+def test_number_by_its_name(
+    recorder: Recorder, kind: str, verb: str, name: str
+) -> None:
+    """The recorded number may be passed by name, as other libraries have it."""
+    instrument = getattr(recorder.meter, kind)("name")
+    getattr(instrument, verb)(**{name: 5, "region": "eu"})
+    [point] = recorder.points()
+    assert dimensions_of(point) == {"region": "eu"}
+    assert abs(getattr(point.payload, "sum", point.payload[0])) == 5

@@ -28,11 +28,12 @@ from tests.support.thread_load import in_threads
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
     """Return an endpoint that accepts everything."""
-    observers = default.registry.observers[:]
+    observers = default.registry.observers.copy()
     with Endpoint() as made:
         yield made
         shutdown()
-    default.registry.observers[:] = observers
+    default.registry.observers.clear()
+    default.registry.observers.update(observers)
 
 
 def simplified(lines: list[str]) -> list[str]:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import enum
+import gc
+import re
+import weakref
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -160,7 +164,7 @@ def test_counter(recorder: Recorder) -> None:
 totals = st.lists(st.none() | st.integers(0, 1000), min_size=1, max_size=8)
 
 
-@given(st.dictionaries(st.sampled_from("abcd"), totals), st.integers(0, 5))
+@given(st.dictionaries(st.sampled_from("abcd"), totals), st.integers(1, 5))
 def test_counter_adds_up(rows: dict[str, list[int | None]], limit: int) -> None:
     """All increases are sent, whatever the limit of series."""
     recorder = Recorder(max_series_per_metric=limit)
@@ -218,7 +222,7 @@ def test_counter_forgets_old_totals(recorder: Recorder) -> None:
     observe(recorder, *([(turn, {"a": turn})] for turn in range(50)), kind="counter")
     for _ in range(50):
         recorder.points()
-    [observation] = recorder.registry.observers
+    [observation] = recorder.registry.observers.values()
     assert len(observation._totals) == 1  # type: ignore[attr-defined]
 
 
@@ -245,3 +249,140 @@ def test_counter_beyond_a_double(recorder: Recorder) -> None:
     observe(recorder, -1.5e308, 1.5e308, 1.6e308, kind="counter")
     assert [recorder.lines() for _ in range(3)][:2] == [[], []]
     assert recorder.registry.invalid_values.total() == {"not finite": 1}
+
+
+# -- the same definition again, and the end of an observation ---------------------------
+
+MODULE = """
+@observe("bytes.served", kind="counter")
+def served():
+    return TOTAL[0]
+"""
+
+
+def load(recorder: Recorder, total: list[int]) -> None:
+    """Load a module that observes, as its first import or a later reload does."""
+    names = {"observe": recorder.meter.observe, "TOTAL": total, "__name__": "shop"}
+    exec(MODULE, names)
+
+
+def test_module_loaded_again(recorder: Recorder) -> None:
+    """A module that is loaded twice is observed once, and no increase is missing."""
+    total = [0]
+    load(recorder, total)
+    assert recorder.lines() == []
+    total[0] += 100
+    load(recorder, total)
+    total[0] += 20
+    assert recorder.lines() == ["bytes.served count,delta=120"]
+    assert recorder.lines() == []
+
+
+def test_factory_called_again(recorder: Recorder) -> None:
+    """A factory that is called again replaces its function; other dimensions do not."""
+
+    def create(size: int, **dimensions: str) -> None:
+        @recorder.meter.observe("pool.size", dimensions=dimensions)
+        def pool_size() -> int:
+            return size
+
+    create(1)
+    create(2)
+    create(3, pool="a")
+    create(4, pool="b")
+    assert recorder.lines() == [
+        "pool.size gauge,2",
+        "pool.size,pool=a gauge,3",
+        "pool.size,pool=b gauge,4",
+    ]
+
+
+def test_other_functions_are_kept(recorder: Recorder) -> None:
+    """Two functions, and the methods of two objects, may observe one key."""
+
+    class Pool:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def size(self) -> Any:
+            return [(1, {"pool": self.name})]
+
+    pools = [Pool("a"), Pool("b")]
+    for pool in [*pools, *pools]:
+        recorder.meter.observe("pool.size")(pool.size)
+
+    @recorder.meter.observe("pool.size")
+    def main_pool() -> Any:
+        return [(2, {"pool": "main"})]
+
+    assert recorder.lines() == [
+        "pool.size,pool=a gauge,1",
+        "pool.size,pool=b gauge,1",
+        "pool.size,pool=main gauge,2",
+    ]
+
+
+class Queue(deque[int]):
+    """A queue with a method in Python and methods in C."""
+
+    def size(self) -> int:
+        return len(self)
+
+
+@pytest.mark.parametrize("method", ["size", "__len__"])
+def test_methods_are_held_weakly(recorder: Recorder, method: str) -> None:
+    """The method of an object is observed as long as the object is alive."""
+    queue = Queue([1, 2])
+    recorder.meter.observe("queue.size")(getattr(queue, method))
+    assert recorder.lines() == ["queue.size gauge,2"]
+    freed = weakref.ref(queue)
+    del queue
+    assert freed() is None
+    assert recorder.lines() == []
+    assert recorder.registry.observers == {}
+
+
+def test_method_of_an_object_without_weak_references(recorder: Recorder) -> None:
+    """The method of an object that cannot be referenced weakly is kept."""
+    recorder.meter.observe("list.size")([1, 2, 3].__len__)
+    gc.collect()
+    assert recorder.lines() == ["list.size gauge,3"]
+
+
+def test_unobserve(recorder: Recorder) -> None:
+    """A function that is no longer observed is not called; one that never was is ignored."""
+
+    class Pool:
+        def size(self) -> int:
+            return 1
+
+    def function() -> int:
+        return 2
+
+    pool = Pool()
+    recorder.meter.observe("pool.size")(pool.size)
+    recorder.meter.observe("a")(function)
+    recorder.meter.observe("b")(function)
+    recorder.meter.unobserve(pool.size)
+    recorder.meter.unobserve(lambda: 3)
+    assert recorder.lines() == ["a gauge,2", "b gauge,2"]
+    recorder.meter.unobserve(function)
+    assert recorder.lines() == []
+
+
+def test_failures_are_logged_with_class_and_line(
+    recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A function that raises is logged once, with the class of the error and its place."""
+
+    @recorder.meter.observe("pool.size")
+    def size() -> float:
+        return {"secret": 1}["size"]
+
+    for _ in range(3):
+        recorder.points()
+    [record] = caplog.messages
+    assert re.search(
+        r"observing it failed \(KeyError at test_observable.py:\d+\)$", record
+    )
+    assert recorder.registry.invalid_values.total() == {"observing it failed": 3}

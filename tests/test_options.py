@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dtmetrics._record.generation import Generation
 from dtmetrics._record.options import RecordingOptions
-from dtmetrics._record.registry import Generation
 from tests.support.recorder import Recorder
 
 scopes = st.lists(st.sampled_from(["shop", "cart", "db"]), max_size=4).map(".".join)

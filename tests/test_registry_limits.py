@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import gc
+import weakref
+from collections import Counter as Tally
+
 import pytest
 
+from dtmetrics._record.invalid_values import TOO_MANY_KEYS
+from dtmetrics._record.options import RecordingOptions
 from tests.support.recorder import Recorder
 
 
@@ -32,7 +38,7 @@ def test_limit_per_metric() -> None:
 
 
 def test_limit_per_process() -> None:
-    """Beyond the limit of the process each key has an overflow series."""
+    """Beyond the limit of the process a new key has no room, and its values are invalid."""
     recorder = Recorder(max_series=3)
     for name in "ab":
         for number in range(3):
@@ -42,9 +48,80 @@ def test_limit_per_process() -> None:
         "a,number=0 gauge,min=0,max=0,sum=0,count=1",
         "a,number=1 gauge,min=1,max=1,sum=1,count=1",
         "a,number=2 gauge,min=2,max=2,sum=2,count=1",
-        "b,dtmetrics.overflow=true gauge,min=0,max=2,sum=3,count=3",
-        "g,dtmetrics.overflow=true gauge,5",
     ]
+    assert recorder.registry.invalid_values.total() == {TOO_MANY_KEYS: 4}
+
+
+def test_room_for_new_keys() -> None:
+    """One key with many series leaves a tenth of the room to the first series of others."""
+    recorder = Recorder(max_series=100)
+    for number in range(500):
+        recorder.meter.counter("many").inc(1, number=number)
+        recorder.meter.counter(f"key{number}").inc(1, plan="free")
+    assert recorder.registry.series_count == 100
+    totals = Tally(point.identity.key for point in recorder.points())
+    assert totals["many"] > 40
+    assert len(totals) > 11
+    invalid = recorder.registry.invalid_values.total()[TOO_MANY_KEYS]
+    assert invalid == 500 - (len(totals) - 1)
+
+
+def test_keys_are_bounded() -> None:
+    """However many keys are recorded, only so many series and families are made."""
+    recorder = Recorder(max_series=100)
+    for number in range(60_000):
+        recorder.meter.counter(f"user.{number}.hits").inc()
+    assert recorder.registry.series_count == 100
+    assert len(recorder.registry.catalog.all()) == 50_000
+    assert recorder.registry.invalid_values.total() == {TOO_MANY_KEYS: 59_900}
+
+
+def test_limit_is_described(caplog: pytest.LogCaptureFixture) -> None:
+    """A limit that is reached is logged once, with what grew, and shown in the counts."""
+    recorder = Recorder(max_series_per_metric=20)
+    requests = recorder.meter.counter("requests")
+    for number in range(100):
+        requests.inc(1, user_id=f"u{number}", method="GET")
+    description = (
+        "reached its limit of 20 series; dimension user_id has the most values, "
+        "such as 'u0', 'u1', 'u2'"
+    )
+    assert recorder.registry.capped() == {"requests": description}
+    assert caplog.records == []
+    for _ in range(3):
+        recorder.points()
+    [record] = caplog.messages
+    assert record.startswith("dtmetrics: counter 'requests' (defined at ")
+    assert record.endswith(f") has {description}")
+    recorder.registry.start(RecordingOptions(), bool)
+    assert recorder.registry.capped() == {}
+
+
+def test_limit_of_keys_is_described(caplog: pytest.LogCaptureFixture) -> None:
+    """Of the keys that have no room one is logged, and a hundred are in the counts."""
+    recorder = Recorder(max_series=10)
+    for number in range(300):
+        recorder.meter.counter(f"key{number}").inc()
+    capped = recorder.registry.capped()
+    assert len(capped) == 100
+    assert capped["key10"] == "no room: more metric keys than max_series (10)"
+    recorder.points()
+    [record] = caplog.messages
+    assert record.startswith("dtmetrics: counter 'key10' (defined at ")
+    assert record.endswith(
+        ") has no room: more metric keys than max_series (10); neither has any other new key"
+    )
+
+
+@pytest.mark.parametrize("kind", ["counter", "gauge", "summary"])
+def test_instruments_of_objects_are_bounded(recorder: Recorder, kind: str) -> None:
+    """Defining an instrument for each object keeps a bounded number of them."""
+    make = getattr(recorder.meter, kind)
+    first = weakref.ref(make("connections", dimensions={"id": "first"}))
+    for number in range(5_000):
+        make("connections", dimensions={"id": str(number)})
+    gc.collect()
+    assert first() is None
 
 
 def test_earlier_series_at_the_limit() -> None:
@@ -90,10 +167,9 @@ def test_series_count() -> None:
     assert recorder.registry.series_count == 0
 
 
-@pytest.mark.parametrize("limit", [1, 0])
-def test_made_twice_at_once(limit: int) -> None:
+def test_made_twice_at_once() -> None:
     """A series is made once, even if a signal handler makes it meanwhile."""
-    interrupting = Interrupting(limit)
+    interrupting = Interrupting(1)
     recorder = Recorder(max_series_per_metric=interrupting)
     counter = recorder.meter.counter("c")
     other = counter.bind()

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dtmetrics._record.meter import Meters
+from dtmetrics._record.meters import Meters
 from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.registry import Registry
 from tests.support.caller_values import Raises

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.timer import Timer
-from tests.support.recorder import Recorder
+from dtmetrics.errors import UnknownArgumentError
+from tests.support.recorder import Recorder, dimensions_of
 from tests.support.timer_clock import Timing
 
 
@@ -139,3 +143,116 @@ def test_class_names_its_methods(recorder: Recorder) -> None:
     here = f"{__name__}.test_class_names_its_methods.<locals>.Service."
     names = {dict(dims)["code.function.name"] for _, dims in recorder.payloads()}
     assert names == {here + name for name in ("one", "two", "three")}
+
+
+# -- args= that names what the function lacks --------------------------------------------
+
+
+def test_unknown_argument_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """An argument that a function lacks is logged once where it decorates, and left out."""
+    recorder = Recorder()
+    for _ in range(2):
+
+        @recorder.meter.timed("fetch.duration", args=("regoin", "url"))
+        def fetch(url: str, region: str) -> str:
+            return url
+
+    fetch("/", "eu")
+    [record] = caplog.messages
+    assert re.search(
+        r"^dtmetrics: .*fetch has no argument 'regoin', which args= names for summary "
+        r"'fetch.duration' \(defined at .*test_timer.py:\d+\); that dimension is left out$",
+        record,
+    )
+    [point] = recorder.points()
+    assert dimensions_of(point) == {"url": "/"}
+
+
+@pytest.mark.parametrize(
+    "kind", ["function", "coroutine", "generator", "class", "partial"]
+)
+def test_unknown_argument_is_an_error_if_strict(kind: str) -> None:
+    """Under strict an argument that a callable lacks raises, for every kind of callable."""
+
+    async def coroutine(region: str) -> None:
+        """Do nothing."""
+
+    def generator(region: str) -> Iterator[int]:
+        yield 1
+
+    class Service:
+        def run(self, region: str) -> None:
+            """Do nothing."""
+
+        def stop(self) -> None:
+            """Do nothing."""
+
+    kinds: dict[str, Any] = {
+        "function": lambda region: region,
+        "coroutine": coroutine,
+        "generator": generator,
+        "class": Service,
+        "partial": functools.partial(lambda region, x: region, x=1),
+    }
+    recorder = Recorder(strict=True)
+    timed = recorder.meter.timed
+    timed("a.b", args=("region",))(kinds[kind])
+    with pytest.raises(UnknownArgumentError, match="has no argument 'regoin'"):
+        timed("a.b", args=("region", "regoin"))(kinds[kind])
+
+
+def test_unknown_argument_before_strict() -> None:
+    """A start that is strict raises for a function that was decorated before."""
+    recorder = Recorder()
+    recorder.meter.timed("a.b", args=("regoin",))(lambda region: region)
+    with pytest.raises(UnknownArgumentError):
+        recorder.registry.start(RecordingOptions(strict=True), bool)
+
+
+def test_any_argument_of_keywords() -> None:
+    """A function that takes any keyword has every argument."""
+    recorder = Recorder(strict=True)
+
+    @recorder.meter.timed("a.b", args=("region",))
+    def work(**options: str) -> None:
+        """Do nothing."""
+
+    work(region="eu")
+    work()
+    assert sorted(map(str, map(dimensions_of, recorder.points()))) == [
+        "{'region': 'eu'}",
+        "{}",
+    ]
+
+
+@pytest.mark.parametrize("name", ["value", "self", "amount", "seconds", "dimensions"])
+def test_any_name_of_a_dimension(recorder: Recorder, name: str) -> None:
+    """Dimensions of a timer may have any name, however they are given."""
+    timer = recorder.meter.timed
+
+    namespace: dict[str, Any] = {}
+    exec(f"def work({name}): return {name}", namespace)
+    timer("args", args=(name,))(namespace["work"])("x")
+    timer("result", result=lambda result: {name: result})(lambda: "x")()
+    with timer("block") as block:
+        block.set(**{name: "x"})
+    timer("bound").bind(**{name: "x"}).record(1)
+    with timer("inner").bind(**{name: "x"}):
+        pass
+    assert [dimensions_of(point) for point in recorder.points()] == [{name: "x"}] * 5
+
+
+def test_failures_of_callbacks_are_logged_with_class_and_line(
+    recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A result= that raises is logged once, with the class of the error and its place."""
+    work = recorder.meter.timed("a.b", result=lambda result: {"n": result.foo})(
+        lambda: 1
+    )
+    work()
+    work()
+    recorder.points()
+    [record] = caplog.messages
+    assert re.search(
+        r"args= or result= failed \(AttributeError at test_timer.py:\d+\)$", record
+    )

@@ -15,9 +15,10 @@ from tests.support import protocol_grammar
 @pytest.fixture(autouse=True)
 def _remove_observers() -> Iterator[None]:
     """Remove the observers of a shop after its test."""
-    before = default.registry.observers[:]
+    before = default.registry.observers.copy()
     yield
-    default.registry.observers[:] = before
+    default.registry.observers.clear()
+    default.registry.observers.update(before)
 
 
 def read(exporter: MemoryExporter) -> list[protocol_grammar.Line]:

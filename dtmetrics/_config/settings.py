@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -201,9 +200,15 @@ def _level(value: object, key: str | None = None) -> int:
     level = level_number(value)
     if level is None:
         text = value.strip().upper() if isinstance(value, str) else ""
-        hint = "".join(get_close_matches(text[:40], LEVELS, 1))
+        hint = _near(text, LEVELS)
         raise InvalidSettingError(LEVEL_REQUIREMENT, value, hint=hint, key=key)
     return level
+
+
+def _near(text: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 -- 3 ms, for errors only
+
+    return "".join(get_close_matches(text[:40], [*known], 1))
 
 
 def _levels(value: object) -> Mapping[str, int]:

@@ -53,7 +53,9 @@ def argument_getters(
 
     signature = call_safely(inspect.signature, target, default=None)
     if signature is None:  # some callables that are written in C have none
-        return {}
+        return {
+            name: _getter(name, convert, None, None) for name, convert in wanted.items()
+        }
     parameters = signature.parameters
     positions = {name: position for position, name in enumerate(parameters)}
     accepts_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())

@@ -17,8 +17,6 @@ def decorate(
     target: T,
     hook_for: Callable[[Callable[..., Any]], CallHook],
     switch: Switch,
-    *,
-    clock: Callable[[], float] | None = None,
 ) -> T:
     """Return *target* with a hook around each call.
 
@@ -26,16 +24,13 @@ def decorate(
     The result has the type, signature and behaviour of *target*. A class is returned
     itself, after each public method that it defines has been decorated.
 
-    With a *clock*, the seconds that a generator spends suspended are added to its
-    token, which must then be a reading of that clock.
-
     Raises TypeError if *target* is not callable.
     """
     # wrapt imports asyncio, inspect and importlib.metadata. They take 0.1 s, which a
     # program without decorated functions does not pay.
     from dtmetrics._decorate.proxy import Decorator  # noqa: PLC0415
 
-    return cast("T", Decorator(hook_for, switch, clock)(target))
+    return cast("T", Decorator(hook_for, switch)(target))
 
 
 class Ready(Generic[V]):

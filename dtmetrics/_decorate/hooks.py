@@ -29,10 +29,12 @@ class Switch(Protocol):
 class CallHook(Protocol):
     """Runs around each call of one target.
 
-    A hook may have two more attributes. ``into`` is compared with that of other hooks:
+    A hook may have more attributes. ``into`` is compared with that of other hooks:
     a decorated class skips the methods whose hook has an equal one. ``wrap``, unless
     None, is called with a function or a coroutine function and ``awaited``; it returns
-    a wrapper that is faster than the three steps below.
+    a wrapper that is faster than the three steps below, or None. ``pause`` and
+    ``unpause`` are called with the token when a generator is suspended and when it goes
+    on, and return the token to go on with.
     """
 
     def begin(self) -> Token:

@@ -17,7 +17,6 @@ import wrapt
 
 from dtmetrics._decorate.hooks import Call, CallHook, Switch
 from dtmetrics._decorate.wrappers import (
-    Clock,
     wrap_async_generator,
     wrap_coroutine,
     wrap_function,
@@ -37,11 +36,9 @@ class Decorator:
         self,
         hook_for: Callable[[Call], CallHook],
         switch: Switch,
-        clock: Clock | None,
     ) -> None:
         self._hook_for = hook_for
         self._switch = switch
-        self._clock = clock
 
     def __call__(self, target: object) -> object:
         """Return *target*, decorated."""
@@ -65,15 +62,14 @@ class Decorator:
         switch = self._switch
         awaited = _calls_a(target, inspect.iscoroutinefunction)
         if not awaited and _calls_a(target, inspect.isasyncgenfunction):
-            return wrap_async_generator(target, hook, switch, self._clock)
+            return wrap_async_generator(target, hook, switch)
         if not awaited and _calls_a(target, inspect.isgeneratorfunction):
             awaitable = _calls_a(target, _is_generator_based_coroutine)
-            return wrap_generator(
-                target, hook, switch, self._clock, awaitable=awaitable
-            )
-        faster: Callable[..., Call] | None = getattr(hook, "wrap", None)
-        if faster is not None:
-            return faster(target, awaited=awaited)
+            return wrap_generator(target, hook, switch, awaitable=awaitable)
+        faster: Callable[..., Call | None] | None = getattr(hook, "wrap", None)
+        wrapper = faster(target, awaited=awaited) if faster is not None else None
+        if wrapper is not None:
+            return wrapper
         wrap = wrap_coroutine if awaited else wrap_function
         return wrap(target, hook, switch)
 

@@ -14,14 +14,11 @@ from typing import Any
 from dtmetrics._decorate.hooks import Args, Call, CallHook, Kwargs, Switch
 
 __all__ = [
-    "Clock",
     "wrap_async_generator",
     "wrap_coroutine",
     "wrap_function",
     "wrap_generator",
 ]
-
-Clock = Callable[[], float]
 
 
 def wrap_function(func: Call, hook: CallHook, switch: Switch) -> Call:
@@ -63,12 +60,7 @@ def wrap_coroutine(func: Call, hook: CallHook, switch: Switch) -> Call:
 
 
 def wrap_generator(
-    func: Call,
-    hook: CallHook,
-    switch: Switch,
-    clock: Clock | None,
-    *,
-    awaitable: bool,
+    func: Call, hook: CallHook, switch: Switch, *, awaitable: bool
 ) -> Call:
     """Run *hook* around generators, from the first step to the last.
 
@@ -83,7 +75,22 @@ def wrap_generator(
         generator = func(*args, **kwargs)
         if not switch.recording:
             return generator
-        driver = drive(clock, generator, hook, args, kwargs)
+        driver = drive(generator, hook, args, kwargs)
+        driver.__name__ = generator.__name__
+        driver.__qualname__ = generator.__qualname__
+        return driver
+
+    return call
+
+
+def wrap_async_generator(func: Call, hook: CallHook, switch: Switch) -> Call:
+    """Run *hook* around asynchronous generators, from the first step to the last."""
+
+    def call(*args: object, **kwargs: object) -> object:
+        generator = func(*args, **kwargs)
+        if not switch.recording:
+            return generator
+        driver: Any = _drive_async(generator, hook, args, kwargs)
         driver.__name__ = generator.__name__
         driver.__qualname__ = generator.__qualname__
         return driver
@@ -92,29 +99,31 @@ def wrap_generator(
 
 
 def _drive(
-    clock: Clock | None,
-    generator: Generator[Any, Any, Any],
-    hook: CallHook,
-    args: Args,
-    kwargs: Kwargs,
+    generator: Generator[Any, Any, Any], hook: CallHook, args: Args, kwargs: Kwargs
 ) -> Generator[Any, Any, Any]:
     """Pass on all that goes in and out of *generator*."""
     # Not `yield from`: it turns a GeneratorExit that is thrown in into a close(), and
     # does not pass on what the generator returns to a close().
+    pause, unpause = getattr(hook, "pause", None), getattr(hook, "unpause", None)
     token = hook.begin()
-    resume: Callable[[Any], Any] = generator.send
-    value: Any = None
+    step: Callable[[Any], Any] = generator.send
+    # What passes is taken out of these lists. In a variable this frame would keep it
+    # alive while the generator is suspended.
+    inward: list[Any] = [None]
+    outward: list[Any] = []
     try:
         while True:
-            yielded = resume(value)
-            suspended_at = clock() if clock else 0.0
+            outward.append(step(inward.pop()))
+            if pause is not None:
+                token = pause(token)
             try:
-                value = yield yielded
-                resume = generator.send
+                inward.append((yield outward.pop()))
+                step = generator.send
             except BaseException as error:  # noqa: BLE001 -- passed on, by throw()
-                resume, value = generator.throw, error
-            if clock:
-                token += clock() - suspended_at
+                step = generator.throw
+                inward.append(error)
+            if unpause is not None:
+                token = unpause(token)
     except StopIteration as stop:
         hook.end(token, stop.value, args, kwargs)
         return stop.value
@@ -124,46 +133,27 @@ def _drive(
     except BaseException as error:
         hook.fail(token, error, args, kwargs)
         raise
-    finally:
-        value = None  # breaks the cycle between an error and this frame
-
-
-def wrap_async_generator(
-    func: Call, hook: CallHook, switch: Switch, clock: Clock | None
-) -> Call:
-    """Run *hook* around asynchronous generators, from the first step to the last."""
-
-    def call(*args: object, **kwargs: object) -> object:
-        generator = func(*args, **kwargs)
-        if not switch.recording:
-            return generator
-        driver: Any = _drive_async(clock, generator, hook, args, kwargs)
-        driver.__name__ = generator.__name__
-        driver.__qualname__ = generator.__qualname__
-        return driver
-
-    return call
 
 
 async def _drive_async(
-    clock: Clock | None,
-    generator: AsyncGenerator[Any, Any],
-    hook: CallHook,
-    args: Args,
-    kwargs: Kwargs,
+    generator: AsyncGenerator[Any, Any], hook: CallHook, args: Args, kwargs: Kwargs
 ) -> AsyncGenerator[Any, Any]:
+    pause, unpause = getattr(hook, "pause", None), getattr(hook, "unpause", None)
     token = hook.begin()
     step: Any = _first_step(generator)
+    outward: list[Any] = []
     try:
         while True:
-            yielded = await step
-            suspended_at = clock() if clock else 0.0
+            outward.append(await step)
+            step = None
+            if pause is not None:
+                token = pause(token)
             try:
-                step = generator.asend((yield yielded))
+                step = generator.asend((yield outward.pop()))
             except BaseException as error:  # noqa: BLE001 -- passed on, by athrow()
                 step = generator.athrow(error)
-            if clock:
-                token += clock() - suspended_at
+            if unpause is not None:
+                token = unpause(token)
     except StopAsyncIteration:
         hook.end(token, None, args, kwargs)
     except GeneratorExit:  # the consumer stopped early: not a failure

@@ -160,7 +160,8 @@ class SelfMetrics:
         for reason, total in totals.items():
             delta = total - self._reported.get((family.key, reason), 0)
             if delta > 0 and not family.void:
-                self._reported[family.key, reason] = total
                 series = self._registry.series(family, ((("reason", reason),),))
-                grown[series] = grown.get(series, 0) + delta
+                if series is not None:
+                    self._reported[family.key, reason] = total
+                    grown[series] = grown.get(series, 0) + delta
         return grown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dtmetrics._deliver.backoff import RetryPolicy
 from dtmetrics._deliver.clock import Clock, Timing
@@ -14,10 +14,12 @@ from dtmetrics._deliver.flusher import Flusher
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._deliver.schedule import Cadence
 from dtmetrics._deliver.sender import SafeExporter, Sender
-from dtmetrics._deliver.spool_sync import SpoolSync
 from dtmetrics._record.registry import Registry
-from dtmetrics._spool.spool import Spool
 from dtmetrics.exporters import Exporter
+
+if TYPE_CHECKING:
+    from dtmetrics._deliver.spool_sync import SpoolSync
+    from dtmetrics._spool.spool import Spool
 
 __all__ = ["Delivery", "DeliverySettings", "DeliveryStats"]
 
@@ -63,7 +65,7 @@ class Delivery:
         timing = timing or Timing(Clock())
         self.clock = timing.clock
         self.outbox = Outbox(settings.max_outbox_bytes, resend=settings.resend)
-        self.spool = None if spool is None else SpoolSync(self.outbox, spool)
+        self.spool = None if spool is None else _synchronized(self.outbox, spool)
         self.feedback = Feedback(registry)
         log = DeliveryLog(
             self.outbox.account,
@@ -101,3 +103,10 @@ class Delivery:
             clock_steps=self.clock.steps,
             warnings=self.feedback.warnings.copy(),
         )
+
+
+def _synchronized(outbox: Outbox, spool: Spool) -> SpoolSync:
+    # 6 ms, which only a program with a spool pays.
+    from dtmetrics._deliver.spool_sync import SpoolSync  # noqa: PLC0415
+
+    return SpoolSync(outbox, spool)

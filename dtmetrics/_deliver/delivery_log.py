@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from dtmetrics._core import log
+from dtmetrics._core.error_place import kind_and_place
 from dtmetrics._deliver.outbox import Account
-from dtmetrics._record.definition import PACKAGE
 from dtmetrics.exporters import ExportResult, Outcome
 
-__all__ = ["DeliveryLog", "kind_and_place"]
+__all__ = ["DeliveryLog"]
 
 # A bound for exporters whose reasons differ each time.
 _MOST_RECORDS = 1_000
-
-# Files of this package, and code that has no file: a dataclass's methods, for example.
-_OURS = PACKAGE, "<"
 
 
 class DeliveryLog:
@@ -109,20 +105,3 @@ class DeliveryLog:
         if record not in self._logged and len(self._logged) < _MOST_RECORDS:
             self._logged.add(record)
             log.warning(text, reason)
-
-
-def kind_and_place(error: BaseException) -> str:
-    """Return the class of *error* and where it was raised: ``KeyError at shop.py:12``.
-
-    The place is the innermost outside this package, if there is one.
-    """
-    places = []
-    trace = error.__traceback__
-    while trace is not None:
-        places.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
-        trace = trace.tb_next
-    foreign = [place for place in places if not place[0].startswith(_OURS)]
-    if not places:
-        return type(error).__name__
-    file, line = (foreign or places)[-1]
-    return f"{type(error).__name__} at {Path(file).name}:{line}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from dtmetrics._core.error_place import kind_and_place
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.suppress_instrumentation import suppress_instrumentation
 from dtmetrics._deliver.backoff import Backoff, RetryPolicy
@@ -15,13 +16,14 @@ from dtmetrics._deliver.batch_state import (
     State,
 )
 from dtmetrics._deliver.clock import Clock, Timing
-from dtmetrics._deliver.delivery_log import DeliveryLog, kind_and_place
+from dtmetrics._deliver.delivery_log import DeliveryLog
 from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._deliver.outbox import Outbox
-from dtmetrics._deliver.spool_sync import SpoolSync
 from dtmetrics._protocol.timestamps import AHEAD_MS, restamp
-from dtmetrics._spool.spool import LOOK_SECONDS
 from dtmetrics.exporters import Batch, Exporter, ExportResult, Outcome
+
+if TYPE_CHECKING:
+    from dtmetrics._deliver.spool_sync import SpoolSync
 
 __all__ = ["PROBE", "SafeExporter", "Sender"]
 
@@ -145,7 +147,7 @@ class Sender:
     @property
     def look_seconds(self) -> float:
         """How often to look for batches that dead processes left, in seconds."""
-        return math.inf if self._spool is None else LOOK_SECONDS
+        return math.inf if self._spool is None else self._spool.look_seconds
 
     def send(self, deadline: float, *, paced: bool = False) -> bool:
         """Send what waits, until *deadline*; False: some of it has to wait on.

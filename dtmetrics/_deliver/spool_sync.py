@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from time import monotonic
+from typing import Final
 
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._spool.disk_worker import DiskWorker
-from dtmetrics._spool.spool import Spool
+from dtmetrics._spool.spool import LOOK_SECONDS, Spool
 from dtmetrics.exporters import Batch, Outcome
 
 __all__ = ["SpoolSync"]
@@ -23,6 +24,9 @@ class SpoolSync:
     sending thread calls it. A thread that ends the process may call ``synchronize()``
     and ``close()`` at the same time.
     """
+
+    #: How often to look for batches that dead processes left.
+    look_seconds: Final = LOOK_SECONDS
 
     def __init__(self, outbox: Outbox, spool: Spool) -> None:
         self._outbox = outbox

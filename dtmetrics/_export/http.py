@@ -1,6 +1,6 @@
 """Posts batches to a Dynatrace endpoint over HTTP.
 
-The only module that sends with httpx. It uses httpx's transport and not its client: no
+It uses httpx's transport and not its client: no
 redirect is followed, no proxy and no cookie comes from the environment, and nothing is
 logged for each request.
 """
@@ -13,11 +13,10 @@ from dataclasses import replace
 from time import monotonic, time
 from typing import NamedTuple
 
-import httpx
-
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.secret import Secret
 from dtmetrics._export.abort import AbortedError, ConnectionState, RequestTrace
+from dtmetrics._export.http_library import httpx
 from dtmetrics._export.response import RESPONSE_LIMIT, parse_response
 from dtmetrics._export.tls import error_class, tls_context
 from dtmetrics.exporters import Batch, ExportResult, Outcome

@@ -163,11 +163,11 @@ class ServerInstruments:
                 on_error=lambda _: duration.reject(INVALID_DIMENSIONS),
             )
             dimensions = {**dimensions, **users}
-        duration.record(cast("float", request.duration), **dimensions)
+        duration.record_with(cast("float", request.duration), dimensions)
         if request_size is not None and request.request_size is not None:
-            request_size.record(request.request_size, **dimensions)
+            request_size.record_with(request.request_size, dimensions)
         if response_size is not None and request.response_size is not None:
-            response_size.record(request.response_size, **dimensions)
+            response_size.record_with(request.response_size, dimensions)
 
     def reject(self, _: Exception) -> None:
         """Count a request that could not be described."""

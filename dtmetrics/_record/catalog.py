@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from threading import Lock, RLock
 
@@ -11,13 +10,16 @@ from dtmetrics._protocol.metadata import Metadata
 from dtmetrics._protocol.normalize import RESERVED_PREFIX, clean_key
 from dtmetrics._record.definition import Definition
 from dtmetrics._record.gauge_series import GaugeSeries
-from dtmetrics._record.invalid_values import InvalidValues, ignore
+from dtmetrics._record.invalid_values import InvalidValues, Reject, ignore
 from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.series import CounterSeries
 from dtmetrics._record.summary_series import SummarySeries
 from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
 
 __all__ = ["KINDS", "AnySeries", "Catalog", "Family"]
+
+# Of how many invalid definitions a process keeps the errors, which are logged once.
+_MOST_ERRORS = 1_000
 
 AnySeries = CounterSeries | GaugeSeries | SummarySeries
 
@@ -32,6 +34,7 @@ class Family:
     """All series of one metric key, by their line prefix."""
 
     __slots__ = (
+        "capped",
         "definition",
         "described",
         "key",
@@ -42,20 +45,20 @@ class Family:
         "void",
     )
 
-    def __init__(
-        self, definition: Definition, key: str, reject: Callable[[str], object]
-    ) -> None:
+    def __init__(self, definition: Definition, key: str, reject: Reject) -> None:
         self.definition: Definition = definition
         #: The key in each line, with the prefix of ``configure()``.
         self.key: str = key
         #: Counts one invalid value, for a reason.
-        self.reject: Callable[[str], object] = reject
+        self.reject: Reject = reject
         self.lock: Lock = Lock()
         self.series: dict[str, AnySeries] = {}
         #: Whether its metadata has been collected.
         self.described: bool = False
         #: Whether its definition is invalid, so that it records nothing.
         self.void: bool = False
+        #: Whether a series had no room, because of a limit.
+        self.capped: bool = False
         #: The reason for which it is quarantined; empty if it is not.
         self.quarantined: str = ""
 
@@ -80,7 +83,7 @@ class Family:
         """Discard every series; an instrument that holds one looks up another."""
         # In this order: a signal handler that records in between makes a new series.
         discarded, self.series = self.series, {}
-        self.described = False
+        self.described = self.capped = False
         for series in discarded.values():
             series.discard()
 
@@ -121,16 +124,23 @@ class Catalog:
             family = self._by_name.get(key or "")
             error = _error_of(definition, key, family)
             if error is None:
+                if family is None and len(self._by_name) >= self._most_families:
+                    return self._beyond_limit(definition)
                 family = family or self._add(key or "", definition)
                 family.add_definition(definition)
                 return family
-        if self._options.strict:
-            raise error
-        if self._errors.setdefault(str(error), error) is error:
-            log.warning("%s; it records nothing", error)
+        self.report(error, "it records nothing")
         family = Family(definition, "", ignore)
         family.void = True
         return family
+
+    def report(self, error: DefinitionError, consequence: str) -> None:
+        """Raise *error* if the settings are strict; else log it once."""
+        if self._options.strict:
+            raise error
+        known = self._errors.setdefault(str(error), error)
+        if known is error and len(self._errors) <= _MOST_ERRORS:
+            log.warning("%s; %s", error, consequence)
 
     def start(self, options: RecordingOptions) -> None:
         """Use *options* from now on, and end every quarantine.
@@ -205,6 +215,17 @@ class Catalog:
         self._lock = RLock()
         for family in self.all():
             family.reset_after_fork()
+
+    @property
+    def _most_families(self) -> int:
+        # The default also before configure(): a key without series is small.
+        return max(self._options.max_series, RecordingOptions().max_series)
+
+    def _beyond_limit(self, definition: Definition) -> Family:
+        """Return a family for which there is no room."""
+        family = Family(definition, "", ignore)
+        family.void = family.capped = True
+        return family
 
     def _add(self, name: str, definition: Definition) -> Family:
         reject = partial(self._invalid_values.add, definition)

@@ -24,22 +24,31 @@ from typing import NamedTuple, cast
 from dtmetrics._decorate.hooks import Call, CallHook
 from dtmetrics._record.instruments import Summary
 
-__all__ = ["timed_call"]
+__all__ = ["CallOptions", "timed_call"]
 
 # Its names begin with an underscore, as those of few parameters do. The series is read
 # when the call has ended, because it may be another one by then.
 _TEMPLATE = """\
-def _make(_func, _registry, _enabled, _clock, _summary, _fail):
+def _make(_func, _registry, _enabled, _clock, _summary, _fail, _result_dimensions):
+    _record_with = _summary.record_with
     {async_}def call({parameters}):
-        if _summary._series.buffer is None and not (_registry.recording and _enabled()):
+        _series = _summary._series
+        if _series.buffer is None and not (
+            _registry.recording and (_series.enabled or _enabled())
+        ):
             return {await_}_func({arguments})
         _start = _clock()
         try:
             _result = {await_}_func({arguments})
         except BaseException as _error:
-            _fail(_start, _error, (), {{}})
+            _fail(_start, _error, (), {{{wanted}}})
             raise
         _took = _clock() - _start
+{record}
+        return _result
+    return call
+"""
+_RECORD = """\
         _series = _summary._series
         _buffer = _series.buffer
         if _buffer is None:
@@ -47,11 +56,20 @@ def _make(_func, _registry, _enabled, _clock, _summary, _fail):
         else:
             _buffer.append(_took)
             if len(_buffer) > _series.limit:
-                _series.fold_if_free()
-        return _result
-    return call
+                _series.fold_if_free()\
 """
-_TEMPLATE_NAMES = {"len", "BaseException", *re.findall(r"\b_\w+", _TEMPLATE)}
+# None, as optional arguments often are, makes no dimension.
+_RECORD_ARGUMENTS = """\
+        _pairs = {{{wanted}}}
+        if {absent}:
+            _pairs = {{_k: _v for _k, _v in _pairs.items() if _v is not None}}
+        _record_with(_took, _pairs)\
+"""
+_RECORD_RESULT = """\
+        _record_with(_took, _result_dimensions(_result, {{{wanted}}}))\
+"""
+_ALL = _TEMPLATE + _RECORD + _RECORD_ARGUMENTS + _RECORD_RESULT
+_TEMPLATE_NAMES = {"len", "BaseException", *re.findall(r"\b_\w+", _ALL)}
 
 _CACHED_SHAPES = 1024
 
@@ -64,18 +82,45 @@ class _Shape(NamedTuple):
 
     parameters: str
     arguments: str
+    #: Those that hold one argument each.
+    names: tuple[str, ...] = ()
 
 
 _ANY = _Shape("*args, **kwargs", "*args, **kwargs")
 
 
-def timed_call(func: Call, hook: CallHook, summary: Summary, *, awaited: bool) -> Call:
-    """Return a wrapper of *func* that records its duration into *summary*."""
+class CallOptions(NamedTuple):
+    """What a call records beside its duration."""
+
+    #: The arguments whose values are dimensions.
+    arguments: tuple[str, ...] = ()
+    #: Adds the dimensions of a result to those of the arguments.
+    of_result: Callable[[object, dict[str, object]], dict[str, object]] | None = None
+
+
+def timed_call(
+    func: Call,
+    hook: CallHook,
+    summary: Summary,
+    options: CallOptions = CallOptions(),  # noqa: B008 -- immutable
+    *,
+    awaited: bool,
+) -> Call | None:
+    """Return a wrapper of *func* that records its duration into *summary*.
+
+    None if a wanted argument is not a parameter of its own.
+    """
     is_function = type(func) is FunctionType
     shape = _shape_of(func.__code__) if is_function else _ANY
-    make = _compiled(shape, awaited=awaited)
+    if not set(options.arguments) <= set(shape.names):
+        return None
+    of_result = options.of_result
+    record = _RECORD_ARGUMENTS if options.arguments else _RECORD
+    if of_result is not None:
+        record = _RECORD_RESULT
+    make = _compiled(shape, options.arguments, record, awaited=awaited)
     registry, enabled = summary.registry, summary.origin.enabled
-    call = make(func, registry, enabled, hook.begin, summary, hook.fail)
+    call = make(func, registry, enabled, hook.begin, summary, hook.fail, of_result)
     if shape is not _ANY:
         call.__defaults__ = func.__defaults__
         call.__kwdefaults__ = func.__kwdefaults__
@@ -83,8 +128,13 @@ def timed_call(func: Call, hook: CallHook, summary: Summary, *, awaited: bool) -
 
 
 @lru_cache(_CACHED_SHAPES)
-def _compiled(shape: _Shape, *, awaited: bool) -> Callable[..., FunctionType]:
-    parameters, arguments = shape
+def _compiled(
+    shape: _Shape, names: tuple[str, ...], record: str, *, awaited: bool
+) -> Callable[..., FunctionType]:
+    parameters, arguments, _ = shape
+    wanted = ", ".join(f"{name!r}: {name}" for name in names)
+    absent = " or ".join(f"{name} is None" for name in names) or "False"
+    record = record.format(wanted=wanted, absent=absent)
     async_, await_ = ("async ", "await ") if awaited else ("", "")
     source = _TEMPLATE.format(**locals())
     name = f"<dtmetrics: {async_}call({parameters})>"
@@ -105,6 +155,10 @@ def _shape_of(code: CodeType) -> _Shape:
     keywords, names = names[:end], names[end:]
     var_positional = [f"*{names.pop(0)}"] if code.co_flags & _VARARGS else []
     var_keyword = [f"**{names.pop(0)}"] if code.co_flags & _VARKEYWORDS else []
+    if var_positional and var_keyword:
+        # Both are made in any case. And such a function may replace its own code by
+        # one with other parameters, as networkx compiles its functions when called.
+        return _ANY
 
     starred = [name.lstrip("*") for name in var_positional + var_keyword]
     if not all(map(_is_usable, [*positional, *keywords, *starred])):
@@ -120,7 +174,8 @@ def _shape_of(code: CodeType) -> _Shape:
     ]
     by_keyword = [f"{name}={name}" for name in keywords]
     arguments = [*positional, *var_positional, *by_keyword, *var_keyword]
-    return _Shape(", ".join(parameters), ", ".join(arguments))
+    own = (*positional, *keywords)
+    return _Shape(", ".join(parameters), ", ".join(arguments), own)
 
 
 def _is_usable(name: str) -> bool:

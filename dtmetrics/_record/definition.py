@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from sys import _getframe
 from typing import NamedTuple
 
+from dtmetrics._core.error_place import PACKAGE
 from dtmetrics._core.safe_call import call_safely
 
-__all__ = ["PACKAGE", "Definition", "calling_site"]
-
-#: How the path of each file of dtmetrics begins. With the separator, because a
-#: directory `dtmetrics_app` beside it is not part of it.
-PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
+__all__ = ["Definition", "calling_site"]
 
 
 class Definition(NamedTuple):

@@ -1,10 +1,9 @@
-"""Dimensions: layers of them merged into one set, and those of the running context."""
+"""Dimensions: layers of them merged into one set, and what a cache may keep."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._protocol.normalize import (
@@ -18,14 +17,15 @@ from dtmetrics._protocol.normalize import (
 from dtmetrics._protocol.point import Dimensions
 
 __all__ = [
-    "CONTEXT",
+    "CACHED_SETS",
     "NO_KEY",
     "NO_TEXT",
     "TOO_MANY",
+    "NotCacheable",
     "Pairs",
-    "context_of",
-    "is_cacheable",
+    "as_texts",
     "merge",
+    "require_cacheable",
 ]
 
 #: As callers pass them: not cleaned, and a key may occur twice.
@@ -35,8 +35,13 @@ NO_KEY = "dimension without a valid key"
 NO_TEXT = "dimension without text"
 TOO_MANY = f"more than {DIMENSIONS_LIMIT} dimensions"
 
-#: The dimensions of the running context, the innermost last.
-CONTEXT: ContextVar[Pairs] = ContextVar("dtmetrics.context", default=())
+#: How many sets of dimensions a cache of them holds: more than a metric may have series
+#: by default, because a set that is not cached costs 7 us.
+CACHED_SETS = 2_048
+
+
+class NotCacheable(Exception):  # noqa: N818 -- leaves lru_cache, is not an error
+    """Raised by what a cache calls, so that the cache keeps nothing."""
 
 
 def merge(layers: Sequence[Pairs], reject: Callable[[str], object]) -> Dimensions:
@@ -70,35 +75,45 @@ def merge(layers: Sequence[Pairs], reject: Callable[[str], object]) -> Dimension
     return tuple(sorted(pair for pair in merged.items() if pair[1]))
 
 
-@contextmanager
-def context_of(dimensions: Mapping[str, object]) -> Iterator[None]:
-    """Add *dimensions* to the running context."""
-    # As texts, because the objects may change and must not be kept alive.
-    texts = (
-        (key[:DIMENSION_KEY_LIMIT], _clean_text(value))
-        for key, value in dimensions.items()
-    )
-    valid = ((key, text) for key, text in texts if text is not None)
-    token = CONTEXT.set((*CONTEXT.get(), *valid))
-    try:
-        yield
-    finally:
-        # An asynchronous generator may end in another context. These dimensions do not
-        # apply there, so there is nothing to undo.
-        with suppress(ValueError):
-            CONTEXT.reset(token)
+def require_cacheable(dimensions: Mapping[str, object]) -> None:
+    """Raise NotCacheable unless a cache may keep *dimensions*.
 
-
-def is_cacheable(part: object) -> bool:
-    """Return whether *part* may be kept in a cache: not an object of a caller's class.
-
-    Long texts and integers are not cached either, to bound the memory of a cache.
+    It keeps no object of a caller's class, because that may change, and holds memory;
+    a member of an enum does neither. Long texts and integers are not kept either.
     """
+    for key, value in dimensions.items():
+        if not (_is_cacheable(key) and _is_cacheable(value)):
+            raise NotCacheable
+
+
+def as_texts(dimensions: Mapping[str, object]) -> dict[str, object]:
+    """Return *dimensions* with a text for each part that a cache cannot keep.
+
+    A pair whose conversion raises is left out.
+    """
+    texts: dict[str, object] = {}
+    for key, value in dimensions.items():
+        if _is_cacheable(key) and _is_cacheable(value):
+            texts[key] = value
+            continue
+        try:
+            # Of a subclass of str: makes a plain one.
+            name = "".join((key[:DIMENSION_KEY_LIMIT],))
+            text = value if _is_cacheable(value) else text_of(value)[:VALUE_LIMIT]
+        except Exception:  # noqa: BLE001, S112 -- it may raise what it wants
+            continue
+        texts[name] = text
+    return texts
+
+
+def _is_cacheable(part: object) -> bool:
     if type(part) is str:
         return len(part) <= VALUE_LIMIT
     if type(part) is int:
         return part.bit_length() <= VALUE_LIMIT
-    return part is None or type(part) in (bool, float)
+    if part is None or type(part) in (bool, float):
+        return True
+    return isinstance(part, Enum) and _is_cacheable(part._value_)
 
 
 def _clean_key(key: object) -> str | None:

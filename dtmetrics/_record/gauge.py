@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._decorate.decorate import Ready, decorate
-from dtmetrics._record.dimensions import CONTEXT
+from dtmetrics._record.context import CONTEXT
 from dtmetrics._record.gauge_series import LEAVE, GaugeSeries, SetTo
-from dtmetrics._record.instruments import Instrument
+from dtmetrics._record.generation import Generation
+from dtmetrics._record.instrument import Instrument
 from dtmetrics._record.number import checked_number, number_of
-from dtmetrics._record.registry import Generation
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -42,14 +42,14 @@ class Gauge(Instrument[GaugeSeries]):
 
     __slots__ = ()
 
-    def set(self, value: int | float, /, **dimensions: object) -> None:
+    def set(self, /, value: int | float, **dimensions: object) -> None:
         """Set the gauge to *value*.
 
         It never raises: a value that is not a finite number changes nothing and is
         counted in ``stats().invalid``.
 
         Args:
-            value (int | float): The value, by position, in the unit of the gauge.
+            value (int | float): The value, in the unit of the gauge.
             dimensions (object): Keys and values, which make the series.
 
         >>> from dtmetrics import gauge
@@ -74,13 +74,13 @@ class Gauge(Instrument[GaugeSeries]):
         if series.moved:
             series.move(SetTo(value))
 
-    def inc(self, amount: int | float = 1, /, **dimensions: object) -> None:
+    def inc(self, /, amount: int | float = 1, **dimensions: object) -> None:
         """Add *amount*; a gauge without a value begins at 0.
 
         It never raises, as ``set()`` does not.
 
         Args:
-            amount (int | float): What to add, by position. Default: 1.
+            amount (int | float): What to add. Default: 1.
             dimensions (object): Keys and values, which make the series.
 
         >>> from dtmetrics import gauge
@@ -94,13 +94,13 @@ class Gauge(Instrument[GaugeSeries]):
             series = found
         series.move(amount)
 
-    def dec(self, amount: int | float = 1, /, **dimensions: object) -> None:
+    def dec(self, /, amount: int | float = 1, **dimensions: object) -> None:
         """Subtract *amount*; a gauge without a value begins at 0.
 
         It never raises, as ``set()`` does not.
 
         Args:
-            amount (int | float): What to subtract, by position. Default: 1.
+            amount (int | float): What to subtract. Default: 1.
             dimensions (object): Keys and values, which make the series.
 
         >>> from dtmetrics import gauge
@@ -122,7 +122,8 @@ class Gauge(Instrument[GaugeSeries]):
         >>> gauge("queue.depth").remove(queue="mail")
         """
         origin = self.origin
-        layers = (origin.dimensions, CONTEXT.get(), self._bound, (*dimensions.items(),))
+        context = CONTEXT.get()[0].pairs
+        layers = origin.dimensions, context, self._bound, (*dimensions.items(),)
         origin.registry.remove(origin.family, layers)
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:

@@ -63,6 +63,12 @@ class GaugeSeries(Series[Move]):
         super().reset_after_fork(lock)
         self.value = None
 
+    def check(self) -> None:
+        """Count the invalid ones among the values that wait for the next drain."""
+        super().check()
+        if not self.values:
+            self._value_before([])
+
     def move(self, move: Move) -> None:
         """Append *move*."""
         self.moved = True

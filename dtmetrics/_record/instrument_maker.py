@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TypeVar, cast
 
 from dtmetrics._core.level import LEVEL_REQUIREMENT, LEVELS, Level, level_number
@@ -11,12 +12,16 @@ from dtmetrics._protocol.normalize import text_of
 from dtmetrics._record.definition import Definition, calling_site
 from dtmetrics._record.dimensions import Pairs
 from dtmetrics._record.gauge import Gauge
-from dtmetrics._record.instruments import Counter, Origin, Summary
+from dtmetrics._record.instrument import Origin
+from dtmetrics._record.instruments import Counter, Summary
 from dtmetrics._record.registry import Registry
 
 __all__ = ["InstrumentMaker", "check_name"]
 
 I = TypeVar("I", Counter, Gauge, Summary)  # noqa: E741 -- an instrument
+
+# How many instruments a meter remembers, beside those that the program keeps.
+_MOST_INSTRUMENTS = 4_096
 
 # The types of dimension values by which equal definitions are recognised.
 _PLAIN = frozenset((str, int, float, bool, type(None)))
@@ -30,7 +35,9 @@ class InstrumentMaker:
         self._scope = scope
         self._dimensions = dimensions
         # Equal definitions are one instrument, because a module may be loaded twice.
-        self._made: dict[tuple[object, ...], Counter | Gauge | Summary] = {}
+        # Those that were used last are kept: an instrument that is made anew records
+        # into the same series.
+        self._made = lru_cache(_MOST_INSTRUMENTS, typed=True)(self._new)
 
     def make(
         self,
@@ -46,15 +53,24 @@ class InstrumentMaker:
         pairs = tuple((dimensions or {}).items())
         types = tuple(type(value) for _, value in pairs)  # 1 and True are equal
         level = LEVELS.get(level, level)  # "INFO" and 20 are equal
-        key = (kind, name, unit, description, level, pairs, types)
         # Only of plain types: comparing others may run a caller's code.
         texts = type(name) is type(unit) is type(description) is str
         plain = texts and _PLAIN.issuperset(types)
-        if plain and key in self._made:
-            return cast("I", self._made[key])
+        make: Callable[..., object] = self._made if plain else self._new
+        return cast("I", make(kind, name, unit, description, level, pairs, types))
+
+    def _new(
+        self,
+        kind: type[Counter | Gauge | Summary],
+        name: str,
+        unit: str,
+        description: str,
+        level: Level,
+        pairs: Pairs,
+        _types: tuple[type, ...],
+    ) -> Counter | Gauge | Summary:
         origin = self.origin(kind.__name__.lower(), name, unit, description, level)
-        made = kind(origin, pairs)
-        return cast("I", self._made.setdefault(key, made)) if plain else made
+        return kind(origin, pairs)
 
     def origin(
         self, kind: str, name: str, unit: str, description: str, level: Level

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, ParamSpec, TypeVar, overload
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from dtmetrics._core.level import Level
-from dtmetrics._record.dimensions import Pairs
+from dtmetrics._record.dimensions import Pairs, require_cacheable
 from dtmetrics._record.gauge import Gauge
-from dtmetrics._record.instrument_maker import InstrumentMaker, check_name
+from dtmetrics._record.instrument_maker import InstrumentMaker
 from dtmetrics._record.instruments import Counter, Summary
-from dtmetrics._record.observable import Observation, Observed
+from dtmetrics._record.observing_meter import ObservingMeter
 from dtmetrics._record.registry import Registry
 from dtmetrics._record.timer import Timer, TimerOptions
 
-__all__ = ["Meter", "Meters"]
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper
+
+__all__ = ["Meter"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[[], Observed])
+
+# The objects of the defaults. Comparing by identity runs no code of a caller.
+_EMPTY, _INFO, _SECONDS, _TOTAL = "", "INFO", "s", "total"
+_NOTHING: Any = ()
+# How many meters with other dimensions a meter remembers.
+_BOUND_METERS = 256
 
 
-class Meter:
+class Meter(ObservingMeter):
     """Makes instruments that share a name and dimensions; ``get_meter()`` returns it.
 
     The name is not part of a metric key, because keys are global in Dynatrace. It sets
@@ -44,6 +53,13 @@ class Meter:
         self.registry: Registry = registry
         self._dimensions = dimensions
         self._maker = InstrumentMaker(registry, name, dimensions)
+        # What was defined by nothing but its name, for code that defines an instrument
+        # where it records: 0.2 us instead of 1.
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._summaries: dict[str, Summary] = {}
+        self._timers: dict[str, Timer] = {}
+        self._bound: _lru_cache_wrapper[Meter] | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -57,8 +73,12 @@ class Meter:
         >>> replica = get_meter("shop.db").bind(server="replica")
         >>> replica.counter("queries.run").inc()
         """
-        pairs = (*self._dimensions, *dimensions.items())
-        return Meter(self.registry, self.name, pairs)
+        bound = self._bound or self._make_cache()
+        try:
+            return bound(**dimensions)
+        except Exception:  # noqa: BLE001 -- not cacheable, or its __hash__ raised
+            pairs = (*self._dimensions, *dimensions.items())
+            return Meter(self.registry, self.name, pairs)
 
     def counter(
         self,
@@ -102,7 +122,16 @@ class Meter:
         >>> placed.inc()
         >>> counter("cache.hits", level="DEBUG", dimensions={"cache": "carts"}).inc(3)
         """
-        return self._maker.make(Counter, name, unit, description, level, dimensions)
+        named = unit is description is _EMPTY and level is _INFO and dimensions is None
+        if named:
+            try:
+                return self._counters[name]
+            except Exception:  # noqa: BLE001, S110 -- a new or an invalid name
+                pass
+        made = self._maker.make(Counter, name, unit, description, level, dimensions)
+        if named and not made.origin.family.void:
+            self._counters[made.name] = made
+        return made
 
     def gauge(
         self,
@@ -121,7 +150,16 @@ class Meter:
         >>> from dtmetrics import gauge
         >>> gauge("queue.depth", unit="{job}").set(12)
         """
-        return self._maker.make(Gauge, name, unit, description, level, dimensions)
+        named = unit is description is _EMPTY and level is _INFO and dimensions is None
+        if named:
+            try:
+                return self._gauges[name]
+            except Exception:  # noqa: BLE001, S110 -- a new or an invalid name
+                pass
+        made = self._maker.make(Gauge, name, unit, description, level, dimensions)
+        if named and not made.origin.family.void:
+            self._gauges[made.name] = made
+        return made
 
     def summary(
         self,
@@ -140,7 +178,16 @@ class Meter:
         >>> from dtmetrics import summary
         >>> summary("cart.value", unit="EUR").record(9.5)
         """
-        return self._maker.make(Summary, name, unit, description, level, dimensions)
+        named = unit is description is _EMPTY and level is _INFO and dimensions is None
+        if named:
+            try:
+                return self._summaries[name]
+            except Exception:  # noqa: BLE001, S110 -- a new or an invalid name
+                pass
+        made = self._maker.make(Summary, name, unit, description, level, dimensions)
+        if named and not made.origin.family.void:
+            self._summaries[made.name] = made
+        return made
 
     @overload
     def timed(self, func: type[T], /) -> type[T]: ...
@@ -220,9 +267,15 @@ class Meter:
         >>> with timed("render.duration") as t:
         ...     t.set(kind="page")
         """
+        named = result is None and dimensions is None and errors is True
+        texts = description is _EMPTY and level is _INFO and unit is _SECONDS
+        options = args is _NOTHING and ignore is _NOTHING and generator is _TOTAL
+        named = named and texts and options and isinstance(name, str)
+        if named and name in self._timers:
+            return self._timers[name]
         key = name if isinstance(name, str) else "function.duration"
         into = self._maker.make(Summary, key, unit, description, level, dimensions)
-        options = TimerOptions(
+        checked = TimerOptions.checked(
             args=args if isinstance(args, Mapping) else dict.fromkeys(args),
             result=result,
             errors=errors,
@@ -230,76 +283,18 @@ class Meter:
             generator=generator,
             named=key is not name,
         )
-        timer = Timer(into, options)
-        if name is None or isinstance(name, str):
-            return timer
-        return timer(name)
+        timer = Timer(into, checked)
+        if named and not into.origin.family.void:
+            self._timers[into.name] = timer
+        return timer if name is None or isinstance(name, str) else timer(name)
 
-    def observe(
-        self,
-        name: str,
-        /,
-        *,
-        kind: Literal["gauge", "counter"] = "gauge",
-        unit: str = "",
-        description: str = "",
-        level: Level = "INFO",
-        dimensions: Mapping[str, object] | None = None,
-    ) -> Callable[[F], F]:
-        """Call the decorated function at each collection, in the flusher's thread.
+    def _make_cache(self) -> _lru_cache_wrapper[Meter]:
+        registry, name, outer = self.registry, self.name, self._dimensions
 
-        The function returns a number, or several as pairs of a number and its
-        dimensions. If it raises, that is counted in ``stats().invalid``. The decorator
-        returns the function itself.
+        @lru_cache(_BOUND_METERS, typed=True)
+        def bound(**dimensions: object) -> Meter:
+            require_cacheable(dimensions)
+            return Meter(registry, name, (*outer, *dimensions.items()))
 
-        Args:
-            name (str): The metric key, as in ``counter()``.
-            kind (str): ``"gauge"``: the number is sent. ``"counter"``: the number is a
-                running total, whose increase is sent. Default: ``"gauge"``.
-            unit (str): As in ``counter()``.
-            description (str): As in ``counter()``.
-            level (Level): As in ``counter()``. Default: ``"INFO"``.
-            dimensions (Mapping[str, object] | None): As in ``counter()``.
-
-        Raises:
-            TypeError: *kind* is another text; or as in ``counter()``.
-            ValueError: As in ``counter()``.
-            DefinitionError: As in ``counter()``.
-
-        >>> from dtmetrics import observe
-        >>> @observe("pool.size", unit="{connection}")
-        ... def pool_size():
-        ...     return [(3, {"pool": "a"}), (4, {"pool": "b"})]
-        """
-        check_name("observe", name)
-        if kind not in ("gauge", "counter"):
-            raise TypeError(f"kind must be 'gauge' or 'counter', got {kind!r}")
-        origin = self._maker.origin(kind, name, unit, description, level)
-        pairs = tuple((dimensions or {}).items())
-        origin = origin._replace(dimensions=(*origin.dimensions, *pairs))
-
-        def decorate(function: F) -> F:
-            self.registry.observers.append(Observation(origin, function))
-            return function
-
-        return decorate
-
-
-class Meters:
-    """All meters of a registry, one for each name."""
-
-    def __init__(self, registry: Registry) -> None:
-        self.root = Meter(registry, "")
-        self._registry = registry
-        self._by_name = {"": self.root}
-
-    def get(self, name: str = "") -> Meter:
-        """Return the meter *name*; dots make it a child, as in logging.
-
-        Raises TypeError if *name* is not a str.
-        """
-        if not isinstance(name, str):
-            raise TypeError(f"the name of a meter must be a str, got {name!r}")
-        return self._by_name.get(name) or self._by_name.setdefault(
-            name, Meter(self._registry, name)
-        )
+        self._bound = bound
+        return bound

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from types import MethodType, ModuleType
+from typing import TypeVar
+from weakref import WeakMethod, ref
 
+from dtmetrics._core.error_place import kind_and_place
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._protocol.point import (
     CountDelta,
@@ -12,11 +16,14 @@ from dtmetrics._protocol.point import (
     GaugeValue,
     Identity,
 )
-from dtmetrics._record.dimensions import Pairs
-from dtmetrics._record.instruments import Origin
+from dtmetrics._record.dimensions import Pairs, as_texts
+from dtmetrics._record.instrument import Origin
 from dtmetrics._record.number import Number, checked_number
+from dtmetrics._record.registry import Registry
 
-__all__ = ["Observation", "Observed"]
+__all__ = ["Observation", "Observed", "observe", "unobserve"]
+
+T = TypeVar("T")
 
 #: What an observed function returns: a number, or pairs of a number and its dimensions.
 Observed = float | Iterable[tuple[float, Mapping[str, object]]]
@@ -27,16 +34,77 @@ Rows = dict[Dimensions, tuple[Pairs, Number]]
 FAILED = "observing it failed"
 
 
+def observe(origin: Origin, function: Callable[[], Observed]) -> None:
+    """Call *function* at each collection, in place of an equal one.
+
+    Equal is what has the same definition and the same module and name: the function of
+    a module that is loaded twice, or of a factory that is called again. Methods of two
+    objects differ.
+    """
+    observers = origin.registry.observers
+    key = _key(origin, function)
+    observation = Observation(origin, function)
+    earlier = observers.pop(key, None)
+    if isinstance(earlier, Observation):
+        observation.continue_from(earlier)
+    observers[key] = observation
+
+
+def unobserve(registry: Registry, function: Callable[[], Observed]) -> None:
+    """Call *function* no more."""
+    for key, observer in list(registry.observers.items()):
+        if isinstance(observer, Observation) and observer.function() == function:
+            registry.observers.pop(key, None)
+
+
+def _key(origin: Origin, function: Callable[[], Observed]) -> Hashable:
+    pairs = as_texts(dict(origin.dimensions))
+    definition = origin.definition.kind, origin.family.key, (*pairs.items(),)
+    named = getattr(function, "__func__", function)
+    name = getattr(named, "__qualname__", None)
+    if name is None:  # an object with __call__, or a partial
+        return *definition, id(function)
+    owner = getattr(function, "__self__", None)
+    module = getattr(named, "__module__", None)
+    return *definition, module, name, None if owner is None else id(owner)
+
+
+def _reference(function: Callable[[], T]) -> Callable[[], Callable[[], T] | None]:
+    """Return a reference to *function*: to a method a weak one, as to its object."""
+    owner = getattr(function, "__self__", None)
+    if owner is not None and not isinstance(owner, ModuleType):
+        try:
+            if isinstance(function, MethodType):
+                return WeakMethod(function)
+            method = ref(owner)
+        except TypeError:  # the object cannot be referenced weakly
+            return lambda: function
+        name = function.__name__
+
+        def of_object() -> Callable[[], T] | None:
+            alive = method()
+            return None if alive is None else getattr(alive, name)
+
+        return of_object
+    return lambda: function
+
+
 class Observation:
     """One observed function, and its last totals."""
 
     def __init__(self, origin: Origin, function: Callable[[], Observed]) -> None:
         self._origin = origin
-        self._function = function
+        #: Returns the function, or None after the object of a method is gone.
+        self.function = _reference(function)
         # The last running totals, for kind="counter". By dimensions, because several
         # of them may share the overflow series.
         self._totals: dict[Dimensions, Number] = {}
         self._generation = origin.registry.generation
+
+    def continue_from(self, earlier: Observation) -> None:
+        """Go on with the totals of the observation that this one replaces."""
+        self._totals = earlier._totals
+        self._generation = earlier._generation
 
     def __call__(self, timestamp_ms: int) -> DataPoints:
         """Call the function, and return its numbers as data points."""
@@ -53,9 +121,7 @@ class Observation:
             return {}
         rows: Rows = {}
         # A generator that raises half way has yielded the rows before.
-        complete = call_safely(
-            self._call, rows, default=False, on_error=lambda _: self._reject(FAILED)
-        )
+        complete = call_safely(self._call, rows, default=False, on_error=self._failed)
         gauge = origin.definition.kind == "gauge"
         values = self._levels(rows) if gauge else self._increases(rows)
         if complete:  # forget the totals that the function has stopped returning
@@ -68,7 +134,11 @@ class Observation:
 
     def _call(self, rows: Rows) -> bool:
         origin = self._origin
-        returned = self._function()
+        function = self.function()
+        if function is None:
+            self._end()
+            return True
+        returned = function()
         pairs = returned if isinstance(returned, Iterable) else [(returned, {})]
         for value, dimensions in pairs:
             number = checked_number(value, self._reject)
@@ -83,11 +153,25 @@ class Observation:
             rows[cleaned] = items, number
         return True
 
+    def _end(self) -> None:
+        observers = self._origin.registry.observers
+        for key, observer in list(observers.items()):
+            if observer is self:
+                observers.pop(key, None)
+
+    def _failed(self, error: Exception) -> None:
+        self._origin.family.reject(FAILED, kind_and_place(error))
+
     def _reject(self, reason: str) -> None:
         self._origin.family.reject(reason)
 
     def _levels(self, rows: Rows) -> dict[Identity, Number]:
-        return {self._identity(pairs): number for pairs, number in rows.values()}
+        values: dict[Identity, Number] = {}
+        for pairs, number in rows.values():
+            identity = self._identity(pairs)
+            if identity is not None:
+                values[identity] = number
+        return values
 
     def _increases(self, rows: Rows) -> dict[Identity, Number]:
         generation = self._origin.registry.generation
@@ -105,9 +189,13 @@ class Observation:
             increase = number - before if number >= before else number
             if increase > 0 and checked_number(increase, self._reject) is not None:
                 identity = self._identity(pairs)
-                increases[identity] = increases.get(identity, 0) + increase
+                if identity is not None:
+                    increases[identity] = increases.get(identity, 0) + increase
         return increases
 
-    def _identity(self, pairs: Pairs) -> Identity:
+    def _identity(self, pairs: Pairs) -> Identity | None:
         origin = self._origin
-        return origin.registry.series(origin.family, (origin.dimensions, pairs))
+        series = origin.registry.series(origin.family, (origin.dimensions, pairs))
+        if series is None:
+            origin.registry.invalid_values.add_to_new_key()
+        return series

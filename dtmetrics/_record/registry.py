@@ -5,30 +5,37 @@ Series are made by recording and discarded at the next start; families stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import compress
 from threading import RLock
 from typing import Protocol
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._protocol.normalize import line_prefix
-from dtmetrics._protocol.point import DataPoints, Dimensions
+from dtmetrics._protocol.point import DataPoints
+from dtmetrics._record.caps import Caps
 from dtmetrics._record.catalog import KINDS, AnySeries, Catalog, Family
-from dtmetrics._record.dimensions import Pairs, context_of, merge
+from dtmetrics._record.context import ContextBlock, any_in_use
+from dtmetrics._record.dimensions import Pairs
+from dtmetrics._record.generation import Generation
 from dtmetrics._record.invalid_values import InvalidValues, ignore
 from dtmetrics._record.number import Number
 from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.series import CounterSeries, drain
 
-__all__ = ["Generation", "Observer", "Registry"]
+__all__ = ["Observer", "Registry"]
 
-OVERFLOW: Pairs = (("dtmetrics.overflow", "true"),)
+# How many values all series together may hold before they are folded. 50,000 summaries
+# with 60 values each take 38 MB; with three times the budget 123 MB. A value costs more
+# the sooner it is folded: 200 ns with a limit of 64, 380 ns with 7.
+_BUDGET, _LOWEST_LIMIT, _HIGHEST_LIMIT = 350_000, 7, 512
 
-# How many values all series together may hold before they are folded: a million floats
-# are 32 MB. With a limit below 64 a fold costs 25 ns a value more than with 512, and
-# with a higher one no less; so 50,000 series can hold 5 million values, 170 MB.
-_BUDGET, _LOWEST_LIMIT, _HIGHEST_LIMIT = 1_000_000, 64, 512
+
+# A tenth of the room for series is left to the first series of new keys.
+_RESERVED_FOR_NEW_KEYS = 10
+
+# How many discarded series are kept for a while, because finding one takes a scan.
+_MOST_DISCARDED = 1_000
 
 
 class Observer(Protocol):
@@ -36,60 +43,6 @@ class Observer(Protocol):
 
     def __call__(self, timestamp_ms: int) -> DataPoints:
         """Return the data points of this collection."""
-
-
-class Generation:
-    """What holds from one start, or one fork, to the next.
-
-    Each start and each fork makes a new one. A cache that outlives a record compares
-    it by identity, to detect that it is stale.
-    """
-
-    def __init__(
-        self,
-        options: RecordingOptions,
-        wake: Callable[[], bool],
-        overflow: Dimensions | None = None,
-    ) -> None:
-        self.options = options
-        #: Starts the flusher; returns whether it runs.
-        self.wake = wake
-        self.awake = False
-        #: Whether a value has been recorded.
-        self.recorded = False
-        #: The dimensions of the series for what exceeds a limit.
-        self.overflow: Dimensions = overflow or self.dimensions((OVERFLOW,), ignore)
-        self._levels: dict[str, int] = {}
-
-    def after_fork(self) -> Generation:
-        """Return the next generation; runs no code of the dimensions' classes."""
-        return Generation(self.options, self.wake, self.overflow)
-
-    def dimensions(
-        self, layers: Sequence[Pairs], reject: Callable[[str], object]
-    ) -> Dimensions:
-        """Return *layers* as one set, between the default and platform dimensions."""
-        defaults = tuple(self.options.dimensions.items())
-        platform = tuple(self.options.enrichment.items())
-        return merge((defaults, *layers, platform), reject)
-
-    def enabled(self, scope: str, level: int) -> bool:
-        """Return whether instruments of this *scope* and *level* record.
-
-        As in logging, the nearest scope above decides that has a level of its own.
-        """
-        lowest = self._levels.get(scope)
-        if lowest is None:
-            lowest = self._levels[scope] = self._lowest_level(scope)
-        return level >= lowest
-
-    def _lowest_level(self, scope: str) -> int:
-        levels = self.options.levels
-        while scope:
-            if scope in levels:
-                return levels[scope]
-            scope, _, _ = scope.rpartition(".")
-        return self.options.level
 
 
 class Registry:
@@ -101,10 +54,12 @@ class Registry:
 
     def __init__(self) -> None:
         self.recording: bool = False
-        #: Whether a context was ever opened, so that each record must look for one.
-        self.has_context: bool = False
+        #: The series whose records do not read their context.
+        self.fast: list[AnySeries] = []
         self.series_count: int = 0
-        self.observers: list[Observer] = []
+        #: By what makes two of them the same, so that the later one replaces the other.
+        self.observers: dict[Hashable, Observer] = {}
+        self._caps = Caps()
         self.invalid_values: InvalidValues = InvalidValues()
         self.catalog: Catalog = Catalog(self.invalid_values)
         self.generation: Generation = Generation(RecordingOptions(), bool)
@@ -129,6 +84,7 @@ class Registry:
         with self._lock:
             self.catalog.start(options)
             self.invalid_values.clear()
+            self._caps = Caps()
             self.generation = Generation(options, wake)
             self.clear()
             self.recording = True
@@ -137,30 +93,33 @@ class Registry:
         """Stop recording. Recorded values can still be collected."""
         with self._lock:
             self.recording = False
-            self._disable_fast_path()
+            self._disable_all()
 
     def clear(self) -> None:
         """Discard every series with its values."""
         with self._lock:
+            self.fast = []
             for family in self.catalog.all():
                 family.clear()
             self.series_count = 0
 
-    def series(self, family: Family, layers: Sequence[Pairs]) -> AnySeries:
+    def series(self, family: Family, layers: Sequence[Pairs]) -> AnySeries | None:
         """Return the series of *family* for these layers of dimensions; make a new one.
 
-        Past a limit it is the overflow series of the family.
+        Past a limit it is the overflow series of the family; None if that would be the
+        first series of the family.
         """
         while True:
             generation = self.generation
             prefix = line_prefix(
                 family.key, generation.dimensions(layers, family.reject)
             )
-            series = family.series.get(prefix) or self._make(family, prefix)
+            series: AnySeries | None = family.series.get(prefix)
+            series = series or self._make(family, prefix)
             if generation is self.generation:  # else the key or dimensions may be old
                 return series
 
-    def enable_fast_path(self, series: AnySeries) -> None:
+    def enable(self, series: AnySeries) -> None:
         """Let instruments record into *series* directly, if nothing forbids it."""
         generation = self.generation
         generation.recorded = True
@@ -168,10 +127,32 @@ class Registry:
         # before it is up.
         if not generation.awake and call_safely(generation.wake, default=False):
             generation.awake = True
-        if self.generation.awake and not self.has_context:
-            with self._lock:
-                if self.recording and not (series.discarded or self.has_context):
-                    series.enable_fast_path()
+        if not self.generation.awake:
+            return
+        with self._lock:
+            if self.recording and not series.discarded:
+                series.enabled = True
+                if series.buffer is None:
+                    self._enable_fast_path(series)
+
+    def _enable_fast_path(self, series: AnySeries) -> None:
+        if len(self.fast) > 2 * self.series_count + _MOST_DISCARDED:
+            self.fast = [each for each in self.fast if not each.discarded]
+        # A block makes its scope and then looks at this list. So if it finds the list
+        # empty, its scope is found here; else it waits for the lock.
+        fast = self.fast
+        fast.append(series)
+        if not any_in_use():
+            series.enable_fast_path()
+        if fast is not self.fast:  # a signal handler used a context meanwhile
+            series.buffer = None
+
+    def read_contexts(self) -> None:
+        """Make every record read its context from now on."""
+        with self._lock:
+            fast, self.fast = self.fast, []
+            for series in fast:
+                series.buffer = None
 
     def make_list(self, series: CounterSeries) -> list[Number]:
         """Return the list of *series*, which is made for its first increment but 1."""
@@ -197,8 +178,7 @@ class Registry:
                 self.series_count -= len(family.series)
                 family.clear()
 
-    @contextmanager
-    def context(self, /, **dimensions: object) -> Iterator[None]:
+    def context(self, /, **dimensions: object) -> ContextBlock:
         """Add *dimensions* to everything that is recorded inside a ``with`` block.
 
         They apply to this thread or task, and to the tasks that it starts, as context
@@ -209,13 +189,7 @@ class Registry:
         >>> with context(tenant="acme"):
         ...     counter("orders.placed").inc()
         """
-        if not self.has_context:
-            with self._lock:
-                # From now on each record reads its context, which costs 60 ns.
-                self.has_context = True
-                self._disable_fast_path()
-        with context_of(dimensions):
-            yield
+        return ContextBlock(self, dimensions)
 
     # -- collecting ----------------------------------------------------------------
 
@@ -235,14 +209,26 @@ class Registry:
                     sent = [value is not None for value in values]
                     chunk, values = [*compress(chunk, sent)], [*compress(values, sent)]
                 yield DataPoints(kind.payload, chunk, values, timestamp_ms)
-        for observer in list(self.observers):
+        for observer in list(self.observers.values()):
             yield from observer(timestamp_ms).parts(size)
         self.invalid_values.report()  # last, because draining checks values
+        self._caps.report(self.catalog.all(), self.generation.options)
+
+    def capped(self) -> dict[str, str]:
+        """Return the metric keys that reached a limit, and what grew."""
+        return self._caps.describe(self.catalog.all(), self.generation.options)
+
+    def check_values(self) -> None:
+        """Count the invalid ones among the values that wait for the next collection."""
+        for family in self.catalog.all():
+            for series in family.all_series():
+                series.check()
 
     def reset_after_fork(self) -> None:
         """In a forked child: drop what was recorded, which the parent sends."""
         # New locks: in a free-threaded build another thread may have held the old ones.
         self._lock = RLock()
+        self.fast = []
         self.invalid_values.clear()
         self.catalog.reset_after_fork()
         self.generation = self.generation.after_fork()
@@ -250,11 +236,14 @@ class Registry:
 
     # -- within --------------------------------------------------------------------
 
-    def _make(self, family: Family, prefix: str) -> AnySeries:
+    def _make(self, family: Family, prefix: str) -> AnySeries | None:
         with self._lock:
             if prefix not in family.series and not self._has_room(family):
+                family.capped = True
+                if not family.series:
+                    return None
                 prefix = self._overflow_prefix(family)
-            series = family.series.get(prefix)
+            series: AnySeries | None = family.series.get(prefix)
             if series is None:
                 made = self._new(family, prefix)
                 # One step: a signal handler may have made it meanwhile.
@@ -267,10 +256,10 @@ class Registry:
         count = len(family.series)
         if count >= options.max_series_per_metric:
             count -= self._overflow_prefix(family) in family.series
-        return (
-            count < options.max_series_per_metric
-            and self.series_count < options.max_series
-        )
+        limit = options.max_series
+        if count:  # so that one metric cannot take the room of all keys to come
+            limit -= limit // _RESERVED_FOR_NEW_KEYS
+        return count < options.max_series_per_metric and self.series_count < limit
 
     def _overflow_prefix(self, family: Family) -> str:
         return line_prefix(family.key, self.generation.overflow)
@@ -281,7 +270,8 @@ class Registry:
         kind = KINDS[family.definition.kind]
         return kind(family.key, prefix, family.lock, family.reject, limit)
 
-    def _disable_fast_path(self) -> None:
+    def _disable_all(self) -> None:
+        self.fast = []
         for family in self.catalog.all():
             for series in family.all_series():
-                series.disable_fast_path()
+                series.disable()

@@ -41,11 +41,20 @@ class Series(Identity, Generic[V]):
     """The values of one series.
 
     ``values`` has the types that callers promise, and holds whatever they passed.
-    ``buffer`` is the object to record into while the fast path is enabled, else None.
+    While ``enabled``, instruments record without asking the registry. ``buffer`` is the
+    object to record into while they need not read their context either, else None.
     Collections skip a ``discarded`` series.
     """
 
-    __slots__ = ("buffer", "discarded", "limit", "lock", "reject", "values")
+    __slots__ = (
+        "buffer",
+        "discarded",
+        "enabled",
+        "limit",
+        "lock",
+        "reject",
+        "values",
+    )
 
     #: The kind of data point that the series is drained to.
     payload: ClassVar[type[Payload]]
@@ -71,7 +80,8 @@ class Series(Identity, Generic[V]):
         self.lock = lock
         self.reject = reject
         self.limit = limit
-        self.discarded = False
+        self.discarded: bool = False
+        self.enabled: bool = False
         self.buffer = None
         self._clear()
 
@@ -81,22 +91,23 @@ class Series(Identity, Generic[V]):
         self.values = []
 
     def enable_fast_path(self) -> None:
-        """Let instruments record without asking the registry."""
+        """Let instruments record without reading their context."""
         self.buffer = self.values
 
-    def disable_fast_path(self) -> None:
+    def disable(self) -> None:
         """Make instruments ask the registry before each record."""
+        self.enabled = False
         self.buffer = None
 
     def discard(self) -> None:
         """Take the series out of collections: instruments look up another one."""
         self.discarded = True
-        self.buffer = None
+        self.disable()
 
     def reset_after_fork(self, lock: Lock) -> None:
         """In a forked child: drop the values, which the parent sends."""
         self.lock = lock
-        self.buffer = None
+        self.disable()
         self._clear()
 
     def fold_if_free(self) -> None:
@@ -114,6 +125,11 @@ class Series(Identity, Generic[V]):
         finally:
             if True in acquired:
                 lock.release()
+
+    def check(self) -> None:
+        """Count the invalid ones among the values that wait for the next drain."""
+        if self.values:
+            self.fold_if_free()
 
     def drain_each(self, chunk: Sequence[Self], drained: list[Value]) -> None:
         """Append to *drained* what each series of *chunk* drains to.
@@ -179,7 +195,7 @@ class CounterSeries(Series[Number]):
         self._ones_taken = 0  # how often next(ones) had been called at the last drain
 
     def enable_fast_path(self) -> None:
-        """Let instruments record without asking the registry."""
+        """Let instruments record without reading their context."""
         self.buffer = self.ones
 
     def drain_each(self, chunk: Sequence[Self], drained: list[Value]) -> None:

@@ -30,7 +30,6 @@ __all__ = [
     "ExitOfBlock",
     "ReadClock",
     "TimerOptions",
-    "checked",
     "dimensions_of_failure",
     "enter_otherwise",
     "looked_up",
@@ -51,22 +50,23 @@ class TimerOptions(NamedTuple):
     #: Whether code.function.name is added.
     named: bool = False
 
-
-def checked(options: TimerOptions) -> TimerOptions:
-    """Return *options*; raise a TypeError or a ValueError if they are invalid."""
-    ignore: object = options.ignore  # a class, or any iterable of classes
-    classes = options.ignore if isinstance(ignore, type) else tuple(options.ignore)
-    isinstance(None, classes)  # raises a TypeError now, not when a call has failed
-    if options.generator not in ("total", "active"):
-        raise ValueError(
-            f'generator must be "total" or "active", got {options.generator!r}'
-        )
-    return options._replace(ignore=classes)
+    @classmethod
+    def checked(cls, **options: Any) -> Self:  # noqa: ANN401 -- of those fields
+        """Return the options; raise a TypeError or a ValueError if one is invalid."""
+        checked = cls(**options)
+        ignore: object = checked.ignore  # a class, or any iterable of classes
+        classes: Any = ignore if isinstance(ignore, type) else tuple(checked.ignore)
+        isinstance(None, classes)  # raises a TypeError now, not when a call has failed
+        if checked.generator not in ("total", "active"):
+            raise ValueError(
+                f'generator must be "total" or "active", got {checked.generator!r}'
+            )
+        return checked._replace(ignore=classes)
 
 
 def dimensions_of_failure(
     options: TimerOptions, error: BaseException
-) -> dict[str, str]:
+) -> dict[str, object]:
     """Return the dimensions of a call or a block that raised *error*."""
     if not options.errors or isinstance(error, options.ignore):
         return {}
@@ -169,7 +169,7 @@ class Block:
         if error is not None and not isinstance(error, GeneratorExit):
             failure = dimensions_of_failure(timer.options, error)
             dimensions = {**failure, **dimensions}
-        timer.summary.record(took, **dimensions)
+        timer.summary.record_with(took, dimensions)
 
 
 _CANCELLED: Final[dict[str, object]] = {}  # the dimensions of a cancelled block

@@ -120,8 +120,10 @@ def configure(  # noqa: PLR0913 -- every setting is a keyword
             has the dimension ``dtmetrics.overflow="true"`` instead of theirs. Default:
             2000. Example: ``max_series_per_metric=500``.
         max_series (int): How many series all keys together may have, at least 1. Values
-            beyond that are recorded into the common series of their keys. Default:
-            50000. Example: ``max_series=10_000``.
+            beyond that are recorded into the common series of their keys. A tenth is
+            left to the first series of new keys; a key without any series beyond that
+            is counted in ``stats().invalid``. Default: 50000. Example:
+            ``max_series=10_000``.
         strict (bool): Raise a DefinitionError for an invalid definition, instead of
             logging it. For tests and development. Default: False. Example:
             ``strict=True``.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from dtmetrics._config.config import Config
 from dtmetrics._config.platform_files import (
@@ -20,8 +21,10 @@ from dtmetrics._config.platform_files import (
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.secret import Secret
 from dtmetrics._record.options import RecordingOptions
-from dtmetrics._spool.spool import Spool
 from dtmetrics.exporters import Exporter
+
+if TYPE_CHECKING:
+    from dtmetrics._spool.spool import Spool
 
 __all__ = ["make_exporter", "open_spool", "recording_options"]
 
@@ -71,6 +74,9 @@ def open_spool(config: Config) -> Spool | None:
     root = config.spool
     if root is None:
         return None
+    # 6 ms, which only a program with a spool pays.
+    from dtmetrics._spool.spool import Spool  # noqa: PLC0415
+
     if config.endpoint_from_file:
         # Batches for the environment that the operator's file names must not be sent to
         # another one, whose pods may share the directory.

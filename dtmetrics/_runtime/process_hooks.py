@@ -40,16 +40,23 @@ class ProcessHooks:
         #: The process whose hooks are installed, or 0.
         self._pid = 0
         self._installed: set[str] = set()
+        self._at_exit = False
 
     def install(self) -> None:
         """Install the hooks once; later calls add those of modules imported since."""
         if not self._pid:
             self._pid = os.getpid()
-            atexit.register(self._on_exit)
+            self.register_at_exit()
             if hasattr(os, "register_at_fork"):
                 os.register_at_fork(after_in_child=self._after_fork)
         self._install_multiprocessing()
         self._install_uwsgi()
+
+    def register_at_exit(self) -> None:
+        """Have *on_exit* called after the exit handlers that are registered later."""
+        if not self._at_exit:
+            self._at_exit = True
+            atexit.register(self._on_exit)
 
     def _after_fork(self) -> None:
         # A fork may call more than one hook.

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from dtmetrics._core import log
 from dtmetrics._core.secret import hide_secrets
 from dtmetrics._core.try_lock import TryLock
-from dtmetrics._record.meter import Meter, Meters
+from dtmetrics._record.meter import Meter
+from dtmetrics._record.meters import Meters
 from dtmetrics._record.registry import Registry
 from dtmetrics._runtime.process_hooks import ProcessHooks, outside_uwsgi_master
 from dtmetrics._runtime.signals import install_handlers
@@ -42,7 +43,7 @@ class Runtime:
         self._delivery: Delivery | None = None
         self._running = False
         self._lock = TryLock()
-        self._hooks = ProcessHooks(
+        self.hooks = ProcessHooks(
             on_fork=self._reset_after_fork, on_exit=self._shutdown_at_exit
         )
 
@@ -139,16 +140,23 @@ class Runtime:
         >>> shutdown()
         True
         """
+        self.registry.check_values()
         invalid = self.registry.invalid_values.total()
         series = self.registry.series_count
         delivery = self._delivery
         if delivery is None:
-            return Stats(dropped={}, invalid=invalid, series=series)
+            return Stats(
+                dropped={},
+                invalid=invalid,
+                series=series,
+                capped=self.registry.capped(),
+            )
         return Stats(
             *delivery.outbox.account(),
             invalid=invalid,
             series=series,
             quarantined=self.registry.catalog.all_quarantined(),
+            capped=self.registry.capped(),
             **delivery.stats()._asdict(),
         )
 
@@ -212,7 +220,7 @@ class Runtime:
         self.registry.start(options, outside_uwsgi_master(delivery.flusher.start))
         self._delivery = delivery
         self._running = True
-        self._hooks.install()
+        self.hooks.install()
 
     def _stop(self, timeout: float) -> bool:
         delivery = self._delivery
@@ -267,3 +275,6 @@ def _log_undelivered(before: Account, after: Account) -> None:
 
 
 default = Runtime()
+# Here and not in configure(): the exit handlers that a program registers in between may
+# record.
+default.hooks.register_at_exit()

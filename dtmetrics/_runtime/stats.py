@@ -52,3 +52,6 @@ class Stats(NamedTuple):
     #: Metric keys that no longer record because the endpoint rejects them, with the
     #: reason.
     quarantined: Mapping[str, str] = {}
+    #: Metric keys that reached a limit of series, with the dimension that grew and some
+    #: of its values. A hundred keys at most.
+    capped: Mapping[str, str] = {}

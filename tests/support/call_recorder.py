@@ -31,11 +31,28 @@ class CallLog:
         self.ended.append((token, type(error), args, kwargs))
 
 
+class ClockedLog(CallLog):
+    """The same; the seconds that a generator is suspended are added to its token."""
+
+    def __init__(self, clock: Any) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def pause(self, token: float) -> float:
+        return token - self._clock()
+
+    def unpause(self, token: float) -> float:
+        return token + self._clock()
+
+
 def logged(target: Any, *, recording: bool = True, clock: Any = None) -> Any:
-    """Return *target*, decorated with a hook that logs, and the log."""
-    registry, log = Registry(), CallLog()
+    """Return *target*, decorated with a hook that logs, and the log.
+
+    With a *clock*, the token grows while a generator is suspended.
+    """
+    registry, log = Registry(), ClockedLog(clock) if clock else CallLog()
     registry.recording = recording
-    return decorate(target, lambda _: log, registry, clock=clock), log
+    return decorate(target, lambda _: log, registry), log
 
 
 async def collected(items: AsyncGenerator[Any, None]) -> list[Any]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from pathlib import Path
 
-from tests.support.script import expect
+from tests.support.script import NO_FIRST_COLLECTION, expect
 
 METHODS = ["fork", "spawn", "forkserver"]
 KINDS = ["processes", "pool", "executor"]
@@ -21,7 +20,8 @@ WORK = """
 import sys
 {first}
 from dtmetrics import configure, counter, flush, shutdown, stats
-configure(interval=3_600.0)  # longer than any test
+{quiet}
+configure(interval=3_600.0)
 {last}
 
 def work(number):
@@ -74,7 +74,9 @@ def work(place: Path, url: str, method: str, kind: str, order: str) -> int:
     first, last = (_FIRST, "") if order == "imported before" else ("", _FIRST)
     if method == "fork" and order == "imported after":
         last = ""  # main() imports it
-    (place / "work.py").write_text(textwrap.dedent(WORK).format(first=first, last=last))
+    (place / "work.py").write_text(
+        WORK.format(first=first, last=last, quiet=NO_FIRST_COLLECTION)
+    )
     out = expect(
         "import work; work.main()",
         method,

@@ -17,7 +17,7 @@ from dtmetrics._deliver.schedule import Cadence
 from dtmetrics._deliver.sender import SafeExporter, Sender
 from dtmetrics._deliver.spool_sync import SpoolSync
 from dtmetrics._protocol.line import identify
-from dtmetrics._record.meter import Meters
+from dtmetrics._record.meters import Meters
 from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.registry import Registry
 from dtmetrics._spool.spool import Spool

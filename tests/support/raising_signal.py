@@ -99,8 +99,18 @@ instructions = (
 )
 
 
-def steps_of(call: Callable[[], object], number: int, where: str) -> bool:
-    """Call *call* and raise at its point *number* where a signal handler could run.
+def raise_interrupt() -> None:
+    """Raise as a signal handler may."""
+    raise Interrupt
+
+
+def steps_of(
+    call: Callable[[], object],
+    number: int,
+    where: str,
+    handler: Callable[[], object] = raise_interrupt,
+) -> bool:
+    """Call *call*, and *handler* at its point *number* where a signal handler could run.
 
     The interpreter runs handlers after calls, at backward jumps and at the start of a
     function. Points in files *where* are counted. Returns whether there are that many.
@@ -118,11 +128,11 @@ def steps_of(call: Callable[[], object], number: int, where: str) -> bool:
         if before.startswith(("CALL", "RESUME", "JUMP_BACKWARD")):
             seen += 1
             if seen == number:
-                raise Interrupt
+                handler()
 
     try:
         with instructions(visit, where):
             call()
     except Interrupt:
         return True
-    return False
+    return seen >= number

@@ -7,7 +7,7 @@ from typing import Any
 
 from dtmetrics._protocol.line import encode
 from dtmetrics._protocol.point import DataPoint, DataPoints, GaugeSummary, Payload
-from dtmetrics._record.meter import Meters
+from dtmetrics._record.meters import Meters
 from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.registry import Registry
 from tests.support.protocol_grammar import read

@@ -34,7 +34,7 @@ class Timing:
     def timer(self, name: str = "t", **options: Any) -> Timer:
         """Return a timer; *options* are those of ``TimerOptions``."""
         summary = self.recorder.meter.summary(name)
-        return Timer(summary, TimerOptions(**options), self.clock)
+        return Timer(summary, TimerOptions.checked(**options), self.clock)
 
     def took(self) -> dict[str, list[float]]:
         """Collect; return count, minimum and maximum by dimensions, written as text."""
