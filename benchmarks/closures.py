@@ -14,7 +14,8 @@ from typing import Any
 from unittest import mock
 
 from benchmarks.measure import quiet
-from dtmetrics._record import codegen
+from dtmetrics._decorate import codegen
+from dtmetrics._decorate.parameters import ANY
 from dtmetrics._record.meter import Meter
 from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.registry import Registry
@@ -94,7 +95,7 @@ def main() -> None:
     timer = Meter(registry, "").timed("call.duration")
     compiled = _cases(timer)
     # The same wrapper, made for any parameters: what a closure in the source would be.
-    with mock.patch.object(codegen, "_shape_of", return_value=codegen._ANY):
+    with mock.patch.object(codegen, "parameters_of", return_value=ANY):
         closures = _cases(timer)
     kinds = [_cases(lambda func: func), compiled, closures]
     print(f"{'':14}{'bare':>8}{'compiled':>10}{'closure':>9}   closure / compiled")

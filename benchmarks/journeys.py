@@ -37,7 +37,7 @@ class Trip:
             # Code that is compiled at run time belongs to the file that compiles it.
             name = code.co_filename.removeprefix(PACKAGE + "/")
             if name.startswith("<"):
-                name = "_record/codegen.py"
+                name = "_decorate/codegen.py"
             if code.co_name != "<module>":
                 self.calls.append((name, code.co_qualname if _QUALNAMES else ""))
 

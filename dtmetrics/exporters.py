@@ -1,9 +1,10 @@
 """Exporters: the port through which data points leave the process.
 
-The flusher hands each batch of lines to one exporter, which answers with an
-`ExportResult`. By default that exporter posts to Dynatrace. `ConsoleExporter` and
+The flusher hands each batch of lines to an exporter, which answers with an
+`ExportResult`. By default that is a `DynatraceExporter`. `ConsoleExporter` and
 `MemoryExporter` are for development and tests, and any object with the three methods
-of `Exporter` can be passed to ``configure(exporter=...)``.
+of `Exporter` can be passed to ``configure(exporter=...)``, or several to
+``configure(exporters=[...])``.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, Protocol, TextIO
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
 
 from dtmetrics._protocol.point import Identity
+
+if TYPE_CHECKING:
+    from dtmetrics._runtime.dynatrace_exporter import DynatraceExporter
 
 __all__ = [
     "Batch",
     "ConsoleExporter",
+    "DynatraceExporter",
     "ExportResult",
     "Exporter",
     "LineMessage",
@@ -139,6 +144,9 @@ class ExportResult:
         rejected_lines: Messages about rejected lines. It may name fewer than
             *rejected*.
         warnings: Messages about lines that were accepted.
+        clock_ahead: By how many seconds the clock of this host is ahead of the
+            endpoint's, as far as the answer shows. A difference of more than five
+            minutes is logged.
 
     Raises:
         TypeError: A field has another type.
@@ -155,6 +163,7 @@ class ExportResult:
     retry_after: float | None = None
     rejected_lines: Sequence[LineMessage] = field(default=())
     warnings: Sequence[LineMessage] = field(default=())
+    clock_ahead: float = 0.0
 
     def __post_init__(self) -> None:
         # An exporter may be the user's own. A wrong type would spoil the account, and
@@ -162,6 +171,7 @@ class ExportResult:
         _require("outcome", self.outcome, Outcome, "an Outcome")
         _require("rejected", self.rejected, int, "an int")
         _require("reason", self.reason, str, "a str")
+        _require("clock_ahead", self.clock_ahead, (int, float), "a number")
         pause = self.retry_after
         if pause is not None:
             _require("retry_after", pause, (int, float), "a number or None")
@@ -290,3 +300,16 @@ class MemoryExporter:
     def reset_after_fork(self) -> None:
         """Empty ``lines`` in a forked child: they are the parent's."""
         self.lines.clear()
+
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of this module
+
+    def __getattr__(name: str) -> object:
+        """Load `DynatraceExporter` at its first use: it is made of other modules."""
+        if name == "DynatraceExporter":
+            from dtmetrics._runtime.dynatrace_exporter import (  # noqa: PLC0415
+                DynatraceExporter,
+            )
+
+            return DynatraceExporter
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

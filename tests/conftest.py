@@ -28,6 +28,10 @@ settings.register_profile(
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
+# eventlet imports dnspython, that httpx2 where it is installed, and that truststore,
+# which eventlet then cannot patch. Programs that tests start inherit the variable.
+os.environ["EVENTLET_NO_GREENDNS"] = "yes"
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:

@@ -1,40 +1,20 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from dtmetrics._export.abort import AbortedError, ConnectionState, RequestTrace
-from dtmetrics._export.http import HttpExporter, HttpRequest
-from dtmetrics.exporters import ExportResult, Outcome
+from dtmetrics._export.http import HttpExporter
+from dtmetrics.exporters import Outcome
+from tests.support.aborting_trace import AbortingTrace
 from tests.support.endpoint import Endpoint
 from tests.support.exporter_contract import a_batch
 from tests.support.http_post import exporter_calling
-
-
-class AbortingTrace(RequestTrace):
-    """Aborts *request* just before, or just after, its step with that number."""
-
-    def __init__(self, request: HttpRequest, number: int, *, after: bool) -> None:
-        super().__init__()
-        self.request = request
-        self.steps_left = number
-        self.after = after
-        self.at_abort: ExportResult | None = None
-        request._trace = self
-
-    def __call__(self, step: str, info: Mapping[str, Any]) -> None:
-        self.steps_left -= 1
-        if self.steps_left == 0 and not self.after:
-            self.at_abort = self.request.abort()
-        super().__call__(step, info)
-        if self.steps_left == 0 and self.after:
-            self.at_abort = self.request.abort()
 
 
 def outcomes(
@@ -51,18 +31,18 @@ def outcomes(
         with Endpoint(tls=tls) as endpoint:
             exporter = HttpExporter(endpoint.url)
             if trusted is not None:
-                exporter._tls = trusted
+                exporter._tls.context = trusted
             if reused:
                 exporter.export(a_batch(), 5.0)
             request = exporter.prepare(a_batch())
             trace = AbortingTrace(request, number, after=bool(after))
             result = request.send(5.0)
             exporter.close()
-        if trace.at_abort is None:
+        if trace.at_step is None:
             assert result.outcome is Outcome.ANSWERED
             return
         received = len(endpoint.requests) - reused
-        yield trace.at_abort.outcome, result.outcome, received
+        yield trace.at_step, result.outcome, received
 
 
 def test_aborted_before_it_begins() -> None:
@@ -112,7 +92,7 @@ def test_aborted_before_sending() -> None:
         assert request.abort().outcome is Outcome.RETRY
         result = request.send(5.0)
     assert result.outcome is Outcome.RETRY
-    assert result.reason == f"timed out at 127.0.0.1:{endpoint.port}"
+    assert result.reason.startswith(f"timed out at 127.0.0.1:{endpoint.port}: ")
     assert endpoint.connections == 0
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 
 import dtmetrics
 from dtmetrics._protocol.point import GaugeSummary, GaugeValue
-from dtmetrics.integrations.asgi import MetricsMiddleware
+from dtmetrics.integrations.asgi import MetricsMiddleware, set_route
+from tests.support.garbage_collector import no_collector
 from tests.support.recorder import Recorder
 
 DURATION = "http.server.request.duration"
@@ -59,7 +62,7 @@ MESSAGE = st.one_of(
 )
 BEHAVIOUR = st.fixed_dictionaries(
     {
-        "type": st.sampled_from(["http", "http", "http", "websocket", "lifespan"]),
+        "type": st.sampled_from(["http", "http", "http", "websocket"]),
         "steps": st.lists(st.one_of(MESSAGE, st.just("receive")), max_size=5),
         "raises": st.sampled_from(
             [None, None, Boom, ValueError, asyncio.CancelledError]
@@ -202,7 +205,15 @@ def test_the_last_byte(recorder: Recorder) -> None:
         ([start(200), body(more=True), ValueError()], "200", "ValueError"),
         ([start(200), body(), ValueError()], "200", None),
         ([start(200), Boom()], "200", "tests.test_asgi.Boom"),
-        ([asyncio.CancelledError()], None, "asyncio.exceptions.CancelledError"),
+        pytest.param(
+            [asyncio.CancelledError()],
+            None,
+            "asyncio.exceptions.CancelledError",
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 11),
+                reason="Python 3.10 does not show what cancelled a task",
+            ),
+        ),
         ([start(200), body(more=True)], "200", None),
         ([], None, None),
     ],
@@ -213,7 +224,8 @@ def test_errors(
     """An exception is recorded with its type, unless the response was sent and succeeded.
 
     Starlette raises its exception after it has sent a response of 500: that one is
-    recorded. An exception of a background task is not. A cancelled request has no status.
+    recorded. An exception of a background task is not. A request that awaited a cancelled
+    task has no status.
     """
     found = run(recorder, *steps)
     assert found.get("http.response.status_code") == status
@@ -262,6 +274,112 @@ def test_a_client_that_leaves(
     found = dict(pairs)
     assert found.get("http.response.status_code") == (None if at == 0 else "200")
     assert "error.type" not in found
+
+
+def leave(recorder: Recorder, app: Any, kind: str = "http") -> dict[str, str]:
+    """Serve *app* a client that disconnects; return the dimensions of its request."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": f"{kind}.disconnect"}
+
+    async def send(message: Any) -> None:
+        pass
+
+    async def request() -> None:
+        wrapped = MetricsMiddleware(app, meter=recorder.meter, websockets=True)
+        with suppress(ValueError):
+            await wrapped({**SCOPE, "type": kind}, receive, send)
+
+    asyncio.run(request())
+    [(_, pairs)] = recorder.payloads()
+    return dict(pairs)
+
+
+@pytest.mark.parametrize(
+    ("steps", "status", "error"),
+    [
+        (["receive"], None, None),
+        (["receive", ValueError()], None, None),
+        (["receive", start(500), body()], None, None),
+        (["receive", start(500), body(), ValueError()], None, None),
+        (["receive", start(499), body()], "499", None),
+        ([start(200), "receive", body(more=True), ValueError()], "200", None),
+        ([start(503), "receive", body(more=True)], "503", "503"),
+        ([start(503), body(), "receive", ValueError()], "503", "ValueError"),
+    ],
+)
+def test_a_client_that_is_reported_to_have_left(
+    recorder: Recorder, steps: list[Any], status: str | None, error: str | None
+) -> None:
+    """What an application does after ``http.disconnect`` is not an error.
+
+    A status of 500 counts only if it was sent before, or if the response was complete.
+    """
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for step in steps:
+            if isinstance(step, ValueError):
+                raise step
+            await (receive() if step == "receive" else send(step))
+
+    found = leave(recorder, app)
+    assert found.get("http.response.status_code") == status
+    assert found.get("error.type") == error
+
+
+def test_an_error_after_a_websocket(recorder: Recorder) -> None:
+    """An exception after the end of a websocket is an error: it had a whole life."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        raise ValueError
+
+    assert leave(recorder, app, "websocket")["error.type"] == "ValueError"
+
+
+@pytest.mark.parametrize("sent", [[], [start(200)], [start(200), body(more=True)]])
+def test_a_cancelled_application(recorder: Recorder, sent: list[Any]) -> None:
+    """An application that its server cancels has no error, and the status it sent."""
+
+    async def cancel() -> None:
+        begun = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            for message in sent:
+                await send(message)
+            begun.set()
+            await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            pass
+
+        receive: Any = None
+        wrapped = MetricsMiddleware(app, meter=recorder.meter)
+        task = asyncio.ensure_future(wrapped({**SCOPE}, receive, send))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+    [(_, pairs)] = recorder.payloads()
+    found = dict(pairs)
+    assert found.get("http.response.status_code") == ("200" if sent else None)
+    assert "error.type" not in found
+
+
+@pytest.mark.parametrize(("kind", "scheme"), [("http", "http"), ("websocket", "ws")])
+def test_no_scheme(recorder: Recorder, kind: str, scheme: str) -> None:
+    """Where a server leaves out the scheme, it is the default of ASGI's specification."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        pass
+
+    receive: Any = None
+    wrapped = MetricsMiddleware(app, meter=recorder.meter, websockets=True)
+    asyncio.run(wrapped({"type": kind}, receive, receive))
+    [(_, pairs)] = recorder.payloads()
+    assert dict(pairs)["url.scheme"] == scheme
 
 
 def test_twice(recorder: Recorder) -> None:
@@ -322,6 +440,17 @@ def test_route_of_the_application(recorder: Recorder) -> None:
     assert run(recorder, route, start(200), body())["http.route"] == "/users/{id}"
 
 
+def test_route_in_a_copy(recorder: Recorder) -> None:
+    """A route that is set in a copy of the scope is the request's."""
+
+    def route(scope: Any) -> None:
+        set_route({**scope, "more": 1}, "/users/{id}")
+
+    assert run(recorder, route, start(200), body())["http.route"] == "/users/{id}"
+    set_route(SCOPE, "/users/{id}")  # which nothing records
+    assert "dtmetrics.route" not in SCOPE
+
+
 def test_scope_of_another_framework(recorder: Recorder) -> None:
     """A scope that looks like Starlette's but is another's is recorded without a route."""
     for strange in ({"route": object()}, {"endpoint": 1}, {"route": "x", "router": 3}):
@@ -337,6 +466,28 @@ def test_dimensions_of_the_scope(recorder: Recorder) -> None:
 
     found = run(recorder, tenant, start(200), body(), dimensions=lambda s: s["state"])
     assert found["tenant"] == "acme"
+
+
+def test_dimensions_of_the_response(recorder: Recorder) -> None:
+    """A dimensions callable of two arguments gets status and headers of the response."""
+    options = {"dimensions": lambda _, response: {"cache": response.headers["X-Cache"]}}
+    begins = {**start(200), "headers": [(b"x-cache", b"hit")]}
+    assert run(recorder, begins, body(), **options)["cache"] == "hit"
+    options = {"dimensions": lambda _, response: {"got": str(response)}}
+    found = run(recorder, ValueError(), **options)
+    assert found["got"] == "Response(status=500, headers={})"
+
+
+def test_time_to_first_byte(recorder: Recorder) -> None:
+    """The first byte is sent with the status; a client that got none has no such time."""
+    answer(recorder, start(200), body(b"a", more=True), body(), time_to_first_byte=True)
+    found = {key: payload for (key, _), payload in recorder.payloads().items()}
+    first, whole = found["http.server.time_to_first_byte"], found[DURATION]
+    assert isinstance(first, GaugeSummary)
+    assert isinstance(whole, GaugeSummary)
+    assert 0 < first.sum < whole.sum
+    answer(recorder, asyncio.CancelledError(), time_to_first_byte=True)
+    assert [key for key, _ in recorder.payloads()] == [DURATION]
 
 
 def test_sizes(recorder: Recorder) -> None:
@@ -394,6 +545,28 @@ def test_websockets(recorder: Recorder) -> None:
         "network.protocol.version": "1.1",
         "url.scheme": "wss",
     }
+
+
+def test_freed_at_once(recorder: Recorder) -> None:
+    """An application is freed without the garbage collector."""
+
+    def made() -> weakref.ref[Any]:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send(start(200))
+            await send(body())
+
+        async def send(message: Any) -> None:
+            pass
+
+        receive: Any = None
+        options: Any = {"active_requests": True, "dimensions": lambda _: {"a": "b"}}
+        wrapped = MetricsMiddleware(app, meter=recorder.meter, **options)
+        asyncio.run(wrapped({**SCOPE}, receive, send))
+        return weakref.ref(app)
+
+    with no_collector():
+        freed = made()
+        assert freed() is None
 
 
 def test_not_recording() -> None:

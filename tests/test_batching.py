@@ -139,15 +139,15 @@ def test_memory_stays_small() -> None:
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), MemoryError()])
-def test_error_after_some_points(error: BaseException) -> None:
-    """An error in the middle is raised after the lines that were drained before it."""
+def test_error_of_a_chunk(error: BaseException) -> None:
+    """An error that ends the chunks is raised, and nothing is yielded after it."""
 
     def chunks() -> Iterator[DataPoints]:
-        yield points(3)
+        yield points(1_003)
         raise error
 
     made = batches(chunks(), MOMENT)
-    assert next(made).points == 3
+    assert next(made).points == 1_000
     with pytest.raises(type(error)):
         next(made)
 

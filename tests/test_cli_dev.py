@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.endpoint import PATIENCE
 from tests.support.platforms import needs_signals
 
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
@@ -48,10 +49,29 @@ def running(
             process.kill()
 
 
-def post(url: str, **headers: str) -> int:
+@needs_signals
+def test_shared_gauge() -> None:
+    """A gauge series that two processes send is one line on the terminal, once."""
+    with running() as (process, url):
+        for value in range(6):
+            agent = f"dtmetrics (pid {value % 2})"
+            content = f"jobs.active {value}".encode()
+            headers = {**TEXT, "User-Agent": agent}
+            httpx.post(
+                f"{url}/metrics/ingest",
+                content=content,
+                headers=headers,
+                trust_env=False,
+            )
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert err.count("warning: gauge 'jobs.active' has different values") == 1
+
+
+def post(url: str, path: str = "/metrics/ingest", **headers: str) -> int:
     """Post a line and return the status of the answer."""
     answer = httpx.post(
-        f"{url}/metrics/ingest",
+        f"{url}{path}",
         content=b"a 1",
         headers={**TEXT, **headers},
         trust_env=False,
@@ -79,6 +99,25 @@ def test_stops_with_an_open_connection() -> None:
         assert client.get(f"{url}/api/stats").status_code == 200
         process.terminate()
         assert process.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [((), 202), (("--as", "oneagent"), 404)]
+)
+def test_as_oneagent(arguments: tuple[str, ...], status: int) -> None:
+    """The command takes lines at every path of the API, or at that of a OneAgent alone."""
+    with running(*arguments) as (_, url):
+        assert post(url) == 202
+        assert post(url, "/api/v2/metrics/ingest") == status
+        assert post(url, "/e/abc12345/api/v2/metrics/ingest") == status
+
+
+def test_as_something_else() -> None:
+    """Another role is an error that names the known one."""
+    with start("--as", "cluster") as process:
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "oneagent" in errors
 
 
 def test_token_file(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._record.codegen import _TEMPLATE_NAMES
+from dtmetrics._decorate.codegen import _reserved_names
 from dtmetrics._record.options import RecordingOptions
+from dtmetrics._record.timed_call import _source
 from tests.support.timer_clock import Timing
 
 # Names with a meaning for Python, for wrappers, or in the template.
@@ -77,8 +78,9 @@ def test_any_parameters(parameters: str, args: list[int], kwargs: dict[str, int]
 
 def test_parameters_named_as_in_the_template() -> None:
     """A parameter may have any name that the template uses."""
-    assert "_clock" in _TEMPLATE_NAMES
-    for name in sorted(_TEMPLATE_NAMES):
+    names = _reserved_names(_source((), False))
+    assert {"_clock", "_func", "_outdated"} <= names
+    for name in sorted(names):
         made = Timing().timer()(function_with(f"{name}, *, other=2"))
         assert made(1) == made(**{name: 1}) == {name: 1, "other": 2}
 
@@ -105,19 +107,6 @@ def test_names_of_a_class_are_mangled() -> None:
 
     assert Owner().method(1) == (1, 2)
     assert Owner().method(_Owner__private=3, _Owner__more=4) == (3, 4)  # type: ignore[call-arg]
-
-
-def test_defaults_are_those_at_decoration() -> None:
-    """Defaults are the same objects as at decoration, even if they are replaced later."""
-    default: list[int] = []
-
-    def taking(a: list[int] = default, *, b: list[int] = default) -> Any:
-        return a, b
-
-    made = Timing().timer()(taking)
-    assert all(each is default for each in made())
-    taking.__defaults__ = ([1],)
-    assert made() == ([], [])
 
 
 @pytest.mark.parametrize("options", [{}, {"args": {"a": None}}, {"result": lambda _: {}}])  # fmt: skip
@@ -166,7 +155,7 @@ def test_traceback_shows_the_line(timing: Timing) -> None:
         fails(1, 2, c=3)
     call, last = traceback.extract_tb(raised.value.__traceback__)[-2:]
     assert (call.name, call.line) == ("call", "_result = _func(a, b, c=c)")
-    assert call.filename == "<dtmetrics: call(a, /, b, *, c)>"
+    assert "call(a, /, b, *, c)" in call.filename
     assert last.name == "fails"
 
 

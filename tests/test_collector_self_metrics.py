@@ -99,3 +99,15 @@ def test_key_of_another_kind(runtime: Runtime) -> None:
         runtime.meters.root.counter("orders").inc()
         runtime.flush()
     assert not counted(exporter, DROPPED)
+
+
+def test_no_room(runtime: Runtime) -> None:
+    """Self-metrics need room as other keys do; without it nothing is added to their counts."""
+    exporter = Script(REJECTED)
+    runtime.configure(exporter=exporter, interval=None, metadata=False, max_series=1)
+    orders = runtime.meters.root.counter("orders")
+    for _ in range(3):
+        orders.inc()
+        assert runtime.flush()
+    assert {line.split(",")[0] for line in exporter.lines} == {"orders"}
+    assert runtime.stats().dropped == {"rejected batch": 1}

@@ -15,9 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics import ConsoleExporter, MemoryExporter
+from dtmetrics._config import environment
 from dtmetrics._config.config import Config
-from dtmetrics._config.settings import LOCAL_ENDPOINT
-from dtmetrics._core.secret import Secret
+from dtmetrics._config.endpoint_url import LOCAL_ENDPOINT
+from dtmetrics._config.settings import SETTINGS
+from dtmetrics._core.level import OFF
+from dtmetrics._core.secret import SECRET_SETTINGS, Secret
+from dtmetrics._record.dimensions import merge
+from dtmetrics._record.invalid_values import ignore
 from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.errors import ConfigError
 from tests.support.delivery_rig import Script
@@ -30,7 +35,7 @@ SAAS = "https://abc.live.dynatrace.com/api/v2/metrics/ingest"
 
 def resolve(environ: dict[str, str] | None = None, **arguments: Any) -> Config:
     """Resolve as configure() does."""
-    for name in {"endpoint", "token"} & arguments.keys():
+    for name in SECRET_SETTINGS & arguments.keys():
         arguments[name] = Secret(arguments[name])
     return Config.resolve(arguments, environ or {})
 
@@ -75,11 +80,71 @@ def test_defaults() -> None:
             "http://localhost:1/x",
         ),
         ("DTMETRICS_INTERVAL", "  ", "interval", 60.0),
+        ("DTMETRICS_CA_FILE", "  ", "ca_file", None),
+        ("DTMETRICS_COMPRESSION", "gzip", "compression", "gzip"),
+        ("DTMETRICS_ALLOW_PLAIN_HTTP", "true", "allow_plain_http", True),
+        ("DTMETRICS_LEVELS", "a=DEBUG,b=OFF", "levels", {"a": 10, "b": OFF}),
+        ("DTMETRICS_MAX_SERIES", " 100 ", "max_series", 100),
+        ("DTMETRICS_MAX_SERIES_PER_METRIC", "10", "max_series_per_metric", 10),
+        ("DTMETRICS_MAX_OUTBOX_BYTES", "1_000_000", "max_outbox_bytes", 1_000_000),
+        ("DTMETRICS_DELIVERY", "at_most_once", "delivery", "at_most_once"),
+        ("DTMETRICS_SPOOL", "/tmp/spool", "spool", "/tmp/spool"),
+        ("DTMETRICS_METADATA", "false", "metadata", False),
+        ("DTMETRICS_SELF_METRICS", "0", "self_metrics", False),
+        ("DTMETRICS_ENRICH", "False", "enrich", False),
+        ("DTMETRICS_ANNOUNCE", "false", "announce", False),
+        ("DTMETRICS_STRICT", "1", "strict", True),
+        (
+            "DTMETRICS_PROCESS_DIMENSION",
+            "true",
+            "process_dimension",
+            "dt.process.pid",
+        ),
     ],
 )
 def test_environment(variable: str, text: str, setting: str, value: object) -> None:
     """A setting may come from the environment; an empty variable counts as absent."""
     assert getattr(resolve({variable: text}), setting) == value
+
+
+def test_every_setting_has_a_variable() -> None:
+    """Each setting that a text can hold has a variable with its name in upper case.
+
+    That of *exporters* is in the singular, because it may name only one.
+    """
+    for name in SETTINGS.keys() - {"exporter"}:
+        variable = f"DTMETRICS_{name.upper()}".replace("EXPORTERS", "EXPORTER")
+        assert environment._VARIABLES[variable] == name
+
+
+def test_merged_by_key() -> None:
+    """Dimensions and levels of the environment and of the program are one mapping."""
+    environ = {
+        "DTMETRICS_DIMENSIONS": "stage=prod,Service=any,team=a",
+        "DTMETRICS_LEVELS": "shop=DEBUG,shop.db=OFF",
+    }
+    config = resolve(
+        environ,
+        dimensions={"service": "checkout", "team": None, "region": "eu"},
+        levels={"shop": "WARNING"},
+    )
+    merged = merge((tuple(config.dimensions.items()),), ignore)
+    assert dict(merged) == {"stage": "prod", "service": "checkout", "region": "eu"}
+    assert config.levels == {"shop": 30, "shop.db": OFF}
+    assert resolve(environ).dimensions == {
+        "stage": "prod",
+        "Service": "any",
+        "team": "a",
+    }
+
+
+def test_merged_problems() -> None:
+    """A problem of a variable is reported, also if an argument has the same setting."""
+    environ = {"DTMETRICS_DIMENSIONS": "stage"}
+    assert problems(environ, dimensions={"a": "b"}, levels={"x": "LOUD"}) == [
+        "DTMETRICS_DIMENSIONS must have the form key=value,key=value, got 'stage'",
+        "levels['x'] must be a logging level name or an int, got 'LOUD'",
+    ]
 
 
 def test_precedence() -> None:

@@ -13,13 +13,19 @@ from dtmetrics import MemoryExporter, configure
 from dtmetrics._config import environment, settings
 from dtmetrics._config.config import Config
 from dtmetrics._config.settings import SETTINGS
+from dtmetrics._core.secret import SECRET_SETTINGS
 from dtmetrics._runtime.runtime import default
 from dtmetrics.errors import ConfigError
+from dtmetrics.exporters import DynatraceExporter
 
 PARAMETERS = inspect.signature(configure).parameters
 
 #: How the docstring words the default of a setting whose signature has None.
 NONE = ("none", "the URL in", "the system's", "an exporter that posts")
+
+
+#: Settings whose example names a file that must exist.
+FILES = "ca_file", "token_file"
 
 
 def documentation() -> dict[str, str]:
@@ -61,7 +67,7 @@ def test_defaults_in_the_signature() -> None:
         shown = PARAMETERS[field.name].default
         effective: Any = getattr(resolved, field.name)
         if shown is None:  # no value, for a setting that has a longer default
-            assert effective in (None, {}) or field.name in ("endpoint", "token")
+            assert effective in (None, {}, ()) or field.name in ("endpoint", "token")
         else:
             assert SETTINGS[field.name](shown) == effective, field.name
 
@@ -83,11 +89,8 @@ def test_documented(name: str) -> None:
     text = documentation()[name]
     parameter = PARAMETERS[name]
     types = text.partition(")")[0].lstrip("(")
-    assert types in (
-        parameter.annotation,
-        "str",
-        parameter.annotation.replace("[str]", ""),
-    )
+    annotation = re.sub(r"Literal\[['\"][^]]*\]", "str", parameter.annotation)
+    assert types in (annotation, annotation.replace("[str]", ""))
     shown = re.search(r"Default: (.*?)(\. |$)", text)
     assert shown, text
     if parameter.default is None:
@@ -102,10 +105,13 @@ def test_documented(name: str) -> None:
 
 def test_examples_are_valid() -> None:
     """Each example of the docstring is a valid setting."""
-    names = {"ConsoleExporter": dtmetrics.ConsoleExporter}
+    names = {
+        "ConsoleExporter": dtmetrics.ConsoleExporter,
+        "DynatraceExporter": DynatraceExporter,
+    }
     for name, text in documentation().items():
         example = re.findall(rf"Example: ``{name}=([^`]+)``", text)[0]
-        if name not in ("token", "force", "ca_file", "endpoint"):
+        if name not in ("force", *SECRET_SETTINGS, *FILES):
             SETTINGS[name](eval(example, names))
 
 

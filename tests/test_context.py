@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from dtmetrics._record import context as context_module
 from dtmetrics._record.context import CONTEXT, any_in_use
+from dtmetrics._record.dimensions import NO_TEXT
 from tests.support.caller_values import Raises
 from tests.support.raising_signal import steps_of
 from tests.support.recorder import Recorder, dimensions_of
@@ -144,11 +145,13 @@ def test_context_survives_an_error(recorder: Recorder) -> None:
     assert CONTEXT.get()[0].pairs == ()
 
 
-def test_context_of_hostile_values(recorder: Recorder) -> None:
-    """A value whose conversion raises makes no dimension, and the outer one is kept."""
-    with recorder.registry.context(a="1"), recorder.registry.context(a=Raises(), b=2):
+@pytest.mark.parametrize("value", [Raises(), lambda: "2", ValueError], ids=range(3))
+def test_context_of_hostile_values(recorder: Recorder, value: Any) -> None:
+    """A value without text is invalid, makes no dimension, and the outer one is kept."""
+    with recorder.registry.context(a="1"), recorder.registry.context(a=value, b=2):
         recorder.meter.counter("c").inc()
     assert recorder.lines() == ["c,a=1,b=2 count,delta=1"]
+    assert recorder.registry.invalid_values.total() == {NO_TEXT: 1}
 
 
 def test_context_keeps_little(recorder: Recorder) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -158,3 +159,20 @@ def test_callback_does_not_move_the_deadline() -> None:
         with within(0.3 + 0.5):
             exporter.export(a_batch(), 0.3)
         assert time.monotonic() - begin >= 0.3
+
+
+def test_the_thread_ends_first() -> None:
+    """Once an export has returned, its thread has ended.
+
+    A subinterpreter that ends while a thread of it still runs aborts the process.
+    """
+
+    def send() -> ExportResult:
+        # Lets the other thread run after each step of this one.
+        sys.setprofile(lambda *_: time.sleep(0))
+        return ANSWERED
+
+    exporter = DeadlineExporter(Unabortable(send))
+    for _ in range(20):
+        assert exporter.export(a_batch(), 5.0) is ANSWERED
+        assert export_threads() == []

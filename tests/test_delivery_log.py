@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
+from dtmetrics._deliver.account import Account
 from dtmetrics._deliver.delivery_log import DeliveryLog
-from dtmetrics._deliver.outbox import Account
 from dtmetrics.exporters import ExportResult, LineMessage, Outcome
 from tests.support.delivery_rig import (
     ANSWERED,
@@ -213,3 +213,40 @@ def test_each_flush_is_logged_at_debug(caplog: pytest.LogCaptureFixture) -> None
         "dtmetrics: sent to Script; so far 2 collected, 1 accepted, 0 rejected, "
         "0 dropped, 1 waiting",
     ]
+
+
+def test_wrong_clock(caplog: pytest.LogCaptureFixture) -> None:
+    """A clock that is wrong is logged once, until it is right again."""
+    ahead = [ExportResult(Outcome.ANSWERED, clock_ahead=n) for n in (600.0, 610.0)]
+    right = ExportResult(Outcome.ANSWERED, clock_ahead=2.0)
+    rejected = ExportResult(
+        Outcome.ANSWERED, 1, "1 lines rejected", clock_ahead=-3_600.0
+    )
+    sending = Sending(*ahead, ANSWERED, ahead[0], right, rejected)
+    last_errors = []
+    for _ in range(6):
+        sending.put()
+        sending.send()
+        last_errors.append(sending.sender.log.last_error.partition(" that of")[0])
+    of_10_minutes = "the clock of this host is 10 min ahead of"
+    of_an_hour = "the clock of this host is 1 h 0 min behind"
+    assert [text.partition(" that of")[0] for text in messages(caplog)] == [
+        of_10_minutes,
+        of_an_hour,
+    ]
+    assert last_errors == [*[of_10_minutes] * 5, f"1 lines rejected; {of_an_hour}"]
+
+
+def test_wrong_clock_in_the_answer_to_a_probe(caplog: pytest.LogCaptureFixture) -> None:
+    """The answer to a probe shows a wrong clock as well."""
+    refused = ExportResult(Outcome.THROTTLED, reason="status 429", clock_ahead=600.0)
+    sending = Sending(
+        ExportResult(Outcome.INDETERMINATE, reason="ReadTimeout"), refused
+    )
+    sending.put()
+    sending.send()
+    sending.send()
+    assert sending.sender.log.last_error.startswith(
+        "status 429; the clock of this host"
+    )
+    assert "10 min ahead of" in messages(caplog)[-1]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import enum
+import functools
+import os
 from collections import Counter as Tally
 from typing import Any
 
@@ -81,6 +83,43 @@ def test_hostile_text(value: Any) -> None:
     dimensions, rejected = merged((("a", "default"),), (("a", value), ("b", "1")))
     assert dimensions == {"a": "default", "b": "1"}
     assert rejected == {NO_TEXT: 1}
+
+
+class Proxy:
+    """A callable that stands for a text, as werkzeug's LocalProxy does."""
+
+    def __call__(self) -> None:
+        """Do nothing."""
+
+    def __str__(self) -> str:
+        return "text"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        os.getpid,
+        len,
+        str.upper,
+        "x".upper,
+        lambda: "x",
+        functools.partial(int, "7"),
+        ValueError,
+        enum.Enum,
+    ],
+    ids=range(8),
+)
+def test_callable(value: Any) -> None:
+    """A function or a class has no text, and is rejected."""
+    assert merged((("a", "default"),), (("a", value),)) == (
+        {"a": "default"},
+        {NO_TEXT: 1},
+    )
+
+
+def test_callable_with_a_text() -> None:
+    """A callable whose class defines its text is taken by that."""
+    assert merged((("a", Proxy()),)) == ({"a": "text"}, {})
 
 
 def test_collision_after_cleaning() -> None:

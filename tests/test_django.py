@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.garbage_collector import no_collector
 from tests.support.script import expect
 
 pytest.importorskip("django")
@@ -202,7 +204,7 @@ def test_a_client_that_leaves_a_stream(seen: Seen) -> None:
 
 
 def test_a_client_that_leaves_a_view(seen: Seen) -> None:
-    """A cancelled asynchronous view has no status, and the error CancelledError."""
+    """A view that Django cancels, because its client left, has no status and no error."""
 
     async def leave() -> None:
         handler = ASGIHandler()
@@ -215,7 +217,7 @@ def test_a_client_that_leaves_a_view(seen: Seen) -> None:
             await task
 
     asyncio.run(leave())
-    assert seen.requests() == {(None, "/never", "asyncio.exceptions.CancelledError"): 1}
+    assert seen.requests() == {(None, "/never", None): 1}
 
 
 def test_a_client_that_leaves_a_thread(seen: Seen) -> None:
@@ -271,23 +273,30 @@ def test_middlewares(
         ("/wp-admin", ["404", None, None]),
     ],
 )
+@pytest.mark.parametrize("make", [lambda same: same, dict])
 @pytest.mark.parametrize("protocol", ["wsgi", "asgi"])
 def test_another_middleware_around(
-    seen: Seen, protocol: str, url: str, found: list[str]
+    seen: Seen, protocol: str, make: Any, url: str, found: list[str]
 ) -> None:
     """A request that a middleware around Django records is recorded only by that one.
 
-    It has the route and the exception's type that Django knows.
+    It has the route and the exception's type that Django knows, also if a middleware
+    between copies the environ or the scope.
     """
+    handler: Any = WSGIHandler() if protocol == "wsgi" else ASGIHandler()
+
+    def copying(around: Any, *args: Any) -> Any:
+        return handler(make(around), *args)
+
     if protocol == "wsgi":
         environ = RequestFactory().get(url).environ
-        list(wsgi.MetricsMiddleware(WSGIHandler())(environ, lambda *_: None))
+        list(wsgi.MetricsMiddleware(copying)(environ, lambda *_: None))
     else:
-        asyncio.run(_ask_around(url))
+        asyncio.run(_ask_around(copying, url))
     assert seen.requests() == {tuple(found): 1}
 
 
-async def _ask_around(url: str) -> None:
+async def _ask_around(app: Any, url: str) -> None:
     messages = [{"type": "http.request"}]
 
     async def receive() -> dict[str, Any]:
@@ -299,7 +308,7 @@ async def _ask_around(url: str) -> None:
         pass
 
     scope = AsyncRequestFactory().get(url).scope
-    await asgi.MetricsMiddleware(ASGIHandler())(scope, receive, send)
+    await asgi.MetricsMiddleware(app)(scope, receive, send)
 
 
 def test_the_status_that_clients_see(seen: Seen) -> None:
@@ -355,9 +364,87 @@ def test_root(seen: Seen, root: str) -> None:
 )
 def test_routes(route: str, written: str) -> None:
     """A route is written as a path, without the anchors of an expression."""
-    from dtmetrics.integrations.django.middleware import _as_path
+    from dtmetrics.integrations.django.routes import as_path
 
-    assert _as_path("", route) == written
+    assert as_path("", route) == written
+
+
+SIMPLE = [
+    ("", "/"),
+    ("items/<int:number>/", "/items/<int:number>/"),
+    ("a+b?/", "/a+b?/"),
+    (r"^items/(?P<pk>[^/.]+)/$", "/items/<pk>/"),
+    (r"^items\.(?P<format>[a-z0-9]+)/?$", "/items.<format>/"),
+    (r"v1/items/(?P<pk>(?:a|b)[^/]+)/log/$", "/v1/items/<pk>/log/"),
+    (r"^(\d+)/(?:page-(?P<page>\d+)/)?\Z", "/<var>/"),
+    (r"^price\$", "/price$"),
+]
+
+
+@pytest.mark.parametrize(("route", "written"), SIMPLE)
+def test_simplified_routes(route: str, written: str) -> None:
+    """By an option, an expression is written in the form of ``path()``."""
+    from dtmetrics.integrations.django.routes import as_path
+
+    as_path.cache_clear()  # it caches what the settings of the site were
+    try:
+        with site(simplify_routes=True):
+            assert as_path("/shop/", route) == f"/shop{written}"
+    finally:
+        as_path.cache_clear()
+
+
+REST = """
+import django
+from django.conf import settings
+import dtmetrics
+
+exporter = dtmetrics.MemoryExporter()
+settings.configure(
+    ALLOWED_HOSTS=["*"],
+    DTMETRICS=dict(
+        exporter=exporter, interval=None, enrich=False, simplify_routes={simplify}
+    ),
+    INSTALLED_APPS=["dtmetrics.integrations.django", "rest_framework"],
+    MIDDLEWARE=["dtmetrics.integrations.django.MetricsMiddleware"],
+    REST_FRAMEWORK=dict(UNAUTHENTICATED_USER=None, DEFAULT_AUTHENTICATION_CLASSES=[]),
+    ROOT_URLCONF=__name__,
+    SECRET_KEY="for tests",
+)
+django.setup()
+from django.test import Client
+from django.urls import include, path
+from rest_framework import routers, viewsets
+from rest_framework.response import Response
+
+class Items(viewsets.ViewSet):
+    def list(self, request, format=None):
+        return Response([])
+
+    def retrieve(self, request, pk, format=None):
+        return Response(pk)
+
+router = routers.DefaultRouter()
+router.register("items", Items, basename="item")
+urlpatterns = [path("v1/", include(router.urls))]
+for url in ("/v1/items/", "/v1/items/7/", "/v1/items/7.json", "/v1/"):
+    assert Client().get(url).status_code == 200
+assert dtmetrics.flush()
+"""
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("simplify", [True, False])
+def test_django_rest_framework(simplify: bool) -> None:
+    """The routes of Django REST framework read like paths, if the option is set."""
+    pytest.importorskip("rest_framework")
+    printing = """
+lines = [line for line in exporter.lines if line.startswith("http.server.")]
+print(*sorted(line.partition("http.route=")[2].split(",")[0].strip('"') for line in lines))
+"""
+    written = "/v1/ /v1/items/ /v1/items/<pk>.<format>/ /v1/items/<pk>/"
+    printed = expect(REST.format(simplify=simplify) + printing)
+    assert (printed == f"{written}\n") is simplify
 
 
 def test_dimensions_of_a_request(seen: Seen) -> None:
@@ -382,6 +469,37 @@ def tenant(request: Any) -> dict[str, str]:
     """Return a dimension of Django's request."""
     assert request.resolver_match.view_name
     return {"tenant": "acme"}
+
+
+@pytest.mark.parametrize("by", [ask, ask_async])
+@pytest.mark.parametrize("url", ["/", "/stream", "/sold"])
+def test_dimensions_of_a_response(seen: Seen, by: Any, url: str) -> None:
+    """A callable of two arguments gets status and headers of the response."""
+    options = {"request_dimensions": f"{__name__}.media_type"}
+    with site(**options):
+        response, _ = by(url)
+    [(pairs, _)] = seen.lines("http.server.request.duration")
+    assert pairs["media_type"] == response.headers["Content-Type"]
+    assert pairs["status"] == str(response.status_code)
+
+
+def media_type(request: Any, response: Any) -> dict[str, str]:
+    """Return dimensions of the response."""
+    assert request.method == "GET"
+    media = response.headers["content-type"]
+    return {"media_type": media, "status": str(response.status)}
+
+
+@pytest.mark.parametrize("by", [ask, ask_async])
+@pytest.mark.parametrize("url", ["/", "/stream", "/sold"])
+def test_time_to_first_byte(seen: Seen, by: Any, url: str) -> None:
+    """The time to the first byte is shorter than the duration, also of a stream."""
+    with site(time_to_first_byte=True):
+        by(url)
+    [(_, first)] = seen.lines("http.server.time_to_first_byte")
+    [(_, whole)] = seen.lines("http.server.request.duration")
+    seconds = [re.findall("max=([^,]+)", payload)[0] for payload in (first, whole)]
+    assert 0 < float(seconds[0]) < float(seconds[1])
 
 
 def test_version_under_asgi(seen: Seen) -> None:
@@ -451,12 +569,9 @@ def test_nothing_is_left(seen: Seen) -> None:
         response.close()
         return weakref.ref(request)
 
-    gc.disable()
-    try:
+    with no_collector():
         left = answered()
         assert left() is None
-    finally:
-        gc.enable()
 
 
 def test_import_needs_no_settings() -> None:

@@ -53,6 +53,14 @@ def test_valid_settings() -> None:
     )
 
 
+def test_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings without a token, as on a developer's computer, pass while all is off."""
+    options = {"endpoint": "https://abc12345.live.dynatrace.com"}
+    assert [identity for identity, _, _ in of(**options)] == ["E003"]
+    monkeypatch.setenv("DTMETRICS_DISABLED", "true")
+    assert of(**options) == []
+
+
 def test_not_a_dict() -> None:
     """Settings that are not a dict have an error of their own."""
     text = "DTMETRICS must be a dict, got an object of str"

@@ -252,6 +252,22 @@ def test_settings_win(platform: Platform, runtime: Runtime) -> None:
     assert in_file.requests[0].headers["authorization"] == "Api-Token argument"
 
 
+def test_replaced_settings(platform: Platform, runtime: Runtime) -> None:
+    """What waits for the endpoint in the file goes on waiting when settings change."""
+    with Endpoint(answer(401)) as endpoint:
+        platform.write(endpoint.url, "first")
+        runtime.configure(interval=None)
+        runtime.meters.root.counter("orders").inc()
+        assert not runtime.flush()
+        platform.write(endpoint.url, "second")
+        runtime.configure(interval=None, force=True, level="WARNING")
+        assert runtime.stats().waiting > 0
+        assert runtime.flush()
+        assert endpoint.total("orders") == 1
+    authorized = [each.headers["authorization"] for each in endpoint.requests]
+    assert {*authorized} == {"Api-Token first", "Api-Token second"}
+
+
 @needs_flock
 def test_spool_of_another_environment(
     platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

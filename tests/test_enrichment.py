@@ -133,15 +133,13 @@ def test_first_line() -> None:
 
 
 def test_enrichment_wins() -> None:
-    """Dimensions of the platform win over the program's, and the limit never drops them."""
+    """Dimensions of the platform win over the program's of the same key."""
     recorder = Recorder(
         enrichment={"dt.entity.host": "HOST-1"}, dimensions={"dt.entity.host": "d"}
     )
-    many = {f"d{n}": n for n in range(50)}
-    recorder.meter.counter("c").inc(1, **{"dt.entity.host": "mine", **many})
+    recorder.meter.counter("c").inc(1, **{"dt.entity.host": "mine"})
     [point] = recorder.points()
-    assert dimensions_of(point)["dt.entity.host"] == "HOST-1"
-    assert len(dimensions_of(point)) == 50
+    assert dimensions_of(point) == {"dt.entity.host": "HOST-1"}
 
 
 @pytest.mark.parametrize(("enrich", "added"), [(True, ",k8s.pod.name=p"), (False, "")])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+import dtmetrics
 from dtmetrics._deliver import outbox as module
 from dtmetrics._deliver.batch_state import MOST_SPLITS
 from dtmetrics._deliver.outbox import Outbox
@@ -123,3 +125,30 @@ def test_raising_at_every_point(name: str, resend: bool) -> None:
     with ThreadPoolExecutor(1) as pool:
         points = pool.submit(raise_everywhere, name, resend=resend).result()
     assert points > 2
+
+
+def raise_while_handed_over(point: int) -> bool:
+    """Hand three batches over, raising at *point*; return whether it was reached."""
+    outbox, other = Outbox(), Outbox()
+    made = [a_batch(f"k{number} gauge,1", f"l{number} gauge,1") for number in range(3)]
+    for batch in made:
+        outbox.put(batch)
+    # Also in what is called, such as the number of points of a batch.
+    package = str(Path(dtmetrics.__file__).parent)
+    raised = steps_of(lambda: outbox.hand_over(other), point, package)
+    both = [batch for each in (outbox, other) for batch, _ in each.waiting()]
+    assert sorted(both, key=made.index) == made, point
+    for each in (outbox, other):
+        points = sum(batch.points for batch, _ in each.waiting())
+        assert each.account()[:5] == (points, 0, 0, {}, points), point
+        assert each._bytes == sum(batch.size for batch, _ in each.waiting()), point
+    return raised
+
+
+def test_raising_while_handed_over() -> None:
+    """Each batch is in one of the two outboxes, and counted there, whatever is raised."""
+    with ThreadPoolExecutor(1) as pool:
+        point = 1
+        while pool.submit(raise_while_handed_over, point).result():
+            point += 1
+    assert point > 2

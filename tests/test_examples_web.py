@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import shlex
+import socket
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from tests.support.endpoint import Endpoint
+from tests.support.endpoint import PATIENCE, Endpoint
 from tests.support.example_pages import ExamplePage
 from tests.support.script import expect
 from tests.support.web_load import Ask, counts, expected, load, serving
@@ -20,9 +22,9 @@ NUMBER = {"django": "<int:number>", "flask": "<int:number>"}
 #: What takes the options of each page but Django's.
 TARGETS = {
     "asgi": ("dtmetrics.integrations.asgi", "MetricsMiddleware"),
-    "fastapi": ("dtmetrics.integrations.asgi", "MetricsMiddleware"),
+    "fastapi": ("dtmetrics.integrations.fastapi", "Metrics"),
     "flask": ("dtmetrics.integrations.flask", "Metrics"),
-    "starlette": ("dtmetrics.integrations.asgi", "MetricsMiddleware"),
+    "starlette": ("dtmetrics.integrations.starlette", "Metrics"),
     "wsgi": ("dtmetrics.integrations.wsgi", "MetricsMiddleware"),
 }
 
@@ -66,7 +68,9 @@ def test_program(framework: str) -> None:
         with serving(command, endpoint, page.folder) as address:
             load(address, [*asks, Ask("GET", "/health", None, "404")])
         assert counts(endpoint) == expected(asks)
-    page.check(endpoint.lines, missing={"error.type", *OF_OTHER_DATABASES})
+    page.check(
+        endpoint.lines, missing={"error.type", "dtmetrics.worker", *OF_OTHER_DATABASES}
+    )
 
 
 @pytest.mark.parametrize("framework", sorted(TARGETS))
@@ -88,6 +92,68 @@ def test_options_of_django() -> None:
     from dtmetrics.integrations.django import options
 
     assert ExamplePage("web/django").options() == options._KNOWN - SETTINGS.keys()
+
+
+#: The programs on the page about other frameworks: their servers, what these need, and
+#: how each framework writes a route.
+OTHERS = {
+    "bottle_shop": ("gunicorn", ["bottle"], "/items/<number:int>"),
+    "channels_shop": ("uvicorn", ["channels", "wsproto"], "/items/<int:number>"),
+    "falcon_async_shop": ("uvicorn", ["falcon"], "/items/{number:int}"),
+    "falcon_shop": ("gunicorn", ["falcon"], "/items/{number:int}"),
+    "litestar_shop": ("uvicorn", ["litestar"], "/items/{number}"),
+    "pyramid_shop": ("gunicorn", ["pyramid"], "/items/{number}"),
+    "quart_shop": ("uvicorn", ["quart"], "/items/<int:number>"),
+}
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("name", sorted(OTHERS))
+def test_other_frameworks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program runs by the command in its row of the page, and has its routes."""
+    server, modules, route = OTHERS[name]
+    needs(server, *modules)
+    if name == "litestar_shop":
+        scope = pytest.importorskip("litestar.types").HTTPScope
+        if "path_template" not in scope.__annotations__:
+            pytest.skip("this Litestar leaves no route in the scope")
+    page = ExamplePage("web/other-frameworks")
+    [command] = [
+        shlex.split(row[2].partition(": ")[2])
+        for row in page.table("framework")
+        if row[2].startswith(f"[{name}.py]")
+    ]
+    asks = [Ask("GET", f"/items/{number}", route, "200") for number in range(3)]
+    asks.append(Ask("GET", "/wp-admin", None, "404"))
+    # The client has its response before the request is recorded: so wait for it.
+    monkeypatch.setenv("DTMETRICS_INTERVAL", "0.1")
+    with Endpoint() as endpoint:
+        with serving([*command, *ANY_PORT[server]], endpoint, page.folder) as address:
+            load(address, [*asks, Ask("GET", "/health", None, "404")])
+            if name == "channels_shop":
+                open_websocket(address, "/news/7")
+                endpoint.wait_until(lambda: "websocket." in "".join(endpoint.lines))
+            endpoint.wait_until(lambda: counts(endpoint).total() >= len(asks))
+        assert counts(endpoint) == expected(asks)
+    sockets = [line for line in endpoint.lines if line.startswith("websocket.")]
+    assert ["/news/<int:number>" in line for line in sockets] == (
+        [True] if name == "channels_shop" else []
+    )
+
+
+def open_websocket(address: str, path: str) -> None:
+    """Open a websocket, read the greeting, and leave."""
+    host, port = address.removeprefix("http://").split(":")
+    head = (
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), PATIENCE) as connection:
+        connection.sendall(head.encode())
+        got = b""
+        while not got.endswith(b"hello"):
+            got += connection.recv(4096)
 
 
 SETTINGS = """

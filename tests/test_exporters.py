@@ -113,10 +113,11 @@ class Mine:
     def reset_after_fork(self): pass
 
 for result in (None, ExportResult(Outcome.ANSWERED, rejected=1)):
-    dtmetrics.configure(exporter=Mine(result), interval=None, force=True)
+    dtmetrics.configure(exporter=Mine(result), interval=None)
     dtmetrics.counter("a.b").inc()
     print(dtmetrics.flush(), dtmetrics.stats()[:5], dtmetrics.stats().last_error)
     print(dtmetrics.flush(), dtmetrics.stats()[:5])
+    dtmetrics.shutdown()
 """
 
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from dtmetrics.exporters import ExportResult, LineMessage, Outcome
-from tests.support.delivery_rig import ANSWERED, INDETERMINATE, RETRY, Rig
+from tests.support.delivery_rig import ANSWERED, INDETERMINATE, RETRY, Rig, nothing
 from tests.support.endpoint import PATIENCE
 from tests.support.recorder import MOMENT
 from tests.support.signal_handler import handling
@@ -60,6 +60,55 @@ def test_odd_timeouts(timeout: float) -> None:
     done = rig.flusher.flush(timeout)
     assert done == (timeout > 0)
     assert rig.outbox.account().collected == 1
+
+
+def asked_to_wait(seconds: float | None) -> ExportResult:
+    """Return the result of a request after which the endpoint wants a pause."""
+    return ExportResult(Outcome.THROTTLED, reason="status 429", retry_after=seconds)
+
+
+def test_flush_before_the_time_that_was_named() -> None:
+    """Until a Retry-After is over a flush sends nothing, and what it collected waits."""
+    rig = Rig(asked_to_wait(7.0))
+    rig.inc()
+    assert not rig.flusher.flush(5.0)
+    rig.now_ms += 1_000
+    rig.inc()
+    assert not rig.flusher.flush(5.0)
+    assert len(rig.exporter.batches) == 1
+    assert rig.outbox.account().waiting == 2
+    rig.now_ms += 6_000
+    assert rig.flusher.flush(5.0)
+    assert rig.outbox.account().accepted == 2
+
+
+def test_flush_waits_for_the_time_that_was_named() -> None:
+    """A flush whose timeout is longer than a Retry-After waits for it, and then sends."""
+    rig = Rig(asked_to_wait(2.0), plan=(nothing,))
+    rig.inc()
+    assert not rig.flusher.flush(5.0)
+    assert rig.flusher.flush(5.0)
+    assert rig.alarm.waits == [2.0]
+    assert rig.outbox.account().accepted == 1
+
+
+@pytest.mark.parametrize("step", [RETRY, INDETERMINATE, asked_to_wait(None)])
+def test_flush_during_a_backoff(step: ExportResult) -> None:
+    """A flush sends at once, whatever the backoff, where the endpoint named no time."""
+    rig = Rig(step)
+    rig.inc()
+    assert not rig.flusher.flush(5.0)
+    assert rig.sender.backoff.retry_at > rig.monotonic()
+    assert rig.flusher.flush(5.0)
+
+
+def test_flush_of_nothing_before_the_time_that_was_named() -> None:
+    """A flush returns True before the end of a Retry-After if nothing waits."""
+    rig = Rig(asked_to_wait(7.0))
+    rig.inc()
+    assert not rig.flusher.flush(5.0)
+    rig.outbox.reset_after_fork()
+    assert rig.flusher.flush(5.0)
 
 
 # -- re-entrance -----------------------------------------------------------------------
@@ -161,7 +210,7 @@ def test_fork_starts_anew() -> None:
     rig = Rig(warned, RETRY, interval=3_600.0)
     rig.inc()
     assert rig.flusher.flush(5.0)
-    assert rig.delivery.feedback.warnings == {"orders": "changed"}
+    assert rig.destination.feedback.warnings == {"orders": "changed"}
     rig.inc()
     assert not rig.flusher.flush(5.0)
     thread = rig.thread
@@ -170,7 +219,7 @@ def test_fork_starts_anew() -> None:
     assert rig.thread is None
     assert rig.outbox.account() == (0, 0, 0, {}, 0)
     assert (rig.delivery.collector.flushes, rig.sender.log.last_error) == (0, "")
-    assert rig.delivery.feedback.warnings == {}
+    assert rig.destination.feedback.warnings == {}
     rig.inc()
     assert rig.thread not in (None, thread)
     assert rig.flusher.close(5.0)
@@ -182,7 +231,7 @@ def test_fork_while_it_works(lock: str) -> None:
     """A lock that the parent's threads held at the fork does not stop the child."""
     rig = Rig()
     collecting = rig.delivery.collector._lock
-    held = collecting if lock == "collecting" else rig.flusher._sending
+    held = collecting if lock == "collecting" else rig.sender._lock
     with held.acquire(1.0) as acquired:
         assert acquired
         rig.fork()

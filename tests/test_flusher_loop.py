@@ -285,11 +285,11 @@ def test_broken_collection(expects_errors: None) -> None:
     collect = rig.registry.collect
     calls: list[int] = []
 
-    def broken(timestamp_ms: int, size: int = 250) -> Iterator[list[Any]]:
+    def broken(timestamp_ms: int, handover: Any) -> Iterator[list[Any]]:
         calls.append(1)
         if len(calls) == 1:
             raise MemoryError
-        return collect(timestamp_ms, size)
+        return collect(timestamp_ms, handover=handover)
 
     rig.registry.collect = broken  # type: ignore[method-assign]
     rig.inc()

@@ -9,7 +9,7 @@ from contextvars import ContextVar, copy_context
 import pytest
 
 from dtmetrics._deliver.clock import Clock
-from dtmetrics._deliver.flusher import FlusherThread
+from dtmetrics._deliver.flusher_thread import FlusherThread
 from dtmetrics.exporters import ExportResult
 from tests.support.delivery_rig import ANSWERED, Rig
 from tests.support.endpoint import PATIENCE

@@ -133,7 +133,9 @@ def test_variables() -> None:
     assert listed == environment._VARIABLES
 
 
-@pytest.mark.parametrize("status", [200, 302, 401, 403, 404, 405, 429, 503])
+@pytest.mark.parametrize(
+    "status", [200, 302, 400, 401, 403, 404, 405, 407, 413, 415, 429, 503]
+)
 def test_reason_of_a_status(status: int, caplog: pytest.LogCaptureFixture) -> None:
     """A status is logged in the words by which "Why does nothing arrive?" lists it."""
     with Endpoint(answer(status, "<html>")) as endpoint:

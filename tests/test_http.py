@@ -37,7 +37,7 @@ def test_request() -> None:
         "content-type": "text/plain; charset=utf-8",
         "content-length": str(len(batch.text)),
         "accept-encoding": "identity",
-        "user-agent": "dtmetrics",
+        "user-agent": f"dtmetrics (pid {os.getpid()})",
         "authorization": f"Api-Token {TOKEN}",
     }
 
@@ -54,7 +54,7 @@ def test_no_token() -> None:
 def test_shared_tls_context() -> None:
     """Exporters share a TLS context: loading the trusted certificates takes 40 ms."""
     one, other = (HttpExporter(f"https://{name}.example") for name in "ab")
-    assert one._tls is other._tls
+    assert one._tls.context is other._tls.context
 
 
 def test_connection_is_reused() -> None:
@@ -65,6 +65,28 @@ def test_connection_is_reused() -> None:
             assert exporter.export(a_batch(), 5.0).outcome is Outcome.ANSWERED
         exporter.close()
     assert endpoint.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "connections"),
+    [
+        *((status, [1, 2]) for status in (400, 401, 403, 404, 408, 421, 499)),
+        *((status, [1, 2]) for status in (500, 502, 503, 504)),
+        *((status, [1, 1]) for status in (413, 429)),
+    ],
+)
+def test_connection_of_a_failure(status: int, connections: list[int]) -> None:
+    """After a failure of the server the next request opens a new connection.
+
+    A balancer leads each connection to one server, and the next one to another.
+    """
+    with Endpoint(answer(status)) as endpoint:
+        exporter = HttpExporter(endpoint.url)
+        for _ in connections:
+            result = exporter.export(a_batch("x" * 2_000), 5.0)
+        exporter.close()
+    assert result.outcome is Outcome.ANSWERED
+    assert [request.connection for request in endpoint.requests] == connections
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -88,7 +110,9 @@ def test_forked_child_connects_itself() -> None:
 def test_reason_names_the_host() -> None:
     """A reason holds the status and the host, and nothing of the response's text."""
     result, endpoint = post(answer(403, "<b>no</b>"))
-    assert result.reason == f"status 403 at 127.0.0.1:{endpoint.port}"
+    host = f"127.0.0.1:{endpoint.port}"
+    assert result.reason.startswith(f"status 403 at {host}: access is denied; ")
+    assert "<b>" not in result.reason
 
 
 def test_retry_after() -> None:

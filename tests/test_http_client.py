@@ -15,6 +15,7 @@ import pytest
 
 from dtmetrics._core.suppress_instrumentation import suppress_instrumentation
 from dtmetrics._instrument.http_client import INVALID_REQUEST, ClientInstruments
+from dtmetrics._instrument.users_dimensions import INVALID_DIMENSIONS
 from dtmetrics._protocol.point import GaugeSummary
 from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import Batch, ExportResult, MemoryExporter
@@ -31,7 +32,8 @@ IMPATIENCE = 0.05  # of a client that asks for /never
 class Library:
     """httpx, used as an application does."""
 
-    module = "httpx"
+    #: The library, and the integration that instruments it.
+    name = module = "httpx"
     errors: tuple[str, str, str] = (
         "httpx.ConnectError",
         "httpx.ReadTimeout",
@@ -43,11 +45,15 @@ class Library:
         self.instrument = getattr(ours, f"instrument_{self.module}")
         self.uninstrument = getattr(ours, f"uninstrument_{self.module}")
 
+    @property
+    def library(self) -> Any:
+        return importlib.import_module(self.name)
+
     def session(self) -> Any:
-        return httpx.Client(trust_env=False, follow_redirects=True)
+        return self.library.Client(trust_env=False, follow_redirects=True)
 
     def until(self, timeout: float) -> Any:
-        return httpx.Timeout(PATIENCE, read=timeout)
+        return self.library.Timeout(PATIENCE, read=timeout)
 
     def ask(self, session: Any, method: str, url: str, timeout: float) -> Any:
         return session.request(method, url, timeout=self.until(timeout))
@@ -63,7 +69,7 @@ class Asynchronous(Library):
     @contextmanager
     def session(self) -> Any:
         loop = asyncio.new_event_loop()
-        client = httpx.AsyncClient(trust_env=False, follow_redirects=True)
+        client = self.library.AsyncClient(trust_env=False, follow_redirects=True)
         yield loop, client
         loop.run_until_complete(client.aclose())
         # httpx leaves some of its generators to the loop, as asyncio.run() ends it.
@@ -88,10 +94,28 @@ class Asynchronous(Library):
         loop.run_until_complete(stream())
 
 
+class Httpx2(Library):
+    """httpx2, which has the API of httpx."""
+
+    name = "httpx2"
+    errors = (
+        "httpx2.ConnectError",
+        "httpx2.ReadTimeout",
+        "httpx2.RemoteProtocolError",
+    )
+
+
+class AsynchronousHttpx2(Asynchronous):
+    """httpx2's asynchronous client, with its own event loop."""
+
+    name = "httpx2"
+    errors = Httpx2.errors
+
+
 class Requests(Library):
     """requests, used as an application does."""
 
-    module = "requests"
+    name = module = "requests"
     errors = (
         "requests.exceptions.ConnectionError",
         "requests.exceptions.ReadTimeout",
@@ -118,10 +142,10 @@ def server() -> Iterator[PathServer]:
         yield made
 
 
-@pytest.fixture(params=[Library, Asynchronous, Requests])
+@pytest.fixture(params=[Library, Asynchronous, Httpx2, AsynchronousHttpx2, Requests])
 def library(request: pytest.FixtureRequest) -> Iterator[Library]:
     """Return each library in turn; uninstrument it afterwards."""
-    pytest.importorskip(request.param.module)
+    pytest.importorskip(request.param.name)
     made = request.param()
     yield made
     made.uninstrument()
@@ -145,10 +169,9 @@ def dimensions(recorder: Recorder, key: str = DURATION) -> list[dict[str, str]]:
 
 def ask(library: Library, method: str, url: str, timeout: float = PATIENCE) -> None:
     """Make one request, which may fail."""
-    kinds: list[type[Exception]] = [httpx.HTTPError]
-    with suppress(ImportError):
-        kinds.append(importlib.import_module("requests").RequestException)
-    with library.session() as session, suppress(*kinds):
+    kind = "RequestException" if library.name == "requests" else "HTTPError"
+    expected = getattr(importlib.import_module(library.name), kind)
+    with library.session() as session, suppress(expected):
         library.ask(session, method, url, timeout)
 
 
@@ -240,6 +263,37 @@ def test_sizes(server: PathServer, recorder: Recorder, library: Library) -> None
             sums[key] += payload.count
             sums["bytes"] += int(payload.sum)
     assert sums == {"http.client.response.body.size": 1, "bytes": 10}
+
+
+def test_dimensions_of_the_user(
+    server: PathServer, recorder: Recorder, library: Library
+) -> None:
+    """A dimensions callable gets the library's request, and the response if it takes two."""
+
+    def users(request: Any, response: Any) -> dict[str, object]:
+        length = response.headers.get("content-length")
+        return {"of": request.method, "length": length, "got": response.status}
+
+    library.instrument(meter=recorder.meter, dimensions=users, body_sizes=True)
+    ask(library, "GET", f"{server.url}/status/200")
+    ask(library, "GET", f"http://127.0.0.1:{refusing_port()}")
+    answered, refused = sorted(dimensions(recorder), key=len, reverse=True)
+    assert (answered["of"], answered["length"], answered["got"]) == ("GET", "10", "200")
+    assert (refused["of"], "length" in refused, "got" in refused) == (
+        "GET",
+        False,
+        False,
+    )
+
+
+def test_dimensions_that_fail(
+    server: PathServer, recorder: Recorder, library: Library
+) -> None:
+    """A request whose dimensions callable raises is recorded without them, and counted."""
+    library.instrument(meter=recorder.meter, dimensions=lambda request: {"a": 1 / 0})
+    ask(library, "GET", f"{server.url}/status/200")
+    assert len(dimensions(recorder)) == 1
+    assert recorder.registry.invalid_values.total() == {INVALID_DIMENSIONS: 1}
 
 
 @pytest.mark.parametrize(
@@ -519,10 +573,53 @@ def test_others_around(
 def target(library: Library) -> tuple[Any, str]:
     """Return the class and the method that are wrapped."""
     if isinstance(library, Asynchronous):
-        return httpx.AsyncHTTPTransport, "handle_async_request"
+        return library.library.AsyncHTTPTransport, "handle_async_request"
     if isinstance(library, Requests):
         return importlib.import_module("requests.adapters").HTTPAdapter, "send"
-    return httpx.HTTPTransport, "handle_request"
+    return library.library.HTTPTransport, "handle_request"
+
+
+# -- httpx2 --------------------------------------------------------------------------
+
+PROCESS = """
+    import sys
+    {first}
+    import dtmetrics
+    from dtmetrics.integrations.httpx import instrument_httpx, uninstrument_httpx
+
+    exporter = dtmetrics.MemoryExporter()
+    settings = dict(interval=None, enrich=False, self_metrics=False)
+    dtmetrics.configure(exporter=exporter, **settings)
+    instrument_httpx()
+    import {library}
+    with {library}.Client(trust_env=False) as client:
+        client.get(sys.argv[1])
+        uninstrument_httpx()
+        client.get(sys.argv[1])
+    assert dtmetrics.flush()
+    print([line.partition("count=")[2][0] for line in exporter.lines if line[0] != "#"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("library", "first"),
+    [
+        ("httpx2", ""),
+        ("httpx2", "import httpx2"),
+        ("httpx2", "import httpx2; httpx2.alias_httpx()"),
+        ("httpx", "import httpx2; httpx2.alias_httpx()"),
+        ("httpx", "sys.modules['httpx2'] = None"),
+    ],
+)
+def test_httpx2(server: PathServer, library: str, first: str) -> None:
+    """httpx2 is recorded whenever it is imported; httpx also where httpx2 is missing.
+
+    Where one is an alias of the other, a request is recorded once.
+    """
+    if "None" not in first:
+        pytest.importorskip("httpx2")
+    source = PROCESS.format(library=library, first=first)
+    assert expect(source, f"{server.url}/status/200") == "['1']\n"
 
 
 # -- dimensions ---------------------------------------------------------------------
@@ -544,9 +641,9 @@ def test_server(
     """Server and port are those of the URL, in ASCII; a scheme has a port."""
     module = importlib.import_module(f"dtmetrics.integrations.{library.module}")
     instruments = ClientInstruments(recorder.meter, module._describe)
-    request: Any = httpx.Request("GET", url)
+    request: Any = library.library.Request("GET", url)
     if isinstance(library, Requests):
-        request = importlib.import_module("requests").Request("GET", url).prepare()
+        request = request.prepare()
     instruments.record(0.1, request, error=ValueError())
     [found] = dimensions(recorder)
     assert (found["server.address"], found["server.port"]) == (address, port)

@@ -11,52 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dtmetrics._config.environment import known_http_methods
-from dtmetrics._instrument.http_server import (
-    INVALID_DIMENSIONS,
-    INVALID_REQUEST,
-    ServerInstruments,
-    ServerRequest,
-)
+from dtmetrics._instrument.http_server import INVALID_REQUEST
 from dtmetrics._instrument.semconv import METHODS
+from dtmetrics._instrument.users_dimensions import INVALID_DIMENSIONS
 from dtmetrics._protocol.point import GaugeSummary, GaugeValue
 from dtmetrics.errors import ConflictError
 from tests.support.recorder import Recorder
-
-DURATION = "http.server.request.duration"
-
-
-class Clock:
-    """A clock that the test moves."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def instruments(recorder: Recorder, **options: Any) -> ServerInstruments:
-    """Return the instruments of one middleware."""
-    return ServerInstruments(recorder.meter, **options)
-
-
-def begin(these: ServerInstruments, method: str = "GET", **more: Any) -> ServerRequest:
-    """Begin a request that is recorded."""
-    request = these.begin(method, "http", "1.1", **more)
-    assert request is not None
-    return request
-
-
-def dimensions(recorder: Recorder, key: str = DURATION) -> list[dict[str, str]]:
-    """Return the dimensions of each series of *key*."""
-    return [
-        dict(pairs) for (name, pairs), _ in recorder.payloads().items() if name == key
-    ]
-
-
-def only(recorder: Recorder, key: str = DURATION) -> dict[str, str]:
-    """Return the dimensions of the one series of *key*."""
-    [pairs] = dimensions(recorder, key)
-    return pairs
+from tests.support.server_requests import (
+    DURATION,
+    Clock,
+    begin,
+    dimensions,
+    instruments,
+    only,
+)
 
 
 def test_a_request(recorder: Recorder) -> None:
@@ -119,6 +87,15 @@ def test_status_and_error(
     found = only(recorder)
     assert found.get("http.response.status_code") == code
     assert found.get("error.type") == kind
+
+
+def test_discard(recorder: Recorder) -> None:
+    """A discarded request leaves the gauge of active requests without a record."""
+    request = begin(instruments(recorder, active_requests=True))
+    request.discard()
+    request.end(200)
+    [(key, _)] = recorder.payloads()
+    assert key == "http.server.active_requests"
 
 
 @pytest.mark.skipif(
@@ -341,8 +318,24 @@ def test_sizes(recorder: Recorder) -> None:
     }
 
 
+def test_time_to_first_byte(recorder: Recorder) -> None:
+    """The first byte is sent once: a second call does not change its time."""
+    clock = Clock()
+    these = instruments(recorder, time_to_first_byte=True, clock=clock)
+    request = begin(these)
+    for clock.now in (0.25, 0.5, 1.0):
+        request.first_byte_sent()
+    request.end(200)
+    sums = {
+        key: payload.sum
+        for (key, _), payload in recorder.payloads().items()
+        if isinstance(payload, GaugeSummary)
+    }
+    assert sums == {DURATION: 1.0, "http.server.time_to_first_byte": 0.25}
+
+
 def test_active(recorder: Recorder) -> None:
-    """The gauge counts requests until their last byte is sent, with a worker's number."""
+    """The gauge counts requests until their last byte is sent."""
     these = instruments(recorder, active_requests=True)
     first, second = begin(these), begin(these)
     assert _active(recorder) == [2]
@@ -351,9 +344,10 @@ def test_active(recorder: Recorder) -> None:
     assert _active(recorder) == [1]
     second.end(200)
     assert _active(recorder) == [0]
-    pairs = only(recorder, "http.server.active_requests")
-    assert pairs.pop("dtmetrics.worker").isdecimal()
-    assert pairs == {"http.request.method": "GET", "url.scheme": "http"}
+    assert only(recorder, "http.server.active_requests") == {
+        "http.request.method": "GET",
+        "url.scheme": "http",
+    }
 
 
 def test_active_where_dimensions_change(recorder: Recorder) -> None:

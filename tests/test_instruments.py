@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from dtmetrics._record.instrument import _DISABLED, _UNKNOWN, Instrument
+from dtmetrics._record.instrument import _UNKNOWN, Instrument
+from dtmetrics._record.origin import DISABLED
 from tests.support.caller_values import Array, Lies, Raises
 from tests.support.recorder import Recorder, dimensions_of
 
@@ -290,7 +291,7 @@ def test_hostile_values(recorder: Recorder, instrument: Any, value: Any) -> None
     assert "b=x" in line
     assert len(line.splitlines()) == 1
     assert len(line) < 400
-    assert _UNKNOWN.values == _DISABLED.values == []
+    assert _UNKNOWN.values == DISABLED.values == []
     verb_of(instrument)(2, a=value, b="x")
     assert total_of(recorder) in (2, 8)
 
@@ -307,7 +308,7 @@ def test_hostile_keys(recorder: Recorder, instrument: Any) -> None:
     verb_of(instrument)(1, **{Key("a"): 1})
     verb_of(instrument)(1, **{"k" * 1_000_000: 1})
     assert len(recorder.points()) == 2
-    assert _UNKNOWN.values == _DISABLED.values == []
+    assert _UNKNOWN.values == DISABLED.values == []
 
 
 def test_dimensions_of_a_mapping(recorder: Recorder) -> None:
@@ -376,7 +377,7 @@ def test_quarantined_during_a_record(recorder: Recorder, instrument: Any) -> Non
     assert [line for line in recorder.lines() if "text" not in line] == []
     recorder.registry.quarantine("name", "rejected")
     assert recorder.lines() == []
-    assert _UNKNOWN.values == _DISABLED.values == []
+    assert _UNKNOWN.values == DISABLED.values == []
 
 
 def test_reject(recorder: Recorder, instrument: Any) -> None:

@@ -46,6 +46,41 @@ def use():
     Metrics(app)
     app.test_client().get("/").close()
 """,
+    "fastapi": """
+import warnings
+from fastapi import FastAPI
+from dtmetrics.integrations.fastapi import Metrics
+warnings.simplefilter("ignore")  # Starlette prefers another package to httpx
+from starlette.testclient import TestClient
+
+def use():
+    app = FastAPI()
+    Metrics(app)
+    TestClient(app).get("/")
+""",
+    "starlette": """
+import warnings
+from starlette.applications import Starlette
+from dtmetrics.integrations.starlette import Metrics
+warnings.simplefilter("ignore")  # Starlette prefers another package to httpx
+from starlette.testclient import TestClient
+
+def use():
+    app = Starlette()
+    Metrics(app)
+    TestClient(app).get("/")
+""",
+    "litestar": """
+from litestar import Litestar
+from litestar.testing import TestClient
+from dtmetrics.integrations.litestar import Metrics
+
+def use():
+    app = Litestar([], logging_config=None)
+    Metrics(app)
+    with TestClient(app) as client:
+        client.get("/")
+""",
     "httpx": """
 import httpx
 from dtmetrics.integrations.httpx import instrument_httpx
@@ -131,7 +166,7 @@ print(*sorted(line.partition(".")[0] for line in lines))
 @pytest.mark.parametrize("name", USES)
 def test_default_meters(name: str) -> None:
     """An integration records by a meter with its own module's name."""
-    if name in ("flask", "requests", "sqlalchemy"):
+    if name not in ("asgi", "wsgi", "httpx"):
         pytest.importorskip(name)
     source = USES[name] + RUN
     assert expect(source) == "1\n"
@@ -155,8 +190,15 @@ def test_default_meters_of_django(level_of: str, recorded: str) -> None:
     assert expect(DJANGO, level_of) == f"{recorded}\n"
 
 
-SERVER = {"exclude", "dimensions", "active_requests", "body_sizes", "known_methods"}
-CLIENT = {"body_sizes", "known_methods", "meter"}
+SERVER = {
+    "active_requests",
+    "body_sizes",
+    "dimensions",
+    "exclude",
+    "known_methods",
+    "time_to_first_byte",
+}
+CLIENT = {"body_sizes", "dimensions", "known_methods", "meter"}
 
 
 @pytest.mark.parametrize(
@@ -165,6 +207,9 @@ CLIENT = {"body_sizes", "known_methods", "meter"}
         ("asgi", "MetricsMiddleware", {"app", "websockets", "meter", *SERVER}),
         ("wsgi", "MetricsMiddleware", {"app", "meter", *SERVER}),
         ("flask", "Metrics", {"app", "meter", *SERVER}),
+        ("fastapi", "Metrics", {"app", "websockets", "meter", *SERVER}),
+        ("starlette", "Metrics", {"app", "websockets", "meter", *SERVER}),
+        ("litestar", "Metrics", {"app", "websockets", "meter", *SERVER}),
         ("httpx", "instrument_httpx", CLIENT),
         ("requests", "instrument_requests", CLIENT),
         ("sqlalchemy", "instrument_sqlalchemy", {"engine", "pool", "meter"}),
@@ -172,8 +217,16 @@ CLIENT = {"body_sizes", "known_methods", "meter"}
 )
 def test_options_are_visible(name: str, entry: str, options: set[str]) -> None:
     """``help()`` shows each option of an integration, with its default."""
-    if name in ("flask", "requests", "sqlalchemy"):
+    if name not in ("asgi", "wsgi", "httpx"):
         pytest.importorskip(name)
     module: Any = importlib.import_module(f"dtmetrics.integrations.{name}")
     function: Callable[..., Any] = getattr(module, entry)
     assert inspect.signature(function).parameters.keys() == options
+
+
+@pytest.mark.parametrize("name", ["fastapi", "flask", "litestar", "starlette"])
+def test_instrument(name: str) -> None:
+    """``instrument(app)`` is ``Metrics(app)``."""
+    pytest.importorskip(name)
+    module = importlib.import_module(f"dtmetrics.integrations.{name}")
+    assert module.instrument is module.Metrics

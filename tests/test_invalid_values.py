@@ -91,6 +91,28 @@ def test_each_value_is_counted(
     assert all("test_invalid_values.py" in message for message in caplog.messages)
 
 
+def test_values_are_checked_before_a_collection(recorder: Recorder) -> None:
+    """A check counts the values that wait for the next collection, once, and keeps the others."""
+    counter, gauge = recorder.meter.counter("c"), recorder.meter.gauge("g")
+    moved, summary = recorder.meter.gauge("moved"), recorder.meter.summary("s")
+    for amount in (2, -1):
+        counter.inc(amount)
+    gauge.set(10**400)
+    moved.inc(3)
+    summary.record(1)
+    summary.record("x")  # type: ignore[arg-type]
+    invalid = {"negative increment": 1, "not finite": 1, "not a number": 1}
+    for _ in range(2):
+        recorder.registry.check_values()
+        assert recorder.registry.invalid_values.total() == invalid
+    assert recorder.lines() == [
+        "c count,delta=2",
+        "moved gauge,3",
+        "s gauge,min=1,max=1,sum=1,count=1",
+    ]
+    assert recorder.registry.invalid_values.total() == invalid
+
+
 def test_recording_logs_nothing(
     recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:

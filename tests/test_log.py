@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from dtmetrics._core import log
+from dtmetrics._core import fork_guard, log
 from tests.support.endpoint import PATIENCE
 from tests.support.script import expect, run
 
@@ -98,9 +98,9 @@ def test_logging_is_imported_late() -> None:
 
 HANGS = """
 import logging, os, threading
-from dtmetrics._core import log
+from dtmetrics._core import fork_guard, log
 
-log._FORK_WAIT_SECONDS = 0.01
+fork_guard._FORK_WAIT_SECONDS = 0.01
 inside, go = threading.Event(), threading.Event()
 
 class Hanging(logging.Handler):
@@ -126,7 +126,7 @@ print("written")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_fork_while_a_handler_hangs() -> None:
     """A handler that hangs delays a fork by a second at most, and breaks no later record."""
-    assert log._FORK_WAIT_SECONDS == 1.0
+    assert fork_guard._FORK_WAIT_SECONDS == 1.0
     assert expect(HANGS, PYTHONWARNINGS="ignore") == "3 False\nwritten\n"
 
 

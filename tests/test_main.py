@@ -25,7 +25,7 @@ def test_help() -> None:
     first, *rest = result.stdout.splitlines()
     assert first == "usage: dtmetrics [-h] [--version] COMMAND ..."
     commands = [line.split()[0] for line in rest if re.match(" {4}[a-z]", line)]
-    assert commands == ["demo", "dev"]
+    assert commands == ["demo", "dev", "doctor", "send"]
 
 
 def test_version() -> None:
@@ -35,7 +35,7 @@ def test_version() -> None:
     assert result.stdout == f"dtmetrics {dtmetrics.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["demo", "dev"])
+@pytest.mark.parametrize("command", ["demo", "dev", "doctor", "send"])
 def test_help_of_a_command(command: str) -> None:
     """``--help`` of a command shows its usage."""
     result = run(command, "--help")
@@ -45,7 +45,19 @@ def test_help_of_a_command(command: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["nonsense"], ["demo", "--nonsense"], ["dev", "--port", "http"]],
+    [
+        [],
+        ["nonsense"],
+        ["demo", "--nonsense"],
+        ["dev", "--port", "http"],
+        ["send", "orders"],
+        ["send", "orders", "many"],
+        ["send", "orders", "nan"],
+        ["send", "orders", "1", "--dim", "region"],
+        ["send", "orders", "1", "--dim", "=eu"],
+        ["send", "orders", "1", "--kind", "timer"],
+        ["send", "orders", "1", "--timestamp", "now"],
+    ],
     ids=" ".join,
 )
 def test_wrong_usage(arguments: list[str]) -> None:

@@ -38,6 +38,14 @@ def test_meter_dimensions(recorder: Recorder) -> None:
     assert all(dimensions_of(point) == {"a": "3", "self": "2"} for point in points)
 
 
+def test_meter_dimensions_that_have_no_hash(recorder: Recorder) -> None:
+    """A meter may be bound to values that cannot be the key of a cache."""
+    meter = recorder.meters.get("shop").bind(a=[1, 2]).bind(b=3)
+    meter.counter("c").inc()
+    [point] = recorder.points()
+    assert dimensions_of(point) == {"a": "[1, 2]", "b": "3"}
+
+
 def test_names_are_global(recorder: Recorder) -> None:
     """The name of a meter is not part of a key: two meters share a series."""
     recorder.meters.get("a").counter("c").inc()

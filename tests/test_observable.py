@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dtmetrics._record.invalid_values import TOO_MANY_KEYS
 from dtmetrics._record.options import RecordingOptions
 from tests.support.caller_values import INVALID, NUMBERS, Raises, ids
 from tests.support.recorder import Recorder, dimensions_of
@@ -223,7 +224,7 @@ def test_counter_forgets_old_totals(recorder: Recorder) -> None:
     for _ in range(50):
         recorder.points()
     [observation] = recorder.registry.observers.values()
-    assert len(observation._totals) == 1  # type: ignore[attr-defined]
+    assert len(observation.totals) == 1  # type: ignore[attr-defined]
 
 
 def restart(recorder: Recorder) -> None:
@@ -386,3 +387,47 @@ def test_failures_are_logged_with_class_and_line(
         r"observing it failed \(KeyError at test_observable.py:\d+\)$", record
     )
     assert recorder.registry.invalid_values.total() == {"observing it failed": 3}
+
+
+class Level:
+    """A callable object, which has no name."""
+
+    def __init__(self, level: int) -> None:
+        self.level = level
+
+    def __call__(self) -> int:
+        return self.level
+
+
+def test_callable_objects(recorder: Recorder) -> None:
+    """A callable object is observed once, beside others, until it is unobserved."""
+    one, other = Level(1), Level(2)
+    for level in (one, other, one):
+        recorder.meter.observe("levels", kind="gauge")(level)
+    assert len(recorder.registry.observers) == 2
+    recorder.meter.unobserve(other)
+    assert recorder.lines() == ["levels gauge,1"]
+
+
+def test_objects_that_are_gone_end_alone(recorder: Recorder) -> None:
+    """The end of an object ends the observation of its method, and no other."""
+    queues = [Queue([1]), Queue([1, 2])]
+    for number, queue in enumerate(queues):
+        observed = recorder.meter.observe("queue.size", dimensions={"n": number})
+        observed(queue.size)
+    del queues[0], queue
+    assert recorder.lines() == ["queue.size,n=1 gauge,2"]
+    assert len(recorder.registry.observers) == 1
+
+
+@pytest.mark.parametrize("kind", ["gauge", "counter"])
+def test_no_room(kind: Any) -> None:
+    """Numbers of a key that has no room for its first series are counted."""
+    recorder = Recorder(max_series=1)
+    recorder.meter.counter("c").inc()
+    totals = iter([1, 3])
+    recorder.meter.observe("o", kind=kind)(lambda: next(totals))
+    assert recorder.lines() == ["c count,delta=1"]
+    assert recorder.lines() == []
+    invalid = {"gauge": 2, "counter": 1}[kind]  # the first total adds nothing
+    assert recorder.registry.invalid_values.total() == {TOO_MANY_KEYS: invalid}

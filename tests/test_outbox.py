@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from dtmetrics._deliver.account import Account
 from dtmetrics._deliver.batch_state import MOST_SPLITS, NextAttempt
-from dtmetrics._deliver.outbox import Account, Outbox
+from dtmetrics._deliver.outbox import Outbox
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.exporter_contract import a_batch
 from tests.support.recorder import MOMENT

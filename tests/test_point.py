@@ -63,3 +63,9 @@ def test_points_in_parts(size: int) -> None:
     assert [point for part in parts for point in part.each()] == [
         DataPoint(identity, CountDelta(n), 5) for n, identity in enumerate(identities)
     ]
+
+
+def test_since() -> None:
+    """A part of several points begins at an index."""
+    points = DataPoints(CountDelta, [ORDERS] * 3, [1, 2, 3], 1_700_000_000_000)
+    assert points.since(1) == points._replace(identities=[ORDERS] * 2, values=[2, 3])

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
+import threading
 from types import ModuleType
 from typing import Any
 
@@ -66,6 +68,26 @@ def test_worker_starts_what_the_master_could_not(uwsgi: Any, runtime: Runtime) -
     assert flusher_threads() == ["dtmetrics-flusher"]
 
 
+def test_threads_under_uwsgi_get_no_signals(uwsgi: Any) -> None:
+    """The flusher's thread blocks the signals that end a worker, and no other thread."""
+    uwsgi.worker_id = lambda: 1
+    blocked: list[set[int]] = []
+
+    def blocks() -> None:
+        blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    def start() -> bool:
+        thread = threading.Thread(target=blocks)
+        thread.start()
+        thread.join()
+        return True
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert outside_uwsgi_master(start)()
+    assert {signal.SIGHUP, signal.SIGTERM, signal.SIGINT} <= blocked[0]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
 def test_uwsgi_hooks_are_chained(uwsgi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hooks of an application stay in place, and ours are called before them."""
     calls: list[str] = []
@@ -85,3 +107,25 @@ def test_uwsgi_hooks_are_chained(uwsgi: Any, monkeypatch: pytest.MonkeyPatch) ->
     uwsgi.post_fork_hook()
     uwsgi.post_fork_hook()  # one fork may call several hooks
     assert calls == ["exit", "theirs", "fork"]
+
+
+def test_discarded_exit_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first record of a child registers the exit handler, if it is not there."""
+    calls: list[str] = []
+
+    def on_exit() -> None:
+        calls.append("exit")
+
+    hooks = ProcessHooks(on_fork=list, on_exit=on_exit)
+    hooks.register_at_exit()
+    registered: list[object] = []
+    monkeypatch.setattr(atexit, "register", registered.append)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    hooks.begin_recording()
+    assert registered == []
+    atexit.unregister(on_exit)
+    hooks.begin_recording()  # once for each process
+    assert registered == []
+    monkeypatch.setattr(os, "getpid", lambda: 2)
+    hooks.begin_recording()
+    assert (registered, calls) == ([on_exit], [])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from html import escape
 
 import httpx
 import pytest
@@ -28,6 +29,32 @@ def test_accepts_lines(client: httpx.Client, path: str) -> None:
         "error": None,
         "warnings": None,
     }
+
+
+def test_as_oneagent() -> None:
+    """As a OneAgent it takes lines at the path of a OneAgent alone, and shows them."""
+    with served(as_oneagent=True) as client:
+        found = [
+            client.post(path, content=b"a 1", headers=TEXT).status_code
+            for path in PATHS
+        ]
+        assert found == [202, 404, 404]
+        assert client.get("/api/stats").json()["accepted"] == 1
+
+
+def test_clients() -> None:
+    """Two processes that send one gauge series are noticed, and one is not."""
+    with served() as client:
+        for agent in "one", "one", "two", "one":
+            post(client, b"active 3", **{"User-Agent": "alone"})
+            shared = f"jobs.active {len(agent + agent)}".encode()
+            post(client, shared, **{"User-Agent": agent})
+        assert client.get("/api/series").json()["warnings"] == []
+        for value, agent in (1, "one"), (2, "two"), (3, "one"):
+            post(client, f"jobs.active {value}".encode(), **{"User-Agent": agent})
+        [warning] = client.get("/api/series").json()["warnings"]
+        assert warning.startswith("gauge 'jobs.active' has different values")
+        assert escape(warning) in client.get("/").text
 
 
 def test_rejects_lines(client: httpx.Client) -> None:

@@ -115,3 +115,14 @@ def test_reset_after_fork(recorder: Recorder) -> None:
         "g gauge,3",
         "s gauge,min=4,max=4,sum=4,count=1",
     ]
+
+
+def test_enabled_twice(recorder: Recorder) -> None:
+    """Of two threads that make the first record of a series at once, one enables it."""
+    counter = recorder.meter.counter("c")
+    counter.inc()
+    [series] = recorder.registry.fast
+    recorder.registry.enable(series)
+    assert {*recorder.registry.fast} == {series}
+    counter.inc()
+    assert recorder.lines() == ["c count,delta=2"]

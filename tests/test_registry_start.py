@@ -101,6 +101,19 @@ def test_wakes_until_it_works() -> None:
     assert next(answers) is AssertionError
 
 
+def test_wakes_in_a_context() -> None:
+    """Until wake returns True, the records of a context go into one series, too."""
+    answers = iter([False, False, True])
+    recorder = Recorder()
+    recorder.registry.start(RecordingOptions(), lambda: next(answers))
+    counter = recorder.meter.counter("c")
+    with recorder.registry.context(a=1):
+        for _ in range(5):
+            counter.inc()
+    assert recorder.lines() == ["c,a=1 count,delta=5"]
+    assert [*answers] == []
+
+
 def test_start_while_waking(recorder: Recorder) -> None:
     """A start() inside wake() has its own wake called by the next record."""
     woken: list[str] = []

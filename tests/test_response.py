@@ -7,22 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dtmetrics._export.response import parse_response
-from dtmetrics.exporters import Batch, ExportResult, Outcome
+from dtmetrics.exporters import Batch, Outcome
 from tests.support.exporter_contract import a_batch
 from tests.support.recorder import MOMENT
-
-NOW = 1_700_000_000.0
-FIVE = a_batch(*(f"k{n} count,delta=1" for n in range(5)))
-
-
-def result_of(
-    status: int, content: object = b"", batch: Batch = FIVE, **headers: str
-) -> ExportResult:
-    """Parse a response; content that is not bytes is encoded as JSON."""
-    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return parse_response(batch, status=status, headers=named, content=raw, now=NOW)
+from tests.support.responses import ENVELOPE, result_of
 
 
 def report(invalid: int, *lines: Any, ok: str = "linesOk") -> dict[str, object]:
@@ -69,6 +57,8 @@ def test_missing_count() -> None:
 def test_no_line_was_examined() -> None:
     """A validation response with both counts at 0 is ignored; the status decides."""
     nothing = report(0) | {"linesOk": 0}  # the request exceeded a limit
+    without = {"linesOk": 0, "linesInvalid": 0, "error": None}
+    assert result_of(400, without).outcome is Outcome.MALFORMED
     assert result_of(400, nothing).outcome is Outcome.MALFORMED
     assert result_of(200, nothing).outcome is Outcome.MISCONFIGURED
     assert result_of(202, nothing).outcome is Outcome.ANSWERED
@@ -108,52 +98,91 @@ def test_log_injection() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "outcome"),
+    "content",
     [
-        *((s, Outcome.MISCONFIGURED) for s in (200, 204, 301, 302, 304, 307, 308)),
-        *((s, Outcome.MISCONFIGURED) for s in (401, 403, 404, 405, 407)),
-        *((s, Outcome.THROTTLED) for s in (408, 425, 429, 503)),
-        *((s, Outcome.INDETERMINATE) for s in (500, 501, 502, 504, 505, 599)),
-        *((s, Outcome.REJECTED) for s in (402, 406, 411, 414, 418, 431)),
-        (400, Outcome.MALFORMED),
-        (413, Outcome.TOO_LARGE),
+        b"",
+        b"<html><title>400 Bad Request</title></html>",
+        b"Bad Request",
+        b"[]",
+        b'"x"',
+        {},
+        {"error": "Bad Request", "status": 400},
+        {"error": {}},
+        {"error": {"code": "400", "message": "x"}},
+        {"error": {"code": True, "message": "x"}},
+        {"error": {"code": 400}},
+        {"error": {"code": 400, "message": None}},
+        {"error": [400]},
     ],
 )
-@pytest.mark.parametrize("content", [b"", b"<html>sorry</html>", {"error": {}}])
-def test_statuses(status: int, outcome: Outcome, content: object) -> None:
-    """Without a validation response, the status alone decides the outcome."""
-    result = result_of(status, content)
-    assert result.outcome is outcome
-    assert result.reason == f"status {status}"
-    assert result.rejected == 0
+def test_400_of_another_server(content: object) -> None:
+    """A 400 without a documented form is not a verdict on the lines: the batch waits."""
+    result = result_of(400, content)
+    assert result.outcome is Outcome.MISCONFIGURED
+    assert "a page that is not Dynatrace's" in result.reason
+
+
+def test_400_about_the_batch() -> None:
+    """An error envelope with 400 is Dynatrace's, and concerns the batch as a whole."""
+    result = result_of(400, ENVELOPE)
+    assert result.outcome is Outcome.MALFORMED
+    assert "could not read the request" in result.reason
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"),
+    "page",
     [
-        ("7", 7.0),
-        (" 2.5 ", 2.5),
-        ("0", 1.0),
-        ("86400", 300.0),
-        ("Tue, 14 Nov 2023 22:14:00 GMT", 40.0),  # NOW is 22:13:20
-        ("Tue, 14 Nov 2023 22:13:00 GMT", 1.0),
-        ("Tue, 14 Nov 2099 22:13:00 GMT", 300.0),
-        ("Wed, 31 Feb 2029 00:00:00 GMT", None),
-        ("Wed, 01 Foo 2029 00:00:00 GMT", None),
-        ("Tue, 14 Nov 2023 22:14:00 +0000", None),
-        ("nan", None),
-        ("inf", None),
-        ("-5", None),
-        ("1e3", None),
-        ("٣", None),  # a digit of another script
-        ("7, 7", None),
-        ("", None),
+        b"<center>The plain HTTP request was sent to HTTPS port</center>",
+        b"Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
+        b"Client sent an HTTP request to an HTTPS server.\n",
+        b"Bad Request\r\nThis combination of host and port requires TLS.\r\n",
+    ],
+    ids=["nginx", "Apache", "Go", "Tomcat"],
+)
+def test_plain_http_to_a_tls_port(page: bytes) -> None:
+    """The pages by which servers refuse plain HTTP on a TLS port are recognized."""
+    result = result_of(400, page)
+    assert result.outcome is Outcome.MISCONFIGURED
+    assert result.reason.endswith("this port speaks TLS; begin endpoint with https://")
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (
+            "Token is missing required scope. Use one of: metrics.ingest (Ingest metrics)",
+            "the token lacks the scope metrics.ingest",
+        ),
+        (
+            "Missing permission storage:metrics:write",
+            "the token lacks the scope storage:metrics:write",
+        ),
+        ("Scope evil.example is missing", "access is denied"),
+        ("", "access is denied"),
     ],
 )
-def test_retry_after(text: str, seconds: float | None) -> None:
-    """Retry-After is read as seconds or as a date, and limited to 1 to 300 s."""
-    assert result_of(429, retry_after=text).retry_after == seconds
-    assert result_of(503, retry_after=text).retry_after == seconds
+def test_missing_scope(message: str, words: str) -> None:
+    """The scope that a 403 in the documented form names is in the reason."""
+    envelope = {"error": {"code": 403, "message": message}}
+    assert words in result_of(403, envelope).reason
+    assert "evil" not in result_of(403, envelope).reason
+
+
+def test_scope_in_another_form() -> None:
+    """A 403 without the documented form names no scope, whatever its page contains."""
+    reason = result_of(403, b"<html>metrics.ingest CANARY").reason
+    assert "access is denied" in reason
+    assert "CANARY" not in reason
+
+
+@pytest.mark.parametrize(
+    ("size", "outcome"), [(1_000, Outcome.MISCONFIGURED), (1_001, Outcome.TOO_LARGE)]
+)
+def test_413(size: int, outcome: Outcome) -> None:
+    """A 413 is about the size, unless the batch is so small that nothing would pass."""
+    result = result_of(413, batch=a_batch("x" * size))
+    assert result.outcome is outcome
+    assert result.reason.startswith("status 413 at ag.example:9999: ")
 
 
 JSON = st.recursive(

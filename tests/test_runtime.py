@@ -14,6 +14,7 @@ from dtmetrics import MemoryExporter, Stats
 from dtmetrics._core.secret import Secret
 from dtmetrics._export.http import HttpExporter
 from dtmetrics._runtime.runtime import Runtime
+from dtmetrics._runtime.stats import ExporterStats
 from dtmetrics.errors import ConfigError, ConflictError
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.endpoint import PATIENCE, Endpoint
@@ -57,14 +58,19 @@ def test_second_configure_does_nothing(runtime: Runtime) -> None:
 
 
 def test_force_replaces(runtime: Runtime) -> None:
-    """With force=True the running configuration sends what it has and is replaced."""
+    """With force=True the running configuration sends what it has and is replaced.
+
+    The counts go on: what the first exporter accepted is in the sums.
+    """
     first, second = MemoryExporter(), MemoryExporter()
     runtime.configure(exporter=first)
     handle = runtime.meters.root.counter("orders")
     handle.inc()
     runtime.configure(exporter=second, force=True)
     assert keys(first) == ["orders"]
-    assert runtime.stats() == Stats()
+    stats = runtime.stats()
+    assert (stats.collected, stats.accepted, stats.waiting) == (1, 1, 0)
+    assert stats.exporters == {"MemoryExporter": ExporterStats()}
     handle.inc()
     assert runtime.flush()
     assert keys(second) == ["orders"]
@@ -154,6 +160,7 @@ def test_stats_adds_up(runtime: Runtime) -> None:
         series=2,
         flushes=1,
         last_error="",
+        exporters={"Half": ExporterStats(2, 1, 1, {}, 0)},
     )
 
 

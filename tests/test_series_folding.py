@@ -144,9 +144,9 @@ class Swapping(CounterSeries):
 
     __slots__ = ()
 
-    def _take(self) -> list[Any]:
+    def drain_checked(self, drained: list[Any]) -> None:
         chunk, self.values = self.values, []
-        return self._fold(chunk)
+        drained += self._fold(chunk)
 
 
 class Clearing(CounterSeries):
@@ -154,10 +154,9 @@ class Clearing(CounterSeries):
 
     __slots__ = ()
 
-    def _take(self) -> list[Any]:
-        chunk = self._fold(self.values[:])
+    def drain_checked(self, drained: list[Any]) -> None:
+        drained += self._fold(self.values[:])
         self.values.clear()
-        return chunk
 
 
 @pytest.mark.parametrize("kind", [Unlocked, Swapping, Clearing])

@@ -14,7 +14,8 @@ from dtmetrics import MemoryExporter
 from dtmetrics._config.config import Config
 from dtmetrics._config.invalid_setting import InvalidSettingError
 from dtmetrics._config.settings import SETTINGS
-from dtmetrics._core.secret import Secret
+from dtmetrics._core.level import OFF
+from dtmetrics._core.secret import SECRET_SETTINGS, Secret
 from tests.support import protocol_grammar
 from tests.support.strategies import texts, words
 
@@ -23,7 +24,7 @@ TOKEN = "dt0c01.CANARY.secret"
 
 def check(name: str, value: Any) -> Any:
     """Check a setting as ``Config.resolve()`` does."""
-    secret = name in ("endpoint", "token")
+    secret = name in SECRET_SETTINGS
     return SETTINGS[name](Secret(value) if secret else value)
 
 
@@ -38,7 +39,9 @@ def problem(name: str, value: Any) -> str:
 
 def test_every_setting_is_checked() -> None:
     """The checks and the fields of Config are the same."""
-    resolved = {"platform_directory", "endpoint_from_file"}  # and not set by a caller
+    # These are resolved, and not set by a caller.
+    resolved = {"platform_directory", "endpoint_from_file", "notes", "proxies"}
+    resolved.add("certificate_variables")
     names = {field.name for field in fields(Config)} - resolved
     assert SETTINGS.keys() == names
 
@@ -118,9 +121,23 @@ INVALID: list[tuple[str, Any]] = [
     ("level", True),
     ("levels", "INFO"),
     ("levels", {"shop": "LOUD"}),
+    ("levels", "shop=LOUD"),
+    ("levels", "shop=DEBUG;shop.db"),
     ("levels", {5: "INFO"}),
     ("max_series", 0),
     ("max_series", "many"),
+    ("max_series", "0"),
+    ("max_series", "9" * 5_000),
+    ("max_series", b"5"),
+    ("compression", "zip"),
+    ("compression", ["gzip"]),
+    ("compression", True),
+    ("process_dimension", "pid"),
+    ("process_dimension", None),
+    ("process_dimension", 5),
+    ("worker_dimension", "dtmetrics.worker"),
+    ("worker_dimension", None),
+    ("worker_dimension", 1),
     ("max_series_per_metric", True),
     ("max_series_per_metric", 1.5),
     ("delivery", "exactly_once"),
@@ -192,6 +209,23 @@ def test_invalid_setting(name: str, value: Any) -> None:
         ),
         ("levels", {5: "INFO"}, "levels must have only str keys, got 5"),
         (
+            "levels",
+            "DEBUG",
+            "levels must have the form meter=LEVEL,meter=LEVEL, got 'DEBUG'",
+        ),
+        (
+            "process_dimension",
+            "yes",
+            "process_dimension must be True, False, 'dt.process.pid' or "
+            "'dt.process.id', got 'yes'",
+        ),
+        (
+            "worker_dimension",
+            "yes",
+            "worker_dimension must be 'auto', True or False, got 'yes'",
+        ),
+        ("compression", "br", "compression must be 'gzip' or None, got 'br'"),
+        (
             "delivery",
             "at-least-once",
             "delivery must be 'at_least_once' or 'at_most_once', got 'at-least-once'",
@@ -208,7 +242,7 @@ def test_invalid_setting(name: str, value: Any) -> None:
             "ca_file must name a readable file of PEM certificates, got 'no/such/file'",
         ),
     ],
-    ids=range(12),
+    ids=range(16),
 )
 def test_sentences(name: str, value: Any, sentence: str) -> None:
     """A sentence says what was set, what it must be, what it was, and what was meant."""
@@ -278,6 +312,48 @@ def test_ca_file(certificate: Path) -> None:
     assert check("ca_file", None) is None
 
 
+def test_levels_from_text() -> None:
+    """The levels of meters may be one text, with spaces around names and levels."""
+    assert check("levels", " shop.db = debug , shop=OFF") == {
+        "shop.db": 10,
+        "shop": OFF,
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        (True, "dt.process.pid"),
+        ("TRUE", "dt.process.pid"),
+        ("1", "dt.process.pid"),
+        ("dt.process.pid", "dt.process.pid"),
+        ("dt.process.id", "dt.process.id"),
+        (False, ""),
+        ("false", ""),
+    ],
+)
+def test_process_dimension(value: Any, key: str) -> None:
+    """The dimension of the process is switched on and off, or chosen by its key."""
+    assert check("process_dimension", value) == key
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"),
+    [
+        ("auto", "auto"),
+        ("AUTO", "auto"),
+        (True, True),
+        ("true", True),
+        ("1", True),
+        (False, False),
+        ("0", False),
+    ],
+)
+def test_worker_dimension(value: Any, meaning: object) -> None:
+    """Gauges have the number of the worker always, never or where it is needed."""
+    assert check("worker_dimension", value) == meaning
+
+
 @given(st.floats(0, 86_400, exclude_min=True))
 def test_interval(seconds: float) -> None:
     """Any positive number of seconds up to a day is an interval, also as text."""
@@ -289,6 +365,8 @@ def test_interval(seconds: float) -> None:
     ("name", "value"),
     [
         ("interval", None),
+        ("compression", None),
+        ("compression", "gzip"),
         ("exporter", None),
         ("exporter", MemoryExporter()),
         ("max_series", 1),

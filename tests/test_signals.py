@@ -191,7 +191,7 @@ IN_A_FLUSH = {
     """,
     "sending": """
     calls = []
-    sending = dtmetrics._runtime.runtime.default._delivery.sender
+    sending = dtmetrics._runtime.runtime.default._delivery.destinations[0].sender
     post = sending._exporter.export
 
     def export(*args):
@@ -407,6 +407,56 @@ def test_thread_of_the_handler(
     with handling(signal.SIGUSR1, lambda: calls.append("raised")):
         _DelayingHandler(None, work, 2.0)._work_and_raise(signal.SIGUSR1)
     assert calls == [(2.0, not starts), "raised"]
+
+
+def test_a_server_that_raises_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where uvicorn raises the signal as its last act, the handler does the work itself."""
+    calls: list[object] = []
+
+    def refuse(*_: object) -> int:
+        raise AssertionError
+
+    def earlier(signum: int, _: object) -> None:
+        calls.append(signum)
+
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    monkeypatch.setattr(threading.Thread, "start", threading.Thread.run)
+    monkeypatch.setattr(threading.Thread, "join", lambda *_: None)
+    handler = _DelayingHandler(earlier, lambda _: calls.append("work"), 2.0)
+    before = signal.signal(signal.SIGUSR1, handler)
+    server = {"__name__": "uvicorn.server", "signal": signal}
+    try:
+        exec("signal.raise_signal(signal.SIGUSR1)", server)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert calls == ["work", signal.SIGUSR1]
+
+
+@pytest.mark.parametrize("where", ["before", "inside"])
+def test_uvicorn(where: str) -> None:
+    """Under uvicorn the process ends by the signal, after what was recorded is sent."""
+    pytest.importorskip("uvicorn")
+    source = f"""
+    import uvicorn
+
+    async def app(scope, receive, send):
+        assert scope["type"] == "lifespan"
+        await receive()
+        {where == "inside" and "install_signal_handlers()"}
+        await send({{"type": "lifespan.startup.complete"}})
+        ready()
+        await receive()
+        await send({{"type": "lifespan.shutdown.complete"}})
+
+    {where == "before" and "install_signal_handlers()"}
+    signal.set_wakeup_fd(-1)  # the event loop sets its own
+    uvicorn.run(app, port=0, log_level="critical")
+    """
+    with Endpoint() as endpoint:
+        ended = signalled(source, endpoint.url, signal.SIGTERM)
+    assert ended[:3] == (-signal.SIGTERM, "", "")
+    assert endpoint.total("jobs.run") == 3
+    assert ended.seconds < IN_TIME
 
 
 def test_signal_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

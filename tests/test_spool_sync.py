@@ -200,27 +200,22 @@ def test_fork(tmp_path: Path) -> None:
     assert suffixes(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    ("token", "has_public_part"),
-    [
-        ("dt0c01.ST2EY72KQINMH574WMNVI7YN.G3DFPBEJYMODIDAEX454M7YWBUVEFOWK", True),
-        ("a-token-of-another-form.secret", False),
-        ("", False),
-    ],
-)
-def test_tenant(token: str, has_public_part: bool) -> None:
-    """A tenant contains the public part of a token, and nothing of any other token."""
-    config = Config.resolve(
-        {"endpoint": Secret("https://x.example"), "token": Secret(token or "t")}, {}
-    )
-    public = "dt0c01.ST2EY72KQINMH574WMNVI7YN" if has_public_part else ""
-    assert config.tenant == f"https://x.example/api/v2/metrics/ingest {public}"
+def test_environment() -> None:
+    """A spool belongs to an endpoint, whatever its token and the case of its host."""
+    found = {
+        Config.resolve(
+            {"endpoint": Secret(url), "token": Secret(token)}, {}
+        ).environment
+        for url in ("https://x.example", "https://X.Example/api/v2/metrics/ingest")
+        for token in ("dt0c01.PUBLIC.SECRET", "dt0c01.OTHER.SECRET", "another-form")
+    }
+    assert found == {"https://x.example/api/v2/metrics/ingest"}
 
 
-def test_tenant_of_an_exporter() -> None:
+def test_environment_of_an_exporter() -> None:
     """Batches for a user's exporter are stored for exporters of its class only."""
     config = Config.resolve({"exporter": MemoryExporter()}, {})
-    assert config.tenant == "dtmetrics.exporters.MemoryExporter"
+    assert config.environment == "dtmetrics.exporters.MemoryExporter"
 
 
 def test_no_time_left(tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import gc
 import warnings
+import weakref
 from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 
 from dtmetrics._instrument import starlette_routes
 from dtmetrics.integrations.asgi import MetricsMiddleware
+from tests.support import asgi_requests
 from tests.support.recorder import Recorder
 
 fastapi = pytest.importorskip("fastapi")
@@ -103,31 +107,10 @@ def inside() -> Any:
     return applications.Starlette(routes=[routing.Mount("/more/{d}", routes=[leaf])])
 
 
-async def ask(app: Any, path: str, root: str, host: str) -> None:
+def ask(app: Any, path: str, root: str, host: str) -> None:
     """Send one GET to *app*, as a server under *root* does."""
-    received = [{"type": "http.request", "body": b"", "more_body": False}]
-
-    async def receive() -> dict[str, Any]:
-        if not received:
-            await asyncio.Event().wait()  # the client does not leave
-        return received.pop()
-
-    async def send(message: Any) -> None:
-        pass
-
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "scheme": "http",
-        "http_version": "1.1",
-        "path": root + path,
-        "raw_path": (root + path).encode(),
-        "root_path": root,
-        "query_string": b"",
-        "headers": [(b"host", host.encode())],
-    }
-    with suppress(ValueError):
-        await app(scope, receive, send)
+    headers = [(b"host", host.encode())]
+    asgi_requests.ask(app, root + path, root_path=root, headers=headers)
 
 
 def route(
@@ -136,7 +119,7 @@ def route(
     """Request *path* several times; return its route and status."""
     wrapped = MetricsMiddleware(app, meter=recorder.meter)
     for _ in range(3):  # the caches are filled by the first
-        asyncio.run(ask(wrapped, path, root, host))
+        ask(wrapped, path, root, host)
     [(_, pairs)] = recorder.payloads()
     found = dict(pairs)
     return found.get("http.route"), found["http.response.status_code"]
@@ -214,6 +197,86 @@ class WithoutRoute(Wrapped):
         await self.app(scope, receive, send_without_route)
 
 
+class Copies(Wrapped):
+    """A middleware that passes on a copy of the scope, as ASGI's specification asks."""
+
+    def __init__(self, app: Any, make: Any = dict) -> None:
+        super().__init__(app)
+        self.make = make
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        scope = self.make(scope)
+        scope["scheme"] = "https"
+        await self.app(scope, receive, send)
+
+
+@pytest.mark.parametrize("make", [dict, copy.copy, copy.deepcopy])
+@pytest.mark.parametrize(("path", "template", "status"), STARLETTE)
+def test_copies_of_the_scope(
+    recorder: Recorder, make: Any, path: str, template: str | None, status: str
+) -> None:
+    """A route is found through a middleware that copies the scope."""
+    app = Copies(starlette(), make)
+    assert route(recorder, app, path) == (template, status)
+
+
+def test_what_is_set_in_a_copy(recorder: Recorder) -> None:
+    """Route, exception, scheme and dimensions are those of the copy that a router got.
+
+    The copies may be around the router and around a mounted application.
+    """
+    sub = fastapi.FastAPI()
+    sub.add_middleware(Copies)
+
+    @sub.get("/users/{user}")
+    async def users(user: str) -> str:
+        raise KeyError
+
+    app = fastapi.FastAPI()
+    app.mount("/{tenant}", sub)
+    app.add_middleware(Copies)
+    app.add_middleware(
+        MetricsMiddleware,
+        meter=recorder.meter,
+        dimensions=lambda scope: scope["path_params"],
+    )
+    with suppress(KeyError):
+        ask(app, "/acme/users/7", "", "x")
+    [(_, pairs)] = recorder.payloads()
+    assert dict(pairs) == {
+        "error.type": "KeyError",
+        "http.request.method": "GET",
+        "http.response.status_code": "500",
+        "http.route": "/{tenant}/users/{user}",
+        "network.protocol.version": "1.1",
+        "tenant": "acme",
+        "url.scheme": "https",
+        "user": "7",
+    }
+
+
+def test_a_copy_is_freed(recorder: Recorder) -> None:
+    """A copy of the scope is freed with the request, without the garbage collector."""
+    freed: list[Any] = []
+
+    class Scope(dict[str, Any]):
+        """A scope that can be referenced weakly."""
+
+    def make(scope: Any) -> Any:
+        made = Scope(scope)
+        freed.append(weakref.ref(made))
+        return made
+
+    gc.collect()
+    gc.disable()
+    try:
+        app = MetricsMiddleware(Copies(starlette(), make), meter=recorder.meter)
+        ask(app, "/one/1", "", "x")
+        assert [each() for each in freed] == [None]
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("cached", [1024, 0])
 @pytest.mark.parametrize(("path", "template", "status"), STARLETTE)
 def test_scope_without_a_route(
@@ -231,6 +294,48 @@ def test_scope_without_a_route(
     monkeypatch.setattr(starlette_routes, "_CACHED", cached)
     app = WithoutRoute(starlette())
     assert route(recorder, app, path) == (template, status)
+
+
+@pytest.mark.parametrize("root", ["", "/gw"])
+@pytest.mark.parametrize("at", ["", "/", "/in"])
+@pytest.mark.parametrize("kind", ["starlette", "fastapi", "routes", "wrapped", "host"])
+def test_mounts_at_the_root(recorder: Recorder, at: str, root: str, kind: str) -> None:
+    """The routes of an application that is mounted at "" or "/" are found."""
+    routes = [
+        routing.Route("/leaf/{x}", plain),
+        routing.Route("/", plain),
+        routing.Mount("/deep", routes=[routing.Route("/{y}", plain)]),
+    ]
+    inner: Any = applications.Starlette(routes=routes)
+    if kind == "fastapi":
+        inner = fastapi.FastAPI(openapi_url=None)
+        inner.router.routes.extend(routes)
+    elif kind == "routes":
+        inner = routing.Router(routes)
+    elif kind == "wrapped":
+        inner = Wrapped(inner)
+    elif kind == "host":
+        inner = routing.Router([routing.Host("x", routing.Router(routes))])
+    app = applications.Starlette(routes=[routing.Mount(at, inner)])
+    before = f"{root}{at.rstrip('/')}"
+    for path, template in [
+        ("/leaf/1", "/leaf/{x}"),
+        ("/", "/"),
+        ("/deep/1", "/deep/{y}"),
+    ]:
+        asked = f"{at.rstrip('/')}{path}"
+        assert route(recorder, app, asked, root) == (before + template, "200")
+    assert route(recorder, app, f"{at.rstrip('/')}/none", root) == (None, "404")
+
+
+@pytest.mark.parametrize("at", ["", "/"])
+def test_files_at_the_root(recorder: Recorder, at: str) -> None:
+    """Files that are mounted at "" or "/" have a route; those before it have theirs."""
+    files = routing.Mount(at, staticfiles.StaticFiles(directory="tests"))
+    app = applications.Starlette(routes=[routing.Route("/leaf/{x}", plain), files])
+    assert route(recorder, app, "/conftest.py") == ("/{path}", "200")
+    assert route(recorder, app, "/none") == ("/{path}", "404")
+    assert route(recorder, app, "/leaf/1") == ("/leaf/{x}", "200")
 
 
 @pytest.mark.parametrize(
@@ -257,8 +362,7 @@ def test_mounts_of_hosts(
 
 
 @pytest.mark.skipif(
-    VERSION < (0, 40),
-    reason="an older Starlette matches routes below another path",
+    VERSION < (1, 0), reason="an older Starlette leaves no route in the scope"
 )
 def test_changed_root_path(recorder: Recorder) -> None:
     """Below a root_path that no mount explains, a route has the template of its router."""
@@ -294,8 +398,8 @@ def test_add_middleware(recorder: Recorder) -> None:
     """A middleware that the framework itself calls finds the same routes."""
     app = api()
     app.add_middleware(MetricsMiddleware, meter=recorder.meter)
-    asyncio.run(ask(app, "/v1/r/in/z/1", "", "x"))
-    asyncio.run(ask(app, "/boom", "", "x"))
+    ask(app, "/v1/r/in/z/1", "", "x")
+    ask(app, "/boom", "", "x")
     found = sorted(
         (
             pairs["http.route"],
@@ -324,7 +428,7 @@ def test_background(recorder: Recorder) -> None:
         )
 
     app = applications.Starlette(routes=[routing.Route("/", view)])
-    asyncio.run(ask(MetricsMiddleware(app, meter=recorder.meter), "/", "", "x"))
+    ask(MetricsMiddleware(app, meter=recorder.meter), "/", "", "x")
     assert counted == [1]
     assert recorder.payloads() == {}
 
@@ -358,7 +462,7 @@ def test_background_behind_a_middleware(recorder: Recorder, *, streams: bool) ->
     app = applications.Starlette(routes=[routing.Route("/", view)])
     app.add_middleware(base.BaseHTTPMiddleware, dispatch=through)
     app.add_middleware(MetricsMiddleware, meter=recorder.meter)
-    asyncio.run(ask(app, "/", "", "x"))
+    ask(app, "/", "", "x")
     [(_, pairs)] = recorder.payloads()
     found = dict(pairs)
     assert found["http.response.status_code"] == "200"
@@ -377,7 +481,7 @@ def test_a_view_that_runs_a_task(recorder: Recorder) -> None:
 
     app = applications.Starlette(routes=[routing.Route("/", view)])
     app.add_middleware(MetricsMiddleware, meter=recorder.meter)
-    asyncio.run(ask(app, "/", "", "x"))
+    ask(app, "/", "", "x")
     [(_, pairs)] = recorder.payloads()
     assert {("http.response.status_code", "500"), ("error.type", "ValueError")} < pairs
 
@@ -406,7 +510,8 @@ def test_a_client_that_leaves(recorder: Recorder, *, inside: bool) -> None:
     with pytest.raises(requests.ClientDisconnect):
         asyncio.run(outer(scope, receive, send))
     [(_, pairs)] = recorder.payloads()
-    assert dict(pairs) == {"http.request.method": "POST", "http.route": "/"}
+    found = {"http.request.method": "POST", "http.route": "/", "url.scheme": "http"}
+    assert dict(pairs) == found
 
 
 def test_a_websocket_that_its_client_closes(recorder: Recorder) -> None:

@@ -60,6 +60,17 @@ def bad(_: Any) -> Mapping[str, Any]:
     raise RuntimeError("private")
 
 
+def test_arguments_and_results(timing: Timing) -> None:
+    """A call may get dimensions from a converted argument and from its result."""
+
+    @timing.timer(args={"n": lambda n: n * 10}, result=lambda result: {"r": result})
+    def call(n: int) -> int:
+        return n + 1
+
+    assert call(1) == 2
+    assert timing.took() == {"n=10,r=2": [1, 0, 0]}
+
+
 @pytest.mark.parametrize("options", [{"args": {"n": bad}}, {"result": bad}, {"result": len}])  # fmt: skip
 def test_callables_that_fail(timing: Timing, options: dict[str, Any]) -> None:
     """A callable of args= or result= that raises is counted, and makes no dimension."""
@@ -256,3 +267,18 @@ def test_failures_of_callbacks_are_logged_with_class_and_line(
     assert re.search(
         r"args= or result= failed \(AttributeError at test_timer.py:\d+\)$", record
     )
+
+
+def test_default_of_what_is_wrapped(timing: Timing) -> None:
+    """A default that only the wrapped function has is a dimension of its wrapper."""
+
+    def work(a: int = 1) -> int:
+        return a
+
+    @timing.timer(args={"a": None})
+    @functools.wraps(work)
+    def wrapper(*args: Any, **kwargs: Any) -> int:
+        return work(*args, **kwargs)
+
+    assert wrapper() + wrapper(2) == 3
+    assert timing.took() == {"a=1": [1, 0, 0], "a=2": [1, 0, 0]}

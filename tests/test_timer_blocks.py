@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.script import expect
 from tests.support.timer_clock import Timing
 
 
@@ -122,3 +123,20 @@ def test_any_dimension_name(timing: Timing) -> None:
     with timing.timer().bind(self="x", seconds="y") as t:
         t.set(self="z", dimensions="d")
     assert [*timing.took()] == ["dimensions=d,seconds=y,self=z"]
+
+
+def test_blocks_without_any_context() -> None:
+    """In a process without contexts a block appends its duration, and folds beyond a limit."""
+    program = """
+    from dtmetrics import MemoryExporter, configure, flush, timed
+
+    exporter = MemoryExporter()
+    configure(exporter=exporter, interval=None, metadata=False)
+    task = timed("task.duration")
+    for _ in range(5_000):
+        with task:
+            pass
+    flush()
+    print([line.partition("count=")[2].split()[0] for line in exporter.lines])
+    """
+    assert expect(program) == "['5000']\n"

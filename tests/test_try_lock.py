@@ -10,7 +10,7 @@ import pytest
 from dtmetrics._core.try_lock import TryLock
 from tests.support.endpoint import PATIENCE
 from tests.support.platforms import needs_signals
-from tests.support.signal_handler import handling
+from tests.support.signal_handler import handling, signal_until
 from tests.support.thread_load import in_threads
 
 
@@ -130,9 +130,7 @@ def test_interrupted_while_waiting() -> None:
         with lock.acquire(PATIENCE):
             held.set()
             assert waiting.wait(PATIENCE)
-            # Repeated: a signal that arrives just before the wait does not end it.
-            while not go.wait(0.001):
-                signal.pthread_kill(main, signal.SIGUSR1)
+            signal_until(go, signal.SIGUSR1)
 
     def handle() -> None:
         if not raised:
@@ -144,8 +142,6 @@ def test_interrupted_while_waiting() -> None:
         with lock.acquire(PATIENCE):
             pytest.fail("another thread holds it")
 
-    main = threading.main_thread().ident
-    assert main is not None
     holder = threading.Thread(target=hold)
     with handling(signal.SIGUSR1, handle):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,8 @@ import httpx
 import pytest
 
 from dtmetrics._config.config import Config
+from dtmetrics._config.endpoint_url import INGEST_PATH, LOCAL_ENDPOINT
 from dtmetrics._config.platform_files import EndpointFileExporter
-from dtmetrics._config.settings import INGEST_PATH, LOCAL_ENDPOINT
 from dtmetrics._core.secret import Secret
 from dtmetrics._export.http import HttpExporter
 from dtmetrics._runtime.runtime import Runtime, _passed_settings
@@ -34,7 +35,10 @@ HEADERS = ("accept", "authorization", "content-encoding", "content-type", "user-
 
 def ours(token: str = "") -> dict[str, str]:
     """Return the headers that we send, of those in the official tests."""
-    headers = {"content-type": "text/plain; charset=utf-8", "user-agent": "dtmetrics"}
+    headers = {
+        "content-type": "text/plain; charset=utf-8",
+        "user-agent": f"dtmetrics (pid {os.getpid()})",
+    }
     return headers | ({"authorization": f"Api-Token {token}"} if token else {})
 
 
@@ -127,10 +131,10 @@ def redirected(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedirectedRequests]:
                 request.url = made.to
                 return super().handle_request(request)
 
-        def new_transport(exporter: HttpExporter) -> httpx.BaseTransport:
+        def new_transport(*_: object, **__: object) -> httpx.BaseTransport:
             return Detour(verify=False, trust_env=False)
 
-        monkeypatch.setattr(HttpExporter, "_new_transport", new_transport)
+        monkeypatch.setattr("dtmetrics._export.http.new_transport", new_transport)
         yield made
 
 

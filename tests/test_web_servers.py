@@ -73,7 +73,10 @@ def test_every_request_is_counted(command: list[str], app: str) -> None:
         assert counts(endpoint) == expected(plan)
         now_active = active(endpoint)
     assert set(now_active.values()) == {"0"}
-    assert {worker for worker, _ in now_active} <= {"0", "1"}
+    # Servers of other tests, which run at once, have numbers as well.
+    numbers = {worker for worker, _ in now_active}
+    assert len(numbers) <= 2
+    assert all(number.isdecimal() == (command is not UVICORN) for number in numbers)
 
 
 def test_active_requests() -> None:

@@ -22,7 +22,7 @@ def test_function_that_returns() -> None:
     """A decorated function returns its result; the hook gets result and arguments."""
     decorated, log = logged(lambda a, b=0: a + b)
     assert decorated(1, b=2) == 3
-    assert log.ended == [(1.0, 3, (1,), {"b": 2})]
+    assert log.ended == [(1.0, 3, (1, 2), {})]
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,14 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+from types import FunctionType
 from typing import Any
 
 import pytest
 
 from tests.support.call_recorder import collected
+from tests.support.decorators import DECORATORS
+from tests.support.recorder import Recorder
 from tests.support.timer_clock import Clock, Timing
 
 
@@ -98,3 +101,77 @@ def test_failed_call_frees_its_objects(
         assert [ref() for ref in references] == [None, None]
     finally:
         gc.enable()
+
+
+def _yields(items: list[Any]) -> Generator[Any, Any, None]:
+    while items:
+        yield items.pop()
+
+
+def _receives(items: list[Any]) -> Generator[Any, Any, None]:
+    while True:
+        items.append(weakref.ref((yield)))
+
+
+async def _ayields(items: list[Any]) -> AsyncGenerator[Any, Any]:
+    while items:
+        yield items.pop()
+
+
+async def _areceives(items: list[Any]) -> AsyncGenerator[Any, Any]:
+    while True:
+        items.append(weakref.ref((yield)))
+
+
+@pytest.mark.parametrize("target", [_yields, _ayields])
+def test_suspended_generator_does_not_keep_what_it_yielded(
+    target: Any, clock: Clock | None
+) -> None:
+    """What a generator has yielded is freed when the caller drops it."""
+    mode = "active" if clock else "total"
+    items = Timing().timer(generator=mode)(target)([Argument(), Argument()])
+    for _ in range(2):
+        reference = weakref.ref(_next_of(items))
+        assert reference() is None
+
+
+@pytest.mark.parametrize("target", [_receives, _areceives])
+def test_suspended_generator_does_not_keep_what_it_was_sent(
+    target: Any, clock: Clock | None
+) -> None:
+    """What was sent to a generator is freed when the generator drops it."""
+    mode = "active" if clock else "total"
+    sent: list[weakref.ref[Argument]] = []
+    items = Timing().timer(generator=mode)(target)(sent)
+    _next_of(items)
+    for _ in range(2):
+        _next_of(items, Argument())
+    assert [reference() for reference in sent] == [None, None]
+
+
+def _next_of(items: Any, sent: Any = None) -> Any:
+    if not hasattr(items, "asend"):
+        return items.send(sent)
+    try:
+        items.asend(sent).send(None)
+    except StopIteration as stop:
+        return stop.value
+
+
+@pytest.mark.parametrize("kind", DECORATORS)
+@pytest.mark.parametrize("target", [_fail, _afail, _gfail, _agfail])
+def test_decorated_function_is_freed(kind: str, target: Any) -> None:
+    """A decorated function is freed with its last reference, without a collection."""
+    decorate = DECORATORS[kind](Recorder().meter)
+    for name in ("local", "Owner.method"):
+        function: Any = FunctionType(target.__code__, globals(), name, (1,))
+        function.__qualname__ = name
+        decorated = decorate(function)
+        references = [weakref.ref(function), weakref.ref(decorated)]
+        gc.collect()
+        gc.disable()
+        try:
+            del function, decorated
+            assert [ref() for ref in references] == [None, None]
+        finally:
+            gc.enable()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 from wsgiref.handlers import SimpleHandler
 from wsgiref.util import FileWrapper, setup_testing_defaults
@@ -12,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dtmetrics
-from dtmetrics._instrument.http_server import INSTRUMENTED
+from dtmetrics._instrument.server_request import INSTRUMENTED
 from dtmetrics._protocol.point import GaugeSummary, GaugeValue
-from dtmetrics.integrations.wsgi import MetricsMiddleware
+from dtmetrics.integrations import Response
+from dtmetrics.integrations.wsgi import MetricsMiddleware, set_route
+from tests.support.garbage_collector import no_collector
 from tests.support.recorder import Recorder
 
 Log = list[Any]
@@ -324,6 +328,167 @@ def test_the_status_that_clients_see(
     assert len(payloads) == 1 + (sizes and status == "200")
 
 
+@pytest.mark.parametrize(
+    ("status", "error"), [("200 OK", None), ("500 Oh", "shop.Sold")]
+)
+def test_error_of_the_application(
+    recorder: Recorder, status: str, error: str | None
+) -> None:
+    """A framework may leave an exception's type; it counts from a status of 500 on."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environ["dtmetrics.error"] = "shop.Sold"
+        start_response(status, [])
+        return []
+
+    assert run(recorder, app).get("error.type") == error
+
+
+def test_route_in_a_copy(recorder: Recorder) -> None:
+    """A route that is set in a copy of the environ is the request's."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        set_route({**environ, "more": 1}, "/users/{id}")
+        start_response("200 OK", [])
+        return []
+
+    assert run(recorder, app)["http.route"] == "/users/{id}"
+
+
+class Upload:
+    """The body of a request, whose client leaves."""
+
+    def __init__(self, error: OSError) -> None:
+        self.error = error
+
+    def read(self, size: int = -1) -> bytes:
+        raise self.error
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_aborted_upload(recorder: Recorder, *, wrapped: bool) -> None:
+    """An exception of ``wsgi.input`` is not an error, also if it was raised as another."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        try:
+            return [environ["wsgi.input"].read()]
+        except OSError as error:
+            if wrapped:
+                raise ValueError from error
+            raise
+
+    environ = {"wsgi.input": Upload(ConnectionResetError())}
+    with suppress(ConnectionResetError):
+        found = run(recorder, app, environ=environ)
+    if not wrapped:
+        [(_, pairs)] = recorder.payloads()
+        found = dict(pairs)
+    assert not found.keys() & {"error.type", "http.response.status_code"}
+
+
+def test_a_client_that_leaves_during_write(recorder: Recorder) -> None:
+    """An exception of the server's ``write`` is not an error."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        write = start_response("200 OK", [])
+        write(b"a")
+        write(b"b")
+        return []
+
+    def start_response(*_: Any) -> Any:
+        pieces = iter([b"a"])
+
+        def write(piece: bytes) -> None:
+            if next(pieces, None) is None:
+                raise BrokenPipeError
+
+        return write
+
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    with pytest.raises(BrokenPipeError):
+        MetricsMiddleware(app, meter=recorder.meter)(environ, start_response)
+    [(_, pairs)] = recorder.payloads()
+    assert dict(pairs)["http.response.status_code"] == "200"
+    assert "error.type" not in dict(pairs)
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "status", "raises", "recorded"),
+    [
+        ("websocket", None, StopIteration, None),
+        ("WebSocket", None, None, None),
+        ("websocket", "200 OK", None, None),
+        ("websocket", "400 Bad Request", None, ("400", None)),
+        ("websocket", None, KeyError, ("500", "KeyError")),
+        ("h2c", None, StopIteration, ("500", "StopIteration")),
+        (None, None, StopIteration, ("500", "StopIteration")),
+    ],
+)
+def test_websockets(
+    recorder: Recorder,
+    upgrade: str | None,
+    status: str | None,
+    raises: type[Exception] | None,
+    recorded: tuple[str, str | None] | None,
+) -> None:
+    """A websocket is not recorded as a request; one that is refused or fails is.
+
+    A library takes over the connection, and ends by StopIteration or without a status.
+    """
+
+    def app(environ: Any, start_response: Any) -> Any:
+        if raises is not None:
+            raise raises
+        if status is not None:
+            start_response(status, [])
+        return []
+
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    if upgrade is not None:
+        environ["HTTP_UPGRADE"] = upgrade
+    middleware = MetricsMiddleware(app, meter=recorder.meter, active_requests=True)
+    with suppress(StopIteration, KeyError):
+        result: Any = middleware(environ, lambda *_: None)
+        assert [*result] == []
+        result.close()
+    assert INSTRUMENTED not in environ
+    payloads = recorder.payloads()
+    assert [p.value for p in payloads.values() if isinstance(p, GaugeValue)] == [0]
+    durations = [dict(pairs) for key, pairs in payloads if key.endswith("duration")]
+    found = [
+        (each["http.response.status_code"], each.get("error.type"))
+        for each in durations
+    ]
+    assert found == ([] if recorded is None else [recorded])
+
+
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_freed_at_once(recorder: Recorder, error: type[Exception] | None) -> None:
+    """An application is freed without the garbage collector, whatever it answered."""
+
+    def made() -> weakref.ref[Any]:
+        app = answering("200 OK", b"a", error=error)
+        run(recorder, app, active_requests=True, dimensions=lambda _: {"a": "b"})
+        return weakref.ref(app)
+
+    with no_collector():
+        freed = made()
+        assert freed() is None
+
+
+def test_shown(recorder: Recorder) -> None:
+    """A page for debugging that shows the environ does not show it twice."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        assert repr(environ).count("SERVER_PROTOCOL") == 1
+        start_response("200 OK", [])
+        return []
+
+    assert run(recorder, app, dimensions=lambda _: {})["http.request.method"] == "GET"
+
+
 @pytest.mark.parametrize("exclude", ["", "/"])
 def test_twice(recorder: Recorder, exclude: str) -> None:
     """A request that passes two middlewares is recorded once, by the outer one."""
@@ -412,6 +577,61 @@ def test_dimensions_of_the_environ(recorder: Recorder) -> None:
         dimensions=lambda environ: {"host": environ["HTTP_HOST"]},
     )
     assert found["host"] == "127.0.0.1"
+
+
+def test_dimensions_of_the_response(recorder: Recorder) -> None:
+    """A dimensions callable of two arguments gets status and headers of the response."""
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("X-Cache", "hit")])
+        return [b"a"]
+
+    def dimensions(environ: Any, response: Response) -> dict[str, object]:
+        return {"cache": response.headers.get("x-cache"), "of": response.status}
+
+    found = run(recorder, app, dimensions=dimensions)
+    assert (found["cache"], found["of"]) == ("hit", "200")
+    # The server answers the exception instead.
+    found = run(recorder, answering("200 OK", error=ValueError), dimensions=dimensions)
+    assert ("cache" in found, found["of"]) == (False, "500")
+
+
+def test_a_start_without_headers(recorder: Recorder) -> None:
+    """A response whose headers come by keyword is recorded, its headers are unknown."""
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", headers=[("X-Cache", "hit")])
+        return []
+
+    dimensions = {"dimensions": lambda _, response: {"got": len(response.headers)}}
+    assert run(recorder, app, **dimensions)["got"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("app", "is_first"),
+    [
+        (answering("200 OK", b"a", b"b"), True),
+        (answering("204 No Content"), False),
+        (answering("200 OK", error=ValueError), False),
+        (lambda _, start: start("200 OK", [])(b"a") or [], True),
+    ],
+    ids=["stream", "no body", "error", "write"],
+)
+def test_time_to_first_byte(recorder: Recorder, app: Any, is_first: bool) -> None:
+    """The first byte is sent with the first piece; without one, at the end."""
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    options = {"meter": recorder.meter, "time_to_first_byte": True}
+    wrapped = MetricsMiddleware(app, **options)
+    with suppress(ValueError):
+        list(wrapped(environ, lambda *_: lambda _: None))
+    found = {key: payload for (key, _), payload in recorder.payloads().items()}
+    first = found["http.server.time_to_first_byte"]
+    whole = found["http.server.request.duration"]
+    assert isinstance(first, GaugeSummary)
+    assert isinstance(whole, GaugeSummary)
+    assert (0 < first.sum < whole.sum) is is_first
+    assert is_first or first == whole
 
 
 def test_excluded_paths_are_whole(recorder: Recorder) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from dtmetrics._config import environment
-from dtmetrics._config.invalid_setting import InvalidSettingError, describe
+from dtmetrics._config.conflicts import DESTINATION, TOKENS, conflicts
+from dtmetrics._config.destination_notes import notes
+from dtmetrics._config.endpoint_url import LOCAL_ENDPOINT
+from dtmetrics._config.hosts import is_loopback
+from dtmetrics._config.invalid_setting import InvalidSettingError
 from dtmetrics._config.platform_files import endpoint_file
-from dtmetrics._config.settings import LOCAL_ENDPOINT, SETTINGS, is_loopback
+from dtmetrics._config.proxy_setting import environment_proxy
+from dtmetrics._config.settings import SETTINGS
+from dtmetrics._config.token_setting import public_part, text_of
 from dtmetrics._core.log import INFO
 from dtmetrics._core.secret import Secret
 from dtmetrics.errors import ConfigError
@@ -20,9 +25,9 @@ from dtmetrics.exporters import ConsoleExporter, Exporter, MemoryExporter
 
 __all__ = ["Config"]
 
-# The part of a token that identifies it, and may be shown
-# (https://docs.dynatrace.com/docs/discover-dynatrace/references/dynatrace-api/basics/dynatrace-api-authentication).
-_PUBLIC_PART = re.compile(r"(dt0[a-z][0-9]{2}\.[A-Z0-9]{1,64})\.")
+# The environment has those of a deployment, and the program adds its own.
+_MERGED_BY_KEY = "dimensions", "levels"
+_OPERATORS_TOKEN = "DT_METRICS_INGEST_API_TOKEN"  # noqa: S105 -- the variable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +35,13 @@ class Config:
     """How to record and where to send. ``resolve()`` makes only valid ones."""
 
     endpoint: str = LOCAL_ENDPOINT
+    #: A text, or a callable that returns it.
     token: Secret = Secret("")  # noqa: RUF009 -- a Secret is immutable
+    #: A file that holds the token, if *token* is empty.
+    token_file: str | None = None
     exporter: Exporter | None = None
+    #: Several exporters, or empty; None stands for the one that posts to the endpoint.
+    exporters: tuple[Exporter | None, ...] = ()
     prefix: str = ""
     dimensions: Mapping[str, Any] = field(default_factory=dict)
     interval: float | None = 60.0
@@ -41,89 +51,147 @@ class Config:
     max_series: int = 50_000
     max_outbox_bytes: int = 32 << 20
     delivery: str = "at_least_once"
+    compression: str | None = None
     #: The directory of the spool.
     spool: str | None = None
     metadata: bool = True
     self_metrics: bool = True
     enrich: bool = True
+    #: The key of the dimension with the number of the process; empty for none.
+    process_dimension: str = ""
+    #: Whether gauges have the number of the worker: True, False or "auto".
+    worker_dimension: bool | str = "auto"
     announce: bool = True
     allow_plain_http: bool = False
     #: Certificates to trust instead of the system's.
     ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    key_password: Secret | None = None
+    #: A URL, False for none, or None for that of the environment.
+    proxy: Secret | bool | None = None
     strict: bool = False
+    flush_at_os_exit: bool = True
     #: Where OneAgent and the Kubernetes operator put their files.
     platform_directory: str = environment.platform_directory({})
     #: Whether neither endpoint nor exporter is set, and the operator's file decides.
     endpoint_from_file: bool = True
+    #: What must be logged before the first export to the endpoint.
+    notes: Sequence[str] = ()
+    #: What the environment names for all programs: see `environment`.
+    proxies: Mapping[str, tuple[str, Secret]] = field(default_factory=dict)
+    certificate_variables: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def resolve(
-        cls, arguments: Mapping[str, Any], environ: Mapping[str, str] | None = None
+        cls,
+        arguments: Mapping[str, Any],
+        environ: Mapping[str, str] | None = None,
+        ignored: Iterable[str] = (),
     ) -> Config:
         """Return the settings: an argument wins over *environ*, that over the default.
 
-        *arguments* holds endpoint and token as secrets, and *environ* is left out for
-        the real environment, so that a traceback with local variables shows neither.
-        Raises ConfigError with one sentence for each problem.
+        Of dimensions and levels, it wins by key. *arguments* holds endpoint and token
+        as secrets, and *environ* is left out for the real environment, so that a
+        traceback with local variables shows neither. The variables of *ignored*
+        settings are not read. Raises ConfigError with one sentence for each problem.
         """
         sources = environment.settings_of(environ)
-        if arguments.get("exporter") is not None:
+        chosen = arguments.get("exporter"), arguments.get("exporters")
+        if chosen != (None, None):
             # The endpoint and token of the environment are for the default exporter.
-            sources.pop("endpoint", None)
-            sources.pop("token", None)
-        sources |= {name: (name, value) for name, value in arguments.items()}
-        return cls._checked(sources, environment.platform_directory(environ))
+            ignored = *ignored, *DESTINATION, "exporters"
+        if any(name in arguments for name in TOKENS):
+            ignored = *ignored, *TOKENS
+        for name in ignored:
+            sources.pop(name, None)
+        if "token_file" in sources and _source(sources, "token") == _OPERATORS_TOKEN:
+            # As DTMETRICS_TOKEN does, DTMETRICS_TOKEN_FILE wins over the operator's.
+            del sources["token"]
+        given = {name: (name, value) for name, value in arguments.items()}
+        below = {n: sources[n] for n in _MERGED_BY_KEY if n in sources and n in given}
+        directory = environment.platform_directory(environ)
+        found = cls._checked({**sources, **given}, directory, below=below)
+        return replace(
+            found,
+            proxies=environment.proxies(environ),
+            certificate_variables=environment.certificate_variables(environ),
+        )
 
     def with_destination(self, endpoint: Secret, token: Secret) -> Config:
         """Return the settings with the *endpoint* and *token* of the operator's file.
 
-        A token that was set wins over the file's. Raises ConfigError if the endpoint
-        cannot be used.
+        A token that was set wins over the file's. The operator names its ActiveGate in
+        the cluster by a plain http URL, always, so that such a URL is used. Raises
+        ConfigError if the endpoint cannot be used.
         """
         sources: dict[str, tuple[str, object]] = {
             "endpoint": ("DT_METRICS_INGEST_URL", endpoint),
-            "token": ("DT_METRICS_INGEST_API_TOKEN", self.token or token),
             "allow_plain_http": ("allow_plain_http", self.allow_plain_http),
         }
-        found = self._checked(sources, self.platform_directory)
+        if self.token_file is None:
+            token = self.token or token
+            sources["token"] = _OPERATORS_TOKEN, token
+        else:
+            sources["token_file"] = "token_file", self.token_file
+        found = self._checked(sources, self.platform_directory, by_operator=True)
         return replace(
-            self, endpoint=found.endpoint, token=found.token, endpoint_from_file=False
+            self,
+            endpoint=found.endpoint,
+            token=found.token,
+            token_file=found.token_file,
+            endpoint_from_file=False,
+            notes=found.notes,
         )
 
     @classmethod
     def _checked(
-        cls, sources: Mapping[str, tuple[str, object]], platform_directory: str
+        cls,
+        sources: Mapping[str, tuple[str, object]],
+        platform_directory: str,
+        *,
+        below: Mapping[str, tuple[str, object]] = {},
+        by_operator: bool = False,
     ) -> Config:
         valid: dict[str, Any] = {}
         problems: list[str] = []
-        for name, (source, value) in sources.items():
+        for name, (source, value) in (*below.items(), *sources.items()):
             try:
-                valid[name] = SETTINGS[name](value)
+                checked: Any = SETTINGS[name](value)
+                valid[name] = {**valid[name], **checked} if name in valid else checked
             except InvalidSettingError as error:  # noqa: PERF203 -- each is reported
                 problems.append(error.sentence(source, _token_text(sources)))
-        problems += _conflicts(valid, sources)
+        problems += conflicts(valid, sources, by_operator=by_operator)
         if problems:
             raise ConfigError(problems)
-        has_destination = "endpoint" in valid or valid.get("exporter") is not None
+        exporters = valid.get("exporters") or (valid.get("exporter"),)
+        has_destination = "endpoint" in valid or None not in exporters
         if has_destination and valid.get("endpoint", LOCAL_ENDPOINT) == LOCAL_ENDPOINT:
-            valid.pop("token", None)  # a OneAgent needs none, so it gets none
+            for name in TOKENS:
+                valid.pop(name, None)  # a OneAgent needs none, so it gets none
         return cls(
             **valid,
             platform_directory=platform_directory,
             endpoint_from_file=not has_destination,
+            notes=notes(valid, sources),
         )
 
     @property
-    def tenant(self) -> str:
+    def environment(self) -> str:
         """The identity of the destination, because a spool belongs to one.
 
-        It contains only the public part of the token.
+        What waited while a token was revoked is sent with the next token.
         """
         if self.exporter is not None:
             kind = type(self.exporter)
             return f"{kind.__module__}.{kind.__qualname__}"
-        public = _PUBLIC_PART.match(self.token.reveal())
-        return f"{self.endpoint} {public[1] if public else ''}"
+        parts = urlsplit(self.endpoint)
+        return parts._replace(netloc=parts.netloc.lower()).geturl()
+
+    @property
+    def public_token(self) -> str:
+        """The part of the token that identifies it and may be shown, or empty."""
+        return public_part(self.token)
 
     @property
     def resend(self) -> bool:
@@ -145,36 +213,31 @@ class Config:
         """Whether the endpoint is on this host."""
         return is_loopback(urlsplit(self.endpoint).hostname or "")
 
+    @property
+    def token_changes(self) -> bool:
+        """Whether the token is read again while the program runs."""
+        return self.token_file is not None or callable(self.token.reveal())
+
+    @property
+    def proxy_in_use(self) -> Secret | None:
+        """The URL of the proxy through which to post, if any.
+
+        None leads to this host. Plain http shows the token to a proxy.
+        """
+        plain = self.endpoint.startswith("http:") and not self.allow_plain_http
+        if self.local or plain or self.proxy is False:
+            return None
+        if isinstance(self.proxy, Secret):
+            return self.proxy
+        return environment_proxy(self.proxies, self.endpoint)
+
+
+def _source(sources: Mapping[str, tuple[str, object]], name: str) -> str:
+    """Return the argument or variable that sets *name*, or an empty text."""
+    return sources.get(name, ("", None))[0]
+
 
 def _token_text(sources: Mapping[str, tuple[str, object]]) -> str:
     """Return the token among *sources*, valid or not, to keep it out of messages."""
     _, secret = sources.get("token", ("", None))
-    text = secret.reveal() if isinstance(secret, Secret) else ""
-    return text if isinstance(text, str) else ""
-
-
-def _conflicts(
-    valid: Mapping[str, Any], sources: Mapping[str, tuple[str, object]]
-) -> list[str]:
-    """Return the problems between settings that are *valid* each by itself."""
-    if valid.get("exporter") is not None:
-        others = " and ".join(name for name in ("endpoint", "token") if name in valid)
-        requirement = "exporter must be set without endpoint and token"
-        return [f"{requirement}, got one with {others}"] if others else []
-    url = valid.get("endpoint", LOCAL_ENDPOINT)
-    parts = urlsplit(url)
-    token_is_invalid = "token" in sources and "token" not in valid
-    if is_loopback(parts.hostname or "") or token_is_invalid:
-        return []
-    token: Secret = valid.get("token", Secret(""))
-    host = describe(parts.hostname, token.reveal())
-    if not token:
-        return [f"token must be set for the endpoint at {host}, got none"]
-    if parts.scheme == "http" and not valid.get("allow_plain_http"):
-        source, _ = sources["endpoint"]
-        requirement = (
-            "must begin with https:// to encrypt the token on its way to "
-            f"{host}, unless allow_plain_http=True"
-        )
-        return [f"{source} {requirement}, got {describe(url, token.reveal())}"]
-    return []
+    return text_of(secret) if isinstance(secret, Secret) else ""

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 
 from dtmetrics._core.secret import SECRET_SETTINGS, Secret
 
-__all__ = ["known_http_methods", "platform_directory", "settings_of"]
+__all__ = [
+    "DISABLED",
+    "certificate_variables",
+    "disabled",
+    "known_http_methods",
+    "platform_directory",
+    "proxies",
+    "settings_of",
+]
 
 # The setting of each variable; the later of two wins. The first two are the entries of
 # the Kubernetes operator's file.
@@ -16,16 +24,39 @@ _VARIABLES = {
     "DT_METRICS_INGEST_API_TOKEN": "token",
     "DTMETRICS_ENDPOINT": "endpoint",
     "DTMETRICS_TOKEN": "token",
+    "DTMETRICS_TOKEN_FILE": "token_file",
+    "DTMETRICS_ALLOW_PLAIN_HTTP": "allow_plain_http",
+    "DTMETRICS_PROXY": "proxy",
+    "DTMETRICS_CA_FILE": "ca_file",
+    "DTMETRICS_CLIENT_CERT": "client_cert",
+    "DTMETRICS_CLIENT_KEY": "client_key",
+    "DTMETRICS_KEY_PASSWORD": "key_password",
+    "DTMETRICS_COMPRESSION": "compression",
+    "DTMETRICS_EXPORTER": "exporters",
     "DTMETRICS_PREFIX": "prefix",
     "DTMETRICS_DIMENSIONS": "dimensions",
-    "DTMETRICS_INTERVAL": "interval",
-    "DTMETRICS_LEVEL": "level",
-    "DTMETRICS_CA_FILE": "ca_file",
-    "DTMETRICS_DELIVERY": "delivery",
-    "DTMETRICS_SPOOL": "spool",
+    "DTMETRICS_PROCESS_DIMENSION": "process_dimension",
+    "DTMETRICS_WORKER_DIMENSION": "worker_dimension",
     "DTMETRICS_ENRICH": "enrich",
+    "DTMETRICS_LEVEL": "level",
+    "DTMETRICS_LEVELS": "levels",
+    "DTMETRICS_MAX_SERIES_PER_METRIC": "max_series_per_metric",
+    "DTMETRICS_MAX_SERIES": "max_series",
+    "DTMETRICS_STRICT": "strict",
+    "DTMETRICS_INTERVAL": "interval",
+    "DTMETRICS_DELIVERY": "delivery",
+    "DTMETRICS_MAX_OUTBOX_BYTES": "max_outbox_bytes",
+    "DTMETRICS_SPOOL": "spool",
+    "DTMETRICS_METADATA": "metadata",
+    "DTMETRICS_SELF_METRICS": "self_metrics",
     "DTMETRICS_ANNOUNCE": "announce",
+    "DTMETRICS_FLUSH_AT_OS_EXIT": "flush_at_os_exit",
 }
+
+#: The variable that switches everything off. No argument wins over it.
+DISABLED = "DTMETRICS_DISABLED"
+# What other programs trust, in the order in which it is used.
+_CERTIFICATES = "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"
 
 
 def settings_of(
@@ -33,7 +64,8 @@ def settings_of(
 ) -> dict[str, tuple[str, object]]:
     """Return, by setting, the variable that sets it and its text.
 
-    An empty variable is taken as an absent one. Endpoint and token come as secrets.
+    An empty variable is taken as an absent one. A setting that may hold a secret comes
+    as one.
     """
     environ = os.environ if environ is None else environ
     settings: dict[str, tuple[str, object]] = {}
@@ -42,6 +74,39 @@ def settings_of(
             secret = name in SECRET_SETTINGS
             settings[name] = variable, Secret(text) if secret else text
     return settings
+
+
+def disabled(environ: Mapping[str, str] | None = None) -> str:
+    """Return the text of the variable that switches everything off; empty if absent."""
+    environ = os.environ if environ is None else environ
+    return environ.get(DISABLED, "").strip()
+
+
+def proxies(
+    environ: Mapping[str, str] | None = None,
+) -> dict[str, tuple[str, Secret]]:
+    """Return variable and value of the proxy for ``http``, ``https`` and ``all``.
+
+    ``no`` has the hosts that need none. As for curl and Python's urllib, the variable
+    in lower case wins over the other, also if it is empty. ``HTTP_PROXY`` is left out
+    in a CGI program, where it is a header of the request (https://httpoxy.org).
+    """
+    environ = os.environ if environ is None else environ
+    found: dict[str, tuple[str, Secret]] = {}
+    for kind in "http", "https", "all", "no":
+        lower = f"{kind}_proxy"
+        upper = lower.upper()
+        is_header = kind == "http" and "REQUEST_METHOD" in environ
+        name = lower if lower in environ or is_header else upper
+        if text := environ.get(name, "").strip():
+            found[kind] = name, Secret(text)
+    return found
+
+
+def certificate_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables that name certificates to trust, in their order."""
+    environ = os.environ if environ is None else environ
+    return {name: environ[name] for name in _CERTIFICATES if environ.get(name)}
 
 
 def platform_directory(

@@ -12,11 +12,12 @@ value is an entry of a mapping: ``levels['shop.db']``.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 
 from dtmetrics._core.secret import Secret
 
-__all__ = ["InvalidSettingError", "describe"]
+__all__ = ["InvalidSettingError", "describe", "near"]
 
 _SHOWN_CHARACTERS = 60
 # A Secret prints as three asterisks.
@@ -91,3 +92,14 @@ def _name(kind: type) -> str:
     # A class may have any text as its name.
     name = "".join(c if c.isprintable() else "?" for c in kind.__name__)
     return name[:_SHOWN_CHARACTERS] or "nameless"
+
+
+def near(text: str, known: Iterable[str]) -> str:
+    """Return which of the *known* texts was probably meant, or nothing.
+
+    >>> near("WARNNG", ["INFO", "WARNING"])
+    'WARNING'
+    """
+    from difflib import get_close_matches  # noqa: PLC0415 -- 3 ms, for errors only
+
+    return "".join(get_close_matches(text[:40], [*known], 1))

@@ -23,6 +23,7 @@ __all__ = [
     "EndpointFileExporter",
     "endpoint_file",
     "first_line",
+    "is_monitored",
     "parse_properties",
     "read_destination",
     "read_enrichment",
@@ -65,6 +66,11 @@ def read_enrichment(platform_directory: str) -> dict[str, str]:
         # The files of a name have one content, in two formats.
         dimensions |= next(filter(None, map(_read_pairs, paths)), {})
     return dimensions
+
+
+def is_monitored() -> bool:
+    """Return whether OneAgent monitors this process: it shows its file to no other."""
+    return any(_read_text(_VIRTUAL_FILE + end).strip() for end in _EXTENSIONS)
 
 
 def endpoint_file(platform_directory: str) -> str:

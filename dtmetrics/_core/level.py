@@ -1,17 +1,22 @@
-"""Levels, as ``logging`` has them: names and numbers."""
+"""Levels, as ``logging`` has them: names and numbers; and one for nothing at all."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from dtmetrics._core.log import INFO
 
-__all__ = ["LEVELS", "LEVEL_REQUIREMENT", "Level", "level_number"]
+__all__ = ["LEVELS", "LEVEL_REQUIREMENT", "OFF", "Level", "level_number"]
 
-#: A level: a number, or the name of one of logging's. An instrument or a meter records
-#: if its level is at least the one that ``configure()`` has set.
-Level: TypeAlias = int | Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+#: A level: a number, or the name of one of logging's, or ``"OFF"``. An instrument
+#: records if its level is at least the one that ``configure()`` has set, and if neither
+#: is ``"OFF"``.
+Level: TypeAlias = int | Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "OFF"]
+
+#: The number of the level ``"OFF"``, at and above which nothing records.
+OFF = sys.maxsize
 
 #: The number of each name. Any other value may be looked up as well.
 LEVELS: Mapping[Any, int] = {
@@ -20,6 +25,7 @@ LEVELS: Mapping[Any, int] = {
     "WARNING": 30,
     "ERROR": 40,
     "CRITICAL": 50,
+    "OFF": OFF,
 }
 _DIGITS = 4
 

@@ -7,10 +7,9 @@ fork therefore waits until a record of dtmetrics has been written.
 
 from __future__ import annotations
 
-import os
 import sys
-from threading import RLock, get_ident
 
+from dtmetrics._core.fork_guard import ForkGuard
 from dtmetrics._core.safe_call import call_safely
 
 __all__ = ["INFO", "announce", "debug", "info", "warning"]
@@ -20,13 +19,8 @@ INFO = 20
 
 _DEBUG, _WARNING = 10, 30
 
-# How long a fork waits. A handler that hangs must not block the program.
-_FORK_WAIT_SECONDS = 1.0
-
-# Re-entrant: a handler may be interrupted by a signal handler that logs, or may fork.
-_writing = RLock()
-# By thread, whether it acquired the lock before the fork that it is in.
-_acquired: dict[int, bool] = {}
+# A handler may be interrupted by a signal handler that logs, and may fork itself.
+_writing = ForkGuard()
 
 
 def warning(text: str, *args: object) -> None:
@@ -60,7 +54,7 @@ def _print_on_terminal(text: str) -> None:
     logger = logging.getLogger("dtmetrics")
     if logger.level or logger.hasHandlers() or not sys.stderr.isatty():
         return
-    with _writing:
+    with _writing.forks_wait():
         sys.stderr.write(f"dtmetrics: {text}\n")
 
 
@@ -70,29 +64,6 @@ def _log(level: int, text: str, *args: object) -> None:
     import logging  # noqa: PLC0415
 
     log = logging.getLogger("dtmetrics").log
-    with _writing:
+    with _writing.forks_wait():
         # A filter of the application may raise.
         call_safely(log, level, f"dtmetrics: {text}", *args, default=None)
-
-
-def _acquire_before_fork() -> None:
-    _acquired[get_ident()] = _writing.acquire(timeout=_FORK_WAIT_SECONDS)
-
-
-def _release_in_parent() -> None:
-    if _acquired.pop(get_ident(), False):
-        _writing.release()
-
-
-def _reset_in_child() -> None:
-    global _writing  # noqa: PLW0603 -- another thread may hold the lock forever
-    _writing = RLock()
-    _acquired.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_acquire_before_fork,
-        after_in_parent=_release_in_parent,
-        after_in_child=_reset_in_child,
-    )

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 __all__ = ["SECRET_SETTINGS", "Secret", "hide_secrets"]
 
 #: The settings of ``configure()`` that are passed on as a Secret. An endpoint may hold
-#: a token too, by mistake, in its query.
-SECRET_SETTINGS = frozenset(("endpoint", "token"))
+#: a token too, by mistake, in its query, and a proxy's URL its credentials.
+SECRET_SETTINGS = frozenset(("endpoint", "key_password", "proxy", "token"))
 
 
 class Secret:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._decorate.hooks import Args, Call, Kwargs
+from dtmetrics._decorate.defaults import defaults_of
+from dtmetrics._decorate.hooks import Args, Call, Kwargs, shown_module
 
 if TYPE_CHECKING:
     from inspect import Parameter
 
-__all__ = ["Convert", "Getter", "argument_getters", "name_of"]
+__all__ = ["Convert", "Getter", "argument_getters", "class_of", "name_of"]
 
 #: Makes the value of a dimension from an argument.
 Convert = Callable[[Any], Any]
@@ -20,6 +22,17 @@ Convert = Callable[[Any], Any]
 Getter = Callable[[Args, Kwargs], Any]
 
 _ABSENT: Any = object()
+
+
+def class_of(target: object) -> type:
+    """Return the class of *target*; that of the wrapped object, if it is a proxy.
+
+    >>> class_of(3)
+    <class 'int'>
+    """
+    claimed: object = target.__class__
+    # Not a class, if the class has a method of that name.
+    return claimed if isinstance(claimed, type) else type(target)
 
 
 def name_of(target: object) -> str:
@@ -32,12 +45,14 @@ def name_of(target: object) -> str:
     """
     while isinstance(target, functools.partial):
         target = target.func
-    named: Any = target if hasattr(target, "__qualname__") else target.__class__
+    named: Any = target if hasattr(target, "__qualname__") else class_of(target)
     # A method of a type written in C has no module, but its type has one.
     module = getattr(named, "__module__", None) or getattr(
         getattr(named, "__objclass__", None), "__module__", None
     )
-    return f"{module}.{named.__qualname__}" if module else str(named.__qualname__)
+    if not module:
+        return str(named.__qualname__)
+    return f"{shown_module(module)}.{named.__qualname__}"
 
 
 def argument_getters(
@@ -59,8 +74,9 @@ def argument_getters(
     parameters = signature.parameters
     positions = {name: position for position, name in enumerate(parameters)}
     accepts_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    func = target if type(target) is FunctionType else None
     return {
-        name: _getter(name, convert, parameters.get(name), positions.get(name))
+        name: _getter(name, convert, parameters.get(name), positions.get(name), func)
         for name, convert in wanted.items()
         if accepts_any or name in positions
     }
@@ -71,6 +87,7 @@ def _getter(
     convert: Convert | None,
     parameter: Parameter | None,
     position: int | None,
+    func: FunctionType | None = None,
 ) -> Getter:
     default = _ABSENT
     variadic = False
@@ -87,7 +104,11 @@ def _getter(
         elif position is not None and position < len(args):
             value = args[position]
         else:
-            value = kwargs.get(name, default)
+            value = kwargs.get(name, _ABSENT)
+        if value is _ABSENT:
+            positional, others = ({}, {}) if func is None else defaults_of(func)
+            # Those may have changed; the first is that of what the function wraps.
+            value = {name: default, **positional, **others}[name]
         if value is _ABSENT:
             return None
         return value if convert is None else convert(value)

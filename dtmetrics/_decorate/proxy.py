@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from contextlib import asynccontextmanager, contextmanager
 from types import FunctionType, GetSetDescriptorType, MethodType
@@ -15,13 +16,25 @@ from typing import Any, SupportsIndex, cast
 
 import wrapt
 
-from dtmetrics._decorate.hooks import Call, CallHook, Switch
-from dtmetrics._decorate.wrappers import (
-    wrap_async_generator,
-    wrap_coroutine,
-    wrap_function,
-    wrap_generator,
+from dtmetrics._decorate.by_value import (
+    ByValue,
+    asked_by_value,
+    found_by_name,
+    take_asked,
 )
+from dtmetrics._decorate.cells import hook_and_target
+from dtmetrics._decorate.codegen import Compiled, compile_call
+from dtmetrics._decorate.hooks import Call, CallHook, Switch
+from dtmetrics._decorate.kinds import (
+    calls_a,
+    is_coroutine_function,
+    is_generator_based_coroutine,
+    is_method,
+    is_method_by_name,
+    is_plain,
+    with_name_of,
+)
+from dtmetrics._decorate.wrappers import wrap_async_generator, wrap_generator
 
 __all__ = ["Decorated", "Decorator"]
 
@@ -40,52 +53,67 @@ class Decorator:
         self._hook_for = hook_for
         self._switch = switch
 
-    def __call__(self, target: object) -> object:
-        """Return *target*, decorated."""
+    def __call__(self, target: object, *, in_class: bool = False) -> object:
+        """Return *target*, decorated.
+
+        A method, by its name or by *in_class*, becomes a function, which the
+        interpreter binds in less time than a proxy, and attrs finds super() in.
+        """
         if isinstance(target, type):
             self._decorate_methods(target)
             return target
         if isinstance(target, classmethod | staticmethod):
-            return type(target)(_as_function(self(target.__func__)))
+            return self._decorate_method(target, in_class=in_class)
         if type(target) is FunctionType and target.__code__ in _CONTEXT_MANAGERS:
             return self._decorate_context_manager(target)
         if not callable(target):
             raise TypeError(f"cannot decorate {target!r}: it is not callable")
-        hook = self._hook_for(target)
-        call: Any = self._wrap(target, hook)
-        functools.update_wrapper(call, _named_function(target), updated=())
-        call.__dict__.update(__wrapped__=target, _dtmetrics_into=_into(hook))
-        return Decorated(target, call, self)
+        call, same_parameters = self._compiled(target)
+        if same_parameters and (in_class or is_method_by_name(target)):
+            return functools.update_wrapper(call, target)
+        return Decorated(target, with_name_of(call, target), self)
 
-    def _wrap(self, target: Call, hook: CallHook) -> Call:
-        """Return the wrapper for the kind of callable that *target* is."""
-        switch = self._switch
-        awaited = _calls_a(target, inspect.iscoroutinefunction)
-        if not awaited and _calls_a(target, inspect.isasyncgenfunction):
-            return wrap_async_generator(target, hook, switch)
-        if not awaited and _calls_a(target, inspect.isgeneratorfunction):
-            awaitable = _calls_a(target, _is_generator_based_coroutine)
-            return wrap_generator(target, hook, switch, awaitable=awaitable)
-        faster: Callable[..., Call | None] | None = getattr(hook, "wrap", None)
-        wrapper = faster(target, awaited=awaited) if faster is not None else None
-        if wrapper is not None:
-            return wrapper
-        wrap = wrap_coroutine if awaited else wrap_function
-        return wrap(target, hook, switch)
+    def called_instead_of(self, target: Call) -> Call:
+        """Return the function that a proxy of *target* calls."""
+        return with_name_of(self._compiled(target).call, target)
+
+    def _compiled(self, target: Call) -> Compiled:
+        hook, switch, awaited = self._hook_for(target), self._switch, False
+        if not is_plain(target):
+            awaited = calls_a(target, is_coroutine_function)
+            if not awaited and calls_a(target, inspect.isasyncgenfunction):
+                call = wrap_async_generator(target, hook, switch)
+                return Compiled(call, same_parameters=False)
+            if not awaited and calls_a(target, inspect.isgeneratorfunction):
+                awaitable = calls_a(target, is_generator_based_coroutine)
+                call = wrap_generator(target, hook, switch, awaitable=awaitable)
+                return Compiled(call, same_parameters=False)
+        return compile_call(target, hook, switch, awaited=awaited)
 
     def _decorate_methods(self, owner: type) -> None:
         for name, member in list(vars(owner).items()):
-            if name.startswith("_") or not _is_method(member):
+            if name.startswith("_") or not is_method(member):
                 continue
             function = getattr(member, "__func__", member)
             if not _records_into(function, _into(self._hook_for(function))):
                 # Not setattr(): a metaclass may forbid it.
-                type.__setattr__(owner, name, _as_function(self(member)))
+                type.__setattr__(owner, name, self(member, in_class=True))
+
+    def _decorate_method(self, target: Target, *, in_class: bool) -> Target:
+        decorated = type(target)(self(target.__func__, in_class=in_class))
+        for name, value in vars(target).items():
+            vars(decorated).setdefault(name, value)
+        return decorated
 
     def _decorate_context_manager(self, target: Target) -> Target:
-        make = _CONTEXT_MANAGERS[target.__code__]
-        decorated = make(self(target.__wrapped__))
-        decorated.__dict__ = {**target.__dict__, **decorated.__dict__}
+        # Not __wrapped__: functools.wraps() above contextmanager() replaces it.
+        [cell] = target.__closure__
+        function = cell.cell_contents
+        decorated = _CONTEXT_MANAGERS[target.__code__](self(function))
+        wrapped = decorated.__wrapped__
+        functools.update_wrapper(decorated, target)
+        is_replaced = target.__wrapped__ is not function
+        decorated.__wrapped__ = target.__wrapped__ if is_replaced else wrapped
         return decorated
 
 
@@ -93,12 +121,10 @@ class Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]
     """A callable with the attributes, the type and the hash of the one that it wraps.
 
     ``__call__`` is a slot: calling the proxy calls the function stored there. That
-    takes 270 ns on CPython 3.11, where wrapt's generic path takes 1050 ns. In a class
-    body the function itself replaces its proxy, so that the interpreter binds methods
-    (205 ns instead of 990 ns): see `_as_function`.
+    takes 270 ns on CPython 3.11, where wrapt's generic path takes 1050 ns.
     """
 
-    __slots__ = ("__call__", "_self_decorator")
+    __slots__ = ("__call__", "_self_decorator", "_self_outer")
 
     def __init__(self, wrapped: Call, call: Call, decorator: Decorator) -> None:
         # The wrapper is not called: the slot takes its place.
@@ -106,20 +132,36 @@ class Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]
         _CALL.__set__(self, call)
         _DECORATOR.__set__(self, decorator)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "__wrapped__":
+            # functools.wraps() above this decorator sets the attribute of the wrapper
+            # that is decorated. Only its name says that the proxy has to change.
+            _target(self).__wrapped__ = value
+            _OUTER.__set__(self, value)
+            return
+        super().__setattr__(name, value)
+        if name in _SHOWN_IN_ERRORS:
+            setattr(_CALL.__get__(self), name, value)
+        elif name in _USED_IN_CALLS:
+            _CALL.__set__(
+                self, _DECORATOR.__get__(self).called_instead_of(_target(self))
+            )
+
     def __set_name__(self, owner: type, name: str) -> None:
+        itself: Target = self
         # The class may hold another library's wrapper, which passes this call on.
-        function = _as_function(self) if vars(owner).get(name) is self else self
-        if function is not self:
-            implied = _IMPLIED.get(name)
+        is_member = vars(owner).get(name) is self
+        if is_member and name in _IMPLIED and isinstance(itself, FunctionType):
             # Not setattr(): a metaclass may forbid it.
-            type.__setattr__(owner, name, implied(function) if implied else function)
-        elif hasattr(type(self.__wrapped__), "__set_name__"):
-            self.__wrapped__.__set_name__(owner, name)  # type: ignore[attr-defined]
+            type.__setattr__(owner, name, _IMPLIED[name](self))
+        target = _target(self)
+        if hasattr(type(target), "__set_name__"):
+            target.__set_name__(owner, name)
 
     def __get__(  # type: ignore[override]
         self, instance: object, owner: type | None = None
     ) -> object:
-        wrapped: Any = self.__wrapped__
+        wrapped = _target(self)
         if type(wrapped) is FunctionType:
             return self if instance is None else MethodType(self, instance)
         if not hasattr(type(wrapped), "__get__"):
@@ -131,23 +173,65 @@ class Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]
             return MethodType(self, bound.__self__)
         return _DECORATOR.__get__(self)(bound)
 
-    # A function is pickled by its name, and a copy of it is the function itself. Other
-    # callables have no name under which the decorated one is found: unpickling gives
-    # the undecorated one.
+    @property
+    def __class__(self) -> Any:  # noqa: ANN401 -- any class
+        if asked_by_value(self, sys._getframe(1)):  # noqa: SLF001 -- no other way
+            return Decorated
+        return _target(self).__class__
+
+    @__class__.setter
+    def __class__(self, value: Any) -> None:  # noqa: ANN401 -- any class
+        _target(self).__class__ = value
+
+    def __repr__(self) -> str:
+        return repr(_target(self))
+
+    # A function is pickled by its name, and a copy of it is the function itself.
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
-        if isinstance(self.__wrapped__, FunctionType):
-            return str(self.__qualname__)
-        return _itself, (self.__wrapped__,)
+        wrapped = _target(self)
+        by_value = take_asked(self) or asked_by_value(self, sys._getframe(1))  # noqa: SLF001
+        if not by_value:
+            if isinstance(wrapped, FunctionType) or found_by_name(self):
+                return str(self.__qualname__)
+            parts = ByValue(wrapped, None)
+        else:
+            parts = ByValue.of(wrapped)
+        # As a state, which is pickled when the object is known: the function may refer
+        # to it, as a recursive one does.
+        state = parts, _DECORATOR.__get__(self)
+        return _undecorated, (), state, None, None, _decorate_again
 
     def __copy__(self) -> object:
-        return self._decorated_copy(copy.copy(self.__wrapped__))
+        return self._decorated_copy(copy.copy(_target(self)))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> object:
-        return self._decorated_copy(copy.deepcopy(self.__wrapped__, memo))
+        return self._decorated_copy(copy.deepcopy(_target(self), memo))
 
     def _decorated_copy(self, copied: object) -> object:
-        return self if copied is self.__wrapped__ else _DECORATOR.__get__(self)(copied)
+        return self if copied is _target(self) else _DECORATOR.__get__(self)(copied)
+
+
+def _undecorated() -> Decorated:
+    """Return an object for `_decorate_again`."""
+    return Decorated.__new__(Decorated, _itself, _itself)
+
+
+def _decorate_again(target: Decorated, state: tuple[ByValue, Decorator]) -> None:
+    """Make *target* what it was when it was pickled, but for its wrapper.
+
+    The wrapper is made by the first call. Now a function may be without its defaults,
+    and another `Decorated` empty, because they refer to what refers to them.
+    """
+    parts, decorator = state
+    wrapped = parts.restored()
+
+    def call(*args: object, **kwargs: object) -> object:
+        made = decorator.called_instead_of(wrapped)
+        _CALL.__set__(target, made)
+        return made(*args, **kwargs)
+
+    Decorated.__init__(target, wrapped, call, decorator)
 
 
 # Reading the __annotations__ of a class makes CPython store an empty dict in it. Here
@@ -157,6 +241,32 @@ for _base in Decorated.__mro__:
     if isinstance(vars(_base).get("__annotations__"), GetSetDescriptorType):
         Decorated.__annotations__ = vars(_base)["__annotations__"]
 
+_CALL: Any = Decorated.__dict__["__call__"]
+_DECORATOR: Any = Decorated.__dict__["_self_decorator"]
+_OUTER: Any = Decorated.__dict__["_self_outer"]
+# wrapt's C extension has a field for the wrapped object, so the attribute can be what
+# functools.wraps() has set. In its version in Python the attribute is the field.
+_FIELD: Any = next(
+    (it for base in Decorated.__mro__ if (it := vars(base).get("__wrapped__"))), None
+)
+
+
+def _target(proxy: Decorated) -> Target:
+    """Return what *proxy* wraps."""
+    return proxy.__wrapped__ if _FIELD is None else _FIELD.__get__(proxy)
+
+
+def _outer(proxy: Decorated) -> Target:
+    """Return what functools.wraps() has set, or what *proxy* wraps."""
+    try:
+        return _OUTER.__get__(proxy)
+    except AttributeError:
+        return _target(proxy)
+
+
+if _FIELD is not None:
+    Decorated.__wrapped__ = property(_outer)  # type: ignore[assignment, misc]
+
 # `type` turns functions of these names into static and class methods when it makes a
 # class. It does not recognise a proxy.
 _IMPLIED: dict[str, Callable[[Any], Any]] = {
@@ -165,61 +275,8 @@ _IMPLIED: dict[str, Callable[[Any], Any]] = {
     "__class_getitem__": classmethod,
 }
 
-_CALL: Any = Decorated.__dict__["__call__"]
-_DECORATOR: Any = Decorated.__dict__["_self_decorator"]
-
-
-def _as_function(target: Target) -> Target:
-    """Return the function behind a `Decorated`, made to look like the one it wraps.
-
-    Return *target* itself where that function cannot replace it: if the wrapped
-    callable is not a function, if it is another library's wrapper, which needs to know
-    what it was bound to, or if it is a generator function and the wrapper is not.
-    """
-    if type(target) is not Decorated:
-        return target
-    wrapped, call = target.__wrapped__, _CALL.__get__(target)
-    if type(_as_function(wrapped)) is not FunctionType:
-        return target
-    for test in (inspect.isgeneratorfunction, inspect.isasyncgenfunction):
-        if test(wrapped) != test(call):
-            return target
-    set_before = vars(call).copy()
-    functools.update_wrapper(call, wrapped)
-    vars(call).update(set_before)
-    # For inspect. Calls do not use them: a wrapper takes *args and **kwargs, or has the
-    # parameters of the function and with them these defaults already.
-    call.__defaults__ = wrapped.__defaults__
-    call.__kwdefaults__ = wrapped.__kwdefaults__
-    return call
-
-
-def _calls_a(target: Target, test: Callable[[Any], bool]) -> bool:
-    """Whether *test* holds for the function that calling *target* runs."""
-    while isinstance(target, functools.partial):
-        target = target.func
-    if test(target):
-        return True
-    # The interpreter calls an object by a method of its class. A proxy passes on
-    # `__class__`, but not its type.
-    method = getattr(target.__class__, "__call__", None)  # noqa: B004 -- not to call it
-    return not inspect.isroutine(target) and test(method)
-
-
-def _is_generator_based_coroutine(function: Target) -> bool:
-    """Whether *function* is a generator function that ``types.coroutine`` made."""
-    is_generator = inspect.isgeneratorfunction(function)
-    return is_generator and bool(
-        function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE
-    )
-
-
-def _is_method(member: Target) -> bool:
-    """Whether *member* is a method written in Python, wrapped or not."""
-    # functools.lru_cache() returns an object that is not a function, but is bound.
-    member = getattr(member, "__func__", member)
-    bindable = callable(member) and hasattr(type(member), "__get__")
-    return bindable and isinstance(inspect.unwrap(member), FunctionType)
+_SHOWN_IN_ERRORS = {"__name__", "__qualname__"}
+_USED_IN_CALLS = {"__code__", "__defaults__", "__kwdefaults__"}
 
 
 def _into(hook: CallHook) -> object:
@@ -227,24 +284,20 @@ def _into(hook: CallHook) -> object:
     return getattr(hook, "into", hook)
 
 
-def _records_into(function: object, into: object) -> bool:
+def _records_into(function: Target, into: object) -> bool:
     """Whether a decorator of *function* already records *into* this."""
     while function is not None:
-        if getattr(_as_function(function), "_dtmetrics_into", None) == into:
+        call = _CALL.__get__(function) if type(function) is Decorated else function
+        hook, target = hook_and_target(call)
+        if hook is not None and _into(hook) == into:
             return True
-        function = getattr(function, "__wrapped__", None)
+        # Not __wrapped__ of ours: functools.wraps() above a decorator replaces it.
+        function = getattr(function, "__wrapped__", None) if hook is None else target
     return False
 
 
-def _named_function(target: Target) -> Target:
-    """Return what names *target*: CPython's warnings name a coroutine by it."""
-    while isinstance(target, functools.partial):
-        target = target.func
-    return target if hasattr(target, "__qualname__") else target.__class__.__call__
-
-
-def _itself(target: object) -> object:
-    return target
+def _itself(target: object) -> object:  # takes a place, and is not called
+    raise NotImplementedError
 
 
 # Functions that contextlib makes share its code object. They return at once; the hook

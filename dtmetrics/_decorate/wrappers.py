@@ -1,62 +1,22 @@
-"""The wrapper functions that run a hook around a call, one for each kind of callable.
+"""The functions that are called instead of generator functions.
 
-A wrapper is called in place of its target. While the switch is off it passes the call
-on and does nothing else.
+While the switch is off they pass the call on and do nothing else.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
-from types import FunctionType, coroutine
+from types import CodeType, FunctionType, coroutine
 from typing import Any
 
 from dtmetrics._decorate.hooks import Args, Call, CallHook, Kwargs, Switch
 
 __all__ = [
+    "GENERATOR_CALLS",
     "wrap_async_generator",
-    "wrap_coroutine",
-    "wrap_function",
     "wrap_generator",
 ]
-
-
-def wrap_function(func: Call, hook: CallHook, switch: Switch) -> Call:
-    """Run *hook* around calls that return their result."""
-    begin, end, fail = hook.begin, hook.end, hook.fail
-
-    def call(*args: object, **kwargs: object) -> object:
-        if not switch.recording:
-            return func(*args, **kwargs)
-        token = begin()
-        try:
-            result = func(*args, **kwargs)
-        except BaseException as error:
-            fail(token, error, args, kwargs)
-            raise
-        end(token, result, args, kwargs)
-        return result
-
-    return call
-
-
-def wrap_coroutine(func: Call, hook: CallHook, switch: Switch) -> Call:
-    """Run *hook* around coroutines, from the first step to the last."""
-    begin, end, fail = hook.begin, hook.end, hook.fail
-
-    async def call(*args: object, **kwargs: object) -> object:
-        if not switch.recording:
-            return await func(*args, **kwargs)
-        token = begin()
-        try:
-            result = await func(*args, **kwargs)
-        except BaseException as error:
-            fail(token, error, args, kwargs)
-            raise
-        end(token, result, args, kwargs)
-        return result
-
-    return call
 
 
 def wrap_generator(
@@ -177,3 +137,12 @@ def _first_step(generator: AsyncGenerator[Any, Any]) -> object:
         return generator.asend(None)
     finally:
         sys.set_asyncgen_hooks(*hooks)
+
+
+#: The code of the functions that are called instead of generator functions.
+GENERATOR_CALLS = {
+    constant
+    for wrap in (wrap_generator, wrap_async_generator)
+    for constant in wrap.__code__.co_consts
+    if isinstance(constant, CodeType)
+}

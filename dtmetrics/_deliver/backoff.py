@@ -58,11 +58,18 @@ class Backoff:
         self._random = random
         self.reset()
 
+    def renew(self, policy: RetryPolicy) -> None:
+        """Send the next batch at once: the exporter has been replaced."""
+        self._policy = policy
+        self.succeeded()
+
     def reset(self) -> None:
         """Start anew, as in a forked child."""
         self._failures: Counter[NextAttempt] = Counter()
         #: When the next attempt is due, by the monotonic clock; 0.0: at once.
         self.retry_at = 0.0
+        #: Until when the endpoint has asked to send nothing, by the monotonic clock.
+        self.held_until = 0.0
         #: Whether the endpoint must answer a probe before the next batch is sent.
         self.probe_first = False
         #: Whether the last failure was a throttled request: a later one may succeed.
@@ -88,6 +95,8 @@ class Backoff:
             if retry_after is not None:
                 pause = retry_after * (1 + policy.jitter * self._random())
         self.throttled = next_attempt is NextAttempt.WHEN_ASKED
+        if self.throttled and retry_after is not None:
+            self.held_until = self._monotonic() + retry_after
         if next_attempt is NextAttempt.AFTER_PROBE:
             self.probe_first = True
         self.retry_at = self._monotonic() + pause
@@ -95,7 +104,7 @@ class Backoff:
     def succeeded(self) -> None:
         """Send the next batch at once, and begin with a short pause the next time."""
         self._failures.clear()
-        self.retry_at = 0.0
+        self.retry_at = self.held_until = 0.0
         self.throttled = False
 
     def pace(self) -> None:

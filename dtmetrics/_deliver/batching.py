@@ -26,25 +26,17 @@ def batches(chunks: Iterable[DataPoints], created_ms: int) -> Iterator[Batch]:
     lines: list[str] = []
     identities: list[Identity] = []
     size = 0
-    try:
-        for chunk in chunks:
-            # A chunk in one step, and its characters only: bytes are counted once a
-            # batch is complete.
-            new = encode(chunk)
-            lines += new
-            identities += chunk.identities
-            size += sum(map(len, new))
-            while len(lines) >= LINES_LIMIT or size >= BYTES_LIMIT:
-                yield from _within_bytes(lines[:LINES_LIMIT], identities, created_ms)
-                del lines[:LINES_LIMIT], identities[:LINES_LIMIT]
-                size = sum(map(len, lines))
-    except GeneratorExit:
-        raise
-    except BaseException:
-        # A callback of the user's raised. The lines so far have been drained from their
-        # series, so they would be missing without this.
-        yield from _within_bytes(lines, identities, created_ms) if lines else ()
-        raise
+    for chunk in chunks:
+        # A chunk in one step, and its characters only: bytes are counted once a batch
+        # is complete.
+        new = encode(chunk)
+        lines += new
+        identities += chunk.identities
+        size += sum(map(len, new))
+        while len(lines) >= LINES_LIMIT or size >= BYTES_LIMIT:
+            yield from _within_bytes(lines[:LINES_LIMIT], identities, created_ms)
+            del lines[:LINES_LIMIT], identities[:LINES_LIMIT]
+            size = sum(map(len, lines))
     if lines:
         yield from _within_bytes(lines, identities, created_ms)
 

@@ -5,17 +5,19 @@ It adds data points of our own: what was dropped, rejected or invalid.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.try_lock import TryLock
+from dtmetrics._deliver.account import Account
 from dtmetrics._deliver.batching import batches, metadata_batches
-from dtmetrics._deliver.outbox import Account, Outbox
+from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._protocol.point import CountDelta, DataPoints, Identity
 from dtmetrics._record.catalog import Family
 from dtmetrics._record.definition import Definition
+from dtmetrics._record.handover import Handover
 from dtmetrics._record.registry import Registry
 from dtmetrics.exporters import Batch
 
@@ -28,30 +30,39 @@ _PAUSE_SECONDS = 0.0003
 
 
 class Collector:
-    """Puts the points of *registry* in *outbox*, in one thread at a time."""
+    """Puts the points of *registry* in outboxes, in one thread at a time."""
 
-    def __init__(
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.renew()
+
+    def direct(
         self,
-        registry: Registry,
-        outbox: Outbox,
+        outboxes: Sequence[Outbox],
         self_metrics: SelfMetrics | None,
         *,
         metadata: bool,
         on_error: Callable[[Exception], object],
     ) -> None:
-        self._registry = registry
-        self._outbox = outbox
+        """Put what is collected from now on in each of *outboxes*."""
+        #: Each with a note of the batch that it has taken last.
+        self._outboxes = [(outbox, Handover()) for outbox in outboxes]
         self._self_metrics = self_metrics
         self._metadata = metadata
         self._on_error = on_error
-        self.renew(threading.Event())
 
-    def renew(self, stop: threading.Event) -> None:
+    def renew(self) -> None:
         """Make what a forked child must not share with its parent."""
         #: How many collections were completed.
         self.flushes = 0
+        # A collection of the parent puts nothing more in an outbox.
+        self._process = object()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Leave a collection behind whose callback hangs; another one may begin."""
         self._lock = TryLock()
-        self._stop = stop
+        self._handover = Handover()
 
     @property
     def busy_here(self) -> bool:
@@ -74,41 +85,90 @@ class Collector:
             # Called with the lock: another thread may have collected meanwhile.
             if not acquired or (timestamp_ms := timestamp()) is None:
                 return acquired
-            return call_safely(
-                self._put,
-                self._batches(timestamp_ms, paced=paced),
-                default=False,
-                on_error=self._on_error,
-            )
+            return self._collect_safely(timestamp_ms, paced=paced)
 
-    def _put(self, made: Iterator[Batch]) -> bool:
-        lock = self._lock
-        for batch in made:
-            if lock is not self._lock:
-                return False  # a callback has forked: the points are the parent's
-            self._outbox.put(batch)
+    def _collect_safely(self, timestamp_ms: int, *, paced: bool) -> bool:
+        return call_safely(
+            partial(self._collect, timestamp_ms, paced=paced),
+            default=False,
+            on_error=self._on_error,
+        )
+
+    def switch(
+        self, timeout: float, timestamp: Callable[[], int], change: Callable[[], object]
+    ) -> bool:
+        """Collect once more, and call *change* before anything else is collected.
+
+        Within *timeout* seconds, or else without that collection; return whether it
+        was made.
+        """
+        with self._lock.acquire(timeout) as acquired:
+            collected = acquired and self._collect_safely(timestamp(), paced=False)
+            if not acquired:
+                self.abandon()
+            change()
+        return collected
+
+    def _collect(self, timestamp_ms: int, *, paced: bool) -> bool:
+        handover = self._handover
+        try:
+            self._enter(handover)
+            if not self._put(self._batches(timestamp_ms, paced=paced), handover):
+                return False
+        except BaseException:
+            # A callback or a signal handler raised. The points so far have left their
+            # series.
+            self._registry.catalog.describe_again()
+            self._enter(handover)
+            self._put(batches(handover.waiting(), timestamp_ms), handover)
+            raise
         self.flushes += 1
         return True
+
+    def _put(self, made: Iterator[Batch], handover: Handover) -> bool:
+        process = self._process
+        for batch in made:
+            if process is not self._process:
+                return False  # a callback has forked: the points are the parent's
+            handover.begin(batch)
+            self._enter(handover)
+        return True
+
+    def _enter(self, handover: Handover) -> None:
+        """Put the batch that has begun in each outbox that does not have it yet."""
+        batch = handover.batch
+        if batch is None:
+            return
+        for outbox, slot in self._outboxes:
+            if slot.entered is not batch:
+                outbox.put(batch, slot)
+        handover.entered = batch
+        handover.settle()
 
     def _batches(self, timestamp_ms: int, *, paced: bool) -> Iterator[Batch]:
         yield from batches(self._chunks(timestamp_ms, paced=paced), timestamp_ms)
         if self._metadata:
             catalog = self._registry.catalog
-            if self._outbox.take_metadata_dropped():
-                catalog.describe_again()
+            for outbox, _ in self._outboxes:
+                if outbox.take_metadata_dropped():
+                    catalog.describe_again()
             # In batches of their own, so that each answer counts points or none.
             yield from metadata_batches(catalog.collect_metadata(), timestamp_ms)
 
     def _chunks(self, timestamp_ms: int, *, paced: bool) -> Iterable[DataPoints]:
-        for chunk in self._registry.collect(timestamp_ms):
+        lock, handover = self._lock, self._handover
+        yield from handover.waiting()
+        for chunk in self._registry.collect(timestamp_ms, handover=handover):
             yield chunk
+            if lock is not self._lock:
+                break  # a callback hung, and another collection may be under way
             if paced:
-                if self._stop.is_set():
-                    break  # a callback hung, and another delivery may own the registry
                 time.sleep(_PAUSE_SECONDS)
         if self._self_metrics is not None:
             # Last: callbacks may return invalid values.
-            yield self._self_metrics.collect(timestamp_ms)
+            points = self._self_metrics.collect(timestamp_ms)
+            handover.add([points], self._self_metrics)
+            yield points
 
 
 _DROPPED = Definition(
@@ -138,15 +198,22 @@ class SelfMetrics:
         self._account = account
         self._dropped = registry.catalog.define(_DROPPED)
         self._invalid = registry.catalog.define(_INVALID)
-        self._generation = registry.generation
-        self._reported: dict[tuple[str, str], int] = {}
+        self._epoch = registry.generation.epoch
+        self.totals: dict[tuple[str, str], int] = {}
+        self.next_totals = self.totals
+
+    def continue_from(self, earlier: SelfMetrics) -> None:
+        """Report what has been counted since *earlier* reported."""
+        self._epoch, self.totals = earlier._epoch, earlier.totals
+        self.next_totals = self.totals
 
     def collect(self, timestamp_ms: int) -> DataPoints:
         """Return what has been counted since the last time."""
-        if self._generation is not self._registry.generation:
+        if self._epoch is not self._registry.generation.epoch:
             # All counters start from zero after a fork and after a start.
-            self._generation = self._registry.generation
-            self._reported = {}
+            self._epoch = self._registry.generation.epoch
+            self.totals = {}
+        self.next_totals = self.totals.copy()
         account = self._account()
         dropped = {**account.dropped, "rejected": account.rejected}
         counts = {
@@ -158,10 +225,11 @@ class SelfMetrics:
     def _grown(self, family: Family, totals: Mapping[str, int]) -> dict[Identity, int]:
         grown: dict[Identity, int] = {}
         for reason, total in totals.items():
-            delta = total - self._reported.get((family.key, reason), 0)
+            name = family.definition.name
+            delta = total - self.next_totals.get((name, reason), 0)
             if delta > 0 and not family.void:
                 series = self._registry.series(family, ((("reason", reason),),))
                 if series is not None:
-                    self._reported[family.key, reason] = total
+                    self.next_totals[name, reason] = total
                     grown[series] = grown.get(series, 0) + delta
         return grown

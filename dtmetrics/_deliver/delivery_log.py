@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from dtmetrics._core import log
 from dtmetrics._core.error_place import kind_and_place
-from dtmetrics._deliver.outbox import Account
+from dtmetrics._deliver.account import Account
+from dtmetrics._export.causes import explain_clock
 from dtmetrics.exporters import ExportResult, Outcome
 
 __all__ = ["DeliveryLog"]
@@ -42,6 +43,7 @@ class DeliveryLog:
         self.outage: set[str] = set()
         self._before = Account(0, 0, 0, {}, 0)
         self._delivered = False
+        self._clock_is_wrong = False
         self._logged: set[tuple[str, str]] = set()
 
     def note(self, result: ExportResult) -> None:
@@ -53,6 +55,18 @@ class DeliveryLog:
             self._warn_once("the endpoint rejected a batch unread: %s", reason)
         elif result.outcome is not Outcome.ANSWERED:
             self._failed(reason)
+
+    def compare_clocks(self, result: ExportResult) -> None:
+        """Log that the clock of this host is wrong, once until it is right again."""
+        problem = explain_clock(result.clock_ahead)
+        if problem:
+            reason = result.reason
+            self.last_error = f"{reason}; {problem}" if reason else problem
+            if not self._clock_is_wrong:
+                log.warning("%s", problem)
+        # An answer without a date leaves it open.
+        if result.clock_ahead:
+            self._clock_is_wrong = bool(problem)
 
     def _failed(self, reason: str) -> None:
         if not self.outage:

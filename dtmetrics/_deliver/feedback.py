@@ -29,6 +29,8 @@ class Feedback:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        #: Whether it may quarantine instruments.
+        self.quarantines = True
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
@@ -52,7 +54,12 @@ class Feedback:
             reasons.setdefault(key, rejection.message)
             self._log_once(key, rejection.message)
         rejections = result.rejected or self.rejections_in_a_row
-        if rejections and batch.points and result.outcome is Outcome.ANSWERED:
+        if (
+            self.quarantines
+            and rejections
+            and batch.points
+            and result.outcome is Outcome.ANSWERED
+        ):
             self._count_rejections(batch, result, reasons)
 
     def _log_once(self, key: str, message: str) -> None:

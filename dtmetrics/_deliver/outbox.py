@@ -9,10 +9,9 @@ waiting`` at every moment.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
 from threading import RLock
-from typing import NamedTuple
 
+from dtmetrics._deliver.account import Account
 from dtmetrics._deliver.batch_state import (
     AT_LEAST_ONCE,
     AT_MOST_ONCE,
@@ -22,28 +21,10 @@ from dtmetrics._deliver.batch_state import (
     State,
     Transition,
 )
+from dtmetrics._record.handover import Handover
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 
-__all__ = ["Account", "Outbox"]
-
-
-class Account(NamedTuple):
-    """What became of all points so far."""
-
-    collected: int
-    accepted: int
-    rejected: int
-    dropped: Mapping[str, int]
-    waiting: int
-
-    def undelivered_since(self, earlier: Account) -> dict[str, int]:
-        """Return the points dropped or rejected since *earlier*, by reason."""
-        before = {**earlier.dropped, "rejected": earlier.rejected}
-        now = {**self.dropped, "rejected": self.rejected}
-        grown = {
-            reason: points - before.get(reason, 0) for reason, points in now.items()
-        }
-        return {reason: points for reason, points in grown.items() if points > 0}
+__all__ = ["Outbox"]
 
 
 # The same outcome of a batch that is not split.
@@ -96,10 +77,14 @@ class Outbox:
         *,
         resend: bool = True,
     ) -> None:
-        self._max_bytes = max_bytes
         self._max_age_ms = max_age * 1000
-        self._table = AT_LEAST_ONCE if resend else AT_MOST_ONCE
+        self.limit(max_bytes, resend=resend)
         self.reset_after_fork()
+
+    def limit(self, max_bytes: int, *, resend: bool) -> None:
+        """Hold *max_bytes* from the next batch on, and send it twice or not."""
+        self._max_bytes = max_bytes
+        self._table = AT_LEAST_ONCE if resend else AT_MOST_ONCE
 
     def reset_after_fork(self) -> None:
         """Start empty in a forked child: what waits is the parent's to send."""
@@ -110,32 +95,44 @@ class Outbox:
         self._in_flight: _Entry | None = None
         self._bytes = 0
         self._counts = _Counts()
+        # Why it takes no batches any more; empty: it does.
+        self._closed = ""
 
     def __len__(self) -> int:
         return len(self._queue) + (self._in_flight is not None)
 
     # -- new batches ---------------------------------------------------------------
 
-    def put(self, batch: Batch) -> None:
-        """Add a batch that was collected just now."""
-        self._add(batch, Event.COLLECTED)
+    def put(self, batch: Batch, handover: Handover | None = None) -> None:
+        """Add a batch that was collected just now, and note that in *handover*.
+
+        Both are one step, wherever a signal handler raises.
+        """
+        self._add(batch, Event.COLLECTED, handover)
 
     def recover(self, batch: Batch, *, in_flight: bool) -> None:
         """Add a batch of a dead process, which may have died while sending it."""
         self._add(batch, Event.LEFT_IN_FLIGHT if in_flight else Event.RECOVERED)
 
-    def _add(self, batch: Batch, event: Event) -> None:
+    def _add(
+        self, batch: Batch, event: Event, handover: Handover | None = None
+    ) -> None:
         with self._lock:
             state, reason, _ = self._table[State.NEW, event]
             counts, points = self._counts, batch.points
-            if state is State.DROPPED:
+            reason = self._closed or reason
+            if self._closed or state is State.DROPPED:
                 dropped = counts.dropped[reason] + points
+                if handover is not None:
+                    handover.entered = batch
                 counts.collected += points
                 counts.dropped[reason] = dropped
                 return
             entry = _Entry(batch, state)
             counts.collected += points
             self._bytes += entry.size
+            if handover is not None:
+                handover.entered = batch
             self._queue.append(entry)
             self._make_room()
 
@@ -280,6 +277,35 @@ class Outbox:
         while self._bytes > self._max_bytes and len(self._queue) > 1:
             oldest = min(self._queue, key=lambda entry: entry.batch.created_ms)
             self._drop(oldest, self._table[oldest.state, Event.OUTBOX_FULL].reason)
+
+    def hand_over(self, other: Outbox) -> int:
+        """Move what waits to *other*; return how many points. One may be in flight."""
+        moved = 0
+        with self._lock, other._lock:
+            while self._queue:
+                entry = self._queue[0]
+                points = entry.batch.points
+                moved += points
+                self._counts.collected -= points
+                self._bytes -= entry.size
+                del self._queue[0]
+                other._counts.collected += points
+                other._bytes += entry.size
+                other._queue.append(entry)
+            other._make_room()
+        return moved
+
+    def close(self, reason: str) -> int:
+        """Drop what waits, and all that comes, for *reason*; return how many points."""
+        with self._lock:
+            self._closed = reason
+            before = self._counts.dropped[reason]
+            if self._in_flight is not None:
+                self._drop(self._in_flight, reason)
+            while self._queue:
+                self._drop(self._queue[0], reason)
+            dropped = self._counts.dropped[reason] - before
+        return dropped  # noqa: RET504 -- see the class docstring
 
     # -- the account ---------------------------------------------------------------
 

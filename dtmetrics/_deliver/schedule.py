@@ -22,15 +22,12 @@ _SPREAD = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cadence:
-    """How often the flusher collects, and how much later it sends, in seconds."""
+    """How often the flusher collects, in seconds."""
 
     #: The time between collections; None: only ``flush()`` collects.
     interval: float | None = 60.0
     #: The latest first collection of a process, because a new user waits for it.
     first_seconds: float = 5.0
-    #: The longest random delay before a send, so that a fleet does not post at once.
-    #: Dashboards wait for the numbers, so it is half a minute.
-    spread_seconds: float = 30.0
 
 
 class Schedule:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from dtmetrics._core.error_place import kind_and_place
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._core.suppress_instrumentation import suppress_instrumentation
+from dtmetrics._core.try_lock import TryLock
 from dtmetrics._deliver.backoff import Backoff, RetryPolicy
 from dtmetrics._deliver.batch_state import (
     AT_LEAST_ONCE,
@@ -15,102 +15,26 @@ from dtmetrics._deliver.batch_state import (
     NextAttempt,
     State,
 )
-from dtmetrics._deliver.clock import Clock, Timing
-from dtmetrics._deliver.delivery_log import DeliveryLog
+from dtmetrics._deliver.clock import Timing
 from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._deliver.outbox import Outbox
-from dtmetrics._protocol.timestamps import AHEAD_MS, restamp
-from dtmetrics.exporters import Batch, Exporter, ExportResult, Outcome
+from dtmetrics._deliver.safe_exporter import SafeExporter
+from dtmetrics.exporters import Batch, ExportResult, Outcome
 
 if TYPE_CHECKING:
     from dtmetrics._deliver.spool_sync import SpoolSync
 
-__all__ = ["PROBE", "SafeExporter", "Sender"]
+__all__ = ["Sender"]
 
 # An exporter may take so many seconds for a batch.
 _ATTEMPT_SECONDS = 15.0
-
-#: A harmless line: after an unknown outcome, the endpoint must answer it before a
-#: batch is put at risk again. An endpoint that accepts everything and answers nothing
-#: for 12 s counts 17 % too many points without it, 1.6 % with it (one batch).
-PROBE: Final = b"dtmetrics.client.probe,dt.metrics.source=dtmetrics gauge,1"
 
 # After an outage dashboards need the present first.
 _COLLECTIONS_FIRST = 2
 
 
-class SafeExporter:
-    """Calls an exporter, which may be the user's own, and always has a result.
-
-    The call is not measured by our own integrations, and lines from a clock that was
-    ahead get the present time.
-    """
-
-    def __init__(self, exporter: Exporter, clock: Clock, log: DeliveryLog) -> None:
-        self._exporter = exporter
-        self._name = type(exporter).__name__
-        self._clock = clock
-        self.log = log
-        self.restamped = 0
-
-    @property
-    def destination(self) -> str:
-        """The host and port to which batches go, or the name of a user's exporter."""
-        found: object = call_safely(
-            getattr, self._exporter, "destination", None, default=None
-        )
-        return found if isinstance(found, str) else self._name
-
-    def export(self, batch: Batch, timeout: float) -> ExportResult:
-        """Return the exporter's result; one that misbehaves leaves it indeterminate."""
-        faults: list[str] = []
-        result = call_safely(
-            suppress_instrumentation,
-            self._exporter.export,
-            self._restamp(batch),
-            timeout,
-            default=None,
-            # Only a text leaves: the error's traceback holds what was sent.
-            on_error=lambda error: faults.append(f"raised {kind_and_place(error)}"),
-        )
-        if isinstance(result, ExportResult):
-            return result
-        if not faults:
-            kind = None if result is None else type(result).__name__
-            faults.append(f"returned {kind}, it must return an ExportResult")
-        reason = f"the exporter {self._name} {faults[0]}"
-        return ExportResult(Outcome.INDETERMINATE, reason=reason)
-
-    def probe(self, timeout: float) -> ExportResult:
-        """Send a harmless line."""
-        return self.export(Batch(PROBE, (), self._clock.now_ms()), timeout)
-
-    def close(self) -> None:
-        """Let the exporter release what it holds."""
-        call_safely(
-            self._exporter.close,
-            default=None,
-            on_error=lambda error: self.log.exporter_error(self._name, error),
-        )
-
-    def reset_after_fork(self) -> None:
-        """Let the exporter drop the parent's connections."""
-        self.restamped = 0
-        call_safely(self._exporter.reset_after_fork, default=None)
-
-    def _restamp(self, batch: Batch) -> Batch:
-        """Return *batch* with no time in the future."""
-        now_ms = self._clock.now_ms()
-        if batch.created_ms <= now_ms + AHEAD_MS:
-            return batch
-        now_ms = self._clock.unused(now_ms)  # a collection's points may have the other
-        text, lines = restamp(batch.text, now_ms)
-        self.restamped += lines
-        return Batch(text, batch.identities, now_ms)
-
-
 class Sender:
-    """Sends what waits in *outbox* to *exporter*. One thread at a time calls it."""
+    """Sends what waits in *outbox* to *exporter*, in one thread at a time."""
 
     def __init__(
         self,
@@ -123,6 +47,7 @@ class Sender:
         spool: SpoolSync | None = None,
     ) -> None:
         self._clock = timing.clock
+        self._event = timing.event
         self._outbox = outbox
         self._feedback = feedback
         self._spool = spool
@@ -131,6 +56,8 @@ class Sender:
             policy, monotonic=self._clock.monotonic, random=timing.random
         )
         self._exporter = exporter
+        self._replaced: list[SafeExporter] = []
+        self._lock = TryLock()
         #: When all sending ends, by the monotonic clock: set by the flusher's close().
         self.give_up_at = math.inf
 
@@ -149,11 +76,79 @@ class Sender:
         """How often to look for batches that dead processes left, in seconds."""
         return math.inf if self._spool is None else self._spool.look_seconds
 
+    @property
+    def destination(self) -> str:
+        """The host and port to which batches go, or the name of a user's exporter."""
+        return self._exporter.destination
+
+    @property
+    def busy_here(self) -> bool:
+        """Whether the calling thread is in the middle of sending."""
+        return self._lock.held
+
+    def flush(self, deadline: float) -> bool:
+        """Send as ``send()`` does, but not before the time that the endpoint named.
+
+        Meanwhile another thread may send, and end the sending.
+        """
+        monotonic = self._clock.monotonic
+        while True:
+            with self._lock.acquire(deadline - monotonic()) as acquired:
+                if not acquired:
+                    return False
+                pause = self.backoff.held_until - monotonic()
+                if pause <= 0 or not self.waiting:
+                    return self._send_here(deadline)
+                if pause >= deadline - monotonic():
+                    self.secure()
+                    return False
+            self._event().wait(pause)
+
     def send(self, deadline: float, *, paced: bool = False) -> bool:
         """Send what waits, until *deadline*; False: some of it has to wait on.
 
         *paced* sends the backlog of an outage batch by batch, one in a call.
         """
+        with self._lock.acquire(deadline - self._clock.monotonic()) as acquired:
+            return acquired and self._send_here(deadline, paced=paced)
+
+    def send_last(self, pause: Callable[[float], object]) -> None:
+        """Send until ``give_up_at``, and release what the exporter and the spool hold.
+
+        An endpoint that throttles is asked again after a *pause* of some seconds, while
+        there is time. One that does not answer must not hold up the end of the program.
+        """
+        deadline, monotonic = self.give_up_at, self._clock.monotonic
+        with self._lock.acquire(deadline - monotonic()) as acquired:
+            if not acquired:
+                return
+            while not self._send_here(deadline) and self.backoff.throttled:
+                seconds = self.backoff.retry_at - monotonic()
+                if seconds >= deadline - monotonic():
+                    break
+                pause(max(0.0, seconds))
+            self.close()
+
+    def go_on_with(self, exporter: SafeExporter | None, policy: RetryPolicy) -> None:
+        """Send what waits at once; to *exporter*, if it is another one.
+
+        An attempt that is under way goes on.
+        """
+        if exporter is not None:
+            exporter.restamped = self._exporter.restamped
+            self._replaced.append(self._exporter)
+            self._exporter = exporter
+        self.backoff.renew(policy)
+
+    def replace_spool(self, spool: SpoolSync | None) -> None:
+        """Store what waits in *spool* from now on."""
+        self._spool = spool
+        self.secure()
+
+    def _send_here(self, deadline: float, *, paced: bool = False) -> bool:
+        # Here, because one thread at a time may call an exporter.
+        while self._replaced:
+            self._replaced.pop().close()
         complete = self._send(deadline, paced=paced)
         self.log.sent(self._exporter.destination)
         return complete
@@ -193,6 +188,10 @@ class Sender:
 
     def reset_after_fork(self) -> None:
         """Start anew in a forked child: batches and connections are the parent's."""
+        self._lock = TryLock()
+        replaced, self._replaced = self._replaced, []
+        for exporter in replaced:
+            exporter.reset_after_fork()
         self.give_up_at = math.inf
         self.log.reset_after_fork()
         self.backoff.reset()
@@ -210,29 +209,36 @@ class Sender:
 
     def _attempt(self, batch: Batch, seconds: float) -> bool:
         """Send *batch*; return whether the next one may follow at once."""
-        if self._spool is not None:
-            self._spool.begin_attempt(batch)
+        exporter, spool = self._exporter, self._spool
+        if spool is not None:
+            spool.begin_attempt(batch)
         try:
-            result = self._exporter.export(batch, seconds)
+            result = exporter.export(batch, seconds)
         except BaseException:
             # Ctrl-C, for example: the endpoint may have taken the batch all the same.
             self._wait(self._outbox.interrupt(batch))
             raise
         next_attempt = self._outbox.settle(batch, result)
-        if self._spool is not None:
-            self._spool.end_attempt(batch, result.outcome)
+        if spool is not None:
+            spool.end_attempt(batch, result.outcome)
         call_safely(
             self._report, batch, result, default=None, on_error=self.log.survived
         )
         if next_attempt is NextAttempt.AT_ONCE:
+            return True
+        if exporter is not self._exporter:
+            # Replaced meanwhile, perhaps for another token. An unknown outcome still
+            # needs a probe.
+            self.backoff.probe_first |= next_attempt is NextAttempt.AFTER_PROBE
             return True
         self._wait(next_attempt, result.retry_after)
         return False
 
     def _probe(self, seconds: float) -> bool:
         """Send the probe; return whether the endpoint accepted or rejected it."""
+        exporter = self._exporter
         try:
-            result = self._exporter.probe(seconds)
+            result = exporter.probe(seconds)
         except BaseException:
             self._wait(NextAttempt.AFTER_PROBE)
             raise
@@ -241,9 +247,11 @@ class Sender:
         if next_attempt is NextAttempt.AT_ONCE:
             self.backoff.probe_first = False
             return True
-        call_safely(self.log.note, result, default=None, on_error=self.log.survived)
+        for log in (self.log.note, self.log.compare_clocks):
+            call_safely(log, result, default=None, on_error=self.log.survived)
         assert next_attempt is not None
-        self.backoff.failed(next_attempt, result.retry_after)
+        if exporter is self._exporter:  # else the next one is to be tried at once
+            self.backoff.failed(next_attempt, result.retry_after)
         return False
 
     def _report(self, batch: Batch, result: ExportResult) -> None:
@@ -256,6 +264,8 @@ class Sender:
                 self._outbox.newest_first(_COLLECTIONS_FIRST)
         if result.reason or result.outcome is not Outcome.ANSWERED:
             self.log.note(result)
+        if result.clock_ahead:
+            self.log.compare_clocks(result)
         # A clean result concerns an instrument only after rejected lines.
         messages = result.rejected or result.rejected_lines or result.warnings
         if messages or self._feedback.rejections_in_a_row:

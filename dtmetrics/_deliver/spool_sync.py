@@ -31,7 +31,10 @@ class SpoolSync:
     def __init__(self, outbox: Outbox, spool: Spool) -> None:
         self._outbox = outbox
         self._spool = spool
+        #: The directory of the environment.
+        self.path = spool.path
         self._disk = DiskWorker()
+        self._closed = False
 
     def recover(self) -> list[bool]:
         """Put batches of dead processes into the outbox.
@@ -72,12 +75,26 @@ class SpoolSync:
         return account
 
     def close(self) -> None:
-        """Store what still waits, and leave it to another process."""
+        """Store what still waits, and leave it to another process; once."""
+        if self._closed:
+            return  # it would store what waits a second time
+        self._closed = True
         self.synchronize()
         self._disk.run(self._spool.close, default=None)
 
+    def close_empty(self) -> None:
+        """Delete what is stored: another spool has it. Leave the rest to others."""
+
+        def close() -> None:
+            for batch in self._spool.stored():
+                self._spool.delete(batch)
+            self._spool.close()
+
+        self._disk.run(close, default=None)
+
     def reset_after_fork(self) -> None:
         """In a forked child: leave the disk to the parent."""
+        self._closed = False
         self._disk.reset_after_fork()
         self._spool.reset_after_fork()
 

@@ -10,6 +10,10 @@ httpx's transport, and is the only one that knows them:
 - the network stream that a connecting step returns has a ``read`` method. It is
   wrapped, because the first byte of a response is not a step of its own.
 
+Through a proxy, a connection to an https endpoint begins with a request of its own: a
+CONNECT, which has the same steps as the batch, and no content. The batch follows after
+a TLS handshake with the endpoint, ``proxy.start_tls``.
+
 Checked with httpx 0.27.0 and 0.28.1, on httpcore 1.0.2 and 1.0.9. After a step whose
 name is not listed here, the request counts as possibly received. If a later version
 renames a step, a batch that was never sent may be reported as indeterminate; the
@@ -26,11 +30,18 @@ from typing import Any, Literal, Protocol
 
 __all__ = ["AbortedError", "ConnectionState", "RequestTrace"]
 
-_CONNECTED = "connection.connect_tcp.complete", "connection.start_tls.complete"
-_TLS_STARTED = "connection.start_tls.started"
+_TUNNEL_STARTED = "proxy.start_tls.started"
+_TLS_STARTED = "connection.start_tls.started", _TUNNEL_STARTED
+_CONNECTED = (
+    "connection.connect_tcp.complete",
+    "connection.start_tls.complete",
+    "proxy.start_tls.complete",
+)
 _HEADERS_STARTED = "http11.send_request_headers.started"
 _BODY_STARTED = "http11.send_request_body.started"
-_BEFORE_BODY = "connection.", "http11.send_request_headers."
+# The type of a TLS record, and the first byte of its version.
+_TLS_ALERT = b"\x15\x03"
+_BEFORE_BODY = "connection.", "proxy.", "http11.send_request_headers."
 
 
 class AbortedError(Exception):
@@ -55,6 +66,8 @@ class ConnectionState:
         self.reused = False
         #: Whether a byte has been read since the current request began.
         self.response_started = False
+        #: Whether the response began with an alert of TLS: the port expects https.
+        self.tls_alert = False
 
     def begin_request(self) -> None:
         """Reset the state that belongs to one request."""
@@ -65,10 +78,13 @@ class ConnectionState:
         """Store the socket of *stream* and detect what is read from it."""
         self.socket = stream.get_extra_info("socket")
         self.reused = False
+        self.response_started = False
         read = stream.read
 
         def detecting_read(*args: object, **kwargs: object) -> bytes:
             data = read(*args, **kwargs)
+            if not self.response_started:
+                self.tls_alert = data.startswith(_TLS_ALERT)
             self.response_started = self.response_started or bool(data)
             return data
 
@@ -98,7 +114,12 @@ class RequestTrace:
         self._may_have_arrived = False
         self._write_failed = False
         self._in_tls_handshake = False
+        self._in_connect = False
         self.aborted = False
+        #: The last step before the end or the abort.
+        self.last_step = ""
+        #: Whether the last try came past the proxy, if there is one.
+        self.passed_proxy = False
 
     @property
     def may_have_arrived(self) -> bool:
@@ -117,6 +138,7 @@ class RequestTrace:
             # step at all proves nothing.
             self._may_have_arrived = True
             self._write_failed = False
+            self._in_connect = self.passed_proxy = False
 
     def __call__(self, step: str, info: Mapping[str, Any]) -> None:
         """Update the state after *step*. Raises AbortedError if it must not go on."""
@@ -155,7 +177,10 @@ class RequestTrace:
             duplicate.close()
 
     def _update(self, step: str, info: Mapping[str, Any]) -> None:
-        self._in_tls_handshake = step == _TLS_STARTED
+        if not self.aborted:
+            self.last_step = step
+        self._in_tls_handshake = step in _TLS_STARTED
+        self._follow_proxy(step, info)
         connection = self._connection
         if connection is not None and step in _CONNECTED:
             connection.opened(info["return_value"])
@@ -164,9 +189,17 @@ class RequestTrace:
         # A failed write proves that the body is incomplete. httpcore continues after it
         # and reads a response, so that later steps do not change this.
         if step.startswith("http11.send_request_") and step.endswith(".failed"):
-            self._write_failed = True
-        before_body = step.startswith(_BEFORE_BODY)
+            self._write_failed = not self._in_connect
+        before_body = self._in_connect or step.startswith(_BEFORE_BODY)
         self._may_have_arrived = not (self._write_failed or before_body)
+
+    def _follow_proxy(self, step: str, info: Mapping[str, Any]) -> None:
+        if step == _HEADERS_STARTED:
+            # If no request is given, the steps of a CONNECT count as the batch's.
+            self._in_connect = getattr(info.get("request"), "method", b"") == b"CONNECT"
+            self.passed_proxy = not self._in_connect
+        elif step == _TUNNEL_STARTED:
+            self._in_connect, self.passed_proxy = False, True
 
     def _duplicate_once(self, original: socket.socket | None) -> None:
         # Only at the steps above: between them the socket may be an unconnected shell
@@ -177,6 +210,9 @@ class RequestTrace:
             )
 
     def _stop_if_aborted(self, step: str) -> None:
-        if self.aborted and (step == _BODY_STARTED or step.startswith(_BEFORE_BODY)):
+        before_body = self._in_connect or step.startswith(
+            (*_BEFORE_BODY, _BODY_STARTED)
+        )
+        if self.aborted and before_body:
             self._may_have_arrived, self._write_failed = False, True
             raise AbortedError

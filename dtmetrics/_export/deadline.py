@@ -168,7 +168,12 @@ class _ExportThread:
 
     def wait(self, seconds: float) -> bool:
         """Wait at most *seconds*; return whether there is a result."""
-        return self._sending.acquire(timeout=max(0.0, seconds))
+        if not self._sending.acquire(timeout=max(0.0, seconds)):
+            return False
+        # It has nothing more to do. A subinterpreter that ends before each of its
+        # threads has ended aborts the process.
+        self._thread.join(_ABORT_SECONDS)  # type: ignore[union-attr]  # it was started
+        return True
 
     def result(self) -> ExportResult:
         """Return what the request returned, or raise what it raised."""

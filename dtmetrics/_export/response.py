@@ -1,19 +1,23 @@
 """What a response of the endpoint means for the batch that was posted.
 
 A 202 or 400 with a *validation response* reports on every line, and the valid lines
-have been accepted. Other responses concern the batch as a whole.
+have been accepted. Other responses concern the batch as a whole. A 400 is a verdict on
+the batch only if it has a documented form, a validation response or an error envelope:
+proxies and other servers answer 400 too.
 https://docs.dynatrace.com/docs/dynatrace-api/environment-api/metric-v2/post-ingest-metrics
 """
 
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, replace
 
+from dtmetrics._export import causes
+from dtmetrics._export.answer_times import clock_ahead, retry_after
+from dtmetrics._export.causes import Cause, Destination, explain
+from dtmetrics._export.statuses import meaning_of
 from dtmetrics.exporters import Batch, ExportResult, LineMessage, Outcome
 
 __all__ = ["RESPONSE_LIMIT", "parse_response"]
@@ -21,23 +25,23 @@ __all__ = ["RESPONSE_LIMIT", "parse_response"]
 #: How many bytes of a response are read.
 RESPONSE_LIMIT = 64 * 1024
 
-# Nothing was accepted, and the same request may succeed later: throttled, or a server
-# behind the endpoint has not started yet.
-_THROTTLED = frozenset({408, 425, 429, 503})
-# Nothing is accepted until a setting changes: a token without the scope, a wrong URL, a
-# proxy. A 404 also comes from an ActiveGate whose metrics module is switched off.
-_MISCONFIGURED = frozenset({401, 403, 404, 405, 407})
-_BY_STATUS = {400: Outcome.MALFORMED, 413: Outcome.TOO_LARGE}
-
 _MAX_MESSAGE_CHARACTERS = 200
 
-# The two forms of RFC 9110, section 10.2.3. Its obsolete date formats are not read.
-_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
-_DATE = re.compile(
-    r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} ([0-9]{2}:){2}[0-9]{2} GMT"
+# The scopes that a token for this API may lack. A message of the endpoint is searched
+# for these, and its own words are not used.
+_SCOPES = "metrics.ingest", "storage:metrics:write"
+
+# Dynatrace takes lines of 50,000 characters. A server that refuses so few bytes refuses
+# everything, and halving a batch further would drop each of its lines.
+_NEVER_TOO_LARGE = 1_000
+
+# What nginx, Apache, Go and Tomcat answer to plain HTTP on a TLS port.
+_TLS_EXPECTED = (
+    b"plain http request was sent to https port",
+    b"speaking plain http to an ssl-enabled server port",
+    b"client sent an http request to an https server",
+    b"combination of host and port requires tls",
 )
-# How long the endpoint may ask to wait, in seconds.
-_MIN_RETRY_AFTER, _MAX_RETRY_AFTER = 1.0, 300.0
 
 
 def parse_response(
@@ -47,26 +51,35 @@ def parse_response(
     headers: Mapping[str, str],
     content: bytes,
     now: float,
+    to: Destination,
 ) -> ExportResult:
-    """Return the result of posting *batch*.
+    """Return the result of posting *batch* to a destination.
 
     The names in *headers* are in lower case. *now* is in seconds since 1970.
     """
     if "gzip" in headers.get("content-encoding", ""):
         content = _decompress(content)
-    report = _validation_response(content)
+    ahead = clock_ahead(headers, now)
+    body = _parse_object(content)
+    report = _validation_response(body)
     if status == 202 or (status in (200, 400) and report is not None):
-        return _answered(batch, report or _Report())
-    reason = f"status {status}"
-    if status in _THROTTLED:
-        wait = _retry_after(headers.get("retry-after", "").strip(), now)
-        return ExportResult(Outcome.THROTTLED, reason=reason, retry_after=wait)
-    if status in _MISCONFIGURED or status < 400:
-        # Below 400 the response is not from the metrics API: a login page, a redirect.
-        return ExportResult(Outcome.MISCONFIGURED, reason=reason)
-    # After a 5xx lines may have been accepted before the endpoint failed.
-    other = Outcome.REJECTED if status < 500 else Outcome.INDETERMINATE
-    return ExportResult(_BY_STATUS.get(status, other), reason=reason)
+        return replace(_answered(batch, report or _Report()), clock_ahead=ahead)
+    message = _error_message(body)
+    outcome, cause = meaning_of(status)
+    scope = ""
+    if status == 400 and message is None and not _is_validation_response(body):
+        outcome, cause = Outcome.MISCONFIGURED, _cause_of_page(content)
+    elif status == 413 and len(batch.text) <= _NEVER_TOO_LARGE:
+        outcome, cause = Outcome.MISCONFIGURED, causes.REFUSED_REQUEST
+    elif status == 403 and (scope := _missing_scope(message)):
+        cause = causes.SCOPE
+    busy = outcome is Outcome.THROTTLED
+    return ExportResult(
+        outcome,
+        reason=explain(f"status {status}", to, cause, scope),
+        retry_after=retry_after(headers, now) if busy else None,
+        clock_ahead=ahead,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +111,48 @@ def _answered(batch: Batch, report: _Report) -> ExportResult:
     )
 
 
-def _validation_response(content: bytes) -> _Report | None:
-    """Parse linesOk (linesValid from a OneAgent), linesInvalid and the listed lines.
+def _parse_object(content: bytes) -> dict[str, object]:
+    """Return the JSON object that is the whole *content*, or an empty one."""
+    try:
+        body: object = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _error_message(body: Mapping[str, object]) -> str | None:
+    """Return the message of an error envelope, or None if *body* is not one."""
+    error = body.get("error")
+    if not isinstance(error, dict) or type(error.get("code")) is not int:
+        return None
+    message = error.get("message")
+    return message if isinstance(message, str) else None
+
+
+def _missing_scope(message: str | None) -> str:
+    """Return the scope that the *message* of a 403 names, or nothing."""
+    return next((scope for scope in _SCOPES if scope in (message or "")), "")
+
+
+def _cause_of_page(content: bytes) -> Cause:
+    """Return why a server that is not Dynatrace's answers 400 with this *content*."""
+    page = content.lower()
+    if any(words in page for words in _TLS_EXPECTED):
+        return causes.TLS_EXPECTED
+    return causes.NOT_DYNATRACE
+
+
+def _is_validation_response(body: Mapping[str, object]) -> bool:
+    return bool({"linesOk", "linesValid"} & body.keys())
+
+
+def _validation_response(response: Mapping[str, object]) -> _Report | None:
+    """Read linesOk (linesValid from a OneAgent), linesInvalid and the listed lines.
 
     The warnings are documented as changedMetricKeys, and real responses name them
     warningLines (https://github.com/micrometer-metrics/micrometer/issues/5037).
     """
-    try:
-        response: object = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(response, dict) or not (
-        {"linesOk", "linesValid"} & response.keys()
-    ):
+    if not _is_validation_response(response):
         return None
     ok = _count(response.get("linesOk", response.get("linesValid")))
     invalid = _count(response.get("linesInvalid"))
@@ -148,20 +190,6 @@ def _printable(message: object) -> str:
     """Return *message* shortened and on one line: it is logged, and is not trusted."""
     text = message[:_MAX_MESSAGE_CHARACTERS] if isinstance(message, str) else ""
     return "".join(c if c.isprintable() else " " for c in text)
-
-
-def _retry_after(text: str, now: float) -> float | None:
-    """Return the seconds to wait, within limits, or None if *text* is malformed."""
-    if _SECONDS.fullmatch(text):
-        seconds = float(text)
-    elif _DATE.fullmatch(text):
-        try:
-            seconds = parsedate_to_datetime(text).timestamp() - now
-        except ValueError:  # a date that does not exist, such as 31 February
-            return None
-    else:
-        return None
-    return min(max(seconds, _MIN_RETRY_AFTER), _MAX_RETRY_AFTER)
 
 
 def _decompress(content: bytes) -> bytes:

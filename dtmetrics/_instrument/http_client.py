@@ -30,25 +30,30 @@ from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.suppress_instrumentation import SUPPRESSED
 from dtmetrics._decorate.hooks import error_type
 from dtmetrics._instrument.semconv import (
+    MOST_BINDINGS,
     OTHER,
     VERSIONS,
     HttpInstruments,
     accepted_methods,
     content_length,
 )
+from dtmetrics._instrument.users_dimensions import Dimensions, UsersDimensions
 from dtmetrics._record.instruments import Summary
 from dtmetrics._record.meter import Meter
 
-__all__ = ["PORTS", "ClientInstruments", "Description", "Patches", "recording"]
+__all__ = [
+    "PORTS",
+    "ClientInstruments",
+    "Description",
+    "Patches",
+    "Target",
+    "recording",
+]
 
 #: The port of a URL that names none.
 PORTS = {"http": 80, "https": 443}
 
 INVALID_REQUEST = "request that cannot be described"
-
-# How many combinations of a description and an error keep their bound instruments.
-# Applications and servers can make up any number of them.
-_CACHED = 1024
 
 
 #: Method, host, port; of the response, if there is one, its status and its protocol's
@@ -64,12 +69,14 @@ class ClientInstruments:
         meter: Meter,
         describe: Callable[[Any, Any], Description],
         *,
+        dimensions: Dimensions | None = None,
         body_sizes: bool = False,
         known_methods: Iterable[str] | None = None,
     ) -> None:
         #: False once uninstrumented: an application may still hold a wrapped method.
         self.active = True
         self._describe = describe
+        self._users = None if dimensions is None else UsersDimensions(dimensions)
         self._methods = accepted_methods(known_methods)
         self._registry = meter.registry
         self._instruments = HttpInstruments.define(
@@ -78,7 +85,7 @@ class ClientInstruments:
             "Duration of requests, until the head of the response arrived",
             body_sizes=body_sizes,
         )
-        self._bound = lru_cache(_CACHED)(self._bind)
+        self._bound = lru_cache(MOST_BINDINGS)(self._bind)
 
     def enabled(self) -> bool:
         """Return whether to record a request: not an exporter's own."""
@@ -114,24 +121,35 @@ class ClientInstruments:
         error: str | None,
     ) -> None:
         description = self._describe(request, response)
-        duration, request_size, response_size = self._bound(description, error)
+        if self._users is None:
+            instruments = self._bound(description, error)
+        else:
+            headers = getattr(response, "headers", None)
+            users = self._users.safely(
+                self._instruments.duration, request, description[3], headers
+            )
+            instruments = self._bind(description, error, **users)
+        duration, request_size, response_size, _ = instruments
         duration.record(took)
         if request_size is not None:
             _record_size(request_size, request)
         if response_size is not None and response is not None:
             _record_size(response_size, response)
 
-    def _bind(self, description: Description, error: str | None) -> HttpInstruments:
+    def _bind(
+        self, description: Description, error: str | None, /, **users: object
+    ) -> HttpInstruments:
         method, host, port, status, version = description
         if error is None and status is not None and status >= 400:
             error = str(status)
-        dimensions = {
+        dimensions: dict[str, object] = {
             "http.request.method": method if method in self._methods else OTHER,
             "http.response.status_code": status,
             "network.protocol.version": VERSIONS.get(_text(version) or ""),
             "server.address": _text(host),
             "server.port": port,
             "error.type": error,
+            **users,
         }
         return self._instruments.of_response(method, status).bind(dimensions)
 
@@ -183,18 +201,13 @@ class Patches:
         self._instruments: ClientInstruments | None = None
         self._patches: list[tuple[type, str, object, Method]] = []
 
-    def apply(
-        self, meter: Meter, *, body_sizes: bool, known_methods: Iterable[str] | None
-    ) -> None:
-        """Wrap the methods, unless they are."""
+    def apply(self, meter: Meter, **options: Any) -> None:  # noqa: ANN401 -- of ClientInstruments
+        """Wrap the methods, unless they are; *options* are those of the instruments."""
         with self._lock:
             if self._instruments is not None:
                 return
             instruments = self._instruments = ClientInstruments(
-                meter,
-                self._describe,
-                body_sizes=body_sizes,
-                known_methods=known_methods,
+                meter, self._describe, **options
             )
             for owner, name, make in self._targets:
                 original = vars(owner)[name]

@@ -5,6 +5,7 @@ A middleware makes one ``ServerInstruments``, and for each request::
     request = instruments.begin(method, scheme, version, path, source)
     if request is None:                # recording is off, or the path is excluded
         ...                            # pass the request on untouched
+    request.first_byte_sent()          # if instruments.inspects_head
     request.sent()                     # the last byte was sent: the clock stops
     request.end(status, route, error)  # the request is recorded, once
 
@@ -14,8 +15,7 @@ A middleware makes one ``ServerInstruments``, and for each request::
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from time import perf_counter
 from typing import Any, cast
@@ -23,49 +23,37 @@ from typing import Any, cast
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._decorate.hooks import error_type
 from dtmetrics._instrument.semconv import (
+    MOST_BINDINGS,
     OTHER,
     SCHEMES,
     VERSIONS,
     ActiveRequests,
+    CachedBinding,
     HttpInstruments,
     accepted_methods,
     sole_exception,
 )
+from dtmetrics._instrument.server_request import ServerRequest, is_failure
+from dtmetrics._instrument.users_dimensions import (
+    Dimensions,
+    UsersDimensions,
+    status_code,
+)
 from dtmetrics._record.meter import Meter
 
 __all__ = [
-    "ERROR",
-    "INSTRUMENTED",
-    "ROUTE",
     "Dimensions",
     "Pattern",
     "ServerInstruments",
-    "ServerRequest",
 ]
 
-#: An application of any framework may leave its route under this key of the WSGI
-#: environ or the ASGI scope.
-ROUTE = "dtmetrics.route"
-#: A framework that answers for its views' exceptions leaves their type here.
-ERROR = "dtmetrics.error"
-#: Set while a middleware records the request, so that one further in does not.
-INSTRUMENTED = "dtmetrics.instrumented"
-
-INVALID_DIMENSIONS = "dimensions= failed"
 INVALID_REQUEST = "request that cannot be described"
 
 #: A text, in which ``*`` matches anything, or an expression that is searched for.
 Pattern = str | re.Pattern[str]
 
-#: Makes the user's dimensions of the WSGI environ, the ASGI scope or Django's request.
-Dimensions = Callable[[Any], Mapping[str, object]]
 
-# How many combinations of method, scheme, version, status, route and error keep their
-# bound instruments. Clients and applications can make up any number of them.
-_CACHED = 1024
-
-
-class ServerInstruments:
+class ServerInstruments(CachedBinding):
     """The instruments of one middleware."""
 
     def __init__(  # noqa: PLR0913 -- the options of every middleware
@@ -77,6 +65,7 @@ class ServerInstruments:
         active_requests: bool = False,
         body_sizes: bool = False,
         known_methods: Iterable[str] | None = None,
+        time_to_first_byte: bool = False,
         websocket: bool = False,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
@@ -86,7 +75,12 @@ class ServerInstruments:
         #: Finds whether a path or a route is excluded. None if none is: then a
         #: middleware need not find out the path.
         self.excludes: Callable[[str], object] | None = _matcher(exclude)
-        self._dimensions = dimensions
+        self._users = None if dimensions is None else UsersDimensions(dimensions)
+        #: Whether a middleware has to set a request's ``headers``, and to call its
+        #: ``first_byte_sent()``.
+        self.inspects_head: bool = time_to_first_byte or (
+            self._users is not None and self._users.of_response
+        )
         self._methods = accepted_methods(known_methods)
         self._websocket = websocket
         self._registry = meter.registry
@@ -100,8 +94,10 @@ class ServerInstruments:
             self._instruments = HttpInstruments.define(
                 meter, "server", description, body_sizes=body_sizes
             )
+            if time_to_first_byte:
+                self._instruments = self._instruments.with_first_byte(meter)
         self._active = ActiveRequests(meter, self._known) if active_requests else None
-        self._bound = lru_cache(_CACHED)(self._bind)
+        self._bound = lru_cache(MOST_BINDINGS)(self._bind)
 
     def begin(
         self,
@@ -123,10 +119,11 @@ class ServerInstruments:
         request = ServerRequest()
         request.instruments = self
         request.method, request.scheme, request.version = method, scheme, version
-        request.source = None if self._dimensions is None else source
+        request.source = None if self._users is None else source
         request.duration = request.request_size = request.response_size = None
-        request.ended = False
-        request.leave = None
+        request.headers = request.first_byte = None
+        request.ended = request.client_left = False
+        request.leave = request.route = request.error = request.scope = None
         if self._active is not None:
             request.leave = call_safely(
                 self._active.enter, method, scheme, default=None
@@ -142,32 +139,40 @@ class ServerInstruments:
         error: BaseException | str | None,
     ) -> None:
         """Record *request*, which has ended."""
+        if error is None and request.error is not None and is_failure(status):
+            # The framework's answer to an exception; a client that left has none.
+            error = request.error
+            if request.client_left:
+                status = error = None
         if isinstance(error, BaseException):
             error = sole_exception(error)
             # A server answers 500 to an exception, but does not answer a cancellation.
             if status is None and isinstance(error, Exception):
                 status = 500
-                request.response_size = None
+                request.response_size = request.headers = None
             error = error_type(error)
         bound = self._bound(
             request.method, request.scheme, request.version, status, route, error
         )
         if bound is None:
             return
-        (duration, request_size, response_size), dimensions = bound
-        if self._dimensions is not None:
-            users = call_safely(
-                self._users_dimensions,
-                request.source,
-                default={},
-                on_error=lambda _: duration.reject(INVALID_DIMENSIONS),
+        (duration, request_size, response_size, first_byte), dimensions = bound
+        took: Any = request.duration  # `cast` would be a call
+        if self._users is None:
+            duration.record(took)  # bound: it looks up nothing
+        else:
+            users = self._users.safely(
+                duration, request.source, status, request.headers
             )
             dimensions = {**dimensions, **users}
-        duration.record_with(cast("float", request.duration), dimensions)
+            duration.record_with(took, dimensions)
         if request_size is not None and request.request_size is not None:
             request_size.record_with(request.request_size, dimensions)
         if response_size is not None and request.response_size is not None:
             response_size.record_with(request.response_size, dimensions)
+        if first_byte is not None:
+            # Without a body the head is sent at the end.
+            first_byte.record_with(request.first_byte or took, dimensions)
 
     def reject(self, _: Exception) -> None:
         """Count a request that could not be described."""
@@ -186,7 +191,7 @@ class ServerInstruments:
         excludes = self.excludes
         if excludes is not None and isinstance(route, str) and excludes(route):
             return None
-        code = call_safely(_status_code, status, default=None)
+        code = status_code(status)
         if error is None and code is not None and code >= 500:
             error = str(code)
         dimensions = {
@@ -200,7 +205,7 @@ class ServerInstruments:
             del dimensions["http.request.method"]
             del dimensions["http.response.status_code"]
         instruments = self._instruments.of_response(method, code)
-        if self._dimensions is not None:
+        if self._users is not None:
             # Unbound: a bound handle caches a thousand sets of dimensions, and some
             # hundred handles with their own caches could take some hundred MB.
             return instruments, dimensions
@@ -212,77 +217,6 @@ class ServerInstruments:
             "http.request.method": method if method in self._methods else OTHER,
             "url.scheme": scheme if scheme in SCHEMES else None,
         }
-
-    def _users_dimensions(self, source: object) -> dict[str, object]:
-        dimensions = dict(cast("Dimensions", self._dimensions)(source))
-        return {str(key): value for key, value in dimensions.items()}
-
-
-# Without an __init__: its call costs 40 ns on CPython 3.11.
-@dataclass(init=False, eq=False, slots=True)
-class ServerRequest:
-    """One request; made by `ServerInstruments.begin`."""
-
-    instruments: ServerInstruments
-    method: str | None
-    scheme: str | None
-    version: str | None
-    #: The argument of the user's ``dimensions=``.
-    source: object
-    start: float
-    #: Seconds until the last byte was sent; None until then.
-    duration: float | None
-    #: Takes the request off the gauge of active requests.
-    leave: Callable[[], None] | None
-    #: Whether the request was recorded.
-    ended: bool
-    #: Bytes of the two bodies, where they are wanted and known by the end.
-    request_size: int | None
-    response_size: int | None
-
-    def sent(self) -> None:
-        """Stop the clock: the last byte has been sent. Later calls do nothing."""
-        if self.duration is not None:
-            return
-        self.duration = self.instruments.clock() - self.start
-        if self.leave is not None:
-            self.leave()
-
-    def end(
-        self,
-        status: object,
-        route: str | None = None,
-        error: BaseException | str | None = None,
-        scheme: str | None = None,
-    ) -> None:
-        """Record the request. Later calls do nothing.
-
-        *status* is what was sent, as a number or as WSGI's text, or None; *route* the
-        framework's template, never the path; *error* what was raised, or its type;
-        *scheme* the client's, where a middleware further in knows it better than the
-        server.
-        """
-        if self.ended:
-            return
-        self.ended = True
-        if scheme is not None:
-            self.scheme = scheme
-        self.sent()
-        # A status or a route of an application may be anything.
-        these = self.instruments
-        call_safely(
-            these.record,
-            self,
-            status,
-            route,
-            error,
-            default=None,
-            on_error=these.reject,
-        )
-
-
-def _status_code(status: Any) -> int:  # noqa: ANN401 -- of any application
-    return int(status[:3] if isinstance(status, str) else status)  # WSGI's "200 OK"
 
 
 def _matcher(exclude: Pattern | Iterable[Pattern]) -> Callable[[str], object] | None:

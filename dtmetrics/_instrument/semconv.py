@@ -12,17 +12,18 @@ from typing import Any, Literal, NamedTuple
 
 from dtmetrics._config.environment import known_http_methods
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._instrument.worker_id import worker_number
 from dtmetrics._record.gauge import RunningCalls
 from dtmetrics._record.instruments import Summary
 from dtmetrics._record.meter import Meter
 
 __all__ = [
     "METHODS",
+    "MOST_BINDINGS",
     "OTHER",
     "SCHEMES",
     "VERSIONS",
     "ActiveRequests",
+    "CachedBinding",
     "HttpInstruments",
     "accepted_methods",
     "content_length",
@@ -50,8 +51,9 @@ VERSIONS = {
 # Responses with these statuses have no body, and so no size of one.
 _BODILESS_STATUSES = frozenset((204, 304))
 
-# How many combinations of method and scheme keep their bound gauge.
-_CACHED = 1024
+#: How many combinations of dimensions keep their bound instruments, in each cache.
+#: Clients, servers and applications can make up any number of them.
+MOST_BINDINGS = 1024
 
 _GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # added in Python 3.11
 
@@ -62,6 +64,7 @@ class HttpInstruments(NamedTuple):
     duration: Summary
     request_size: Summary | None = None
     response_size: Summary | None = None
+    first_byte: Summary | None = None
 
     @classmethod
     def define(
@@ -89,10 +92,26 @@ class HttpInstruments(NamedTuple):
         )
         return cls(duration, *sizes) if body_sizes else cls(duration)
 
+    def with_first_byte(self, meter: Meter) -> HttpInstruments:
+        """Return the instruments with one for the time to the first byte.
+
+        The convention has none; its name is in the style of GenAI's.
+        """
+        first_byte = meter.summary(
+            "http.server.time_to_first_byte",
+            unit="s",
+            description="Time until the first byte of a response was sent",
+        )
+        return self._replace(first_byte=first_byte)
+
     def of_response(self, method: object, status: object) -> HttpInstruments:
-        """Return the instruments, without the response's size if it has no body."""
+        """Return the instruments that a response has values for.
+
+        Without a body it has no size, and without a status no first byte.
+        """
         has_body = method != "HEAD" and status not in _BODILESS_STATUSES
-        return self if has_body else self._replace(response_size=None)
+        these = self if has_body else self._replace(response_size=None)
+        return these if status is not None else these._replace(first_byte=None)
 
     def bind(self, dimensions: Mapping[str, object]) -> HttpInstruments:
         """Return the instruments with fixed *dimensions*."""
@@ -100,7 +119,20 @@ class HttpInstruments(NamedTuple):
         return HttpInstruments(*bound)
 
 
-class ActiveRequests:
+class CachedBinding:
+    """What has a cache ``_bound`` of its method ``_bind``; it is pickled without it."""
+
+    def _bind(self, *_: Any) -> Any:  # noqa: ANN401 -- any method
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: each for name, each in vars(self).items() if name != "_bound"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _bound=lru_cache(MOST_BINDINGS)(self._bind))
+
+
+class ActiveRequests(CachedBinding):
     """The gauge ``http.server.active_requests``.
 
     The convention wants the same dimensions when a request begins and when it ends, so
@@ -116,22 +148,16 @@ class ActiveRequests:
             unit="{request}",
             description="HTTP requests that are being answered",
         )
-        self._bound = lru_cache(_CACHED)(self._bind)
+        self._bound = lru_cache(MOST_BINDINGS)(self._bind)
 
     def enter(self, method: str | None, scheme: str | None) -> Callable[[], None]:
         """Count one request more; return the function that counts it off."""
-        running = self._bound(method, scheme, self._gauge.registry.generation)
+        running = self._bound(method, scheme)
         token = running.begin()
         return lambda: running.end(token)
 
-    def _bind(
-        self, method: object, scheme: object, _generation: object
-    ) -> RunningCalls:
-        # A forked worker has another generation, and a number of its own.
-        dimensions = self._known(method, scheme)
-        return RunningCalls(
-            self._gauge.bind(**dimensions, **{"dtmetrics.worker": worker_number()})
-        )
+    def _bind(self, method: object, scheme: object) -> RunningCalls:
+        return RunningCalls(self._gauge.bind(**self._known(method, scheme)))
 
 
 def accepted_methods(known: Iterable[str] | None) -> frozenset[str]:

@@ -7,13 +7,15 @@ with the values of its parameters, so the template is looked up in the router.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
-from dtmetrics._decorate.hooks import error_type
 from dtmetrics._instrument.semconv import sole_exception
+from dtmetrics._instrument.server_request import INSTRUMENTED
 
-__all__ = ["Routes", "is_client_disconnect", "is_from_background_task"]
+__all__ = ["Routes", "is_from_background_task", "watch_routers"]
 
 _CACHED = 1024
 _MAX_LAYERS = 16  # of middlewares around a mounted application
@@ -22,14 +24,34 @@ _REST = "/{path}"  # the end of a mount's template
 # The template of a mount, and the routes below it.
 _Mount = tuple[str, Sequence[Any]]
 
-_CLIENT_DISCONNECTS = frozenset(
-    ("starlette.requests.ClientDisconnect", "starlette.websockets.WebSocketDisconnect")
-)
 
+def watch_routers() -> None:
+    """Have each router of Starlette leave its scope in the request that is recorded.
 
-def is_client_disconnect(error: BaseException) -> bool:
-    """Return whether Starlette raised *error* in a view because the client left."""
-    return error_type(sole_exception(error)) in _CLIENT_DISCONNECTS
+    A router leaves its route in the scope that it gets. Where a middleware has passed
+    on a copy, as the specification of ASGI demands of one that changes it, the route is
+    in the copy alone, and Starlette has no hook that sees it. Does nothing the second
+    time, or if Starlette is not in use.
+    """
+    router: Any = getattr(sys.modules.get("starlette.routing"), "Router", None)
+    if router is None or hasattr(router.__call__, "is_dtmetrics"):
+        return
+    call = router.__call__
+
+    @wraps(call)
+    async def call_and_leave_scope(
+        self: Any,  # noqa: ANN401 -- of many versions
+        scope: Any,  # noqa: ANN401 -- of many versions
+        receive: object,
+        send: object,
+    ) -> None:
+        request = scope.get(INSTRUMENTED)
+        if request is not None:
+            request.scope = scope
+        await call(self, scope, receive, send)
+
+    call_and_leave_scope.is_dtmetrics = True  # type: ignore[attr-defined]
+    router.__call__ = call_and_leave_scope
 
 
 def is_from_background_task(error: BaseException) -> bool:
@@ -86,7 +108,7 @@ class Routes:
         key = prefix, endpoint
         leaves = self._leaves.get(key)
         if leaves is None:
-            leaves = [r for r in _with_endpoint(routes) if r.endpoint is endpoint]
+            leaves = [r for r in _leaves(routes) if _endpoint(r) is endpoint]
             if len(self._leaves) < _CACHED:
                 self._leaves[key] = leaves
         if len(leaves) > 1:
@@ -143,13 +165,23 @@ def _routes_of(mount: Any) -> Sequence[Any]:  # noqa: ANN401 -- of many versions
     return ()
 
 
-def _with_endpoint(routes: Sequence[Any]) -> Iterator[Any]:
-    """Yield the routes that have an endpoint, also those of hosts."""
+def _leaves(routes: Sequence[Any]) -> Iterator[Any]:
+    """Yield the routes that have an endpoint, with those that add nothing to a path.
+
+    These are the routes of hosts, and of mounts at "" or "/". Such a mount without
+    routes, as of files, is yielded itself.
+    """
     for route in _flat(routes):
         if hasattr(route, "endpoint"):
             yield route
-        elif not hasattr(route, "path_regex"):
-            yield from _with_endpoint(getattr(route, "routes", None) or ())
+        elif not getattr(route, "path", ""):
+            inner = _routes_of(route)
+            yield from _leaves(inner) if inner else (route,)
+
+
+def _endpoint(leaf: Any) -> object:  # noqa: ANN401 -- of many versions
+    """Return what a scope has as its endpoint, where *leaf* was matched."""
+    return leaf.endpoint if hasattr(leaf, "endpoint") else getattr(leaf, "app", None)
 
 
 def _flat(routes: Sequence[Any]) -> Iterator[Any]:

@@ -153,7 +153,8 @@ def text_of(value: object) -> str:
     """Return *value* as the text of a dimension.
 
     An enum member is written as its value, None as an empty text. Raises what the
-    ``__str__`` of *value* raises.
+    ``__str__`` of *value* raises, and TypeError for a function or a class, which is
+    passed by mistake where its result is meant.
 
     >>> text_of(True), text_of(200), text_of(b"GET"), text_of(None)
     ('true', '200', 'GET', '')
@@ -170,6 +171,9 @@ def text_of(value: object) -> str:
         # str() would write b'GET', and raises under `python -bb`. A character has at
         # most four bytes; what exceeds the limit is cut later.
         return value[: 4 * VALUE_LIMIT].decode("utf-8", "replace")
+    if callable(value) and type(value).__str__ is object.__str__:
+        # A callable with a text of its own may be a proxy of a text.
+        raise TypeError("a callable has no text")
     # str() may return an instance of a subclass; join() copies it into a plain str.
     return "".join((str(value),))
 

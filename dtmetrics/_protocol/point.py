@@ -101,6 +101,12 @@ class DataPoints(NamedTuple):
             payload = value if self.kind is GaugeSummary else make(value)
             yield DataPoint(identity, payload, self.timestamp_ms)
 
+    def since(self, first: int) -> DataPoints:
+        """Return the points from the one with the index *first* on."""
+        return self._replace(
+            identities=self.identities[first:], values=self.values[first:]
+        )
+
     def parts(self, size: int) -> Iterator[DataPoints]:
         """Yield the points in parts of at most *size*."""
         for start in range(0, len(self.identities), size):

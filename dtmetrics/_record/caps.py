@@ -7,6 +7,7 @@ from itertools import islice
 
 from dtmetrics._core import log
 from dtmetrics._record.catalog import Family
+from dtmetrics._record.dimensions import dimensions_in
 from dtmetrics._record.invalid_values import TOO_MANY_KEYS
 from dtmetrics._record.options import RecordingOptions
 
@@ -67,15 +68,10 @@ class Caps:
 
 def _grown(family: Family) -> str:
     """Return which dimension has the most values, with some of them."""
-    # 3 ms, for a limit that most programs never reach.
-    from dtmetrics._protocol.parse import ParsedPoint, parse  # noqa: PLC0415
-
     values: dict[str, dict[str, None]] = {}
     for series in islice(family.all_series(), _MOST_PARSED):
-        point = parse(f"{series.line_prefix} 1")
-        if isinstance(point, ParsedPoint):
-            for key, value in point.dimensions.items():
-                values.setdefault(key, {})[value] = None
+        for key, value in dimensions_in(series.line_prefix).items():
+            values.setdefault(key, {})[value] = None
     key = max(values, key=lambda key: len(values[key]), default="")
     samples = ", ".join(map(repr, islice(values.get(key, ()), _SAMPLES)))
     return f"dimension {key} has the most values, such as {samples}"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from threading import Lock, RLock
 
 from dtmetrics._core import log
 from dtmetrics._protocol.metadata import Metadata
 from dtmetrics._protocol.normalize import RESERVED_PREFIX, clean_key
+from dtmetrics._protocol.point import DataPoints
 from dtmetrics._record.definition import Definition
 from dtmetrics._record.gauge_series import GaugeSeries
+from dtmetrics._record.handover import Handover
 from dtmetrics._record.invalid_values import InvalidValues, Reject, ignore
 from dtmetrics._record.options import RecordingOptions
-from dtmetrics._record.series import CounterSeries
+from dtmetrics._record.series import CounterSeries, drain
 from dtmetrics._record.summary_series import SummarySeries
 from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
 
@@ -79,13 +82,27 @@ class Family:
         """Return every series of the family."""
         return list(self.series.values())
 
-    def clear(self) -> None:
-        """Discard every series; an instrument that holds one looks up another."""
+    def drain(
+        self, chunk: Sequence[AnySeries], timestamp_ms: int, handover: Handover
+    ) -> DataPoints:
+        """Move what a *chunk* of its series has recorded to *handover*; return it."""
+        kind = KINDS[self.definition.kind]
+        points = DataPoints(kind.payload, chunk, [], timestamp_ms)
+        with self.lock:
+            drain(chunk, handover.open(points))
+        return handover.complete()
+
+    def clear(self) -> list[AnySeries]:
+        """Discard every series, and return them.
+
+        An instrument that holds one looks up another.
+        """
         # In this order: a signal handler that records in between makes a new series.
         discarded, self.series = self.series, {}
         self.described = self.capped = False
         for series in discarded.values():
             series.discard()
+        return [*discarded.values()]
 
     def reset_after_fork(self) -> None:
         """In a forked child: drop what the parent recorded, and a lock it may hold."""
@@ -142,13 +159,17 @@ class Catalog:
         if known is error and len(self._errors) <= _MOST_ERRORS:
             log.warning("%s; %s", error, consequence)
 
+    def require_valid(self, options: RecordingOptions) -> None:
+        """Raise the first DefinitionError of the process if *options* are strict."""
+        if options.strict and self._errors:
+            raise next(iter(self._errors.values()))
+
     def start(self, options: RecordingOptions) -> None:
         """Use *options* from now on, and end every quarantine.
 
         Raises the first DefinitionError of the process if the options are strict.
         """
-        if options.strict and self._errors:
-            raise next(iter(self._errors.values()))
+        self.require_valid(options)
         with self._lock:
             self._options = options
             self._by_key = {}

@@ -15,13 +15,18 @@ from contextvars import ContextVar
 from functools import lru_cache, partial
 from typing import Any, Final, ParamSpec, Protocol, TypeAlias, TypeVar
 
+from dtmetrics._core.shared import Shared
 from dtmetrics._decorate.decorate import Ready, decorate
+from dtmetrics._decorate.hooks import OneHook
 from dtmetrics._record.dimensions import (
     CACHED_SETS,
+    WITHOUT_TEXT,
     Pairs,
+    as_plain,
     as_texts,
     require_cacheable,
 )
+from dtmetrics._record.pickling import Reduced
 
 __all__ = [
     "CONTEXT",
@@ -77,7 +82,7 @@ class Contexts(Protocol):
         """Make every record read its context from now on."""
 
 
-class ContextBlock:
+class ContextBlock(Shared):
     """A block whose *dimensions* are added to everything that is recorded inside.
 
     Threads and tasks may share one, and it may be entered again inside itself. It is
@@ -89,6 +94,10 @@ class ContextBlock:
     def __init__(self, registry: Contexts, dimensions: Mapping[str, object]) -> None:
         self._registry = registry
         self._dimensions = dimensions
+
+    def __reduce__(self) -> Reduced:
+        plain = as_plain(tuple(self._dimensions.items()))
+        return ContextBlock, (self._registry, dict(plain))
 
     def __enter__(self) -> None:
         outer = CONTEXT.get()
@@ -113,15 +122,16 @@ class ContextBlock:
         return Ready(None)
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
-        hook = CallsInContext(self)
-        return decorate(func, lambda _: hook, self._registry)
+        return decorate(func, OneHook(CallsInContext(self)), self._registry)
 
     def scope_in(self, outer: Scope) -> Scope:
         """Return a scope of this block inside *outer*."""
         try:
             inner = _nested(outer[0], **self._dimensions)
         except Exception:  # noqa: BLE001 -- not cacheable, or its __hash__ raised
-            inner = _nested(outer[0], **as_texts(self._dimensions))
+            # A value that has no text is counted when a series is made.
+            texts = as_texts(self._dimensions, otherwise=WITHOUT_TEXT)
+            inner = _nested(outer[0], **texts)
         return inner, _MARKER, outer, self
 
     def _leave(self, scope: Scope | None) -> None:

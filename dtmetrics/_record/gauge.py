@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._decorate.decorate import Ready, decorate
+from dtmetrics._decorate.hooks import OneHook
 from dtmetrics._record.context import CONTEXT
 from dtmetrics._record.gauge_series import LEAVE, GaugeSeries, SetTo
 from dtmetrics._record.generation import Generation
@@ -127,8 +128,7 @@ class Gauge(Instrument[GaugeSeries]):
         origin.registry.remove(origin.family, layers)
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
-        hook = RunningCalls(self)
-        return decorate(func, lambda _: hook, self.registry)
+        return decorate(func, OneHook(RunningCalls(self)), self.registry)
 
     def __enter__(self) -> Self:
         self.inc()
@@ -149,8 +149,9 @@ class RunningCalls:
     """Show in a gauge how many calls are running.
 
     A call that ends moves the series that it moved when it began: the dimensions of
-    the context may differ by then. It moves nothing after a start or a fork, both of
-    which have reset the gauge.
+    the context may differ by then; or the series that has replaced it, if the options
+    have changed. It moves nothing after a start or a fork, both of which have reset the
+    gauge.
     """
 
     def __init__(self, gauge: Gauge) -> None:
@@ -168,7 +169,12 @@ class RunningCalls:
     def end(self, token: tuple[GaugeSeries | None, Generation], *_: object) -> None:
         """Subtract one."""
         series, generation = token
-        if series is not None and generation is self._gauge.registry.generation:
+        present = self._gauge.registry.generation
+        if series is not None and generation is present:
+            series.move(-1)
+        elif series is not None and generation.epoch is present.epoch:
+            while series.successor is not None:
+                series = series.successor
             series.move(-1)
 
     fail = end

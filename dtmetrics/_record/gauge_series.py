@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from enum import Enum
 from threading import Lock
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from dtmetrics._protocol.point import GaugeValue, Payload
 from dtmetrics._record.number import LARGEST, NOT_FINITE, Number, checked_number
-from dtmetrics._record.series import Series
+from dtmetrics._record.series import Series, Value
 
-__all__ = ["LEAVE", "GaugeSeries", "Move", "SetTo"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from dtmetrics._record.origin import Origin
+
+__all__ = ["LEAVE", "Folded", "GaugeSeries", "Move", "SetTo"]
 
 
 class SetTo(NamedTuple):
     """A move of a gauge to an absolute value."""
 
     value: Number
+
+
+class Folded(SetTo):
+    """What all moves so far have led to."""
+
+    __slots__ = ()
 
 
 class _Leave(Enum):
@@ -40,7 +52,7 @@ class GaugeSeries(Series[Move]):
     move of another thread; the order of the list is then the order of events.
     """
 
-    __slots__ = ("moved", "value")
+    __slots__ = ("moved", "origin", "owed", "successor", "value")
 
     payload: ClassVar[type[Payload]] = GaugeValue
 
@@ -57,11 +69,18 @@ class GaugeSeries(Series[Move]):
         super().__init__(key, line_prefix, lock, reject, limit)
         self.value: Number | None = None
         self.moved: bool = False
+        #: That of the first instrument that has recorded into it.
+        self.origin: Origin | None = None
+        #: How many blocks ended that it had not counted.
+        self.owed: int = 0
+        #: The series that has replaced it, since the options have changed.
+        self.successor: GaugeSeries | None = None
 
     def reset_after_fork(self, lock: Lock) -> None:
         """In a forked child: drop the value, which the parent sends."""
         super().reset_after_fork(lock)
         self.value = None
+        self.owed = 0
 
     def check(self) -> None:
         """Count the invalid ones among the values that wait for the next drain."""
@@ -77,26 +96,43 @@ class GaugeSeries(Series[Move]):
         if len(values) > self.limit:
             self.fold_if_free()
 
-    def drain_plain(self) -> Number | None:
-        """Return the current value, which stays."""
-        value = self.value
-        if not self.values and value is not None and -LARGEST <= value <= LARGEST:
-            return value
-        return self.drain_checked()
+    def retire(self) -> Number | None:
+        """Return the current value; what is recorded later stays in ``values``.
 
-    def drain_checked(self) -> Number | None:
-        """Return the current value, checking the moves one by one."""
+        The caller holds the lock.
+        """
+        # In this order: set() stores the value before it looks whether to append it.
+        self.moved = True
+        # A fold would make a value of moves that belong to the successor's.
+        self.limit: int = sys.maxsize
+        length = len(self.values)
+        level = self._replay(self.values[:length])
+        del self.values[:length]
+        return level
+
+    def drain_each(self, chunk: Sequence[Self], drained: list[Value]) -> None:
+        """Append to *drained* the current value of each series, which stays."""
+        for series in chunk:
+            value = series.value
+            if series.values or value is None or not -LARGEST <= value <= LARGEST:
+                series.drain_checked(drained)
+            else:
+                drained.append(value)
+
+    def drain_checked(self, drained: list[Value]) -> None:
+        """Append the current value to *drained*, checking the moves one by one."""
         values = self.values
         length = len(values)
-        if not length:
-            return self._value_before([])
-        level = self._replay(values[:length])
-        values[:length] = [] if level is None else [SetTo(level)]
-        return level
+        if length:
+            level = self._replay(values[:length])
+            values[:length] = [] if level is None else [Folded(level)]
+        else:
+            level = self._value_before([])
+        drained.append(level)
 
     def _fold(self, chunk: list[Move]) -> list[Move]:
         level = self._replay(chunk)
-        return [] if level is None else [SetTo(level)]
+        return [] if level is None else [Folded(level)]
 
     def _replay(self, moves: list[Move]) -> Number | None:
         """Return the value after *moves*; None if it was never set."""
@@ -107,6 +143,8 @@ class GaugeSeries(Series[Move]):
             elif move is LEAVE:
                 if level is not None and level >= 1:
                     level -= 1
+                else:
+                    self.owed += 1
             else:
                 # Nine of ten moves are 1 or -1. Without a call they take 0.1 us.
                 kind = type(move)
@@ -123,7 +161,7 @@ class GaugeSeries(Series[Move]):
             return value
         # set() leaves one check to the collection: the size of an integer. A value
         # that is among the moves as well is rejected there, so it is counted once.
-        if not any(type(move) is SetTo for move in moves):
+        if not any(isinstance(move, SetTo) for move in moves):
             self.value = None
             self.reject(NOT_FINITE)
         return None

@@ -16,13 +16,13 @@ from typing import (
     Any,
     Final,
     Generic,
-    NamedTuple,
     ParamSpec,
     TypeVar,
     cast,
 )
 
-from dtmetrics._record.catalog import AnySeries, Family
+from dtmetrics._core.shared import Shared
+from dtmetrics._record.catalog import AnySeries
 from dtmetrics._record.context import (
     CONTEXT,
     NO_DIMENSIONS,
@@ -30,16 +30,18 @@ from dtmetrics._record.context import (
     ContextDimensions,
     references_of_scopes,
 )
-from dtmetrics._record.definition import Definition
 from dtmetrics._record.dimensions import (
     CACHED_SETS,
     NotCacheable,
     Pairs,
+    as_plain,
     as_texts,
     require_cacheable,
 )
 from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.generation import Generation
+from dtmetrics._record.origin import DISABLED, NO_ROOM, Origin
+from dtmetrics._record.pickling import Reduced, restored_instrument
 from dtmetrics._record.registry import Registry
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["Instrument", "Origin"]
+__all__ = ["Instrument"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -62,12 +64,6 @@ _IN_CONTEXT = GaugeSeries("", "", Lock(), bool, 0)
 _IN_CONTEXT.discard()
 _IN_CONTEXT.enabled = True
 
-# What the look-up returns while nothing is to be recorded, until the next start.
-_DISABLED = GaugeSeries("", "", Lock(), bool, 0)
-
-# The same where a new metric key has no room: each record is counted as invalid.
-_NO_ROOM = GaugeSeries("", "", Lock(), bool, 0)
-
 # What an instrument without series for contexts has.
 _NO_CONTEXTS: Final[dict[ContextDimensions, Any]] = {}
 
@@ -80,37 +76,7 @@ def _no_cache(*_: object, **__: object) -> AnySeries:
     raise NotCacheable
 
 
-class Origin(NamedTuple):
-    """What an instrument shares with those that are bound to more dimensions."""
-
-    registry: Registry
-    family: Family
-    definition: Definition
-    #: The name and the dimensions of the meter.
-    scope: str
-    level: int
-    dimensions: Pairs
-
-    def enabled(self) -> bool:
-        """Return whether the instrument may record now."""
-        return (
-            self.registry.recording
-            and not self.family.void
-            and not self.family.quarantined
-            and self.registry.generation.enabled(self.scope, self.level)
-        )
-
-    def series(self, *layers: Pairs) -> AnySeries:
-        """Return the series for the meter's dimensions and *layers*."""
-        if self.family.void and self.family.capped:
-            return _NO_ROOM
-        if not self.enabled():
-            return _DISABLED
-        series = self.registry.series(self.family, (self.dimensions, *layers))
-        return _NO_ROOM if series is None else series
-
-
-class Instrument(Generic[S]):
+class Instrument(Shared, Generic[S]):
     """What all instruments are. ``counter()`` and so on make one."""
 
     __slots__ = (
@@ -157,9 +123,10 @@ class Instrument(Generic[S]):
         """Count one value of this instrument as invalid, for *reason*."""
         self.origin.family.reject(reason, detail)
 
-    def __deepcopy__(self, memo: object) -> Self:
-        # An object that has an instrument can be copied, as one that has a logger.
-        return self
+    def __reduce__(self) -> Reduced:
+        origin = self.origin
+        bound = self._bound[len(origin.defined) :]
+        return restored_instrument, (*origin.reduced(), as_plain(bound))
 
     def bind(self, /, **dimensions: object) -> Self:
         """Return an instrument that adds *dimensions* to all it records.
@@ -238,9 +205,9 @@ class Instrument(Generic[S]):
             series = self._series_in(context)
             if self._series is _UNKNOWN and series.enabled:
                 self._series = cast("S", _IN_CONTEXT)
-        if series is _DISABLED:
+        if series is DISABLED:
             return None
-        if series is _NO_ROOM:
+        if series is NO_ROOM:
             registry.invalid_values.add_to_new_key()
             return None
         if not series.enabled or series.buffer is None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from dtmetrics._core.level import LEVEL_REQUIREMENT, LEVELS, Level, level_number
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._protocol.normalize import text_of
-from dtmetrics._record.definition import Definition, calling_site
-from dtmetrics._record.dimensions import Pairs
+from dtmetrics._record.definition import RESTORED_SITE, Definition, calling_site
+from dtmetrics._record.dimensions import PLAIN_TYPES, Pairs
 from dtmetrics._record.gauge import Gauge
-from dtmetrics._record.instrument import Origin
 from dtmetrics._record.instruments import Counter, Summary
+from dtmetrics._record.origin import Origin
 from dtmetrics._record.registry import Registry
 
 __all__ = ["InstrumentMaker", "check_name"]
@@ -23,8 +23,7 @@ I = TypeVar("I", Counter, Gauge, Summary)  # noqa: E741 -- an instrument
 # How many instruments a meter remembers, beside those that the program keeps.
 _MOST_INSTRUMENTS = 4_096
 
-# The types of dimension values by which equal definitions are recognised.
-_PLAIN = frozenset((str, int, float, bool, type(None)))
+_KINDS: dict[str, Any] = {"counter": Counter, "gauge": Gauge, "summary": Summary}
 
 
 class InstrumentMaker:
@@ -55,7 +54,7 @@ class InstrumentMaker:
         level = LEVELS.get(level, level)  # "INFO" and 20 are equal
         # Only of plain types: comparing others may run a caller's code.
         texts = type(name) is type(unit) is type(description) is str
-        plain = texts and _PLAIN.issuperset(types)
+        plain = texts and PLAIN_TYPES.issuperset(types)
         make: Callable[..., object] = self._made if plain else self._new
         return cast("I", make(kind, name, unit, description, level, pairs, types))
 
@@ -70,7 +69,23 @@ class InstrumentMaker:
         _types: tuple[type, ...],
     ) -> Counter | Gauge | Summary:
         origin = self.origin(kind.__name__.lower(), name, unit, description, level)
+        if pairs:
+            origin = origin._replace(defined=pairs)
         return kind(origin, pairs)
+
+    def restore(
+        self, definition: Definition, level: int, dimensions: Pairs
+    ) -> Counter | Gauge | Summary:
+        """Return the instrument of a pickle, which names where it was defined."""
+        name, kind, unit, description, site = definition
+        token = RESTORED_SITE.set(site)
+        try:
+            given: Any = self.make(
+                _KINDS[kind], name, unit, description, level, dict(dimensions)
+            )
+        finally:
+            RESTORED_SITE.reset(token)
+        return cast("Counter | Gauge | Summary", given)
 
     def origin(
         self, kind: str, name: str, unit: str, description: str, level: Level

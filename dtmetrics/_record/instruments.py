@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from dtmetrics._decorate.decorate import Ready, decorate
-from dtmetrics._decorate.hooks import error_type
+from dtmetrics._decorate.hooks import OneHook, error_type
 from dtmetrics._record.instrument import Instrument
 from dtmetrics._record.series import CounterSeries
 from dtmetrics._record.summary_series import SummarySeries
@@ -73,8 +73,7 @@ class Counter(Instrument[CounterSeries]):
             series.fold_if_free()
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
-        hook = CompletedCalls(self)
-        return decorate(func, lambda _: hook, self.registry)
+        return decorate(func, OneHook(CompletedCalls(self)), self.registry)
 
     def __enter__(self) -> Self:
         return self

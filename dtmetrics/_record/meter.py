@@ -7,13 +7,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from dtmetrics._core.level import Level
-from dtmetrics._record.dimensions import Pairs, require_cacheable
+from dtmetrics._core.shared import Shared
+from dtmetrics._record.dimensions import Pairs, as_plain, require_cacheable
 from dtmetrics._record.gauge import Gauge
 from dtmetrics._record.instrument_maker import InstrumentMaker
 from dtmetrics._record.instruments import Counter, Summary
 from dtmetrics._record.observing_meter import ObservingMeter
+from dtmetrics._record.pickling import Reduced, restored_meter
 from dtmetrics._record.registry import Registry
 from dtmetrics._record.timer import Timer, TimerOptions
+from dtmetrics._record.worker_dimension import same_in_workers
 
 if TYPE_CHECKING:
     from functools import _lru_cache_wrapper
@@ -31,7 +34,7 @@ _NOTHING: Any = ()
 _BOUND_METERS = 256
 
 
-class Meter(ObservingMeter):
+class Meter(ObservingMeter, Shared):
     """Makes instruments that share a name and dimensions; ``get_meter()`` returns it.
 
     The name is not part of a metric key, because keys are global in Dynatrace. It sets
@@ -63,6 +66,12 @@ class Meter(ObservingMeter):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
+
+    def __reduce__(self) -> Reduced:
+        unbound = self.registry.get_meter(self.name)
+        if self._dimensions:
+            return restored_meter, (unbound, as_plain(self._dimensions))
+        return self.registry.get_meter, (self.name,)
 
     def bind(self, /, **dimensions: object) -> Meter:
         """Return a meter whose instruments add *dimensions* to all they record.
@@ -104,8 +113,8 @@ class Meter(ObservingMeter):
                 1,023 characters. Default: none. Of a key that is defined twice, the
                 first unit and description count.
             level (Level): A name or a number, as in logging. Below the level that
-                ``configure()`` sets for the meter, the counter records nothing.
-                Default: ``"INFO"``.
+                ``configure()`` sets for the meter, and at ``"OFF"``, the counter
+                records nothing. Default: ``"INFO"``.
             dimensions (Mapping[str, object] | None): Keys and values that are added to
                 everything that the counter records. Default: none.
 
@@ -142,14 +151,24 @@ class Meter(ObservingMeter):
         description: str = "",
         level: Level = "INFO",
         dimensions: Mapping[str, object] | None = None,
+        per_worker: bool = True,
     ) -> Gauge:
         """Return the gauge *name*, for a value that goes up and down.
 
-        The arguments and the errors are those of ``counter()``.
+        The other arguments and the errors are those of ``counter()``.
+
+        Args:
+            per_worker (bool): Whether each worker has a value of its own, which the
+                dimension ``dtmetrics.worker`` keeps apart; see ``worker_dimension`` of
+                ``configure()``. False: the value is the same in all of them, such as
+                the depth of a queue that they share. Default: True.
 
         >>> from dtmetrics import gauge
-        >>> gauge("queue.depth", unit="{job}").set(12)
+        >>> gauge("jobs.active", unit="{job}").set(12)
+        >>> gauge("queue.depth", unit="{job}", per_worker=False).set(40)
         """
+        if not per_worker:
+            dimensions = same_in_workers(dimensions)
         named = unit is description is _EMPTY and level is _INFO and dimensions is None
         if named:
             try:

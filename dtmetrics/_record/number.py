@@ -29,7 +29,12 @@ LARGEST = int(sys.float_info.max)
 
 def checked_number(value: object, reject: Callable[[str], object]) -> Number | None:
     """Return *value* as an int or a float; reject what a double cannot hold."""
-    number = call_safely(number_of, value, default=None)
+    # Without a call for plain ones: a signal handler might raise in it.
+    number: Number | None
+    if type(value) is int or type(value) is float:
+        number = value
+    else:
+        number = call_safely(number_of, value, default=None)
     if number is None:
         reject(NOT_A_NUMBER)
     elif not -LARGEST <= number <= LARGEST:

@@ -17,8 +17,10 @@ from dtmetrics._protocol.point import (
     Identity,
 )
 from dtmetrics._record.dimensions import Pairs, as_texts
-from dtmetrics._record.instrument import Origin
+from dtmetrics._record.generation import Generation
+from dtmetrics._record.invalid_values import ignore
 from dtmetrics._record.number import Number, checked_number
+from dtmetrics._record.origin import Origin
 from dtmetrics._record.registry import Registry
 
 __all__ = ["Observation", "Observed", "observe", "unobserve"]
@@ -98,17 +100,19 @@ class Observation:
         self.function = _reference(function)
         # The last running totals, for kind="counter". By dimensions, because several
         # of them may share the overflow series.
-        self._totals: dict[Dimensions, Number] = {}
+        self.totals: dict[Dimensions, Number] = {}
+        self.next_totals = self.totals
         self._generation = origin.registry.generation
 
     def continue_from(self, earlier: Observation) -> None:
         """Go on with the totals of the observation that this one replaces."""
-        self._totals = earlier._totals
+        self.totals = self.next_totals = earlier.totals
         self._generation = earlier._generation
 
     def __call__(self, timestamp_ms: int) -> DataPoints:
         """Call the function, and return its numbers as data points."""
-        kind = GaugeValue if self._origin.definition.kind == "gauge" else CountDelta
+        self.next_totals = self.totals
+        kind = GaugeValue if self._origin.definition.is_gauge else CountDelta
         values = self._values()
         return DataPoints(kind, [*values], [*values.values()], timestamp_ms)
 
@@ -118,16 +122,17 @@ class Observation:
         if origin.family.void or origin.family.quarantined:
             return {}
         if not origin.registry.generation.enabled(origin.scope, origin.level):
+            self.next_totals = {}  # what is added while it does not record is not sent
             return {}
         rows: Rows = {}
         # A generator that raises half way has yielded the rows before.
         complete = call_safely(self._call, rows, default=False, on_error=self._failed)
-        gauge = origin.definition.kind == "gauge"
+        gauge = origin.definition.is_gauge
         values = self._levels(rows) if gauge else self._increases(rows)
         if complete:  # forget the totals that the function has stopped returning
-            self._totals = {
+            self.next_totals = {
                 dimensions: total
-                for dimensions, total in self._totals.items()
+                for dimensions, total in self.next_totals.items()
                 if dimensions in rows
             }
         return values
@@ -176,15 +181,14 @@ class Observation:
     def _increases(self, rows: Rows) -> dict[Identity, Number]:
         generation = self._origin.registry.generation
         if self._generation is not generation:
-            # The parent sends what was added before a fork. What was added while
-            # recording was off is not sent.
+            self.totals = self._totals_in(generation, rows)
             self._generation = generation
-            self._totals = {}
+        self.next_totals = totals = self.totals.copy()
         increases: dict[Identity, Number] = {}
         for dimensions, (pairs, number) in rows.items():
             # The first total is where counting begins, not an increase.
-            before = self._totals.get(dimensions, number)
-            self._totals[dimensions] = number
+            before = totals.get(dimensions, number)
+            totals[dimensions] = number
             # A total that fell has been reset: all of it is new.
             increase = number - before if number >= before else number
             if increase > 0 and checked_number(increase, self._reject) is not None:
@@ -192,6 +196,25 @@ class Observation:
                 if identity is not None:
                     increases[identity] = increases.get(identity, 0) + increase
         return increases
+
+    def _totals_in(
+        self, generation: Generation, rows: Rows
+    ) -> dict[Dimensions, Number]:
+        """Return the last totals by the dimensions that they have in *generation*."""
+        earlier, origin = self._generation, self._origin
+        if earlier.epoch is not generation.epoch:
+            # The parent sends what was added before a fork. What was added while
+            # recording was off is not sent.
+            return {}
+        before = {
+            dimensions: earlier.dimensions((origin.dimensions, pairs), ignore)
+            for dimensions, (pairs, _) in rows.items()
+        }
+        return {
+            dimensions: self.totals[known]
+            for dimensions, known in before.items()
+            if known in self.totals
+        }
 
     def _identity(self, pairs: Pairs) -> Identity | None:
         origin = self._origin

@@ -9,6 +9,7 @@ from dtmetrics._core.level import Level
 from dtmetrics._record.instrument_maker import InstrumentMaker, check_name
 from dtmetrics._record.observable import Observed, observe, unobserve
 from dtmetrics._record.registry import Registry
+from dtmetrics._record.worker_dimension import same_in_workers
 
 __all__ = ["ObservingMeter"]
 
@@ -21,7 +22,7 @@ class ObservingMeter:
     registry: Registry
     _maker: InstrumentMaker
 
-    def observe(
+    def observe(  # noqa: PLR0913 -- what a definition may have
         self,
         name: str,
         /,
@@ -31,6 +32,7 @@ class ObservingMeter:
         description: str = "",
         level: Level = "INFO",
         dimensions: Mapping[str, object] | None = None,
+        per_worker: bool = True,
     ) -> Callable[[F], F]:
         """Call the decorated function at each collection, in the flusher's thread.
 
@@ -48,6 +50,7 @@ class ObservingMeter:
             description (str): As in ``counter()``.
             level (Level): As in ``counter()``. Default: ``"INFO"``.
             dimensions (Mapping[str, object] | None): As in ``counter()``.
+            per_worker (bool): As in ``gauge()``. Default: True.
 
         Raises:
             TypeError: *kind* is another text; or as in ``counter()``.
@@ -62,6 +65,8 @@ class ObservingMeter:
         check_name("observe", name)
         if kind not in ("gauge", "counter"):
             raise TypeError(f"kind must be 'gauge' or 'counter', got {kind!r}")
+        if not per_worker:
+            dimensions = same_in_workers(dimensions)
         origin = self._maker.origin(kind, name, unit, description, level)
         pairs = tuple((dimensions or {}).items())
         origin = origin._replace(dimensions=(*origin.dimensions, *pairs))

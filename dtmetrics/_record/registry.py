@@ -6,22 +6,29 @@ Series are made by recording and discarded at the next start; families stay.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from itertools import compress
 from threading import RLock
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from dtmetrics._core.safe_call import call_safely
+from dtmetrics._core.shared import Shared
 from dtmetrics._protocol.normalize import line_prefix
 from dtmetrics._protocol.point import DataPoints
 from dtmetrics._record.caps import Caps
 from dtmetrics._record.catalog import KINDS, AnySeries, Catalog, Family
 from dtmetrics._record.context import ContextBlock, any_in_use
 from dtmetrics._record.dimensions import Pairs
+from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.generation import Generation
+from dtmetrics._record.handover import Handover, Totals
 from dtmetrics._record.invalid_values import InvalidValues, ignore
 from dtmetrics._record.number import Number
-from dtmetrics._record.options import RecordingOptions
-from dtmetrics._record.series import CounterSeries, drain
+from dtmetrics._record.options import Numbered, RecordingOptions
+from dtmetrics._record.pickling import Reduced
+from dtmetrics._record.retired import CommonDimensions, Retired
+from dtmetrics._record.series import CounterSeries
+
+if TYPE_CHECKING:
+    from dtmetrics._record.origin import Origin
 
 __all__ = ["Observer", "Registry"]
 
@@ -38,21 +45,23 @@ _RESERVED_FOR_NEW_KEYS = 10
 _MOST_DISCARDED = 1_000
 
 
-class Observer(Protocol):
+class Observer(Totals, Protocol):
     """Makes data points at each collection."""
 
     def __call__(self, timestamp_ms: int) -> DataPoints:
         """Return the data points of this collection."""
 
 
-class Registry:
+class Registry(Shared):
     """Every family and series of a process.
 
     An instrument calls it for its first record, and for each set of dimensions that
     the instrument has not cached.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, get_meter: Callable[[str], Any] | None = None) -> None:
+        #: Returns a meter by its name; pickles refer to it.
+        self.get_meter: Callable[[str], Any] = get_meter or _not_pickled
         self.recording: bool = False
         #: The series whose records do not read their context.
         self.fast: list[AnySeries] = []
@@ -60,12 +69,16 @@ class Registry:
         #: By what makes two of them the same, so that the later one replaces the other.
         self.observers: dict[Hashable, Observer] = {}
         self._caps = Caps()
+        self._retired = Retired(self)
         self.invalid_values: InvalidValues = InvalidValues()
         self.catalog: Catalog = Catalog(self.invalid_values)
         self.generation: Generation = Generation(RecordingOptions(), bool)
         # Re-entrant, because a signal handler may record while its own thread makes a
         # series. It is held for microseconds, and not while foreign code runs.
         self._lock = RLock()
+
+    def __reduce__(self) -> Reduced:
+        return getattr, (self.get_meter(""), "registry")
 
     @property
     def recorded(self) -> bool:
@@ -89,6 +102,35 @@ class Registry:
             self.clear()
             self.recording = True
 
+    def restart(self, options: RecordingOptions) -> None:
+        """Go on with *options*; nothing that was recorded is lost.
+
+        The next record calls *wake* once more. Raises the first DefinitionError of the
+        process if the options are strict.
+        """
+        with self._lock:
+            generation = self.generation
+            # Values of dimensions may be of any class.
+            same = call_safely(
+                lambda: bool(generation.options == options), default=False
+            )
+            same = same and not self.catalog.all_quarantined()
+            self.catalog.start(options)
+            self.catalog.describe_again()
+            if same:
+                generation.awake = False
+                self._disable_all()
+                return
+            self._caps = Caps()
+            self.fast = []
+            self.series_count = 0
+            discarded = [(family, family.clear()) for family in self.catalog.all()]
+            self.generation = generation.with_options(options)
+            common = CommonDimensions(generation)
+            for family, all_series in discarded:
+                self._retired.add(family, all_series, common)
+        self._retired.forward()
+
     def stop(self) -> None:
         """Stop recording. Recorded values can still be collected."""
         with self._lock:
@@ -99,23 +141,27 @@ class Registry:
         """Discard every series with its values."""
         with self._lock:
             self.fast = []
+            self._retired.clear()
             for family in self.catalog.all():
                 family.clear()
             self.series_count = 0
 
-    def series(self, family: Family, layers: Sequence[Pairs]) -> AnySeries | None:
+    def series(
+        self, family: Family, layers: Sequence[Pairs], origin: Origin | None = None
+    ) -> AnySeries | None:
         """Return the series of *family* for these layers of dimensions; make a new one.
 
         Past a limit it is the overflow series of the family; None if that would be the
-        first series of the family.
+        first series of the family. *origin* is that of the instrument, if one records.
         """
         while True:
             generation = self.generation
-            prefix = line_prefix(
-                family.key, generation.dimensions(layers, family.reject)
+            dimensions = generation.dimensions(
+                layers, family.reject, gauge=family.definition.is_gauge
             )
+            prefix = line_prefix(family.key, dimensions)
             series: AnySeries | None = family.series.get(prefix)
-            series = series or self._make(family, prefix)
+            series = series or self._make(family, prefix, origin)
             if generation is self.generation:  # else the key or dimensions may be old
                 return series
 
@@ -163,7 +209,10 @@ class Registry:
 
     def remove(self, family: Family, layers: Sequence[Pairs]) -> None:
         """Discard the series for these layers with its values, if there is one."""
-        prefix = line_prefix(family.key, self.generation.dimensions(layers, ignore))
+        dimensions = self.generation.dimensions(
+            layers, ignore, gauge=family.definition.is_gauge
+        )
+        prefix = line_prefix(family.key, dimensions)
         with self._lock:
             series = family.series.pop(prefix, None)
             if series is not None:
@@ -193,26 +242,30 @@ class Registry:
 
     # -- collecting ----------------------------------------------------------------
 
-    def collect(self, timestamp_ms: int, size: int = 100) -> Iterator[DataPoints]:
+    def collect(
+        self, timestamp_ms: int, size: int = 100, handover: Handover | None = None
+    ) -> Iterator[DataPoints]:
         """Yield what was recorded since the last collection, *size* points at a time.
 
-        One thread may collect at a time. Between two chunks no lock is held.
+        They are added to *handover*, too. One thread may collect at a time. Between two
+        chunks no lock is held.
         """
+        handover = handover or Handover()
+        if self._retired.groups:
+            self._retired.forward()
+            yield from self._retired.collect(timestamp_ms, size, handover)
         for family in self.catalog.all():
             all_series = family.all_series()
-            kind = KINDS[family.definition.kind]
             for start in range(0, len(all_series), size):
                 chunk = all_series[start : start + size]
-                with family.lock:
-                    values = drain(chunk)
-                if not all(values):  # some are zero, or None: nothing to send
-                    sent = [value is not None for value in values]
-                    chunk, values = [*compress(chunk, sent)], [*compress(values, sent)]
-                yield DataPoints(kind.payload, chunk, values, timestamp_ms)
+                yield family.drain(chunk, timestamp_ms, handover)
         for observer in list(self.observers.values()):
-            yield from observer(timestamp_ms).parts(size)
+            parts = [*observer(timestamp_ms).parts(size)]
+            handover.add(parts, observer)
+            yield from parts
         self.invalid_values.report()  # last, because draining checks values
         self._caps.report(self.catalog.all(), self.generation.options)
+        self.generation.report()
 
     def capped(self) -> dict[str, str]:
         """Return the metric keys that reached a limit, and what grew."""
@@ -229,14 +282,24 @@ class Registry:
         # New locks: in a free-threaded build another thread may have held the old ones.
         self._lock = RLock()
         self.fast = []
+        self._retired.clear()
         self.invalid_values.clear()
         self.catalog.reset_after_fork()
-        self.generation = self.generation.after_fork()
+        parent, self.generation = self.generation, self.generation.after_fork()
+        if self.generation.platform is not parent.platform:
+            self.clear()  # each series names the process of the parent
+        if parent.options.numbered is not Numbered.NONE:
+            # Their series have the parent's number, or none, and no value.
+            for family in self.catalog.all():
+                if family.definition.is_gauge:
+                    family.clear()
         self.series_count = sum(len(family.series) for family in self.catalog.all())
 
     # -- within --------------------------------------------------------------------
 
-    def _make(self, family: Family, prefix: str) -> AnySeries | None:
+    def _make(
+        self, family: Family, prefix: str, origin: Origin | None
+    ) -> AnySeries | None:
         with self._lock:
             if prefix not in family.series and not self._has_room(family):
                 family.capped = True
@@ -246,6 +309,8 @@ class Registry:
             series: AnySeries | None = family.series.get(prefix)
             if series is None:
                 made = self._new(family, prefix)
+                if isinstance(made, GaugeSeries):
+                    made.origin = origin
                 # One step: a signal handler may have made it meanwhile.
                 series = family.series.setdefault(prefix, made)
                 self.series_count += series is made
@@ -262,7 +327,10 @@ class Registry:
         return count < options.max_series_per_metric and self.series_count < limit
 
     def _overflow_prefix(self, family: Family) -> str:
-        return line_prefix(family.key, self.generation.overflow)
+        dimensions = self.generation.overflow_dimensions(
+            gauge=family.definition.is_gauge
+        )
+        return line_prefix(family.key, dimensions)
 
     def _new(self, family: Family, prefix: str) -> AnySeries:
         fair_share = _BUDGET // (self.series_count + 1)
@@ -275,3 +343,7 @@ class Registry:
         for family in self.catalog.all():
             for series in family.all_series():
                 series.disable()
+
+
+def _not_pickled(_name: str) -> NoReturn:
+    raise TypeError("cannot pickle a registry that no other process has")

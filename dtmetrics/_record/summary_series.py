@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import fsum, isfinite
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._protocol.point import GaugeSummary, Payload, new
 from dtmetrics._record.number import LARGEST, NOT_FINITE, Number
-from dtmetrics._record.series import Series
+from dtmetrics._record.series import Series, Value
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["SummarySeries"]
 
@@ -26,31 +30,31 @@ class SummarySeries(Series[Observed]):
     buffer: list[Observed] | None
     values: list[Observed]
 
-    def drain_plain(self) -> GaugeSummary | None:
-        """Return the summary of what was observed since the last drain."""
-        values = self.values
-        length = len(values)
-        if not length:
-            return None
-        first = values[0]
-        if length == 1 and type(first) is float and isfinite(first):
-            # A single value, the most frequent case, is its own summary: 0.5 us less.
-            del values[:1]
-            return new(GaugeSummary, (first, first, first, 1))
-        before, numbers = _split(values[:length])
-        summary = _plain_summary(before, numbers) if numbers else before
-        if summary is None:
-            return self.drain_checked()
-        del values[:length]
-        return summary
+    def drain_each(self, chunk: Sequence[Self], drained: list[Value]) -> None:
+        """Move to *drained* the summary of what each series has observed."""
+        for series in chunk:
+            values = series.values
+            length = len(values)
+            if not length:
+                drained.append(None)
+                continue
+            first = values[0]
+            if length == 1 and type(first) is float and isfinite(first):
+                # A single value, the most frequent case, is its own summary: 0.5 us
+                # less.
+                summary = new(GaugeSummary, (first, first, first, 1))
+            else:
+                summary = _quick_summary(values[:length])
+            del values[:length]
+            drained.append(summary)
 
-    def drain_checked(self) -> GaugeSummary | None:
-        """Return the summary, checking the values one by one."""
+    def drain_checked(self, drained: list[Value]) -> None:
+        """Move the summary to *drained*, checking the values one by one."""
         values = self.values
         length = len(values)
         summary = self._summarise(values[:length])
         del values[:length]
-        return summary
+        drained.append(summary)
 
     def _fold(self, chunk: list[Observed]) -> list[Observed]:
         summary = self._summarise(chunk)
@@ -79,6 +83,15 @@ class SummarySeries(Series[Observed]):
             else:
                 summary = longer
         return summary
+
+
+def _quick_summary(chunk: list[Observed]) -> GaugeSummary:
+    """Summarise *chunk*; raise a ValueError if a value of it needs to be checked."""
+    before, numbers = _split(chunk)
+    summary = _plain_summary(before, numbers) if numbers else before
+    if summary is None:
+        raise ValueError
+    return summary
 
 
 def _split(chunk: list[Observed]) -> tuple[GaugeSummary | None, list[Number]]:

@@ -19,6 +19,7 @@ from dtmetrics._decorate.arguments import Convert
 from dtmetrics._decorate.decorate import Ready
 from dtmetrics._decorate.hooks import error_type
 from dtmetrics._record.instruments import Summary
+from dtmetrics._record.pickling import Reduced
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,6 +35,7 @@ __all__ = [
     "enter_otherwise",
     "looked_up",
     "new_block",
+    "restored_block",
 ]
 
 UNMATCHED = "end of a timed block that was not entered"
@@ -126,6 +128,17 @@ class Block:
         """Record nothing for this block."""
         self._added = _CANCELLED
 
+    def __reduce__(self) -> Reduced:
+        # It keeps its duration until now. The original records, not what is unpickled.
+        took = None if self._start is None else self.elapsed
+        return restored_block, (self._timer, took)
+
+    def __copy__(self) -> Block:
+        return new_block(self._timer) if self._start is None else self
+
+    def __deepcopy__(self, memo: object) -> Block:
+        return self.__copy__()
+
     def __enter__(self) -> Self:
         self._took = None
         clock = self._timer.clock
@@ -180,6 +193,13 @@ def new_block(timer: BlockTimer | None) -> Block:
     block = Block()
     block._timer = timer  # type: ignore[assignment]
     block._start = block._took = block._added = None
+    return block
+
+
+def restored_block(timer: BlockTimer | None, took: float | None) -> Block:
+    """Return a block of *timer* that has not been entered, with a duration."""
+    block = new_block(timer)
+    block._took = took
     return block
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from time import perf_counter
 from types import FunctionType
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, overload
 
 from dtmetrics._core.error_place import kind_and_place
 from dtmetrics._core.safe_call import call_safely
+from dtmetrics._core.shared import Shared
 from dtmetrics._decorate.arguments import argument_getters, name_of
 from dtmetrics._decorate.decorate import Ready, decorate
-from dtmetrics._decorate.hooks import Args, Call, Kwargs
-from dtmetrics._record.codegen import CallOptions, timed_call
+from dtmetrics._decorate.hooks import Args, Body, Call, Kwargs
 from dtmetrics._record.instruments import Summary
+from dtmetrics._record.pickling import Reduced
 from dtmetrics._record.timed_block import (
     AsyncExitOfBlock,
     Block,
@@ -26,6 +26,7 @@ from dtmetrics._record.timed_block import (
     looked_up,
     new_block,
 )
+from dtmetrics._record.timed_call import CallOptions, timed_call
 from dtmetrics.errors import UnknownArgumentError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Timer:
+class Timer(Shared):
     """Times calls as a decorator, and blocks by ``with`` or ``async with``.
 
     Durations are seconds of a monotonic clock. Each interval sends their minimum,
@@ -77,6 +78,10 @@ class Timer:
     def __repr__(self) -> str:
         return repr(self.summary).replace("Summary", "Timer", 1)
 
+    def __reduce__(self) -> Reduced:
+        options = self.options._replace(args=dict(self.options.args))
+        return type(self), (self.summary, options, self.clock)
+
     @property
     def name(self) -> str:
         """The name that the timer was defined with."""
@@ -112,19 +117,10 @@ class Timer:
         if func is None:
             return new_block(self)
         named = self.options.named or isinstance(func, type)
-        unknown = set(self.options.args)  # to every method, if it is a class
-
-        def hook_for(target: Call) -> CallTimer:
-            summary = self.summary
-            if named:
-                summary = summary.bind(**{"code.function.name": name_of(target)})
-            hook = CallTimer(summary, self.options, self.clock, target)
-            unknown.difference_update(hook.getters)
-            return hook
-
-        decorated = decorate(func, hook_for, self.summary.registry)
-        if unknown:
-            self._report(unknown, func)
+        hooks = CallTimers(self, named=named)
+        decorated = decorate(func, hooks, self.summary.registry)
+        if hooks.unknown:
+            self._report(hooks.unknown, func)
         return decorated
 
     def _report(self, unknown: set[str], func: Call) -> None:
@@ -153,6 +149,26 @@ class Timer:
     __aexit__: Final = AsyncExitOfBlock()
 
 
+class CallTimers:
+    """Make the hook of each target of one decoration."""
+
+    def __init__(self, timer: Timer, *, named: bool) -> None:
+        self._timer = timer
+        self._named = named
+        #: The wanted arguments that no target has had so far.
+        self.unknown = set(timer.options.args)
+
+    def __call__(self, target: Call) -> CallTimer:
+        """Return the hook of *target*."""
+        timer = self._timer
+        summary = timer.summary
+        if self._named:
+            summary = summary.bind(**{"code.function.name": name_of(target)})
+        hook = CallTimer(summary, timer.options, timer.clock, target)
+        self.unknown.difference_update(hook.getters)
+        return hook
+
+
 NO_DIMENSIONS = "args= or result= failed"
 
 # Of how many classes of exceptions a timer remembers the dimensions.
@@ -172,7 +188,6 @@ class CallTimer:
         self._summary = summary
         self._options = options
         self._is_function = type(target) is FunctionType
-        self.into = summary.identity
         self._clock = self.begin = clock
         self.getters = argument_getters(options.args, target) if options.args else {}
         # By the class of the exception. To make them takes 0.2 us.
@@ -180,14 +195,21 @@ class CallTimer:
         if options.generator == "active":
             self.pause, self.unpause = self._elapsed, self._begun
 
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_failures": {}}
+
     @property
-    def wrap(self) -> Callable[..., Call | None] | None:
-        """The faster way to make a call that records nothing but its duration."""
+    def into(self) -> object:
+        """What is equal for hooks that record into the same series."""
+        return self._summary.identity
+
+    def body(self, names: tuple[str, ...]) -> Body | None:
+        """Return a faster way to record a call that has parameters of these *names*."""
         if any(self._options.args.values()):
             return None  # they convert arguments
         of_result = None if self._options.result is None else self._with_result
         options = CallOptions(tuple(self.getters), of_result)
-        return partial(timed_call, hook=self, summary=self._summary, options=options)
+        return timed_call(names, self, self._summary, options)
 
     def _elapsed(self, start: float) -> float:
         return self._clock() - start

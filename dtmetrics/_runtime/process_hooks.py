@@ -9,13 +9,15 @@ and uWSGI 2.0.30:
 - ``os.register_at_fork``: every fork except those of uWSGI, which calls
   ``uwsgi.post_fork_hook``.
 
-The hooks overlap, so that what they call may be called twice.
+The hooks overlap, so that what they call may be called twice. `process_ends` has those
+that end a process without any of them.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -23,7 +25,10 @@ from typing import Any
 
 from dtmetrics._runtime.signals import restore_handlers
 
-__all__ = ["ProcessHooks", "outside_uwsgi_master"]
+__all__ = ["END_SECONDS", "ProcessHooks", "outside_uwsgi_master"]
+
+#: How long the end of a worker may wait for the endpoint.
+END_SECONDS = 2.0
 
 # multiprocessing joins its queues' threads and its children at 0 and below.
 _BEFORE_JOINS = 100
@@ -40,7 +45,7 @@ class ProcessHooks:
         #: The process whose hooks are installed, or 0.
         self._pid = 0
         self._installed: set[str] = set()
-        self._at_exit = False
+        self._registered_in = 0
 
     def install(self) -> None:
         """Install the hooks once; later calls add those of modules imported since."""
@@ -54,9 +59,20 @@ class ProcessHooks:
 
     def register_at_exit(self) -> None:
         """Have *on_exit* called after the exit handlers that are registered later."""
-        if not self._at_exit:
-            self._at_exit = True
+        if not self._registered_in:
+            self._registered_in = os.getpid()
             atexit.register(self._on_exit)
+
+    def begin_recording(self) -> None:
+        """Register *on_exit* again, if a forked child has discarded exit handlers.
+
+        Airflow's supervisor discards them in the children that run tasks, and so does
+        multiprocessing from CPython 3.13 on.
+        """
+        if self._registered_in not in (0, os.getpid()):
+            self._registered_in = os.getpid()
+            if not _is_registered(self._on_exit):
+                atexit.register(self._on_exit)
 
     def _after_fork(self) -> None:
         # A fork may call more than one hook.
@@ -97,22 +113,51 @@ class ProcessHooks:
         _call_before(uwsgi, "atexit", self._on_exit)
 
 
+def _is_registered(call: Callable[[], object]) -> bool:
+    """Return whether *call* is an exit handler.
+
+    atexit compares each handler with what it shall unregister.
+    """
+    seen: list[object] = []
+
+    class Watch:
+        """Is equal to no handler."""
+
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            seen.append(other)
+            return False
+
+    atexit.unregister(Watch())  # type: ignore[arg-type]
+    return call in seen
+
+
 def outside_uwsgi_master(start: Callable[[], bool]) -> Callable[[], bool]:
     """Return *start*, which returns False instead of a start in uWSGI's master.
 
     uWSGI forks without holding the interpreter's lock. If a thread of the master holds
     it at that moment, the worker never gets it: 1 of 20 starts hung with a thread that
     flushed 10 times a second, and none of 120 without a thread.
+
+    uWSGI's handlers of signals end a worker in whichever thread gets the signal. In a
+    thread that sends, the exit hook could not send what it sends. So the threads that
+    are started get none: a thread inherits the signals that its creator blocks.
     """
     uwsgi: Any = sys.modules.get("uwsgi")
     if uwsgi is None:
         return start
+    ends = signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM
 
     def start_in_worker() -> bool:
         # Other than a worker, only a mule and the spooler have a master that is
         # another process.
         if uwsgi.worker_id() or uwsgi.masterpid() not in (0, os.getpid()):
-            return start()
+            earlier = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+            try:
+                return start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
         return False
 
     return start_in_worker

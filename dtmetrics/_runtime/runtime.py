@@ -9,24 +9,28 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextvars import Context
+from functools import partial
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 
 from dtmetrics._core import log
 from dtmetrics._core.secret import hide_secrets
+from dtmetrics._core.shared import Shared
 from dtmetrics._core.try_lock import TryLock
 from dtmetrics._record.meter import Meter
 from dtmetrics._record.meters import Meters
 from dtmetrics._record.registry import Registry
 from dtmetrics._runtime.process_hooks import ProcessHooks, outside_uwsgi_master
 from dtmetrics._runtime.signals import install_handlers
-from dtmetrics._runtime.stats import Stats
+from dtmetrics._runtime.stats import ExporterStats, Stats
+from dtmetrics._runtime.worker_process import is_worker
 
 if TYPE_CHECKING:
     from dtmetrics._config.config import Config
+    from dtmetrics._deliver.account import Account
     from dtmetrics._deliver.delivery import Delivery
-    from dtmetrics._deliver.outbox import Account
-    from dtmetrics._spool.spool import Spool
+    from dtmetrics._record.options import RecordingOptions
+    from dtmetrics._runtime.process_ends import ProcessEnds
 
 __all__ = ["EXIT_SECONDS", "Runtime", "default"]
 
@@ -34,18 +38,25 @@ __all__ = ["EXIT_SECONDS", "Runtime", "default"]
 EXIT_SECONDS = 5.0
 
 
-class Runtime:
+class Runtime(Shared):
     """A registry and, once configured, the flusher that sends what it records."""
 
     def __init__(self) -> None:
-        self.registry = Registry()
+        self.registry = Registry(self.get_meter)
         self.meters = Meters(self.registry)
+        self._config: Config | None = None
         self._delivery: Delivery | None = None
         self._running = False
+        self._ends: ProcessEnds | None = None
         self._lock = TryLock()
         self.hooks = ProcessHooks(
             on_fork=self._reset_after_fork, on_exit=self._shutdown_at_exit
         )
+
+    def __reduce__(self) -> str:
+        # In a pickle it stands for that of the process that unpickles. pickle raises a
+        # PicklingError for any other one.
+        return "default"
 
     def configure(self, *, force: bool = False, **settings: object) -> None:
         """Do what ``dtmetrics.configure()`` documents, for the *settings* given."""
@@ -53,23 +64,29 @@ class Runtime:
         settings = _passed_settings(settings)
         # Slow imports (httpx takes 0.1 s) are made here, in the caller's thread.
         from dtmetrics._config.config import Config  # noqa: PLC0415
-        from dtmetrics._runtime.factories import open_spool  # noqa: PLC0415
+        from dtmetrics._config.disabled import is_disabled  # noqa: PLC0415
+        from dtmetrics._runtime.ignored_call import log_ignored  # noqa: PLC0415
 
         with self._lock.acquire(TIMEOUT_MAX) as acquired:
-            if not acquired or (self._running and not force):
+            if not acquired:
                 return
-            config = Config.resolve(settings)
-            spool_on_disk = open_spool(config)
-            self._stop(EXIT_SECONDS)
-            if not self._running:
-                self._start(config, spool_on_disk)
+            running = self._config if self._running and not force else None
+            if running is not None:
+                log_ignored(running, settings)
+                return
+            if is_disabled():
+                log.info("disabled by the environment: nothing is recorded")
+                self._stop(EXIT_SECONDS)
+                return
+            self._start(Config.resolve(settings))
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Collect and send now, within *timeout* seconds.
 
         Returns True if the endpoint has accepted or rejected everything recorded before
         the call. Returns False if data points still wait; ``stats().waiting`` is their
-        number.
+        number, and ``stats().last_error`` the reason. After a failure it tries again at
+        once. Only if the endpoint has named a time (Retry-After) it waits for that.
 
         Args:
             timeout (float): Seconds, after which it returns. Default: 5.0.
@@ -85,7 +102,12 @@ class Runtime:
         delivery = self._delivery
         if delivery is None or not self._running:
             return True
-        return delivery.flusher.flush(timeout)
+        deadline = time.monotonic() + timeout
+        done = delivery.flusher.flush(timeout)
+        if delivery is not self._delivery and not delivery.flusher.busy_here:
+            # It was replaced meanwhile, and may have collected for the next one.
+            return self.flush(deadline - time.monotonic())
+        return done
 
     def shutdown(self, timeout: float = 5.0) -> bool:
         """Stop recording, and send what is left within *timeout* seconds.
@@ -152,7 +174,13 @@ class Runtime:
                 capped=self.registry.capped(),
             )
         return Stats(
-            *delivery.outbox.account(),
+            *delivery.account(),
+            exporters={
+                name: ExporterStats(
+                    *destination.outbox.account(), **destination.stats()._asdict()
+                )
+                for name, destination in delivery.by_name().items()
+            },
             invalid=invalid,
             series=series,
             quarantined=self.registry.catalog.all_quarantined(),
@@ -178,15 +206,11 @@ class Runtime:
         """
         return self.meters.get(name)
 
-    def _start(self, config: Config, spool: Spool | None) -> None:
-        from dtmetrics._deliver.backoff import RetryPolicy  # noqa: PLC0415
-        from dtmetrics._deliver.delivery import (  # noqa: PLC0415
-            Delivery,
-            DeliverySettings,
-        )
-        from dtmetrics._deliver.schedule import Cadence  # noqa: PLC0415
+    def _start(self, config: Config) -> None:
+        from dtmetrics._deliver.delivery import Delivery  # noqa: PLC0415
         from dtmetrics._runtime.factories import (  # noqa: PLC0415
-            make_exporter,
+            delivery_settings,
+            make_targets,
             recording_options,
         )
 
@@ -195,32 +219,59 @@ class Runtime:
             # in a new context, because instrumentation is suppressed in this one.
             return Context().run(delivery.flusher.collect_if_due)
 
-        exporter = config.exporter
-        if exporter is None:
-            exporter = make_exporter(
-                config,
-                on_move=self.registry.catalog.describe_again,
-                while_waiting=collect_while_waiting,
-            )
-        settings = DeliverySettings(
-            cadence=Cadence(
-                interval=config.interval,
-                spread_seconds=0.0 if config.stays_here else 30.0,
-            ),
-            max_outbox_bytes=config.max_outbox_bytes,
-            resend=config.resend,
-            announce=config.announce,
-            metadata=config.metadata,
-            self_metrics=config.self_metrics,
-            # A OneAgent on this host restarts in seconds, and serves this host only.
-            policy=RetryPolicy(longest_pause=10.0 if config.local else 60.0),
+        earlier = self._delivery if self._running else None
+        if earlier is not None and earlier.flusher.busy_here:
+            return
+        options = recording_options(config, worker=is_worker())
+        self.registry.catalog.require_valid(options)
+        targets = make_targets(
+            config,
+            on_move=self.registry.catalog.describe_again,
+            while_waiting=collect_while_waiting,
         )
-        delivery = Delivery(self.registry, exporter, settings, spool=spool)
-        options = recording_options(config)
-        self.registry.start(options, outside_uwsgi_master(delivery.flusher.start))
-        self._delivery = delivery
-        self._running = True
-        self.hooks.install()
+        settings = delivery_settings(config)
+        delivery = Delivery(self.registry, targets, settings, earlier=earlier)
+        self._config = config
+        if earlier is None:
+            self._delivery = delivery
+            ends = self._follow_ends()
+            wake = partial(self._wake, ends)
+            self.registry.start(options, outside_uwsgi_master(wake))
+            self._running = True
+            self.hooks.install()
+            ends.follow_engines()
+        else:
+            self._replace(earlier, delivery, options)
+
+    def _replace(
+        self, earlier: Delivery, delivery: Delivery, options: RecordingOptions
+    ) -> None:
+        """Go on recording with other *options*, and with another *delivery*."""
+
+        def change() -> None:
+            self._delivery = delivery
+            self.registry.restart(options)
+
+        delivery.take_over(earlier, EXIT_SECONDS, change)
+        if self.registry.recorded:
+            self.registry.generation.wake()
+
+    def _follow_ends(self) -> ProcessEnds:
+        from dtmetrics._runtime.process_ends import ProcessEnds  # noqa: PLC0415
+
+        if self._ends is None:
+            self._ends = ProcessEnds(
+                self._is_end_due, flush=self.flush, shutdown=self.shutdown
+            )
+            self._ends.install()
+        return self._ends
+
+    def _wake(self, ends: ProcessEnds) -> bool:
+        """Start the flusher; return whether it runs."""
+        self.hooks.begin_recording()
+        ends.follow_engines()
+        delivery = self._delivery
+        return delivery is not None and delivery.flusher.start()
 
     def _stop(self, timeout: float) -> bool:
         delivery = self._delivery
@@ -229,11 +280,11 @@ class Runtime:
         if delivery.flusher.busy_here:
             return False
         self.registry.stop()
-        before = delivery.outbox.account()
+        before = delivery.account()
         done = delivery.flusher.close(timeout)
         self.registry.clear()
         self._running = False
-        _log_undelivered(before, delivery.outbox.account())
+        _log_undelivered(before, delivery.account())
         return done
 
     def _shutdown_at_exit(self) -> None:
@@ -246,11 +297,23 @@ class Runtime:
             self.registry.observers.clear()
         self.shutdown(EXIT_SECONDS)
 
+    def _is_end_due(self, function: str) -> bool:
+        """Return whether to deliver before *function* of ``os`` ends the process."""
+        config, delivery = self._config, self._delivery
+        return (
+            delivery is not None
+            and self._running
+            and self.registry.recorded
+            and not delivery.flusher.busy_here
+            and config is not None
+            and (config.flush_at_os_exit or function != "_exit")
+        )
+
     def _reset_after_fork(self) -> None:
         self._lock = TryLock()
         self.registry.reset_after_fork()
         if self._delivery is not None:
-            self._delivery.flusher.reset_after_fork()
+            self._delivery.reset_after_fork()
 
 
 def _passed_settings(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,10 @@ _SIGNALS = signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)
 # is installed. Raising the signal again would notify them twice.
 _EVENT_LOOPS = ("asyncio", "uvloop")
 
+# uvicorn raises the signal again once it has stopped, and then returns: the process
+# would exit with a status of 0 before the thread has raised it.
+_RAISE_AT_THE_END = ("uvicorn.server",)
+
 # What signal.signal() takes and signal.getsignal() returns.
 _Handler = Callable[[int, "FrameType | None"], object] | int | None
 
@@ -87,6 +91,9 @@ class _DelayingHandler:
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         signal.signal(signum, self.earlier)
+        if _is_raised_at_the_end(frame):
+            self._work_and_raise(signum)
+            return
         try:
             # Not threading.Thread: the interrupted code may hold its internal lock.
             _thread.start_new_thread(self._work_and_raise, (signum,))
@@ -103,6 +110,11 @@ class _DelayingHandler:
         except RuntimeError:
             self._work(self._timeout)
         _raise_again(signum)
+
+
+def _is_raised_at_the_end(frame: FrameType | None) -> bool:
+    # The main thread holds no lock there, and may wait.
+    return frame is not None and frame.f_globals.get("__name__") in _RAISE_AT_THE_END
 
 
 def _raise_again(signum: int) -> None:

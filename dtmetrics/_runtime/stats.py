@@ -5,7 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["Stats"]
+__all__ = ["ExporterStats", "Stats"]
+
+
+class ExporterStats(NamedTuple):
+    """What one exporter has sent: an entry of ``stats().exporters``.
+
+    ``collected = accepted + rejected + sum(dropped.values()) + waiting``, at every
+    moment. The fields are those of `Stats`.
+    """
+
+    collected: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    dropped: Mapping[str, int] = {}
+    waiting: int = 0
+    last_error: str = ""
+    spool: Mapping[str, int] = {}
+    restamped: int = 0
+    warnings: Mapping[str, str] = {}
 
 
 class Stats(NamedTuple):
@@ -13,7 +31,8 @@ class Stats(NamedTuple):
 
     ``collected = accepted + rejected + sum(dropped.values()) + waiting``, at every
     moment. Each is a number of data points: one series, at one collection. ``stats()``
-    returns it.
+    returns it. With several exporters these are sums over all of them, so that a data
+    point counts once for each, and ``exporters`` has the counts of each.
 
     >>> from dtmetrics import stats
     >>> now = stats()
@@ -55,3 +74,6 @@ class Stats(NamedTuple):
     #: Metric keys that reached a limit of series, with the dimension that grew and some
     #: of its values. A hundred keys at most.
     capped: Mapping[str, str] = {}
+    #: The counts of each exporter, by its endpoint's host and port or else its class.
+    #: Exporters that ``configure(force=True)`` has replaced are in the sums alone.
+    exporters: Mapping[str, ExporterStats] = {}

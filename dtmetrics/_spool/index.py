@@ -14,6 +14,7 @@ from dtmetrics._core.safe_call import call_safely
 from dtmetrics._spool.directory import Directory
 from dtmetrics._spool.record import RECORD_LIMIT, TEXT_LIMIT, decode
 from dtmetrics._spool.root import SpoolRoot
+from dtmetrics._spool.unrecovered import Unrecovered
 from dtmetrics.exporters import Batch
 
 __all__ = ["ATTEMPTED", "WAITING", "Index", "SpoolLimits", "StoredBatch"]
@@ -92,6 +93,8 @@ class Index:
         self.stored: dict[Batch, StoredBatch] = {}
         #: Batches of dead processes, still to be read, the oldest first.
         self.unread: deque[StoredBatch] = deque()
+        #: What is not recovered.
+        self.unrecovered = Unrecovered(root)
         #: What has happened on disk, as ``Spool.account()`` returns it.
         self.counts = Counter(recovered=0)
 
@@ -147,6 +150,7 @@ class Index:
     def set_aside(self, entry: StoredBatch) -> None:
         """Keep a corrupt file for inspection, unless it is huge or ten are kept."""
         self.counts["corrupt"] += 1
+        self.unrecovered.add("they are corrupt", entry.directory.name, entry.name)
         with self._root.open() as parent:
             corrupt = sum(name.endswith(_CORRUPT) for name in os.listdir(parent))
             if corrupt < self._limits.max_corrupt and entry.size <= RECORD_LIMIT:
@@ -178,6 +182,8 @@ class Index:
             else:
                 if batch := call_safely(oldest.read, default=None):
                     self.counts["dropped: spool full"] += batch.points
+                    reason = "the spool is full"
+                    self.unrecovered.add(reason, oldest.directory.name, oldest.name)
                 self.unread.remove(oldest)
             self.delete(oldest)
         self.remove_idle_directories()

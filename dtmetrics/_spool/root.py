@@ -41,6 +41,7 @@ class SpoolRoot:
         self._root = Path(os.path.abspath(root))
         # Hashed: every user who can list a directory can read the names in it.
         self._name = sha256(tenant.encode()).hexdigest()[:16]
+        self.path = str(self._root / self._name)
         if requirement := _unmet_at(self._root):
             raise ConfigError([f"spool must {requirement}, got {self._root}"])
 
@@ -57,6 +58,12 @@ class SpoolRoot:
                 create_directory(self._name, root)
             with _closing(open_directory(self._name, root)) as tenant:
                 yield tenant
+
+    @contextmanager
+    def open_all(self) -> Iterator[int]:
+        """Yield a descriptor of the directory above, which has those of all tenants."""
+        with _closing(open_directory(self._root)) as root:
+            yield root
 
 
 def open_directory(name: str | Path, parent: int | None = None) -> int:

@@ -44,9 +44,8 @@ class Spool:
     """Stores batches below *root*, and recovers those of dead processes.
 
     *tenant* identifies the endpoint. Batches for one tenant are never sent to another.
-    It may name a token but must not contain the secret part of one. One thread calls at
-    a time. Raises ConfigError if *root* cannot be used. No method raises: a failed
-    disk operation is counted, and the batch stays in memory.
+    One thread calls at a time. Raises ConfigError if *root* cannot be used. No method
+    raises: a failed disk operation is counted, and the batch stays in memory.
     """
 
     def __init__(
@@ -61,6 +60,8 @@ class Spool:
         if not can_lock():
             raise ConfigError(["spool must be unset: this system has no flock()"])
         self._root = SpoolRoot(root, tenant)
+        #: The directory that all processes share that send to this endpoint.
+        self.path = self._root.path
         self._limits = limits or SpoolLimits()
         self._now_ms = now_ms
         self._clock = clock
@@ -82,13 +83,18 @@ class Spool:
 
         ``batches`` and ``bytes`` are on disk. ``recovered`` and ``corrupt`` count files
         of dead processes. ``dropped: <reason>`` counts data points of dead processes
-        that will not be sent, ``failed: <reason>`` disk operations that failed.
+        that will not be sent, ``failed: <reason>`` disk operations that failed, and
+        ``expired: other endpoint`` batches that no process sends any more. They stay on
+        disk.
         """
         index = self._index
         # Each copied in one step, because another thread may change them meanwhile.
         entries = [*index.stored.copy().values(), *index.unread.copy()]
         sizes = [entry.size for entry in entries]
-        return {"batches": len(sizes), "bytes": sum(sizes), **index.counts.copy()}
+        account = {"batches": len(sizes), "bytes": sum(sizes), **index.counts.copy()}
+        if expired := index.unrecovered.elsewhere:
+            account["expired: other endpoint"] = expired
+        return account
 
     # -- batches of this process -----------------------------------------------------
 
@@ -182,11 +188,13 @@ class Spool:
         if self._clock() >= self._look_at and not index.full:
             self._look_at = self._clock() + LOOK_SECONDS
             index.safely(self._look)
+            index.safely(self._look_elsewhere)
         found: list[tuple[Batch, bool]] = []
         left = self._limits.recover_bytes
         while index.unread and left > 0:
             left -= index.safely(self._read, index.unread.popleft(), found) or 0
         index.remove_idle_directories()
+        index.unrecovered.log(self._now_ms())
         return found
 
     def _look(self) -> None:
@@ -203,6 +211,14 @@ class Spool:
         index.unread = deque(sorted(index.unread, key=lambda entry: entry.name))
         index.enforce_limits()
 
+    def _look_elsewhere(self) -> None:
+        """Find what was left for other endpoints, which no process sends."""
+        # It only reports. A failure to list directories is counted by _look().
+        with suppress(OSError):
+            self._index.unrecovered.look_elsewhere(
+                self._now_ms(), self._limits.max_age * 1000
+            )
+
     def _read(self, entry: StoredBatch, found: list[tuple[Batch, bool]]) -> int:
         """Add the batch of *entry* to *found*; return how many bytes were read."""
         index = self._index
@@ -212,6 +228,7 @@ class Spool:
             return entry.size
         if self._now_ms() - batch.created_ms > self._limits.max_age * 1000:
             index.counts["dropped: too old"] += batch.points
+            index.unrecovered.add("they are too old", entry.directory.name, entry.name)
             index.delete(entry)
         else:
             index.counts["recovered"] += 1

@@ -1,4 +1,4 @@
-"""Metrics of the requests that an application makes with httpx.
+"""Metrics of the requests that an application makes with httpx or httpx2.
 
 >>> from dtmetrics.integrations.httpx import instrument_httpx, uninstrument_httpx
 >>> instrument_httpx()
@@ -7,19 +7,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from time import perf_counter
 from typing import Any
 
 import httpx
 
+from dtmetrics._core.safe_call import call_safely
 from dtmetrics._instrument.http_client import (
     PORTS,
     ClientInstruments,
     Description,
     Patches,
+    Target,
     recording,
 )
+from dtmetrics._instrument.users_dimensions import Dimensions
 from dtmetrics._record.meter import Meter
 from dtmetrics._runtime.runtime import default
 
@@ -28,6 +32,7 @@ __all__ = ["instrument_httpx", "uninstrument_httpx"]
 
 def instrument_httpx(
     *,
+    dimensions: Dimensions | None = None,
     body_sizes: bool = False,
     known_methods: Iterable[str] | None = None,
     meter: Meter | None = None,
@@ -41,7 +46,15 @@ def instrument_httpx(
     arrived: a redirect is one more request, and the body of a stream is not waited for.
     Responses and exceptions are passed on unchanged. A second call does nothing.
 
+    httpx2 (https://pypi.org/project/httpx2/), with which for example openai and
+    anthropic send, is instrumented as well if it is installed.
+
     Args:
+        dimensions (Callable | None): Called with the request when it has ended; returns
+            a mapping of further dimensions. If it takes a second argument, that is a
+            `dtmetrics.integrations.Response`, with ``status`` and ``headers``. Default:
+            none. Example: ``dimensions=lambda request: {"tenant":
+            request.headers["X-Tenant"]}``.
         body_sizes (bool): Add ``http.client.request.body.size`` and
             ``http.client.response.body.size``, in bytes, as Content-Length announces
             them. Default: False.
@@ -61,13 +74,14 @@ def instrument_httpx(
     """
     _patches.apply(
         meter or default.get_meter(__name__),
+        dimensions=dimensions,
         body_sizes=body_sizes,
         known_methods=known_methods,
     )
 
 
 def uninstrument_httpx() -> None:
-    """Stop recording, and restore httpx's own methods.
+    """Stop recording, and restore the methods of httpx and httpx2.
 
     Without ``instrument_httpx()`` it does nothing.
 
@@ -106,8 +120,19 @@ def _describe(request: httpx.Request, response: httpx.Response | None) -> Descri
     return request.method, url.raw_host, port, response.status_code, version
 
 
-_patches = Patches(
-    _describe,
-    (httpx.HTTPTransport, "handle_request", recording),
-    (httpx.AsyncHTTPTransport, "handle_async_request", _recording_async),
-)
+def _targets() -> Iterator[Target]:
+    # Imported here, or a library that imports httpx2 later would not be recorded. If it
+    # cannot be imported, no library sends with it.
+    httpx2: Any = call_safely(import_module, "httpx2", default=None)
+    yield from _transports(httpx)
+    # httpx2.alias_httpx() lets both names be one module.
+    if httpx2 is not None and httpx2.HTTPTransport is not httpx.HTTPTransport:
+        yield from _transports(httpx2)
+
+
+def _transports(library: Any) -> Iterator[Target]:  # noqa: ANN401 -- a module
+    yield library.HTTPTransport, "handle_request", recording
+    yield library.AsyncHTTPTransport, "handle_async_request", _recording_async
+
+
+_patches = Patches(_describe, *_targets())

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from requests.adapters import HTTPAdapter
 
 from dtmetrics._instrument.http_client import PORTS, Description, Patches, recording
+from dtmetrics._instrument.users_dimensions import Dimensions
 from dtmetrics._record.meter import Meter
 from dtmetrics._runtime.runtime import default
 
@@ -30,6 +31,7 @@ _VERSIONS = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 
 def instrument_requests(
     *,
+    dimensions: Dimensions | None = None,
     body_sizes: bool = False,
     known_methods: Iterable[str] | None = None,
     meter: Meter | None = None,
@@ -45,6 +47,11 @@ def instrument_requests(
     call does nothing.
 
     Args:
+        dimensions (Callable | None): Called with the request when it has ended; returns
+            a mapping of further dimensions. If it takes a second argument, that is a
+            `dtmetrics.integrations.Response`, with ``status`` and ``headers``. Default:
+            none. Example: ``dimensions=lambda request: {"tenant":
+            request.headers["X-Tenant"]}``.
         body_sizes (bool): Add ``http.client.request.body.size`` and
             ``http.client.response.body.size``, in bytes, as Content-Length announces
             them. Default: False.
@@ -65,6 +72,7 @@ def instrument_requests(
     """
     _patches.apply(
         meter or default.get_meter(__name__),
+        dimensions=dimensions,
         body_sizes=body_sizes,
         known_methods=known_methods,
     )

@@ -21,7 +21,6 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine.interfaces import ExecuteStyle
 
 from dtmetrics._instrument.database_client import Database, DatabaseInstruments
-from dtmetrics._instrument.worker_id import worker_number
 from dtmetrics._record.meter import Meter
 from dtmetrics._runtime.runtime import default
 
@@ -166,7 +165,7 @@ def _pools_of(meter: Meter) -> WeakKeyDictionary[Engine, None]:
 
 def _connections(
     engines: WeakKeyDictionary[Engine, None],
-) -> Iterator[tuple[int, dict[str, str | None]]]:
+) -> Iterator[tuple[int, dict[str, str]]]:
     counts: Tally[tuple[str, str]] = Tally()
     # Without the lock: a fork may have left it locked. keyrefs() copies at once.
     for reference in engines.keyrefs():
@@ -183,7 +182,6 @@ def _connections(
         dimensions = {
             "db.client.connection.pool.name": name,
             "db.client.connection.state": state,
-            "dtmetrics.worker": worker_number(),
         }
         yield count, dimensions
 

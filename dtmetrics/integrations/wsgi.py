@@ -15,20 +15,22 @@ from functools import partial
 from typing import Any
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._instrument.http_server import (
+from dtmetrics._instrument.client_disconnect import is_client_disconnect
+from dtmetrics._instrument.http_server import Pattern, ServerInstruments
+from dtmetrics._instrument.semconv import content_length
+from dtmetrics._instrument.server_request import (
     ERROR,
     INSTRUMENTED,
     ROUTE,
-    Dimensions,
-    Pattern,
-    ServerInstruments,
     ServerRequest,
+    is_failure,
+    set_route,
 )
-from dtmetrics._instrument.semconv import content_length
+from dtmetrics._instrument.users_dimensions import Dimensions
 from dtmetrics._record.meter import Meter
 from dtmetrics._runtime.runtime import default
 
-__all__ = ["MetricsMiddleware"]
+__all__ = ["MetricsMiddleware", "set_route"]
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
@@ -41,8 +43,9 @@ class MetricsMiddleware:
     Each request is recorded as ``http.server.request.duration``, in seconds, by
     OpenTelemetry's names
     (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/).
-    The response is passed on unchanged. A framework or an application may leave the
-    route of a request in ``environ["dtmetrics.route"]``.
+    The response is passed on unchanged. The routes of Bottle are found, those of
+    some other frameworks by `dtmetrics.integrations.routes.report_routes`; any
+    application may leave its route in ``environ["dtmetrics.route"]``.
 
     Args:
         app (Callable): The WSGI application.
@@ -51,17 +54,20 @@ class MetricsMiddleware:
             searched for, or several of these. Default: none. Example:
             ``exclude=["/health", "/static/*"]``.
         dimensions (Callable | None): Called with the environ when the response was
-            sent; returns a mapping of further dimensions. Default: none. Example:
+            sent; returns a mapping of further dimensions. If it takes a second
+            argument, that is a `dtmetrics.integrations.Response`, with ``status`` and
+            ``headers``. Default: none. Example:
             ``dimensions=lambda environ: {"host": environ["HTTP_HOST"]}``.
-        active_requests (bool): Add the gauge ``http.server.active_requests``, whose
-            dimension ``dtmetrics.worker`` is a small number for each worker. Default:
-            False.
+        active_requests (bool): Add the gauge ``http.server.active_requests``, of each
+            worker if there are several. Default: False.
         body_sizes (bool): Add ``http.server.request.body.size`` and
             ``http.server.response.body.size``, in bytes. Default: False.
         known_methods (Iterable[str] | None): The methods that are recorded by name; all
             others are ``_OTHER``. Default: those of the environment variable
             ``OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS`` (separated by commas), or else
             OpenTelemetry's ten.
+        time_to_first_byte (bool): Add ``http.server.time_to_first_byte``, in seconds.
+            Default: False.
         meter (Meter | None): The meter that records. Default:
             ``get_meter("dtmetrics.integrations.wsgi")``.
 
@@ -84,6 +90,7 @@ class MetricsMiddleware:
         active_requests: bool = False,
         body_sizes: bool = False,
         known_methods: Iterable[str] | None = None,
+        time_to_first_byte: bool = False,
         meter: Meter | None = None,
     ) -> None:
         self.app = app
@@ -94,14 +101,21 @@ class MetricsMiddleware:
             active_requests=active_requests,
             body_sizes=body_sizes,
             known_methods=known_methods,
+            time_to_first_byte=time_to_first_byte,
         )
 
     def __call__(
         self, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Answer a request, as WSGI defines it."""
+        return self._respond(self.app, environ, start_response)
+
+    def _respond(
+        self, app: Application, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Answer a request by *app*."""
         if INSTRUMENTED in environ:
-            return self.app(environ, start_response)
+            return app(environ, start_response)
         instruments, get = self._instruments, environ.get
         request = instruments.begin(
             get("REQUEST_METHOD"),
@@ -111,14 +125,14 @@ class MetricsMiddleware:
             environ,
         )
         if request is None:
-            return self.app(environ, start_response)
-        environ[INSTRUMENTED] = True
+            return app(environ, start_response)
+        environ[INSTRUMENTED] = request
         exchange = _WsgiExchange(request, environ, start_response)
         if instruments.body_sizes:
             request.request_size = content_length(get("CONTENT_LENGTH"))
             request.response_size = 0
         try:
-            result: Any = self.app(environ, exchange.start_response)
+            result: Any = app(environ, exchange.start_response)
         except BaseException as error:
             exchange.end(error)
             raise
@@ -142,6 +156,7 @@ class _WsgiExchange:
     status: str | None = None
     #: Whether the server has a piece to send, and so has sent the status.
     begun: bool = False
+    client_left: bool = False
     servers_write: Callable[[bytes], object] = field(init=False)
 
     def end(
@@ -152,18 +167,47 @@ class _WsgiExchange:
             return
         environ, status = self.environ, self.status
         get = environ.get
-        if error is None:
-            error = get(ERROR)
-            if status is None and (complete or self.begun):
-                status = "500"  # no server can send a body without a status
-        elif not self.begun:
-            status = None  # the server answers the exception instead
-        self.request.end(status, get(ROUTE), error, get("wsgi.url_scheme"))
+        if "HTTP_UPGRADE" in environ and self._is_websocket(error):
+            self.request.discard()
+        else:
+            if error is None:
+                error = get(ERROR)
+                if status is None and (complete or self.begun):
+                    status = "500"  # no server can send a body without a status
+                if error is not None and not is_failure(status):
+                    error = None
+            else:
+                if not self.begun:
+                    status = None  # the server answers the exception instead
+                if self.client_left or is_client_disconnect(error, get("wsgi.input")):
+                    error = None
+            route = get(ROUTE)
+            if route is None and "bottle.route" in environ:
+                route = getattr(environ["bottle.route"], "rule", None)
+            self.request.end(status, route, error, get("wsgi.url_scheme"))
         environ.pop(INSTRUMENTED, None)
+
+    def _is_websocket(self, error: BaseException | None) -> bool:
+        """Return whether the application took over the connection for a websocket.
+
+        It then has no response: flask-sock and Flask-SocketIO raise StopIteration under
+        gunicorn, and return an empty body elsewhere.
+        """
+        upgrade = call_safely(str.lower, self.environ["HTTP_UPGRADE"], default="")
+        status = self.status  # of any application
+        is_answered = isinstance(status, str) and status[:1] not in ("1", "2")
+        return (
+            upgrade == "websocket"
+            and not is_answered
+            and (error is None or isinstance(error, StopIteration))
+        )
 
     def take(self, piece: bytes) -> None:
         """Take account of a *piece* that the server sends."""
-        self.begun = True
+        if not self.begun:
+            self.begun = True
+            if self.request.instruments.inspects_head:
+                self.request.first_byte_sent()
         size = self.request.response_size
         if size is not None:
             self.request.response_size = size + call_safely(len, piece, default=0)
@@ -182,11 +226,17 @@ class _WsgiExchange:
         """Call the server's ``start_response``; return a ``write`` function."""
         self.servers_write = self.start(status, *args, **kwargs)
         self.status = status
+        if self.request.instruments.inspects_head:
+            self.request.headers = args[0] if args else None
         return self.write
 
     def write(self, piece: bytes) -> object:
         """Call the server's ``write`` function."""
-        result = self.servers_write(piece)
+        try:
+            result = self.servers_write(piece)
+        except OSError:
+            self.client_left = True
+            raise
         self.take(piece)
         return result
 
@@ -194,6 +244,7 @@ class _WsgiExchange:
         """Record the request when the server closes *file*; it must not be wrapped."""
         self.request.response_size = None  # the server may send it without Python
         self.begun = True
+        self.request.first_byte_sent()
         close = partial(self.close, getattr(file, "close", None))
         if call_safely(setattr, file, "close", close, default=self) is self:
             self.end()  # an object without attributes: its end cannot be seen

@@ -44,17 +44,21 @@ def create_app(
     clock: Callable[[], float] = time.time,
     store: Store | None = None,
     allowed_hosts: Sequence[str] = LOOPBACK_NAMES,
+    as_oneagent: bool = False,
 ) -> Starlette:
     """Return the endpoint as an ASGI application.
 
-    With a *token*, lines are accepted only with an ``Authorization`` header that
-    carries it. *allowed_hosts* are the names, without a port, that a ``Host`` header
-    may have; ``["*"]`` allows any.
+    It takes lines at the paths of a OneAgent, an environment and an ActiveGate, and
+    with *as_oneagent* at the first of them alone, as a OneAgent does. With a *token*,
+    lines are accepted only with an ``Authorization`` header that carries it.
+    *allowed_hosts* are the names, without a port, that a ``Host`` header may have;
+    ``["*"]`` allows any.
     """
     endpoint = _Endpoint(token, clock, Store(clock=clock) if store is None else store)
+    paths = (_ONEAGENT_PATH,) if as_oneagent else _INGEST_PATHS
     return Starlette(
         routes=[
-            *(Route(path, endpoint.ingest, methods=["POST"]) for path in _INGEST_PATHS),
+            *(Route(path, endpoint.ingest, methods=["POST"]) for path in paths),
             Route("/", endpoint.page),
             Route("/api/series", endpoint.series),
             Route("/api/stats", endpoint.stats),
@@ -93,7 +97,10 @@ class _Endpoint:
         lines_limit = _ONEAGENT_LINES if request.url.path == _ONEAGENT_PATH else None
         now_ms = int(self._clock() * 1000)
         verdict = check_lines(body, now_ms=now_ms, lines_limit=lines_limit)
-        self._store.add(verdict)
+        # dtmetrics names its process there: one host may run several.
+        agent = request.headers.get("user-agent", "")
+        address = request.client.host if request.client else ""
+        self._store.add(verdict, f"{address} {agent}")
         return JSONResponse(verdict.answer, verdict.status)
 
     async def page(self, _request: Request) -> Response:

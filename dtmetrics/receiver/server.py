@@ -14,6 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from dtmetrics.receiver.app import LOOPBACK_NAMES, create_app
+from dtmetrics.receiver.store import Store
 
 __all__ = ["DEFAULT_PORT", "LOOPBACK", "running", "serve"]
 
@@ -29,7 +30,11 @@ _HEADERS = [
 
 
 def serve(
-    *, host: str = LOOPBACK, port: int = DEFAULT_PORT, token: str | None = None
+    *,
+    host: str = LOOPBACK,
+    port: int = DEFAULT_PORT,
+    token: str | None = None,
+    as_oneagent: bool = False,
 ) -> int:
     """Run the receiver until SIGINT or SIGTERM, and return an exit status.
 
@@ -45,7 +50,13 @@ def serve(
         sys.stderr.write(f"dtmetrics: cannot listen on {host}:{port}: {reason}\n")
         return 1
     with listener:
-        server = _server(create_app(token=token, allowed_hosts=_allowed_hosts(host)))
+        app = create_app(
+            token=token,
+            store=Store(report=_report),
+            allowed_hosts=_allowed_hosts(host),
+            as_oneagent=as_oneagent,
+        )
+        server = _server(app)
         # uvicorn raises a signal again once it has stopped, with the handlers that it
         # found. With these the process ends with status 0.
         for signum in (signal.SIGINT, signal.SIGTERM):
@@ -82,6 +93,11 @@ def running(
         finally:
             server.should_exit = True
             thread.join(5.0)
+
+
+def _report(warning: str) -> None:
+    sys.stderr.write(f"warning: {warning}\n")
+    sys.stderr.flush()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,7 +12,13 @@ from typing import NamedTuple, TypedDict
 from cachetools import FIFOCache, LRUCache
 
 from dtmetrics._protocol.parse import ParsedPoint
-from dtmetrics._protocol.point import CountDelta, Dimensions, GaugeSummary
+from dtmetrics._protocol.point import (
+    CountDelta,
+    Dimensions,
+    GaugeSummary,
+    GaugeValue,
+)
+from dtmetrics.receiver.shared_gauges import SharedGauges, sharing_warning
 from dtmetrics.receiver.verdict import Verdict
 
 __all__ = ["RejectedView", "SeriesView", "Snapshot", "Store"]
@@ -94,18 +100,22 @@ class _Arrival(NamedTuple):
 class Store:
     """Holds the last *seconds*, and at most so many *lines* and *characters*.
 
-    It is not thread-safe: one event loop uses it. *clock* returns seconds.
+    It is not thread-safe: one event loop uses it. *clock* returns seconds. *report* is
+    called with each warning about what several clients send.
     """
 
     def __init__(
         self,
         *,
         clock: Callable[[], float] = time.time,
+        report: Callable[[str], object] | None = None,
         seconds: float = 600.0,
         lines: int = 100_000,
         characters: int = 20_000_000,
     ) -> None:
         self._clock = clock
+        self._report = report
+        self._shared = SharedGauges()
         self._seconds = seconds
         self._lines = lines
         self._characters = characters
@@ -119,8 +129,8 @@ class Store:
         self._warnings: FIFOCache[str, None] = FIFOCache(_WARNINGS_LIMIT)
         self._stats = dict.fromkeys(_COUNTS, 0)
 
-    def add(self, verdict: Verdict) -> None:
-        """Store the lines of a request."""
+    def add(self, verdict: Verdict, client: str = "") -> None:
+        """Store the lines of a request, which a *client* has sent."""
         now = self._clock()
         self._stats["requests"] += 1
         self._stats["accepted"] += len(verdict.accepted)
@@ -128,7 +138,7 @@ class Store:
         self._stats["warnings"] += len(verdict.warnings)
         for parsed in verdict.accepted:
             if isinstance(parsed, ParsedPoint):
-                self._add_point(parsed, now)
+                self._add_point(parsed, now, client)
             elif parsed.key not in self._metadata:
                 # The first metadata of a key stays, as at Dynatrace.
                 self._metadata[parsed.key] = parsed.properties
@@ -136,8 +146,7 @@ class Store:
             at_ms = int(now * 1000)
             self._rejected.append(RejectedView(at_ms=at_ms, line=number, error=text))
         for report in verdict.warnings:
-            if report.text not in self._warnings:
-                self._warnings[report.text] = None
+            self._keep_warning(report.text)
         self._expire(now)
 
     def count_rejected_request(self) -> None:
@@ -164,7 +173,7 @@ class Store:
             warnings=[*self._warnings],
         )
 
-    def _add_point(self, point: ParsedPoint, now: float) -> None:
+    def _add_point(self, point: ParsedPoint, now: float, client: str) -> None:
         identity = point.key, _kind(point), tuple(sorted(point.dimensions.items()))
         series = self._series.get(identity)
         if series is None:
@@ -172,9 +181,27 @@ class Store:
             self._size += series.size
         series.points += 1
         series.summarized = isinstance(point.payload, GaugeSummary)
+        if isinstance(point.payload, GaugeValue) and self._shared.add(
+            identity, client, now, point.payload.value
+        ):
+            self._warn(sharing_warning(point.key))
         self._size += _OVERHEAD
         self._arrivals.append(_Arrival(now, series, *_observed(point)))
         self._expire(now)
+
+    def _warn(self, text: str) -> None:
+        """Add a warning, once, that is not about a single line."""
+        if self._keep_warning(text):
+            self._stats["warnings"] += 1
+            if self._report is not None:
+                self._report(text)
+
+    def _keep_warning(self, text: str) -> bool:
+        """Keep each text once; return whether it is new."""
+        is_new = text not in self._warnings
+        if is_new:
+            self._warnings[text] = None
+        return is_new
 
     def _expire(self, now: float) -> None:
         """Drop the oldest points while they are too old or too many."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from dtmetrics import configure, shutdown
+from dtmetrics import configure
 from dtmetrics.integrations.asgi import MetricsMiddleware
 
 Message = MutableMapping[str, Any]
@@ -11,11 +11,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-async def shop(scope: Message, receive: Receive, send: Send) -> None:
+async def shop(scope: Message, _receive: Receive, send: Send) -> None:
     """Answer with an item."""
-    if scope["type"] == "lifespan":
-        await lifespan(receive, send)
-        return
     _, first, *rest = scope["path"].split("/")
     if first == "items" and len(rest) == 1:
         # A framework's router finds the route.
@@ -26,15 +23,6 @@ async def shop(scope: Message, receive: Receive, send: Send) -> None:
     headers = [(b"content-type", b"text/plain")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text.encode()})
-
-
-async def lifespan(receive: Receive, send: Send) -> None:
-    """Call shutdown(): uvicorn ends by the signal, so that no exit handler runs."""
-    await receive()
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    shutdown()
-    await send({"type": "lifespan.shutdown.complete"})
 
 
 def create_app() -> MetricsMiddleware:

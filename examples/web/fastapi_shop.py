@@ -1,12 +1,9 @@
 """A FastAPI application."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from fastapi import APIRouter, FastAPI
 
-from dtmetrics import configure, shutdown, timed
-from dtmetrics.integrations.asgi import MetricsMiddleware
+from dtmetrics import configure, timed
+from dtmetrics.integrations.fastapi import Metrics
 
 router = APIRouter(prefix="/items")
 
@@ -23,17 +20,10 @@ async def item(number: int) -> str:
     return await look_up(number)
 
 
-@asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Call shutdown(): uvicorn ends by the signal, so that no exit handler runs."""
-    yield
-    shutdown()
-
-
 def create_app() -> FastAPI:
     """Return the application; called in each worker."""
     configure(dimensions={"service": "shop"})
-    app = FastAPI(lifespan=lifespan)
-    app.add_middleware(MetricsMiddleware, exclude="/health", active_requests=True)
+    app = FastAPI()
+    Metrics(app, exclude="/health", active_requests=True)
     app.include_router(router)
     return app

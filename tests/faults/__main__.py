@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from tests.faults.campaign import Row, Run
 from tests.faults.scenarios import SCENARIOS
+from tests.support.progress import write
 
 _HEADINGS = ("scenario", "expected", "actual", "diff", "hung", "MB", "s", "verdict")
 
@@ -80,12 +81,6 @@ def line(cells: Sequence[object]) -> str:
     name, expected, actual, difference, hung, memory, seconds, verdict = cells
     counts = f"{expected!s:>9} {actual!s:>9} {difference!s:>6}"
     return f"{name!s:38} {counts} {hung!s:>4} {memory!s:>6} {seconds!s:>6}  {verdict}"
-
-
-def write(text: str) -> None:
-    """Print a line at once, also into a pipe."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

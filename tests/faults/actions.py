@@ -22,7 +22,9 @@ class Exchange(Protocol):
     """One request, and its connection."""
 
     connection: socket.socket
+    number: int
     body: bytes
+    encoding: str
     token: str
 
     def ingest(self, text: str) -> None:
@@ -39,12 +41,19 @@ class Exchange(Protocol):
 
 
 def accept(exchange: Exchange, options: Options) -> bool:
-    """Accept every line, and answer after ``wait`` seconds; close after ``idle``."""
+    """Accept every line, and answer after ``wait`` seconds; close after ``idle``.
+
+    ``date`` adds a date that is so many seconds later than now.
+    """
     lines = exchange.body.count(b"\n") + 1
     exchange.ingest(exchange.body.decode())
     if wait := options.get("wait"):
         exchange.linger(wait)
-    _answer(exchange, 202, {"linesOk": lines, "linesInvalid": 0, "error": None})
+    headers = []
+    if (seconds := options.get("date")) is not None:
+        headers.append(f"Date: {formatdate(exchange.now() + seconds, usegmt=True)}")
+    report = {"linesOk": lines, "linesInvalid": 0, "error": None}
+    _answer(exchange, 202, report, headers)
     if options.get("idle") is None:
         return True
     exchange.linger(options["idle"])  # then close, perhaps as the next request starts
@@ -54,13 +63,17 @@ def accept(exchange: Exchange, options: Options) -> bool:
 def status(exchange: Exchange, options: Options) -> bool:
     """Accept nothing, and answer with ``status``, ``body`` and ``headers``.
 
-    ``retry_date`` adds a Retry-After date so many seconds from now.
+    ``retry_date`` adds a Retry-After date so many seconds from now, and ``reset`` the
+    same as an X-RateLimit-Reset.
     """
     headers = list(options.get("headers", ()))
     if (seconds := options.get("retry_date")) is not None:
         # A date has no fractions: rounded up, so that a retry in time is not early.
         date = formatdate(int(exchange.now() + seconds) + 1, usegmt=True)
         headers.append(f"Retry-After: {date}")
+    if (seconds := options.get("reset")) is not None:
+        moment = int((exchange.now() + seconds) * 1_000_000)
+        headers.append(f"X-RateLimit-Reset: {moment}")
     _answer(exchange, options["status"], options.get("body", ""), headers)
     return True
 
@@ -102,11 +115,20 @@ def too_large(exchange: Exchange, options: Options) -> bool:
 
 
 def poison(exchange: Exchange, options: Options) -> bool:
-    """Reject a whole batch with a bare 400 for one line that holds ``marker``."""
+    """Reject a whole batch with 400 for one line that holds ``marker``."""
     if options["marker"].encode() not in exchange.body:
         return accept(exchange, {})
     exchange.note("poisoned")
-    _answer(exchange, 400, "<html>Bad Request</html>")
+    _answer(exchange, 400, {"error": {"code": 400, "message": "unreadable"}})
+    return True
+
+
+def balanced(exchange: Exchange, options: Options) -> bool:
+    """Answer every other connection with 502 for good, and accept over the others."""
+    if exchange.number % 2 == 0:
+        return accept(exchange, {})
+    exchange.note("502")
+    _answer(exchange, 502, "<html>Bad Gateway</html>")
     return True
 
 
@@ -193,11 +215,24 @@ _FLOODS: dict[str, Callable[[], Iterable[bytes]]] = {
     "plain": _plain,
 }
 
+
+def uncompressed(exchange: Exchange, options: Options) -> bool:
+    """Answer compressed lines with ``status``, 400 as invalid ones; accept others."""
+    if not exchange.encoding:
+        return accept(exchange, {})
+    exchange.note("refused")
+    invalid = exchange.body.count(b"\n") + 1
+    report = {"linesOk": 0, "linesInvalid": invalid, "error": None}
+    _answer(exchange, options["status"], report if options["status"] == 400 else "")
+    return True
+
+
 #: The actions, by the names that scripts use.
 ACTIONS: dict[str, Callable[[Exchange, Options], bool]] = {
     act.__name__: act
     for act in (
-        *(accept, status, partly, too_large, poison, token),
+        *(accept, status, partly, too_large, poison, token, uncompressed),
+        balanced,
         *(hang_up, silent, dribble, deaf, flood),
     )
 }

@@ -9,25 +9,7 @@ from tests.faults.accelerated_clock import Origin
 from tests.faults.campaign import Row, Run, scenario
 from tests.faults.endpoint import digest
 from tests.faults.rig import Received, Server
-
-STEADY = """
-configure(interval=float(sys.argv[1]))
-orders, stop = counter("orders"), threading.Event()
-
-def work():
-    while not stop.wait(1.0):
-        orders.inc()
-        tally[0] += 1
-
-thread = threading.Thread(target=work)
-thread.start()
-time.sleep(float(sys.argv[2]))
-stop.set()
-thread.join()
-report(over=True)
-next_command()
-finish(delivered=deliver())
-"""
+from tests.faults.steady import steady
 
 ONCE = """
 lines, length, rounds = map(int, sys.argv[1:])
@@ -81,7 +63,7 @@ def status_for_200_seconds(run: Run) -> Row:
         # So that the next status is met by a flusher with short pauses.
         script.append({"action": "accept", "times": 3})
     life = len(MOST_ATTEMPTS) * (seconds + LONGEST_PAUSE + 30)
-    row, received = _steady(run, script, life)
+    row, received = steady(run, script, life)
     if received is not None:
         for code, most in MOST_ATTEMPTS.items():
             made = len(received.requests_with(code))
@@ -101,6 +83,12 @@ def retry_after_seconds(run: Run) -> Row:
 def retry_after_date(run: Run) -> Row:
     """After a 429 with a Retry-After date the next attempt comes at that date."""
     return _retry_after(run, {"retry_date": 7})
+
+
+@scenario()
+def rate_limit_reset(run: Run) -> Row:
+    """After a 429 with X-RateLimit-Reset the next attempt comes at that moment."""
+    return _retry_after(run, {"reset": 7})
 
 
 @scenario(needs=("root", "unshare", "mount"))
@@ -164,7 +152,7 @@ def too_large_above_200_kb(run: Run) -> Row:
 
 @scenario(fast=True)
 def one_poisoned_line(run: Run) -> Row:
-    """A bare 400 for one line of 1,000 costs that line, and at most 32 requests."""
+    """A 400 for one line of 1,000 costs that line, and at most 32 requests."""
     row, received, stats = _once(run, [{"action": "poison", "marker": "<617>"}])
     if received is not None:
         row.require(row.difference == -1, f"differs by {row.difference}, not by 1")
@@ -180,7 +168,7 @@ def portal_page(run: Run) -> Row:
     """A login page with status 200 in front of the endpoint loses nothing."""
     page = "<html><body>Please log in</body></html>"
     portal = {"action": "status", "status": 200, "body": page, "seconds": 120}
-    row, received = _steady(run, [portal], 240)
+    row, received = steady(run, [portal], 240)
     if received is not None:
         row.require(received.requests_with(200), "the page was never served")
     return row
@@ -199,7 +187,7 @@ def redirected(run: Run) -> Row:
             }
             for code in (301, 302, 307, 308)
         ]
-        row, received = _steady(run, script, 360, DTMETRICS_TOKEN="dt0c01.A.canary")
+        row, received = steady(run, script, 360, DTMETRICS_TOKEN="dt0c01.A.canary")
         if received is not None:
             row.require(received.requests_with(301), "nothing was redirected")
             row.require(not target.received().connections, "the target was reached")
@@ -208,7 +196,7 @@ def redirected(run: Run) -> Row:
 
 def _retry_after(run: Run, how: dict[str, Any]) -> Row:
     later = {"action": "status", "status": 429, "seconds": 60, **how}
-    row, received = _steady(run, [later], 80, speed=10)
+    row, received = steady(run, [later], 80, speed=10)
     if received is None:
         return row
     times = [each["at"] for each in received.journal if each["action"] != "accept"]
@@ -221,35 +209,6 @@ def _retry_after(run: Run, how: dict[str, Any]) -> Row:
     row.require(max(gaps) <= most, f"tried again after {max(gaps):.2f} s")
     row.note(f"{len(gaps)} gaps of {min(gaps):.2f} to {max(gaps):.2f} s")
     return row
-
-
-def _steady(
-    run: Run,
-    script: Sequence[dict[str, Any]],
-    seconds: float,
-    speed: float = 30,
-    **environ: str,
-) -> tuple[Row, Received | None]:
-    """Record once a second for some *seconds* while the endpoint follows *script*."""
-    row = Row()
-    with (
-        Server(Origin.now(speed)) as server,
-        run.program(STEADY, server, 10.0, seconds, **environ) as program,
-    ):
-        server.script(*script)
-        over = program.receive("over", seconds / speed + 30)
-        server.pace(1, program)
-        program.send("go on")
-        facts = program.receive("stats") if over else {}
-        if not row.check_account(program, facts):
-            return row, None
-        received = server.received()
-        row.expected, row.actual = program.tally()[0], received.total("orders")
-        row.require_exact()
-        row.require_balance(received, facts["stats"])
-        row.require(facts["delivered"], "not delivered")
-        row.require(not received.repeated, f"arrived twice: {received.repeated}")
-        return row, received
 
 
 def _partly(run: Run, base: int) -> Row:

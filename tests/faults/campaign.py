@@ -46,6 +46,8 @@ class Row:
     breaches: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     missing: str = ""
+    #: The last account of the program.
+    stats: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def difference(self) -> Any:

@@ -19,6 +19,7 @@ import select
 import socket
 import sys
 import threading
+import zlib
 from collections import Counter
 from contextlib import suppress
 from typing import Any
@@ -148,7 +149,9 @@ class Exchange:
     ) -> None:
         self.endpoint = endpoint
         self.connection = connection
+        self.number = number
         self.body = b""
+        self.encoding = ""
         self.token = ""
         self._entry: dict[str, Any] = {"connection": number, "lines": 0, "repeated": 0}
 
@@ -221,6 +224,9 @@ class Exchange:
             missing -= len(part)
         self.body = b"".join(parts)
         self._entry["bytes"] = len(self.body)
+        self.encoding = headers.get("content-encoding", "")
+        if self.encoding == "gzip":
+            self.body = zlib.decompress(self.body, zlib.MAX_WBITS | 16)
         with self.endpoint.lock:
             self.endpoint.headers.update(headers.keys())
             if "authorization" in headers:

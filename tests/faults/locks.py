@@ -16,8 +16,6 @@ CHILD_SECONDS = 1.0
 
 # In each child: every kind of instrument, old and new, and a log record.
 CHILD = """
-from dtmetrics._instrument.worker_id import worker_number
-
 def child(number, delivers=True):
     signal.alarm(5)
     sys.settrace(None)
@@ -28,7 +26,7 @@ def child(number, delivers=True):
     tally[100 + number] = delivers
     counter(f"new.{number}").inc(user=number)
     summary("sizes").record(number)
-    gauge("workers").set(int(worker_number()))
+    gauge("workers").set(1)  # in a child with the number of a worker
     gauge("orders")  # a counter: the conflict is logged once
     done = flush(5.0 if delivers else 0.2)
     took = time.perf_counter() - begin
@@ -41,7 +39,7 @@ import gc
 KINDS = type(threading.Lock()), type(threading.RLock())
 PACKAGES = "dtmetrics", "httpx", "httpcore"
 parents, children = counter("orders"), counter("jobs")
-gauge("workers").set(int(worker_number()))
+gauge("workers").set(1)
 
 def is_inside(name):
     return name.partition(".")[0] in PACKAGES

@@ -3,6 +3,8 @@
 =================== ==================================================================
 ``outage``          the endpoint is down, for minutes and for more than an hour
 ``answers``         it answers with errors, partial rejections, a portal's page
+``other_servers``   pages of proxies, a balancer with a bad server, another clock
+``compression``     it does not take compressed lines
 ``attempts``        one request hangs, finds no name server, gets a flood as answer
 ``indeterminate``   answers are lost, connections are reset
 ``forks``           forks under load, in bursts, with an open connection
@@ -20,9 +22,11 @@
 ``clocks``          clocks that are wrong, are set, or stand still
 ``spool``           processes killed while they write and while they send
 ``disk``            damaged files; disks that are full, read-only, forbidden
+``reconfigurations`` settings replaced under load, several exporters, rotated tokens
 ``stalled_disk``    a disk that neither fails nor returns
 ``spool_tampering`` a spool directory with foreign files, or replaced by a link
 ``system_calls``    the order of writes, renames and requests
+``ways_in``         tokens, proxies and certificates that change under load
 ``limits``          file descriptors and series run out
 ``security``        the token appears nowhere
 ``receiver``        `dtmetrics dev` against slow clients, bombs, other origins
@@ -38,6 +42,7 @@ from tests.faults import (  # noqa: F401 -- importing registers scenarios
     attempts,
     children,
     clocks,
+    compression,
     disk,
     exits,
     flusher,
@@ -46,8 +51,10 @@ from tests.faults import (  # noqa: F401 -- importing registers scenarios
     limits,
     load,
     locks,
+    other_servers,
     outage,
     receiver,
+    reconfigurations,
     reloads,
     security,
     serverless,
@@ -58,6 +65,7 @@ from tests.faults import (  # noqa: F401 -- importing registers scenarios
     tasks,
     threads,
     tracing,
+    ways_in,
     workers,
 )
 from tests.faults.campaign import SCENARIOS

@@ -52,6 +52,25 @@ wrong(lambda: configure(token=read(), endpoint="http://elsewhere.test/"))
 wrong(lambda: configure(endpoint=url + "?api-token=" + read().strip()))
 wrong(lambda: configure(endpoint=url.replace("//", "//user:" + read().strip() + "@")))
 
+elsewhere = {"endpoint": "https://elsewhere.test", "interval": None}
+wrong(lambda: configure(token='"' + read().strip() + '"', **elsewhere))
+wrong(lambda: configure(token_file=place + "/token", key_password=read(), **elsewhere))
+wrong(lambda: configure(proxy="http://u:" + read().strip() + "@x/y", **elsewhere))
+
+def fail_at_the_proxy(**token):
+    proxy = "http://u:" + read().strip() + "@127.0.0.1:1"
+    configure(proxy=proxy, **token, **elsewhere)
+    counter("orders").inc()
+    flush(1.0)
+    report(text=repr(dtmetrics.stats()))
+
+def fail():
+    raise ValueError(read())
+
+wrong(lambda: fail_at_the_proxy(token=read()))
+wrong(lambda: fail_at_the_proxy(token_file=place + "/token"))
+wrong(lambda: fail_at_the_proxy(token=fail))
+
 try:
     configure(token=read(), interval=None, spool=place + "/spool", force=True)
 except TypeError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.support.script import NO_FIRST_COLLECTION, expect
+from tests.support.script import NO_COLLECTION, expect
 
 METHODS = ["fork", "spawn", "forkserver"]
 KINDS = ["processes", "pool", "executor"]
@@ -75,7 +75,7 @@ def work(place: Path, url: str, method: str, kind: str, order: str) -> int:
     if method == "fork" and order == "imported after":
         last = ""  # main() imports it
     (place / "work.py").write_text(
-        WORK.format(first=first, last=last, quiet=NO_FIRST_COLLECTION)
+        WORK.format(first=first, last=last, quiet=NO_COLLECTION)
     )
     out = expect(
         "import work; work.main()",

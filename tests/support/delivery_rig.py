@@ -11,10 +11,12 @@ from dtmetrics._deliver.backoff import RetryPolicy
 from dtmetrics._deliver.clock import Clock, Timing
 from dtmetrics._deliver.delivery import Delivery, DeliverySettings
 from dtmetrics._deliver.delivery_log import DeliveryLog
+from dtmetrics._deliver.destination import Target
 from dtmetrics._deliver.feedback import Feedback
 from dtmetrics._deliver.outbox import Outbox
+from dtmetrics._deliver.safe_exporter import SafeExporter
 from dtmetrics._deliver.schedule import Cadence
-from dtmetrics._deliver.sender import SafeExporter, Sender
+from dtmetrics._deliver.sender import Sender
 from dtmetrics._deliver.spool_sync import SpoolSync
 from dtmetrics._protocol.line import identify
 from dtmetrics._record.meters import Meters
@@ -143,17 +145,17 @@ class Rig:
         self.interval = interval
         self.delivery = Delivery(
             self.registry,
-            self.exporter,
+            [Target(exporter=self.exporter, spool=spool)],
             DeliverySettings(
                 cadence=Cadence(interval=interval, first_seconds=first_seconds),
                 **settings,
             ),
-            spool=spool,
             timing=Timing(clock or Clock(), chance, event),
         )
         self.flusher = self.delivery.flusher
-        self.sender = self.delivery.sender
-        self.outbox = self.delivery.outbox
+        (self.destination,) = self.delivery.destinations
+        self.sender = self.destination.sender
+        self.outbox = self.destination.outbox
         # With a plan the loop runs in the test's own thread.
         self.registry.start(
             RecordingOptions(), start_no_thread if plan else self.flusher.start

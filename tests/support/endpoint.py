@@ -177,7 +177,7 @@ class Endpoint:
     """Treats its requests by a script, one verdict each, and then by *otherwise*.
 
     A context manager. ``url`` is where to post; with *tls* it is an https URL. Without
-    *otherwise*, requests after the script are accepted.
+    *otherwise*, requests after the script are accepted. *port* is 0 for a free one.
     """
 
     def __init__(
@@ -185,6 +185,7 @@ class Endpoint:
         *script: Verdict,
         otherwise: Verdict | None = None,
         tls: ssl.SSLContext | None = None,
+        port: int = 0,
     ) -> None:
         self.requests: list[Request] = []
         self.connections = 0
@@ -195,7 +196,7 @@ class Endpoint:
         self._received = threading.Condition()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
         # Only Linux wakes a thread that waits in accept() when the listener is shut down.
         self._listener.settimeout(0.1)
         self.port: int = self._listener.getsockname()[1]

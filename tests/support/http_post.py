@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 
 from dtmetrics._core.secret import Secret
+from dtmetrics._export.connections import Route
 from dtmetrics._export.http import HttpExporter
-from dtmetrics.exporters import Batch, ExportResult
+from dtmetrics._export.tls import TlsFiles
+from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.endpoint import Endpoint, Verdict
 from tests.support.exporter_contract import a_batch
 
@@ -25,6 +28,16 @@ def post(
         result = exporter.export(batch or a_batch(), timeout)
         exporter.close()
     return result, endpoint
+
+
+def symptom_of(result: ExportResult) -> tuple[Outcome, str]:
+    """Return the outcome of *result*, and what was seen where, without the remedy."""
+    return result.outcome, result.reason.partition(": ")[0]
+
+
+def trusting(certificate: Path) -> Route:
+    """Return a direct route that trusts the certificates in this file."""
+    return Route(files=TlsFiles(ca_file=str(certificate)))
 
 
 def exporter_calling(

@@ -6,7 +6,7 @@ import dis
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import CodeType, FrameType
 from typing import Any
 
@@ -53,11 +53,12 @@ def codes_of(where: str) -> set[CodeType]:
         members += vars(owner).values()
     codes: set[CodeType] = set()
     for member in members:
-        function = getattr(member, "fget", getattr(member, "__func__", member))
-        if callable(function):
-            code = getattr(inspect.unwrap(function), "__code__", None)
-            if isinstance(code, CodeType):
-                add_codes(code, codes)
+        with suppress(RuntimeError):  # of flask.request outside of a request
+            function = getattr(member, "fget", getattr(member, "__func__", member))
+            if callable(function):
+                code = getattr(inspect.unwrap(function), "__code__", None)
+                if isinstance(code, CodeType):
+                    add_codes(code, codes)
     return {code for code in codes if code.co_filename.startswith(where)}
 
 

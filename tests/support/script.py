@@ -13,11 +13,12 @@ from typing import NamedTuple
 from tests.support.endpoint import PATIENCE
 
 #: Begins a program that must not collect before its end, however busy the machine is.
-#: Whatever its interval, the first collection would come after 5 s.
-NO_FIRST_COLLECTION = """
+#: The first collection would come after 5 s, and any at a full minute or hour.
+NO_COLLECTION = """
 import functools
 from dtmetrics._deliver import schedule
 schedule.Cadence = functools.partial(schedule.Cadence, first_seconds=3_600.0)
+schedule.Schedule._boundary = lambda self, moment: moment  # intervals begin now
 """
 
 

@@ -46,7 +46,9 @@ def drain(series: Any) -> Any:
 
 def drain_together(chunk: Sequence[Any]) -> list[Any]:
     """Drain several series of one kind, whose lock is held; return their payloads."""
+    values: list[Any] = []
+    drain_all(chunk, values)
     return [
         value if value is None or type(value) is GaugeSummary else series.payload(value)
-        for series, value in zip(chunk, drain_all(chunk), strict=True)
+        for series, value in zip(chunk, values, strict=True)
     ]

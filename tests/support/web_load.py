@@ -153,6 +153,6 @@ def active(endpoint: Endpoint) -> dict[tuple[str, str], str]:
     for line in endpoint.lines:
         if line.startswith(ACTIVE):
             pairs = read(line).dimensions
-            worker = pairs["dtmetrics.worker"], pairs["http.request.method"]
+            worker = pairs.get("dtmetrics.worker", ""), pairs["http.request.method"]
             found[worker] = line.rpartition("gauge,")[2].split(" ")[0]
     return found

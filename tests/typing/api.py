@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
+from starlette.applications import Starlette
 from typing_extensions import assert_type
 
 import dtmetrics
@@ -36,8 +38,8 @@ from dtmetrics import (
     timed,
 )
 from dtmetrics.errors import ConfigError
-from dtmetrics.exporters import Batch, ExportResult, Outcome
-from dtmetrics.integrations import asgi, wsgi
+from dtmetrics.exporters import Batch, DynatraceExporter, ExportResult, Outcome
+from dtmetrics.integrations import asgi, starlette, wsgi
 from dtmetrics.integrations.httpx import instrument_httpx
 
 # -- decorators ----------------------------------------------------------------------
@@ -169,7 +171,16 @@ class KeyPrinter:
 configure(exporter=KeyPrinter(), interval=None)
 configure(exporter=ConsoleExporter(), level="WARNING", levels={"shop": 15})
 configure(exporter=MemoryExporter(), delivery="at_most_once", interval=10)
+configure(token=Path("token").read_text, proxy=False, client_cert=Path("c.pem"))
+configure(token_file=Path("token"), proxy="http://proxy.example", key_password="x")
+configure(exporters=[KeyPrinter(), DynatraceExporter(endpoint="https://x", token="t")])
+configure(exporters=(ConsoleExporter(), MemoryExporter()), force=True)
+configure(exporters=["console"])  # type: ignore[list-item]
+DynatraceExporter("https://x")  # type: ignore[call-arg]
+sent: int = stats().exporters["ConsoleExporter"].accepted
 configure(exporter=MemoryExporter)  # type: ignore[arg-type]
+configure(token=b"x")  # type: ignore[arg-type]
+configure(proxy=True)  # type: ignore[arg-type]
 configure(exporter="console")  # type: ignore[arg-type]
 configure(delivery="maybe")  # type: ignore[arg-type]
 configure(level="LOUD")  # type: ignore[arg-type]
@@ -208,5 +219,10 @@ asgi.MetricsMiddleware(asgi_app, websockets=True, known_methods=["GET", "BREW"])
 asgi.MetricsMiddleware(asgi_app, dimensions=lambda scope: {"host": scope["host"]})
 asgi.MetricsMiddleware(asgi_app, dimensions={"a": 1})  # type: ignore[arg-type]
 asgi.MetricsMiddleware(asgi_app, meter="web")  # type: ignore[arg-type]
+asgi.set_route({"type": "http"}, "/items/{number}")
+wsgi.set_route({}, 7)  # type: ignore[arg-type]
+starlette.Metrics(Starlette(), meter=get_meter(), websockets=True)
+starlette.Metrics(Starlette(), excluded="/health")  # type: ignore[call-arg]
+starlette.Metrics(Starlette(), exclude=1)  # type: ignore[arg-type]
 instrument_httpx(body_sizes=True)
 instrument_httpx(body_size=True)  # type: ignore[call-arg]

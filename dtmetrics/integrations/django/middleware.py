@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
-from functools import lru_cache
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -15,10 +14,14 @@ from django.core.signals import got_request_exception
 
 from dtmetrics._core import log
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._decorate.hooks import error_type
-from dtmetrics._instrument.http_server import ERROR, INSTRUMENTED, ROUTE, ServerRequest
+from dtmetrics._instrument.client_disconnect import (
+    is_cancelled_by_server,
+    is_client_disconnect,
+)
 from dtmetrics._instrument.semconv import content_length
+from dtmetrics._instrument.server_request import INSTRUMENTED, ServerRequest
 from dtmetrics.integrations.django.options import server_instruments, settings_dict
+from dtmetrics.integrations.django.routes import as_path
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -91,7 +94,7 @@ class MetricsMiddleware:
             around = request.scope
             version = around.get("http_version")
         if INSTRUMENTED in around:
-            return _RouteReport(request, around)
+            return _RouteReport(request, around[INSTRUMENTED])
         begun = self._instruments.begin(
             request.method, request.scheme, version, request.path, request
         )
@@ -106,12 +109,12 @@ class MetricsMiddleware:
 class _Exchange(ABC):
     """A request and its response."""
 
-    __slots__ = ("_request", "error")
+    __slots__ = ("_request", "begun")
 
-    def __init__(self, request: Any) -> None:  # noqa: ANN401 -- of any class
+    def __init__(self, request: Any, begun: ServerRequest) -> None:  # noqa: ANN401 -- of any class
         self._request = request
-        #: The type of the exception that Django answers.
-        self.error: str | None = None
+        #: The request that this middleware records, or one around Django.
+        self.begun = begun
         setattr(request, _EXCHANGE, self)
 
     def __enter__(self) -> Self:
@@ -136,27 +139,18 @@ class _Exchange(ABC):
 
 
 class _RouteReport(_Exchange):
-    """Reports route and error to the middleware around Django that records the request.
+    """Reports the route to the middleware around Django that records the request."""
 
-    They are left in the WSGI environ or the ASGI scope.
-    """
-
-    __slots__ = ("_around",)
-
-    def __init__(self, request: HttpRequest, around: MutableMapping[str, Any]) -> None:
-        super().__init__(request)
-        self._around = around
+    __slots__ = ()
 
     def inspect(self, response: Any) -> None:  # noqa: ANN401 -- of any class
-        """Report the route, and the error that *response* is about."""
-        if response.status_code >= 500:
-            self._around[ERROR] = self.error
+        """Report the route."""
         self.end()
 
     def end(self, error: BaseException | None = None) -> None:
         """Report the route."""
         request = self._request
-        self._around[ROUTE] = call_safely(_matched_route, request, default=None)
+        self.begun.route = call_safely(_matched_route, request, default=None)
         vars(request).pop(_EXCHANGE, None)
 
 
@@ -168,25 +162,29 @@ class _RecordedExchange(_Exchange):
     client has left, it ends when the object is freed.
     """
 
-    __slots__ = ("_begun", "_status")
+    __slots__ = ("_status",)
 
     def __init__(self, request: Any, begun: ServerRequest) -> None:  # noqa: ANN401 -- of any class
-        super().__init__(request)
-        self._begun = begun
+        super().__init__(request, begun)
         self._status: int | None = None
         request.close = self._close
 
     def inspect(self, response: Any) -> None:  # noqa: ANN401 -- of any class
         """Take the status of *response*, and wrap the pieces of a stream."""
         self._status = response.status_code
-        sizes = self._begun.response_size is not None
+        sizes = self.begun.response_size is not None
+        if self.begun.instruments.inspects_head:
+            self.begun.headers = response.headers
+            # A WSGI server sends the head with the first piece.
+            if not response.streaming or hasattr(self._request, "scope"):
+                self.begun.first_byte_sent()
         if not response.streaming:
             if sizes:
-                self._begun.response_size = len(response.content)
+                self.begun.response_size = len(response.content)
             return
         if sizes and getattr(response, "file_to_stream", None) is not None:
             # The server may send the file without Python.
-            self._begun.response_size = content_length(response.get("Content-Length"))
+            self.begun.response_size = content_length(response.get("Content-Length"))
             sizes = False
         # Not by `streaming_content = ...`: it would make a plain stream of a file.
         wrap = self._async_pieces if response.is_async else self._pieces
@@ -196,7 +194,10 @@ class _RecordedExchange(_Exchange):
         begun = hasattr(self._request, "scope")  # an ASGI server has sent the status
         try:
             for piece in pieces:
-                begun = True
+                if not begun:
+                    begun = True
+                    if self.begun.instruments.inspects_head:
+                        self.begun.first_byte_sent()
                 if sizes:
                     self._count(piece)
                 yield piece
@@ -219,18 +220,21 @@ class _RecordedExchange(_Exchange):
             raise
 
     def _count(self, piece: str | bytes) -> None:
-        size = self._begun.response_size or 0
-        self._begun.response_size = size + call_safely(_size_of, piece, default=0)
+        size = self.begun.response_size or 0
+        self.begun.response_size = size + call_safely(_size_of, piece, default=0)
 
-    def end(self, error: BaseException | str | None = None) -> None:
+    def end(self, error: BaseException | None = None) -> None:
         """Record the request, once."""
-        if self._begun.ended:
+        if self.begun.ended:
             return
-        status, request = self._status, self._request
-        if error is None and status is not None and status >= 500:
-            error = self.error
+        request = self._request
+        if error is not None and (
+            is_client_disconnect(error, request.META.get("wsgi.input"))
+            or is_cancelled_by_server(error)
+        ):
+            error = None
         route = call_safely(_matched_route, request, default=None)
-        self._begun.end(status, route, error)
+        self.begun.end(self._status, route, error)
         for name in ("close", _EXCHANGE):  # a cycle, for the garbage collector
             vars(request).pop(name, None)
 
@@ -250,24 +254,14 @@ def _set_error(*, request: Any = None, **_: object) -> None:  # noqa: ANN401 -- 
     exchange = getattr(request, _EXCHANGE, None)
     error = sys.exc_info()[1]
     if exchange is not None and error is not None:
-        exchange.error = error_type(error)
+        exchange.begun.fail(error, request.META.get("wsgi.input"))
 
 
 def _matched_route(request: HttpRequest) -> str | None:
     match = getattr(request, "resolver_match", None)
     if match is None or match.route is None:
         return None
-    return _as_path(settings.FORCE_SCRIPT_NAME or "", match.route)
-
-
-@lru_cache(4096)
-def _as_path(root: str, route: str) -> str:
-    """Return *route* as a path is written, below the application's *root*."""
-    route = route.removeprefix("^")
-    for end in ("$", r"\Z"):
-        if not route.endswith(f"\\{end}"):
-            route = route.removesuffix(end)
-    return f"{root.rstrip('/')}/{route.removeprefix('/')}"
+    return as_path(settings.FORCE_SCRIPT_NAME or "", match.route)
 
 
 def _size_of(piece: str | bytes) -> int:

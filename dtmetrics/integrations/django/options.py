@@ -11,6 +11,7 @@ from django.core.checks import Error
 from django.utils.module_loading import import_string
 
 from dtmetrics._config.config import Config
+from dtmetrics._config.disabled import is_disabled
 from dtmetrics._config.settings import SETTINGS
 from dtmetrics._core.secret import SECRET_SETTINGS, Secret
 from dtmetrics._instrument.http_server import ServerInstruments
@@ -28,8 +29,17 @@ __all__ = [
 
 # Not `dimensions`: that is the mapping of configure(), for all instruments.
 _DIMENSIONS = "request_dimensions"
-_MIDDLEWARE = frozenset(("active_requests", "body_sizes", "exclude", "known_methods"))
-_FLAGS = "active_requests", "body_sizes", "cache", "database"
+_MIDDLEWARE = frozenset(
+    ("active_requests", "body_sizes", "exclude", "known_methods", "time_to_first_byte")
+)
+_FLAGS = (
+    "active_requests",
+    "body_sizes",
+    "cache",
+    "database",
+    "simplify_routes",
+    "time_to_first_byte",
+)
 _KNOWN = {*SETTINGS, *_MIDDLEWARE, *_FLAGS, _DIMENSIONS, "commands", "meter"}
 
 
@@ -105,7 +115,8 @@ def _configure_problems(options: Mapping[str, Any]) -> Iterator[Error]:
         if value is not None or name == "interval"
     }
     try:
-        Config.resolve(arguments)
+        if not is_disabled():
+            Config.resolve(arguments)
     except ConfigError as error:
         for text in error.problems:
             hint = None

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connection
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.urls import include, path, re_path
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from dtmetrics import install_signal_handlers
@@ -38,6 +39,12 @@ async def slow(request: Any, number: int) -> HttpResponse:
 def raises(request: Any) -> HttpResponse:
     """Fail."""
     raise KeyError
+
+
+@csrf_exempt
+def upload(request: Any) -> HttpResponse:
+    """Read the body."""
+    return HttpResponse(len(request.body))
 
 
 def answer(status: int) -> Any:
@@ -82,6 +89,7 @@ urlpatterns = [
     path("items/", include(items)),
     path("v1/", include([path("shop/", include(items))])),
     path("raises", raises),
+    path("upload", upload),
     path("unavailable", answer(503)),
     path("same", answer(304)),
     path("file", file),

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI, HTTPException, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 
 from dtmetrics import configure, shutdown
-from dtmetrics.integrations.asgi import MetricsMiddleware
+from dtmetrics.integrations.fastapi import Metrics
 
 router = APIRouter()
 
@@ -33,12 +33,16 @@ def create_app() -> FastAPI:
     """Return the application."""
     configure(interval=0.2)
     app = FastAPI(lifespan=lifespan)
-    app.add_middleware(MetricsMiddleware, active_requests=True)
+    Metrics(app, active_requests=True)
     app.include_router(router, prefix="/items")
 
     @app.get("/raises")
     async def raises() -> None:
         raise KeyError
+
+    @app.post("/upload")
+    async def upload(request: Request) -> int:
+        return len(await request.body())
 
     @app.get("/unavailable")
     async def unavailable() -> None:

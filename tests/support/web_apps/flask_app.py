@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import repeat
 from typing import Any
 
-from flask import Blueprint, Flask, Response, abort
+from flask import Blueprint, Flask, Response, abort, request
 
 from dtmetrics import configure
 from dtmetrics.integrations.flask import Metrics
@@ -60,6 +60,12 @@ def fails() -> Response:
 def endless() -> Response:
     """Answer without end."""
     return Response(repeat("a" * 10_000))
+
+
+@views.post("/upload")
+def upload() -> str:
+    """Read the body."""
+    return str(len(request.get_data()))
 
 
 def create_app() -> Flask:

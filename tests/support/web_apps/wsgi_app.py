@@ -24,6 +24,10 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         start_response("404 Not Found", [])
         return []
     environ["dtmetrics.route"] = f"/{first}/{{number}}" if rest else f"/{first}"
+    if first == "upload":
+        size = len(environ["wsgi.input"].read())
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [str(size).encode()]
     if environ["REQUEST_METHOD"] == "POST":
         start_response("405 Method Not Allowed", [("Content-Length", "0")])
         return []

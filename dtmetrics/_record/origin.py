@@ -1,0 +1,70 @@
+"""What instruments that are bound to one another share, and the series for it."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import NamedTuple
+
+from dtmetrics._record.catalog import AnySeries, Family
+from dtmetrics._record.definition import Definition
+from dtmetrics._record.dimensions import Pairs, as_plain
+from dtmetrics._record.gauge_series import GaugeSeries
+from dtmetrics._record.pickling import Reduced, restored_meter, restored_origin
+from dtmetrics._record.registry import Registry
+
+__all__ = ["DISABLED", "NO_ROOM", "Origin"]
+
+#: What the look-up returns while nothing is to be recorded, until the next start.
+DISABLED = GaugeSeries("", "", Lock(), bool, 0)
+
+#: The same where a new metric key has no room: each record is counted as invalid.
+NO_ROOM = GaugeSeries("", "", Lock(), bool, 0)
+
+
+class Origin(NamedTuple):
+    """What an instrument shares with those that are bound to more dimensions."""
+
+    registry: Registry
+    family: Family
+    definition: Definition
+    #: The name and the dimensions of the meter.
+    scope: str
+    level: int
+    dimensions: Pairs
+    #: The ``dimensions=`` of the definition.
+    defined: Pairs = ()
+
+    def __reduce__(self) -> Reduced:
+        return restored_origin, self.reduced()
+
+    def reduced(self) -> Reduced:
+        """Return the arguments of `restored_origin`."""
+        meter = self.registry.get_meter(self.scope)
+        definition = self.definition
+        name: object = definition.name
+        if not isinstance(name, str):  # an invalid one, of any type
+            definition = definition._replace(name="")
+        return (
+            restored_meter(meter, as_plain(self.dimensions)),
+            tuple(definition),
+            self.level,
+            as_plain(self.defined),
+        )
+
+    def enabled(self) -> bool:
+        """Return whether the instrument may record now."""
+        return (
+            self.registry.recording
+            and not self.family.void
+            and not self.family.quarantined
+            and self.registry.generation.enabled(self.scope, self.level)
+        )
+
+    def series(self, *layers: Pairs) -> AnySeries:
+        """Return the series for the meter's dimensions and *layers*."""
+        if self.family.void and self.family.capped:
+            return NO_ROOM
+        if not self.enabled():
+            return DISABLED
+        series = self.registry.series(self.family, (self.dimensions, *layers), self)
+        return NO_ROOM if series is None else series

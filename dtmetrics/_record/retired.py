@@ -1,0 +1,153 @@
+"""Retired series: what is recorded into them while the options change is not lost.
+
+Other options give other lines: another prefix, other dimensions. So each series is
+replaced by one with the new line, and a thread that has looked up the old series just
+before still records into it. Its values are collected as before, with the old line. The
+value of a gauge moves to the new series, and so do its later moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from dtmetrics._protocol.point import DataPoints
+from dtmetrics._record.catalog import AnySeries, Family
+from dtmetrics._record.dimensions import Pairs, dimensions_in
+from dtmetrics._record.gauge_series import Folded, GaugeSeries
+from dtmetrics._record.generation import Generation
+from dtmetrics._record.handover import Handover
+from dtmetrics._record.invalid_values import ignore
+
+if TYPE_CHECKING:
+    from dtmetrics._record.registry import Registry
+
+__all__ = ["CommonDimensions", "Retired"]
+
+# A thread needs microseconds from looking a series up to recording into it, unless it
+# is suspended meanwhile.
+_KEPT_SECONDS = 60.0
+
+
+class CommonDimensions:
+    """The dimensions that the options of *generation* add to every gauge."""
+
+    def __init__(self, generation: Generation) -> None:
+        self._all = dict(generation.dimensions((), ignore, gauge=True))
+        self._defaults = self._all.keys() - generation.platform.keys()
+
+    def without(self, prefix: str) -> Pairs:
+        """Return the dimensions in the line *prefix* that are not these.
+
+        One of a call that is equal to one of these is taken for it. A default that is
+        missing was removed by a value without text, and comes without text.
+        """
+        own = dict.fromkeys(self._defaults, "")
+        for key, value in dimensions_in(prefix).items():
+            own.pop(key, None)
+            if self._all.get(key) != value:
+                own[key] = value
+        return (*own.items(),)
+
+
+class _Group(NamedTuple):
+    """The retired series of one family."""
+
+    family: Family
+    series: Sequence[AnySeries]
+    common: CommonDimensions
+    until: float
+
+
+class Retired:
+    """The series that *registry* has replaced."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget them with their values."""
+        self.groups: list[_Group] = []
+
+    def add(
+        self,
+        family: Family,
+        all_series: Sequence[AnySeries],
+        common: CommonDimensions,
+    ) -> None:
+        """Keep *all_series* of *family*; move the values of gauges to new series."""
+        for series in all_series:
+            if isinstance(series, GaugeSeries):
+                with family.lock:
+                    level = series.retire()
+                successor = None
+                if level is not None:
+                    successor = self._successor(series, common)
+                if successor is not None:
+                    successor.value, successor.moved = level, True
+        if all_series:
+            until = monotonic() + _KEPT_SECONDS
+            self.groups.append(_Group(family, all_series, common, until))
+
+    def forward(self) -> None:
+        """Move what was recorded into gauges meanwhile to their successors."""
+        for family, all_series, common, _ in list(self.groups):
+            for series in all_series:
+                if isinstance(series, GaugeSeries) and series.values:
+                    self._successor(series, common)
+                    self._forward(family, series)
+
+    def collect(
+        self, timestamp_ms: int, size: int, handover: Handover
+    ) -> Iterator[DataPoints]:
+        """Yield what was recorded into counters and summaries, *size* at a time."""
+        now = monotonic()
+        for group in list(self.groups):
+            family, all_series, _, until = group
+            if family.definition.kind != "gauge":
+                for start in range(0, len(all_series), size):
+                    chunk = all_series[start : start + size]
+                    yield family.drain(chunk, timestamp_ms, handover)
+            if now > until and group in self.groups:
+                self.groups.remove(group)
+
+    def _forward(self, family: Family, series: GaugeSeries) -> None:
+        successor = series.successor
+        with family.lock:
+            moves = series.values[:]
+            length = len(moves)
+            if successor is None:
+                del series.values[:length]
+                return
+            # Their blocks have ended meanwhile, which moved no gauge below zero.
+            ones = [
+                n for n, move in enumerate(moves) if type(move) is int and move == 1
+            ]
+            ended = ones[: successor.owed]
+            for place in reversed(ended):
+                del moves[place]
+            # Before the moves that came since, but for what earlier ones were folded
+            # into.
+            place = sum(isinstance(move, Folded) for move in successor.values[:1])
+            owed = successor.owed - len(ended)
+            # No call follows, between which a signal handler could raise.
+            successor.owed, successor.moved = owed, True
+            del series.values[:length]
+            successor.values[place:place] = moves
+
+    def _successor(
+        self, series: GaugeSeries, common: CommonDimensions
+    ) -> GaugeSeries | None:
+        """Return the series with the present line, if its instrument is enabled."""
+        origin = series.origin
+        if series.successor is None and origin is not None and origin.enabled():
+            pairs = common.without(series.line_prefix)
+            # What the definition removes is not among those of the old line.
+            removed = tuple(pair for pair in origin.defined if pair[1] is None)
+            layers = origin.dimensions, removed, pairs
+            found = self._registry.series(origin.family, layers, origin)
+            if isinstance(found, GaugeSeries):
+                series.successor = found
+        return series.successor

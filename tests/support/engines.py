@@ -1,0 +1,34 @@
+"""A task engine that runs for a test, in processes of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["running"]
+
+
+@contextmanager
+def running(
+    arguments: Sequence[str], place: Path, **environ: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Python with *arguments* in a session of its own until the end of the block."""
+    with (place / "log").open("w") as log:
+        engine = subprocess.Popen(
+            [sys.executable, "-W", "ignore", *arguments],
+            cwd=place,
+            env={**os.environ, **environ},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield engine
+        finally:
+            os.killpg(engine.pid, signal.SIGKILL)
+            engine.wait()

@@ -1,0 +1,1 @@
+"""What is decorated stays what it was, under each decorator."""
