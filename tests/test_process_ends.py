@@ -70,16 +70,16 @@ def test_child_without_records() -> None:
     """A child that records nothing sends nothing, whatever its parent has recorded."""
     program = """
 jobs.inc()
-before = time.monotonic()
 for _ in range(20):
     child(int)
-print(time.monotonic() - before)
 """
-    program = NO_COLLECTION + BEGIN + CHILDREN + program + "shutdown(0.1)"
-    with Endpoint(never()) as endpoint:
-        ended = run(program, DTMETRICS_ENDPOINT=endpoint.url)
-    assert float(ended.out) < process_ends.END_SECONDS
-    assert len(endpoint.requests) <= 1  # the parent's
+    with Endpoint() as endpoint:
+        expect(
+            NO_COLLECTION + BEGIN + CHILDREN + program,
+            DTMETRICS_ENDPOINT=endpoint.url,
+        )
+    assert endpoint.total("jobs.run") == 1
+    assert len({request.connection for request in endpoint.requests}) == 1
 
 
 @needs_fork
@@ -109,8 +109,8 @@ print(*[took() for _ in range(6)])
         )
     first, *others = map(float, ended.out.split())
     assert ended.status == 0
-    assert process_ends.END_SECONDS <= first < 2 * process_ends.END_SECONDS
-    assert sum(others) < process_ends.END_SECONDS
+    assert first >= process_ends.END_SECONDS
+    assert max(others) < process_ends.END_SECONDS
     # Each logs how much it could not deliver; the first one may end sooner.
     assert ended.err.count("1 data points undelivered") >= 5
 
