@@ -5,8 +5,8 @@ The convention has names for messages and for their processing
 for tasks: for the wait, for retries, for failures and for what a worker holds. These
 begin with the name of the engine, as in ``celery.task.retries``.
 
-An integration makes one ``TaskInstruments`` for each meter. What an engine passes may be
-anything: the integration calls these methods by ``call_safely``, with ``reject``.
+An integration makes one ``TaskInstruments`` for each meter. What an engine passes may
+be anything: the integration calls the methods by ``call_safely``, with ``reject``.
 """
 
 from __future__ import annotations

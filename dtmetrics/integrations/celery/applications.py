@@ -102,7 +102,7 @@ def safely(
 
 
 def _real(app: Application) -> Application:
-    """Return the application that a proxy, such as ``celery.current_app``, stands for."""
+    """Return what *app* stands for, if it is a proxy such as ``celery.current_app``."""
     current = getattr(app, "_get_current_object", None)
     return app if current is None else current()
 
