@@ -280,6 +280,42 @@ def test_killed(recorder: Recorder) -> None:
     assert counts(recorder, NAME, ERROR) == {FAILURES: {f"add {lost}": 1, "add -": 1}}
 
 
+def test_time_limit(recorder: Recorder) -> None:
+    """A task that exceeds its limit is one failure, also where Celery signals two."""
+    app = make_app()
+    ours.instrument_celery(app, meter=recorder.meter)
+    add = app.tasks["add"]
+    error = celery.exceptions.TimeLimitExceeded(1)
+
+    def exceed(task_id: str) -> None:
+        celery.signals.task_failure.send(add, task_id=task_id, exception=error)
+
+    for task_id in ("first", "second", "first", "second"):
+        exceed(task_id)
+    limit = "billiard.exceptions.TimeLimitExceeded"
+    assert counts(recorder, ERROR) == {FAILURES: {limit: 2}}
+    for _ in range(2):  # a worker receives it again, and signals one
+        exceed("third")
+        request = Foreign(app=app, id="third", delivery_info=None, task=add)
+        celery.signals.task_received.send(sender=None, request=request)
+    assert counts(recorder, ERROR)[FAILURES] == {limit: 2}
+
+
+def test_stopped(recorder: Recorder) -> None:
+    """What ends the process of a task is its error, but the worker counts the failure."""
+    app = make_app()
+    ours.instrument_celery(app, meter=recorder.meter)
+
+    def work() -> None:
+        raise SystemExit(1)
+
+    work = task(app, work)
+    tracer = celery.app.trace.build_tracer(work.name, work, app=app)
+    with pytest.raises(SystemExit):
+        tracer("1", (), {}, {"id": "1", "delivery_info": {"routing_key": "mail"}})
+    assert counts(recorder, STATE, ERROR) == {DURATION: {"FAILURE SystemExit": 1}}
+
+
 def test_retried_by_the_worker(recorder: Recorder) -> None:
     """A task that a closing worker gives back is a retry without an error."""
     app = make_app()
@@ -419,7 +455,7 @@ def test_two_applications(recorder: Recorder) -> None:
         celery.signals.task_retry.send(
             each.tasks["flaky"], request=each.tasks["flaky"].request
         )
-        request = Foreign(app=each, delivery_info=None, task=each.tasks["add"])
+        request = Foreign(app=each, id="1", delivery_info=None, task=each.tasks["add"])
         celery.signals.task_received.send(sender=None, request=request)
         worker = Foreign(app=each, hostname=each.conf.task_default_queue)
         celery.signals.worker_init.send(sender=worker)

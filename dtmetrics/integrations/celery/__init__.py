@@ -26,10 +26,10 @@ _lock = Lock()
 _hooks = Hooks(
     messages.recording_sends,
     before_task_publish=messages.begun,
-    task_received=messages.received,
+    task_received=workers.received,
     task_prerun=tasks.began,
     task_postrun=tasks.ended,
-    task_failure=tasks.failed,
+    task_failure=workers.failed,
     task_retry=tasks.retried,
     worker_init=workers.began,
     worker_shutdown=workers.ended,

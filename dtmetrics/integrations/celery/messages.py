@@ -1,4 +1,4 @@
-"""Messages of tasks: sent by any process, received by the main process of a worker."""
+"""Messages of tasks that a client or a task sends."""
 
 from __future__ import annotations
 
@@ -15,13 +15,10 @@ from dtmetrics.integrations.celery.applications import (
     safely,
 )
 
-__all__ = ["SENT_AT", "begun", "received", "recording_sends"]
+__all__ = ["SENT_AT", "begun", "recording_sends"]
 
 #: The header with the time when a message was sent, in seconds since 1970.
 SENT_AT = "dtmetrics-sent-at"
-
-# Celery has no types.
-Request = Any
 
 
 class _Message:
@@ -79,15 +76,3 @@ def _begin(
 ) -> None:
     message.destination = destination(message.app, routing)
     headers[SENT_AT] = time()
-
-
-def received(request: Request, **_: object) -> None:
-    """Follow ``task_received``."""
-    instruments = instrumented.find(request.app)
-    if instruments is not None:
-        safely(instruments, _count_received, instruments, request)
-
-
-def _count_received(instruments: TaskInstruments, request: Request) -> None:
-    where = destination(request.app, request.delivery_info)
-    instruments.consumed(where, request.task.name)

@@ -22,9 +22,10 @@ from dtmetrics.integrations.celery.applications import (
 )
 from dtmetrics.integrations.celery.messages import SENT_AT
 
-__all__ = ["began", "ended", "failed", "retried"]
+__all__ = ["START", "began", "destination_of", "ended", "retried"]
 
-_START = "_dtmetrics_start"
+#: The attribute of a request with the moment when its task began.
+START = "_dtmetrics_start"
 
 # This task of Celery's waits for the tasks of a chord by retrying itself each second,
 # where the backend of results does not count them.
@@ -50,8 +51,8 @@ def _begin(instruments: TaskInstruments, task: Task) -> None:
         if request.eta:
             eta = maybe_make_aware(maybe_iso8601(request.eta), task.app.timezone)
             ready_at = max(ready_at, eta.timestamp())
-        instruments.waited(_destination(task, request), task.name, time() - ready_at)
-    request.__dict__[_START] = perf_counter()
+        instruments.waited(destination_of(task, request), task.name, time() - ready_at)
+    request.__dict__[START] = perf_counter()
 
 
 def ended(
@@ -73,7 +74,7 @@ def _end(
     result: Any,  # noqa: ANN401 -- an exception, or what the task returned
 ) -> None:
     request = task.request
-    start = request.__dict__.pop(_START, None)
+    start = request.__dict__.pop(START, None)
     if start is None:  # it began before instrument_celery()
         return
     took = perf_counter() - start
@@ -84,26 +85,11 @@ def _end(
         error = result
     elif state == states.RETRY:
         error = result.exc
-    where = _destination(task, request)
+    where = destination_of(task, request)
     instruments.processed(where, task.name, took, state, error)
-    if state == states.FAILURE:
+    # A worker reports what has ended its process: a SystemExit, or its cause.
+    if state == states.FAILURE and (isinstance(error, Exception) or request.is_eager):
         instruments.failed(where, task.name, error)
-
-
-def failed(sender: Task, exception: object = None, **_: object) -> None:
-    """Follow ``task_failure``, for what ends a task from outside.
-
-    Such are a time limit, and a worker's process that was killed.
-    """
-    instruments = instrumented.find(sender.app)
-    if instruments is not None:
-        safely(instruments, _fail, instruments, sender, exception)
-
-
-def _fail(instruments: TaskInstruments, task: Task, error: object) -> None:
-    request = task.request
-    if _START not in request.__dict__:  # or the end of the task counts it
-        instruments.failed(_destination(task, request), task.name, error)
 
 
 def retried(sender: Task, request: Request, reason: object = None, **_: object) -> None:
@@ -117,10 +103,11 @@ def _retry(
     instruments: TaskInstruments, task: Task, request: Request, reason: object
 ) -> None:
     error = getattr(reason, "exc", None)
-    instruments.retried(_destination(task, request), task.name, error)
+    instruments.retried(destination_of(task, request), task.name, error)
 
 
-def _destination(task: Task, request: Request) -> Destination:
+def destination_of(task: Task, request: Request) -> Destination:
+    """Return where the message of a task came from."""
     if request.is_eager:
         return NOWHERE
     return destination(task.app, request.delivery_info)
