@@ -165,7 +165,7 @@ def test_retries(recorder: Recorder) -> None:
 
 
 def test_chord(recorder: Recorder, tmp_path: Path) -> None:
-    """A chord counts as its tasks; how Celery waits for these is no retry."""
+    """A chord counts as its tasks; Celery's own wait for these adds no retries."""
     app = make_app(
         "chords", result_backend=f"file://{tmp_path}", result_chord_retry_interval=0.1
     )
@@ -187,7 +187,7 @@ def test_chord(recorder: Recorder, tmp_path: Path) -> None:
     [(celery.exceptions.Ignore(), "IGNORED"), (celery.exceptions.Reject(), "REJECTED")],
 )
 def test_other_states(recorder: Recorder, raised: Exception, state: str) -> None:
-    """A task that is ignored or rejected has that state, and is no failure by itself."""
+    """A task that is ignored or rejected has that state, and does not count as failed."""
     app = make_app()
 
     def work() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ pytestmark = [pytest.mark.processes, needs_signals, pytest.mark.timeout(150)]
 TASKS = """
 import os, signal, time
 from pathlib import Path
-from celery import Celery
+from celery import Celery, signals
 from dtmetrics import configure
 from dtmetrics.integrations.celery import instrument_celery
 
@@ -36,6 +37,12 @@ app.conf.update(worker_hijack_root_logger=False, worker_prefetch_multiplier=2)
 app.conf.broker_connection_retry_on_startup = True
 configure(interval=float(os.environ["INTERVAL"]))
 instrument_celery(app)
+
+@signals.task_postrun.connect  # after the receiver of instrument_celery()
+def ran(**_):
+    if (here / "ran").exists():
+        with open(here / "ran", "w") as pipe:
+            pipe.write("x")
 
 @app.task(name="add")
 def add(first, second):
@@ -171,6 +178,37 @@ def test_pools(options: list[str], shop: Shop) -> None:
     failing = "redis celery flaky ConnectionError"
     assert shop.counts("celery.task.retries", *of_all) == {failing: 4}
     assert shop.counts("celery.task.failures", *of_all) == {failing: 2}
+
+
+@pytest.mark.parametrize(
+    ("signum", "group"),
+    [(signal.SIGQUIT, False), (signal.SIGINT, False), (signal.SIGTERM, True)],
+    ids=["cold", "interrupt", "group"],
+)
+def test_ends(signum: int, group: bool, shop: Shop, tmp_path: Path) -> None:
+    """However a worker ends, nothing of the tasks that have ended is missing."""
+    os.mkfifo(tmp_path / "ran")
+    # Open for writing as well, so that it has no end between two tasks.
+    pipe = os.open(tmp_path / "ran", os.O_RDWR)
+    try:
+        with shop.worker("-c", "2") as worker:
+            shop.client("from tasks import add\nfor n in range(20): add.delay(1, n)")
+            ran = 0
+            while ran < 20:
+                assert select.select([pipe], [], [], PATIENCE)[0], f"{ran} tasks ran"
+                ran += len(os.read(pipe, 20))
+            (os.killpg if group else os.kill)(worker.pid, signum)
+
+            def complete() -> bool:
+                keys = (
+                    "messaging.client.consumed.messages",
+                    "messaging.process.duration",
+                )
+                return all(shop.counts(key).total() == 20 for key in keys)
+
+            assert shop.endpoint.wait_until(complete)
+    finally:
+        os.close(pipe)
 
 
 def test_tasks_that_are_killed(shop: Shop) -> None:

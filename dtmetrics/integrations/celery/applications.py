@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._instrument.task_queue import Destination, TaskInstruments
@@ -35,22 +35,26 @@ _SYSTEMS = {
 _DELAY_LENGTH = 28 * 2
 
 
+# Attributes of an application. The __dict__ of a proxy, such as celery.current_app, is
+# that of the application; a look into a weak dictionary costs 1 us more.
+_INSTRUMENTS, _SYSTEM = "_dtmetrics_instruments", "_dtmetrics_system"
+
+
 class Instrumented:
     """The instruments of applications; None stands for all applications."""
 
     def __init__(self) -> None:
         self._of_all: TaskInstruments | None = None
-        self._of_one: WeakKeyDictionary[Application, TaskInstruments] = (
-            WeakKeyDictionary()
-        )
+        self._apps: WeakSet[Application] = WeakSet()
 
     def __contains__(self, app: Application | None) -> bool:
         if app is None:
             return self._of_all is not None
-        return _real(app) in self._of_one
+        return _INSTRUMENTS in app.__dict__
 
     def __iter__(self) -> Iterator[TaskInstruments]:
-        yield from list(self._of_one.values())
+        for app in list(self._apps):
+            yield app.__dict__[_INSTRUMENTS]
         if self._of_all is not None:
             yield self._of_all
 
@@ -59,39 +63,38 @@ class Instrumented:
         if app is None:
             self._of_all = instruments
         else:
-            self._of_one[_real(app)] = instruments
+            app.__dict__[_INSTRUMENTS] = instruments
+            self._apps.add(getattr(app, "_get_current_object", lambda: app)())
 
     def clear(self) -> None:
         """Record no application any more."""
         for instruments in self:
             instruments.unobserve_worker()
         self._of_all = None
-        self._of_one.clear()
+        while self._apps:
+            del self._apps.pop().__dict__[_INSTRUMENTS]
 
     def find(self, app: Application) -> TaskInstruments | None:
         """Return what records *app* now, if anything does."""
-        found = self._of_all
-        if self._of_one:
-            found = self._of_one.get(_real(app), found)
+        found: TaskInstruments | None
+        found = app.__dict__.get(_INSTRUMENTS, self._of_all)
         return found if found is not None and found.enabled() else None
 
 
 instrumented = Instrumented()
-_systems: WeakKeyDictionary[Application, str] = WeakKeyDictionary()
 
 
 def destination(app: Application, routing: dict[str, Any] | None) -> Destination:
     """Return the destination of a message, by its routing: its ``delivery_info``."""
-    app = _real(app)
-    system = _systems.get(app)
-    if system is None:
-        system = _systems[app] = _system(app.conf.broker_write_url)
+    known = app.__dict__
+    if _SYSTEM not in known:
+        known[_SYSTEM] = _system(app.conf.broker_write_url)
     routing = routing or {}
     # A topic exchange may have many queues: both ends know the routing key alone.
     queue = str(routing.get("routing_key") or routing.get("exchange") or "")
     if queue[1:2] == "." and not queue[:_DELAY_LENGTH].strip("01."):
         queue = queue[_DELAY_LENGTH:]
-    return Destination(system, queue or None)
+    return Destination(known[_SYSTEM], queue or None)
 
 
 def safely(
@@ -99,12 +102,6 @@ def safely(
 ) -> None:
     """Call *call*; count what it raises."""
     call_safely(call, *args, default=None, on_error=instruments.reject)
-
-
-def _real(app: Application) -> Application:
-    """Return what *app* stands for, if it is a proxy such as ``celery.current_app``."""
-    current = getattr(app, "_get_current_object", None)
-    return app if current is None else current()
 
 
 def _system(urls: str | list[str] | None) -> str:

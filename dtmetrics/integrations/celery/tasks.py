@@ -24,7 +24,7 @@ from dtmetrics.integrations.celery.messages import SENT_AT
 
 __all__ = ["START", "began", "destination_of", "ended", "retried"]
 
-#: The attribute of a request with the moment when its task began.
+#: The attribute of a request with its destination, and the moment when its task began.
 START = "_dtmetrics_start"
 
 # This task of Celery's waits for the tasks of a chord by retrying itself each second,
@@ -45,14 +45,15 @@ def began(sender: Task, **_: object) -> None:
 
 def _begin(instruments: TaskInstruments, task: Task) -> None:
     request = task.request
+    where = destination_of(task, request)
     sent_at = (request.headers or {}).get(SENT_AT)
-    if sent_at is not None and not request.is_eager:
+    if sent_at is not None and where is not NOWHERE:
         ready_at = float(sent_at)
         if request.eta:
             eta = maybe_make_aware(maybe_iso8601(request.eta), task.app.timezone)
             ready_at = max(ready_at, eta.timestamp())
-        instruments.waited(destination_of(task, request), task.name, time() - ready_at)
-    request.__dict__[START] = perf_counter()
+        instruments.waited(where, task.name, time() - ready_at)
+    request.__dict__[START] = where, perf_counter()
 
 
 def ended(
@@ -74,9 +75,9 @@ def _end(
     result: Any,  # noqa: ANN401 -- an exception, or what the task returned
 ) -> None:
     request = task.request
-    start = request.__dict__.pop(START, None)
-    if start is None:  # it began before instrument_celery()
+    if START not in request.__dict__:  # it began before instrument_celery()
         return
+    where, start = request.__dict__.pop(START)
     took = perf_counter() - start
     if state is None:
         state = states.RETRY if isinstance(result, Retry) else states.FAILURE
@@ -85,10 +86,9 @@ def _end(
         error = result
     elif state == states.RETRY:
         error = result.exc
-    where = destination_of(task, request)
     instruments.processed(where, task.name, took, state, error)
     # A worker reports what has ended its process: a SystemExit, or its cause.
-    if state == states.FAILURE and (isinstance(error, Exception) or request.is_eager):
+    if state == states.FAILURE and (isinstance(error, Exception) or where is NOWHERE):
         instruments.failed(where, task.name, error)
 
 
