@@ -81,7 +81,7 @@ class Instrumented:
         return found if found is not None and found.enabled() else None
 
 
-instrumented = Instrumented()
+instrumented: Instrumented = Instrumented()
 
 
 def destination(app: Application, routing: dict[str, Any] | None) -> Destination:
