@@ -338,6 +338,18 @@ def test_instrumented_meanwhile(recorder: Recorder) -> None:
     assert recorder.payloads() == {}
 
 
+def test_uninstrumented_meanwhile(recorder: Recorder) -> None:
+    """A task that ends after ``uninstrument_celery()`` is not recorded."""
+    app = make_app()
+    ours.instrument_celery(app, meter=recorder.meter)
+
+    def work() -> None:
+        ours.uninstrument_celery()
+
+    assert task(app, work).apply().state == "SUCCESS"
+    assert recorder.payloads() == {}
+
+
 def started(app: Any, **request: Any) -> None:
     """Begin the task ``add`` with a request that has these attributes."""
     task = app.tasks["add"]
