@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import os
+import signal
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from dtmetrics.exporters import Outcome
-from tests.support.endpoint import Endpoint, accept, answer
-from tests.support.example_pages import ExamplePage
+from tests.support.endpoint import PATIENCE, Endpoint, accept, answer
+from tests.support.engines import running
+from tests.support.example_pages import ExamplePage, environment
 from tests.support.protocol_grammar import read
+from tests.support.redis_server import RedisServer
 from tests.support.script import run
 
 #: The server that httpx_client.py and requests_client.py ask: two pages, and one missing.
@@ -78,7 +82,34 @@ def test_sqlalchemy(tmp_path: Path) -> None:
     assert operations["INSERT"]["error.type"] == "sqlite3.IntegrityError"
 
 
-@pytest.mark.parametrize("name", ["httpx", "requests", "sqlalchemy"])
+@pytest.mark.processes
+def test_celery(tmp_path: Path) -> None:
+    """What the client and the worker of the page record arrives, each try once."""
+    pytest.importorskip("celery")
+    pytest.importorskip("redis")
+    page = ExamplePage("libraries/celery")
+    keys = {"celery.worker.active_tasks", "celery.worker.prefetched_tasks"}
+    with Endpoint() as endpoint, RedisServer() as redis:
+        broker = {"CELERY_BROKER_URL": redis.url, "CELERY_RESULT_BACKEND": redis.url}
+        environ = {**environment(endpoint, **broker), "PYTHONPATH": str(page.folder)}
+        with running(["-m", *page.command("celery")], tmp_path, **environ) as worker:
+            done = page.run(endpoint, tmp_path, **broker)
+            assert (done.returncode, done.stdout, done.stderr) == (0, "30\n", "")
+            assert endpoint.wait_until(
+                lambda: keys <= {line.partition(",")[0] for line in endpoint.lines}
+            )
+            os.kill(worker.pid, signal.SIGTERM)
+            worker.wait(PATIENCE)
+    page.check(endpoint.lines)
+    tries = {"celery.task.retries": 2, "celery.task.failures": 1}
+    messages = dict.fromkeys(("sent", "consumed"), 7)
+    tries |= {f"messaging.client.{key}.messages": n for key, n in messages.items()}
+    assert {key: endpoint.total(key) for key in tries} == tries
+    ends = recorded(endpoint.lines, "messaging.process.duration")
+    assert ends.keys() == {"", "ConnectionError"}
+
+
+@pytest.mark.parametrize("name", ["celery", "httpx", "requests", "sqlalchemy"])
 def test_options(name: str) -> None:
     """The page lists each option of the function that instruments the library."""
     pytest.importorskip(name)

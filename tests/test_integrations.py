@@ -115,6 +115,18 @@ def use():
     with engine.connect() as connection:
         connection.exec_driver_sql("SELECT 1")
 """,
+    "celery": """
+from celery import Celery
+from dtmetrics.integrations.celery import instrument_celery
+
+def use():
+    app = Celery("shop")
+    instrument_celery(app)
+    app.task(work).apply()
+
+def work():
+    pass
+""",
 }
 RUN = """
 import sys
@@ -213,6 +225,7 @@ CLIENT = {"body_sizes", "dimensions", "known_methods", "meter"}
         ("httpx", "instrument_httpx", CLIENT),
         ("requests", "instrument_requests", CLIENT),
         ("sqlalchemy", "instrument_sqlalchemy", {"engine", "pool", "meter"}),
+        ("celery", "instrument_celery", {"app", "meter"}),
     ],
 )
 def test_options_are_visible(name: str, entry: str, options: set[str]) -> None:

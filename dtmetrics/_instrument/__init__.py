@@ -1,1 +1,1 @@
-"""What HTTP servers, HTTP clients and database clients record, for all integrations."""
+"""What servers, clients, databases and task queues record, for all integrations."""

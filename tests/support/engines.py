@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["running"]
@@ -30,5 +30,6 @@ def running(
         try:
             yield engine
         finally:
-            os.killpg(engine.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended, with all its processes
+                os.killpg(engine.pid, signal.SIGKILL)
             engine.wait()
