@@ -79,6 +79,8 @@ def _end(
         return
     where, start = request.__dict__.pop(START)
     took = perf_counter() - start
+    # Of a task without a state the worker signals the failure later, with its cause.
+    is_counted = state is not None or where is NOWHERE
     if state is None:
         state = states.RETRY if isinstance(result, Retry) else states.FAILURE
     error = None
@@ -87,8 +89,7 @@ def _end(
     elif state == states.RETRY:
         error = result.exc
     instruments.processed(where, task.name, took, state, error)
-    # A worker reports what has ended its process: a SystemExit, or its cause.
-    if state == states.FAILURE and (isinstance(error, Exception) or where is NOWHERE):
+    if state == states.FAILURE and is_counted:
         instruments.failed(where, task.name, error)
 
 
