@@ -47,6 +47,12 @@ def cluster() -> Iterator[Any]:
         yield client
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _offload() -> None:
+    """Start the thread of Dask that never ends, or a test would seem to leave it."""
+    asyncio.run(distributed.utils.offload(int))
+
+
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     """Return the client of a cluster, all of whose threads have started."""
@@ -248,7 +254,7 @@ def test_long_running_task(exporter: MemoryExporter) -> None:
 
 
 def test_scattered_data(instrumented: Any, exporter: MemoryExporter) -> None:
-    """Data that the client puts into the memory of a worker is no execution."""
+    """Data that the client puts into the memory of a worker is not recorded."""
     future = instrumented.scatter([1, 2])
     assert instrumented.gather(future) == [1, 2]
     assert executions(exporter) == {}

@@ -11,6 +11,8 @@ from distributed.core import Status
 from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.scheduler import ALL_TASK_STATES
 
+from dtmetrics.integrations.dask.last_delivery import deliver
+
 if TYPE_CHECKING:
     from distributed.scheduler import Scheduler
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SchedulerMetrics"]
 
-# Without "forgotten", which is no state of a task that the scheduler has.
+# Without "forgotten": the scheduler has removed these.
 _NO_TASKS = dict.fromkeys(sorted(ALL_TASK_STATES - {"forgotten"}), 0)
 
 
@@ -58,7 +60,8 @@ class SchedulerMetrics(SchedulerPlugin):
         self._removed.inc()
 
     async def close(self) -> None:
-        """End; Dask calls it when the scheduler closes."""
+        """Deliver; Dask calls it when the scheduler closes."""
+        await deliver()
         _schedulers.pop(self._scheduler, None)
 
 

@@ -9,10 +9,8 @@ tasks are executed.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter as Tally
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -22,8 +20,7 @@ from distributed.protocol.pickle import loads
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._decorate.hooks import error_type
-from dtmetrics._runtime.process_hooks import END_SECONDS
-from dtmetrics._runtime.runtime import default
+from dtmetrics.integrations.dask.last_delivery import deliver
 
 if TYPE_CHECKING:
     from distributed import Worker
@@ -67,13 +64,10 @@ class WorkerMetrics(WorkerPlugin):
     async def teardown(self, worker: Worker) -> None:
         """Deliver; Dask calls it when it closes the worker or removes the plugin.
 
-        A worker that waits for a task may be killed soon after.
+        Its nanny kills a worker whose tasks do not end.
         """
+        await deliver()
         _workers.pop(worker, None)
-        # Not at the end of the interpreter, which delivers as well.
-        with suppress(RuntimeError):
-            # In a thread: the event loop may be that of a whole cluster.
-            await asyncio.to_thread(default.flush, END_SECONDS)
 
     def transition(self, key: Any, start: str, finish: str, **_: object) -> None:  # noqa: ANN401 -- of any hashable type
         """Follow the task *key* from state *start* to *finish*."""
