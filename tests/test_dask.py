@@ -270,22 +270,52 @@ def test_task_that_runs_already(client: Any, exporter: MemoryExporter) -> None:
     ours.uninstrument_dask(client)
 
 
+class Worker:
+    """A worker of Dask that executes one task, of which it has what the plugin reads."""
+
+    def __init__(self, task: Any = None) -> None:
+        executing = [SimpleNamespace(key="task", startstops=[])]
+        tasks = {} if task is None else {"task": task}
+        self.state = SimpleNamespace(executing=executing, tasks=tasks, long_running=[])
+
+    def end(self, recorder: Recorder, start: str, finish: str) -> None:
+        """End the task, as the plugin follows it."""
+        plugin = worker_plugin.WorkerMetrics(recorder.meter)
+        plugin.setup(self)
+        worker_plugin._workers.pop(self)
+        plugin.transition("task", start, finish)
+        plugin.transition("task", start, finish)  # it has ended
+
+
+@pytest.mark.parametrize(
+    ("start", "finish", "outcome"),
+    [
+        ("cancelled", "memory", "cancelled"),
+        ("cancelled", "error", "cancelled"),
+        ("resumed", "memory", "memory"),
+        ("resumed", "error", "cancelled"),
+        ("resumed", "rescheduled", "cancelled"),
+    ],
+)
+def test_task_that_is_taken_back(
+    start: str, finish: str, outcome: str, recorder: Recorder
+) -> None:
+    """Of a task that was taken back only a result is of use, if it is wanted again."""
+    compute = {"action": "compute", "start": 3.0, "stop": 2.0}
+    worker = Worker(SimpleNamespace(prefix="a", exception=None, startstops=[compute]))
+    worker.end(recorder, start, finish)
+    dimensions = f"dask.task.outcome={outcome},dask.task.prefix=a"
+    recorder.registry.observers.clear()
+    assert recorder.lines() == [
+        f"{DURATION},{dimensions} gauge,min=0,max=0,sum=0,count=1",
+        f"{EXECUTIONS},{dimensions} count,delta=1",
+    ]
+
+
 def test_task_that_cannot_be_read(recorder: Recorder) -> None:
     """A task of which Dask knows nothing any more is counted as invalid."""
-    state = SimpleNamespace(executing=[SimpleNamespace(key="a", startstops=[])])
-    state.tasks, state.long_running = {}, []
-
-    class Worker:
-        pass
-
-    worker = Worker()
-    worker.state = state  # type: ignore[attr-defined]
-    plugin = worker_plugin.WorkerMetrics(recorder.meter)
-    plugin.setup(worker)
-    plugin.transition("a", "executing", "memory")
-    worker_plugin._workers.pop(worker)
-    reasons = recorder.registry.invalid_values.total()
-    assert list(reasons.values()) == [1]
+    Worker().end(recorder, "executing", "memory")
+    assert list(recorder.registry.invalid_values.total().values()) == [1]
 
 
 # -- gauges ----------------------------------------------------------------------------

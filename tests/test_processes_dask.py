@@ -72,7 +72,7 @@ def terminate(cluster, client):
     client.wait_for_workers(3)
     run(client)
     nanny.send_signal(signal.SIGTERM)
-    assert nanny.wait(30) == 0
+    assert nanny.wait(60) == 0
 
 if __name__ == "__main__":
     with LocalCluster(

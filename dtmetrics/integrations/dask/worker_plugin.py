@@ -36,7 +36,9 @@ INVALID_TASK = "task that cannot be read"
 # How many combinations of prefix, outcome and error keep their bound instruments.
 _CACHED = 1024
 
-# The states that end an execution.
+# The states of a task that is executed, and those that end it. From "cancelled" and
+# "resumed" only a result is of use, if the task is wanted again.
+_EXECUTED = frozenset({"executing", "long-running"})
 _ENDS = frozenset({"memory", "error", "rescheduled"})
 
 
@@ -53,7 +55,8 @@ class WorkerMetrics(WorkerPlugin):
         """Begin; Dask calls it in the worker."""
         self._instruments = _Instruments(self._meter)
         self._tasks = worker.state.tasks
-        # By key: how many times the task had spent before it was executed.
+        # By key: how many entries its startstops had before it was executed. An entry
+        # is a time that Dask has measured.
         self._executed = {
             task.key: len(task.startstops)
             for task in (*worker.state.executing, *worker.state.long_running)
@@ -76,7 +79,8 @@ class WorkerMetrics(WorkerPlugin):
         elif finish in _ENDS:
             before = self._executed.pop(key, None)
             if before is not None:
-                outcome = start if start == "cancelled" else finish
+                used = start in _EXECUTED or (start, finish) == ("resumed", "memory")
+                outcome = finish if used else "cancelled"
                 self._instruments.record(self._tasks.get(key), outcome, before)
 
 
@@ -97,7 +101,7 @@ class _Instruments:
         self._bound = lru_cache(_CACHED)(self._bind)
 
     def record(self, task: TaskState | None, outcome: str, before: int) -> None:
-        """Record an execution of *task*, whose times are those after *before*."""
+        """Record an execution of *task*: its startstops from the number *before* on."""
         call_safely(
             self._record,
             task,
