@@ -109,10 +109,22 @@ def test_celery(tmp_path: Path) -> None:
     assert ends.keys() == {"", "ConnectionError"}
 
 
-@pytest.mark.parametrize("name", ["celery", "httpx", "requests", "sqlalchemy"])
+@pytest.mark.processes
+def test_dask(tmp_path: Path) -> None:
+    """Each task of the program is recorded, and all gauges of the cluster are sent."""
+    pytest.importorskip("distributed")
+    page = ExamplePage("libraries/dask")
+    with Endpoint() as endpoint:
+        done = page.run(endpoint, tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    page.check(endpoint.lines, missing={"error.type"})
+    assert endpoint.total("dask.worker.task.executions") == 10
+
+
+@pytest.mark.parametrize("name", ["celery", "dask", "httpx", "requests", "sqlalchemy"])
 def test_options(name: str) -> None:
     """The page lists each option of the function that instruments the library."""
-    pytest.importorskip(name)
+    pytest.importorskip({"dask": "distributed"}.get(name, name))
     module = import_module(f"dtmetrics.integrations.{name}")
     parameters = inspect.signature(getattr(module, f"instrument_{name}")).parameters
     taken = {
