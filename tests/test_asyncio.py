@@ -214,7 +214,7 @@ def test_ends_without_the_loop(recorder: Recorder) -> None:
 
 
 def test_between_runs(recorder: Recorder) -> None:
-    """The time in which a loop does not run is no delay."""
+    """The time in which a loop does not run does not count as a delay."""
     loop = asyncio.new_event_loop()
 
     async def begin() -> EventLoopWatch:

@@ -45,9 +45,9 @@ class MetricsHandler(logging.Handler):
     Args:
         level (int | str): The lowest level that is counted, as in logging. Default:
             ``logging.NOTSET``, all.
-        max_loggers (int): How many names of loggers are told apart. Those of all
-            further loggers count as ``_OTHER``: a program may name loggers after users
-            or jobs. Default: 100.
+        max_loggers (int): How many loggers are counted by their names. All further
+            ones count as ``_OTHER``: a program may name loggers after users or jobs.
+            Default: 100.
         meter (Meter | None): The meter that records. Default:
             ``get_meter("dtmetrics.integrations.logging")``.
 
@@ -172,9 +172,9 @@ def instrument_warnings(*, meter: Meter | None = None) -> None:
 
     The dimension ``warning.category`` is the class of the warning. Python shows a
     warning once for each place in the code, unless a filter says otherwise; one that
-    a filter ignores or raises as an exception is not counted. Call it before or after
-    ``logging.captureWarnings(True)``: after it, because that replaces what
-    shows warnings. A second call does nothing.
+    a filter ignores or raises as an exception is not counted. Call it after
+    ``logging.captureWarnings(True)``, which replaces what shows warnings. A second call
+    does nothing.
 
     Args:
         meter (Meter | None): The meter that records. Default:
