@@ -225,7 +225,7 @@ def test_after_a_fork(recorder: Recorder, pool: ThreadPoolExecutor) -> None:
 def test_pickled_task(recorder: Recorder) -> None:
     """A task is pickled with its meter, name and time, as a process pool does it."""
     meter = default.get_meter("tests.pool")
-    task = pickle.loads(pickle.dumps(ours.Task(meter, "pool", 1.5, abs)))
+    task = pickle.loads(pickle.dumps(ours._Task(meter, "pool", 1.5, abs)))
     assert (task.meter, task.name, task.submitted) == (meter, "pool", 1.5)
     assert task(-3) == 3
 

@@ -64,12 +64,10 @@ def watch_event_loop(
         RuntimeError: No event loop runs in this thread.
         ValueError: *threshold* is less than 0.01.
 
-    In a Starlette or FastAPI application, for each worker::
-
-        @asynccontextmanager
-        async def lifespan(app):
-            with watch_event_loop():
-                yield
+    >>> from dtmetrics.integrations.asyncio import watch_event_loop
+    >>> async def lifespan(app):  # of Starlette or FastAPI, in each worker
+    ...     with watch_event_loop(threshold=0.25):
+    ...         yield
     """
     if threshold is not None and threshold < 0.01:
         raise ValueError(
@@ -85,7 +83,15 @@ def watch_event_loop(
 
 
 class EventLoopWatch:
-    """What ``watch_event_loop()`` returns."""
+    """What ``watch_event_loop()`` returns.
+
+    >>> import asyncio
+    >>> from dtmetrics.integrations.asyncio import watch_event_loop
+    >>> async def main():
+    ...     watch = watch_event_loop()
+    ...     watch.stop()
+    >>> asyncio.run(main())
+    """
 
     def __init__(
         self, loop: AbstractEventLoop, threshold: float | None, meter: Meter

@@ -126,7 +126,7 @@ def _recording(kind: Any) -> Any:  # noqa: ANN401 -- a class of executors
             if tasks is None or not tasks.meter.registry.recording:
                 future: Future[Any] = kind.submit(self, fn, *args, **kwargs)
                 return future
-            task = Task(tasks.meter, tasks.name, monotonic(), fn)
+            task = _Task(tasks.meter, tasks.name, monotonic(), fn)
             return tasks.follow(kind.submit(self, task, *args, **kwargs))
 
         submit.__doc__ = kind.submit.__doc__
@@ -136,7 +136,7 @@ def _recording(kind: Any) -> Any:  # noqa: ANN401 -- a class of executors
     return Recording
 
 
-class Task:
+class _Task:
     """The call of a function, which is recorded where it is made.
 
     It is pickled for a process pool, with the monotonic clock's time of ``submit()``:
@@ -153,8 +153,8 @@ class Task:
         self.submitted = submitted
         self.fn = fn
 
-    def __reduce__(self) -> tuple[type[Task], tuple[Meter, str, float, object]]:
-        return Task, (self.meter, self.name, self.submitted, self.fn)
+    def __reduce__(self) -> tuple[type[_Task], tuple[Meter, str, float, object]]:
+        return _Task, (self.meter, self.name, self.submitted, self.fn)
 
     def __call__(self, /, *args: object, **kwargs: object) -> object:
         """Call the function; record how long that waited and how long it took."""

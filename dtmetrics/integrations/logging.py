@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from functools import wraps
 from logging import getLevelName
@@ -76,7 +77,7 @@ class MetricsHandler(logging.Handler):
 
     def createLock(self) -> None:  # noqa: N802 -- logging's name
         """Make no lock: nothing here needs one, and a fork would copy it locked."""
-        self.lock = None
+        self.lock: threading.RLock | None = None
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Count *record* if the filters let it pass."""
