@@ -72,12 +72,12 @@ def block_until(event: threading.Event) -> None:
 
 
 def test_delay(recorder: Recorder, run: Run) -> None:
-    """The delay is a summary, of what the loop calls ten times a second."""
+    """The delay is a summary, of what the loop calls four times a second."""
 
     async def main() -> None:
         with watch_event_loop(meter=recorder.meter) as watch:
             await measured(watch)
-            time.sleep(0.3)  # blocks the loop
+            time.sleep(0.6)  # blocks the loop
             await measured(watch)
 
     run(main())

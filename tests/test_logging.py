@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -199,32 +198,29 @@ dtmetrics.shutdown(0.1)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_fork(recorder: Recorder) -> None:
+def test_fork() -> None:
     """A child that is forked while another thread logs can log: there is no lock."""
-    handler = MetricsHandler(meter=recorder.meter)
-    assert handler.lock is None
-    inside, go_on = threading.Event(), threading.Event()
+    program = """
+import logging, os, signal, threading, warnings
+from dtmetrics.integrations.logging import MetricsHandler
 
-    def wait(record: logging.LogRecord) -> bool:
-        inside.set()
-        return go_on.wait(30)
-
-    handler.addFilter(wait)
-    record = logging.makeLogRecord({"name": "shop", "levelno": 20})
-    thread = threading.Thread(target=handler.handle, args=(record,))
-    thread.start()
-    try:
-        assert inside.wait(30)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            pid = os.fork()
-        if not pid:
-            handler.filters.clear()
-            os._exit(0 if handler.handle(record) else 1)
-        assert os.waitpid(pid, 0)[1] == 0
-    finally:
-        go_on.set()
-        thread.join()
+warnings.simplefilter("ignore")
+inside, go_on = threading.Event(), threading.Event()
+handler = MetricsHandler()
+handler.addFilter(lambda _: inside.set() or go_on.wait(60))
+record = logging.makeLogRecord({"name": "shop", "levelno": 20})
+thread = threading.Thread(target=handler.handle, args=(record,))
+thread.start()
+assert inside.wait(60)
+pid = os.fork()
+if not pid:
+    signal.alarm(60)
+    handler.filters.clear()
+    os._exit(0 if handler.handle(record) else 1)
+print(os.waitpid(pid, 0)[1], handler.lock)
+go_on.set()
+"""
+    assert expect(program) == "0 None\n"
 
 
 # -- warnings ------------------------------------------------------------------------
