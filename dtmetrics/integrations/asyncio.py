@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, ref
 
 from dtmetrics._core import log
+from dtmetrics._core.safe_call import call_safely
 from dtmetrics._record.meter import Meter
 from dtmetrics._runtime.runtime import default
 
@@ -144,7 +145,7 @@ class EventLoopWatch:
                 name="dtmetrics-event-loop",
                 daemon=True,
             )
-            self._thread.start()
+            call_safely(self._thread.start, default=None)  # the host may refuse one
         self._plan(loop)
 
     # -- in the thread -------------------------------------------------------------
@@ -163,7 +164,7 @@ class EventLoopWatch:
             if not loop.is_running():  # between two calls of run_until_complete()
                 self._paused = True
             elif time.monotonic() >= self._logged + _PAUSE_SECONDS:
-                self._log(late)
+                call_safely(self._log, late, default=None)
 
     def _log(self, late: float) -> None:
         frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 -- documented
