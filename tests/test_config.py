@@ -94,6 +94,7 @@ def test_defaults() -> None:
         ("DTMETRICS_ENRICH", "False", "enrich", False),
         ("DTMETRICS_ANNOUNCE", "false", "announce", False),
         ("DTMETRICS_STRICT", "1", "strict", True),
+        ("DTMETRICS_RUNTIME", "gc,cpu", "runtime", ("cpu", "gc")),
         (
             "DTMETRICS_PROCESS_DIMENSION",
             "true",

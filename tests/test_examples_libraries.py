@@ -5,12 +5,19 @@ from __future__ import annotations
 import inspect
 import os
 import signal
+import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dtmetrics._process.groups import GROUPS
 from dtmetrics.exporters import Outcome
+from dtmetrics.integrations.asyncio import watch_event_loop
+from dtmetrics.integrations.caches import instrument_cache
+from dtmetrics.integrations.executors import instrument_executor
+from dtmetrics.integrations.logging import MetricsHandler
 from tests.support.endpoint import PATIENCE, Endpoint, accept, answer
 from tests.support.engines import running
 from tests.support.example_pages import ExamplePage, environment
@@ -119,6 +126,88 @@ def test_dask(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "")
     page.check(endpoint.lines, missing={"error.type"})
     assert endpoint.total("dask.worker.task.executions") == 10
+
+
+def test_runtime_metrics(tmp_path: Path) -> None:
+    """What is observed is listed, but for what did not happen; the stack is logged."""
+    page = ExamplePage("libraries/runtime-metrics")
+    with Endpoint() as endpoint:
+        done = page.run(endpoint, tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "the event loop has been blocked for" in done.stderr
+    assert "in blocking_job" in done.stderr
+    listed, groups = page.arrives(), {row[1] for row in page.table("key")}
+    lines = [read(line) for line in endpoint.lines if not line.startswith("#")]
+    for line in lines:
+        found = line.dimensions.keys() - {"dt.metrics.source"}
+        assert found == listed[line.key] - {"none"}, line
+    absent = listed.keys() - {line.key for line in lines}
+    if sys.platform == "linux":
+        assert absent <= {f"cpython.gc.{name}" for name in MAY_BE_ABSENT}
+    assert groups >= {*GROUPS}
+
+
+#: What a short program may lack: nothing is sent of a counter that did not grow.
+MAY_BE_ABSENT = (
+    "collections",
+    "collected_objects",
+    "uncollectable_objects",
+    "pause.duration",
+)
+
+
+def test_logging(tmp_path: Path) -> None:
+    """Each record and each warning of the program is counted, and written as before."""
+    page = ExamplePage("libraries/logging")
+    with Endpoint() as endpoint:
+        done = page.run(endpoint, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    page.check(endpoint.lines)
+    found = [read(line) for line in endpoint.lines if not line.startswith("#")]
+    counts = {
+        (
+            *map(each.dimensions.get, ("logger.name", "log.level", "warning.category")),
+        ): (each.numbers["delta"])
+        for each in found
+        if each.dimensions.get("logger.name") != "dtmetrics"
+    }
+    assert counts == {
+        ("shop.orders", "INFO", None): 3,
+        ("shop.orders", "ERROR", None): 1,
+        ("py.warnings", "WARNING", None): 1,
+        (None, None, "DeprecationWarning"): 1,
+    }
+    assert "order 3 failed" in (tmp_path / "shop.log").read_text()
+
+
+def test_executors_and_caches(tmp_path: Path) -> None:
+    """Each task is recorded, one of them with its error, and each use of the cache."""
+    page = ExamplePage("libraries/executors-and-caches")
+    with Endpoint() as endpoint:
+        done = page.run(endpoint, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    page.check(endpoint.lines)
+    assert recorded(endpoint.lines, "executor.task.duration") == {
+        "": 3,
+        "ValueError": 1,
+    }
+    totals = [endpoint.total(f"cache.{name}") for name in ("hits", "misses")]
+    assert totals == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("page", "function"),
+    [
+        ("runtime-metrics", watch_event_loop),
+        ("logging", MetricsHandler),
+        ("executors-and-caches", instrument_executor),
+        ("executors-and-caches", instrument_cache),
+    ],
+)
+def test_options_of_the_standard_library(page: str, function: Any) -> None:
+    """The page lists each option of what measures a part of the standard library."""
+    options = inspect.signature(function).parameters.keys() - {"executor", "cache"}
+    assert ExamplePage(f"libraries/{page}").options() == options
 
 
 @pytest.mark.parametrize("name", ["celery", "dask", "httpx", "requests", "sqlalchemy"])

@@ -81,7 +81,9 @@ def test_all_extra() -> None:
         by_extra.setdefault(extra.strip("'\""), set()).add(requirement)
     folder = Path(dtmetrics.__file__).parent / "integrations"
     integrations = {path.stem for path in folder.glob("[a-z]*")}
-    users = integrations - {"asgi", "httpx", "routes", "wsgi"} | {"receiver"}
+    without = {"asgi", "httpx", "routes", "wsgi"}
+    of_the_standard_library = {"asyncio", "caches", "executors", "logging"}
+    users = integrations - without - of_the_standard_library | {"receiver", "runtime"}
     assert by_extra["all"] == set().union(*(by_extra[extra] for extra in users))
 
 

@@ -16,6 +16,7 @@ from dtmetrics._config.invalid_setting import InvalidSettingError
 from dtmetrics._config.settings import SETTINGS
 from dtmetrics._core.level import OFF
 from dtmetrics._core.secret import SECRET_SETTINGS, Secret
+from dtmetrics._process.groups import GROUPS
 from tests.support import protocol_grammar
 from tests.support.strategies import texts, words
 
@@ -138,6 +139,12 @@ INVALID: list[tuple[str, Any]] = [
     ("worker_dimension", "dtmetrics.worker"),
     ("worker_dimension", None),
     ("worker_dimension", 1),
+    ("runtime", "all"),
+    ("runtime", None),
+    ("runtime", 1),
+    ("runtime", {"cpu": True}),
+    ("runtime", ["cpu", 5]),
+    ("runtime", ["cpu", "CPU"]),
     ("max_series_per_metric", True),
     ("max_series_per_metric", 1.5),
     ("delivery", "exactly_once"),
@@ -224,6 +231,13 @@ def test_invalid_setting(name: str, value: Any) -> None:
             "yes",
             "worker_dimension must be 'auto', True or False, got 'yes'",
         ),
+        (
+            "runtime",
+            "cpu, memry",
+            "runtime must be True, False or a list of 'cpu', 'memory', 'paging', "
+            "'threads', 'descriptors', 'context_switches', 'gc', 'uptime', got 'memry' "
+            "(did you mean memory?)",
+        ),
         ("compression", "br", "compression must be 'gzip' or None, got 'br'"),
         (
             "delivery",
@@ -242,7 +256,7 @@ def test_invalid_setting(name: str, value: Any) -> None:
             "ca_file must name a readable file of PEM certificates, got 'no/such/file'",
         ),
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_sentences(name: str, value: Any, sentence: str) -> None:
     """A sentence says what was set, what it must be, what it was, and what was meant."""
@@ -383,3 +397,26 @@ def test_interval(seconds: float) -> None:
 def test_valid_as_it_is(name: str, value: Any) -> None:
     """A value that is valid already is taken unchanged."""
     assert check(name, value) is value
+
+
+@pytest.mark.parametrize(
+    ("value", "groups"),
+    [
+        (True, GROUPS),
+        ("TRUE", GROUPS),
+        (False, ()),
+        ("0", ()),
+        ([], ()),
+        ("gc", ("gc",)),
+        (" gc, cpu,", None),
+        ("uptime , cpu", ("cpu", "uptime")),
+        ({"gc", "cpu"}, ("cpu", "gc")),
+        (("gc", "gc"), ("gc",)),
+    ],
+)
+def test_runtime(value: Any, groups: object) -> None:
+    """Groups are named in any order, by a list or by a text with commas."""
+    if groups is None:
+        assert "got ''" in problem("runtime", value)
+    else:
+        assert check("runtime", value) == groups

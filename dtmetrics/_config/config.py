@@ -61,6 +61,8 @@ class Config:
     process_dimension: str = ""
     #: Whether gauges have the number of the worker: True, False or "auto".
     worker_dimension: bool | str = "auto"
+    #: The groups of runtime metrics that are observed.
+    runtime: tuple[str, ...] = ()
     announce: bool = True
     allow_plain_http: bool = False
     #: Certificates to trust instead of the system's.

@@ -37,6 +37,7 @@ _VARIABLES = {
     "DTMETRICS_DIMENSIONS": "dimensions",
     "DTMETRICS_PROCESS_DIMENSION": "process_dimension",
     "DTMETRICS_WORKER_DIMENSION": "worker_dimension",
+    "DTMETRICS_RUNTIME": "runtime",
     "DTMETRICS_ENRICH": "enrich",
     "DTMETRICS_LEVEL": "level",
     "DTMETRICS_LEVELS": "levels",

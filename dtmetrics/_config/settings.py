@@ -14,6 +14,7 @@ from dtmetrics._config.proxy_setting import proxy
 from dtmetrics._config.token_setting import token, token_file
 from dtmetrics._core.level import LEVEL_REQUIREMENT, LEVELS, level_number
 from dtmetrics._core.safe_call import call_safely
+from dtmetrics._process.groups import GROUPS
 from dtmetrics._protocol.normalize import (
     RESERVED_PREFIX,
     clean_dimension_key,
@@ -35,6 +36,7 @@ _LONGEST_INTERVAL = 24 * 60 * 60
 _DELIVERIES = "at_least_once", "at_most_once"
 _FLAG_TEXTS = {"true": True, "1": True, "false": False, "0": False}
 _COMPRESSIONS = ("gzip",)
+_RUNTIME = f"be True, False or a list of {', '.join(map(repr, GROUPS))}"
 
 
 def _prefix(value: object) -> str:
@@ -157,6 +159,21 @@ def _worker_dimension(value: object) -> bool | str:
     return found
 
 
+def _runtime(value: object) -> tuple[str, ...]:
+    """Return the groups that are observed, in the order of all."""
+    if isinstance(value, str):
+        value = _FLAG_TEXTS.get(value.lower(), [*map(str.strip, value.split(","))])
+    if isinstance(value, bool):
+        return GROUPS if value else ()
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise InvalidSettingError(_RUNTIME, value)
+    for name in value:
+        if not isinstance(name, str) or name not in GROUPS:
+            hint = near(name, GROUPS) if isinstance(name, str) else ""
+            raise InvalidSettingError(_RUNTIME, name, hint=hint)
+    return tuple(group for group in GROUPS if group in value)
+
+
 #: Each returns the value in its final form or raises InvalidSettingError.
 SETTINGS: dict[str, Callable[[Any], object]] = {
     "endpoint": endpoint_url,
@@ -189,4 +206,5 @@ SETTINGS: dict[str, Callable[[Any], object]] = {
     "proxy": proxy,
     "strict": flag,
     "flush_at_os_exit": flag,
+    "runtime": _runtime,
 }

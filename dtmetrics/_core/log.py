@@ -8,6 +8,8 @@ fork therefore waits until a record of dtmetrics has been written.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from functools import partial
 
 from dtmetrics._core.fork_guard import ForkGuard
 from dtmetrics._core.safe_call import call_safely
@@ -23,9 +25,14 @@ _DEBUG, _WARNING = 10, 30
 _writing = ForkGuard()
 
 
-def warning(text: str, *args: object) -> None:
-    """Log a condition that needs attention. *text* takes *args* as in logging."""
-    _log(_WARNING, text, *args)
+def warning(
+    text: str, *args: object, fields: Mapping[str, object] | None = None
+) -> None:
+    """Log a condition that needs attention. *text* takes *args* as in logging.
+
+    *fields* become attributes of the record, for handlers that write JSON.
+    """
+    _log(_WARNING, text, *args, fields=fields)
 
 
 def info(text: str, *args: object) -> None:
@@ -58,12 +65,14 @@ def _print_on_terminal(text: str) -> None:
         sys.stderr.write(f"dtmetrics: {text}\n")
 
 
-def _log(level: int, text: str, *args: object) -> None:
+def _log(
+    level: int, text: str, *args: object, fields: Mapping[str, object] | None = None
+) -> None:
     # The import takes 6 ms, which a program without trouble is spared. configure()
     # imports it as well, so that no fork meets the import.
     import logging  # noqa: PLC0415
 
-    log = logging.getLogger("dtmetrics").log
+    log = partial(logging.getLogger("dtmetrics").log, extra=fields)
     with _writing.forks_wait():
         # A filter of the application may raise.
         call_safely(log, level, f"dtmetrics: {text}", *args, default=None)

@@ -89,7 +89,11 @@ def error_type(error: BaseException) -> str:
     >>> error_type(KeyError("x"))
     'KeyError'
     """
-    kind = type(error)
+    return class_name(type(error))
+
+
+def class_name(kind: type) -> str:
+    """Return the name of a class, with its module unless it is a builtin."""
     if kind.__module__ == "builtins":
         return kind.__qualname__
     return f"{shown_module(kind.__module__)}.{kind.__qualname__}"

@@ -103,5 +103,7 @@ def _shown(config: Config, name: str) -> str:
         return repr(value)
     if isinstance(value, Mapping):
         value = ", ".join(f"{key}={each}" for key, each in value.items()) or None
+    if isinstance(value, tuple):
+        value = ", ".join(value) or None
     # The path of a URL may hold a token by mistake.
-    return describe(value, text_of(config.token)) if value not in (None, ()) else "none"
+    return "none" if value is None else describe(value, text_of(config.token))

@@ -36,19 +36,27 @@ Rows = dict[Dimensions, tuple[Pairs, Number]]
 FAILED = "observing it failed"
 
 
-def observe(origin: Origin, function: Callable[[], Observed]) -> None:
+def observe(
+    origin: Origin,
+    function: Callable[[], Observed],
+    begin: Callable[[], object] | None = None,
+) -> None:
     """Call *function* at each collection, in place of an equal one.
 
     Equal is what has the same definition and the same module and name: the function of
     a module that is loaded twice, or of a factory that is called again. Methods of two
     objects differ.
+
+    With *begin* the function counts from the last call of that, which is made now, when
+    recording starts, in a forked child, and at a collection where it does not record.
     """
     observers = origin.registry.observers
     key = _key(origin, function)
-    observation = Observation(origin, function)
+    observation = Observation(origin, function, begin)
     earlier = observers.pop(key, None)
     if isinstance(earlier, Observation):
         observation.continue_from(earlier)
+    observation.begin()
     observers[key] = observation
 
 
@@ -94,8 +102,14 @@ def _reference(function: Callable[[], T]) -> Callable[[], Callable[[], T] | None
 class Observation:
     """One observed function, and its last totals."""
 
-    def __init__(self, origin: Origin, function: Callable[[], Observed]) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        function: Callable[[], Observed],
+        begin: Callable[[], object] | None = None,
+    ) -> None:
         self._origin = origin
+        self._begin = begin
         #: Returns the function, or None after the object of a method is gone.
         self.function = _reference(function)
         # The last running totals, for kind="counter". By dimensions, because several
@@ -108,6 +122,11 @@ class Observation:
         """Go on with the totals of the observation that this one replaces."""
         self.totals = self.next_totals = earlier.totals
         self._generation = earlier._generation
+
+    def begin(self) -> None:
+        """Let the function count from now on, if it does so."""
+        if self._begin is not None:
+            call_safely(self._begin, default=None, on_error=self._failed)
 
     def __call__(self, timestamp_ms: int) -> DataPoints:
         """Call the function, and return its numbers as data points."""
@@ -123,6 +142,7 @@ class Observation:
             return {}
         if not origin.registry.generation.enabled(origin.scope, origin.level):
             self.next_totals = {}  # what is added while it does not record is not sent
+            self.begin()
             return {}
         rows: Rows = {}
         # A generator that raises half way has yielded the rows before.
@@ -186,8 +206,9 @@ class Observation:
         self.next_totals = totals = self.totals.copy()
         increases: dict[Identity, Number] = {}
         for dimensions, (pairs, number) in rows.items():
-            # The first total is where counting begins, not an increase.
-            before = totals.get(dimensions, number)
+            # The first total is where counting begins, not an increase, unless the
+            # function counts from a moment that it knows.
+            before = totals.get(dimensions, number if self._begin is None else 0)
             totals[dimensions] = number
             # A total that fell has been reset: all of it is new.
             increase = number - before if number >= before else number

@@ -48,6 +48,9 @@ _MOST_DISCARDED = 1_000
 class Observer(Totals, Protocol):
     """Makes data points at each collection."""
 
+    def begin(self) -> None:
+        """Begin anew: recording starts, or a forked child begins."""
+
     def __call__(self, timestamp_ms: int) -> DataPoints:
         """Return the data points of this collection."""
 
@@ -101,6 +104,7 @@ class Registry(Shared):
             self.generation = Generation(options, wake)
             self.clear()
             self.recording = True
+        self._begin_observing()
 
     def restart(self, options: RecordingOptions) -> None:
         """Go on with *options*; nothing that was recorded is lost.
@@ -294,6 +298,7 @@ class Registry(Shared):
                 if family.definition.is_gauge:
                     family.clear()
         self.series_count = sum(len(family.series) for family in self.catalog.all())
+        self._begin_observing()
 
     # -- within --------------------------------------------------------------------
 
@@ -337,6 +342,10 @@ class Registry(Shared):
         limit = max(_LOWEST_LIMIT, min(_HIGHEST_LIMIT, fair_share))
         kind = KINDS[family.definition.kind]
         return kind(family.key, prefix, family.lock, family.reject, limit)
+
+    def _begin_observing(self) -> None:
+        for observer in list(self.observers.values()):
+            observer.begin()
 
     def _disable_all(self) -> None:
         self.fast = []

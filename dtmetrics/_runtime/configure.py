@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
@@ -56,6 +56,7 @@ def configure(  # noqa: PLR0913 -- every setting is a keyword
     enrich: bool = True,
     process_dimension: bool | Literal["dt.process.pid", "dt.process.id"] = False,
     worker_dimension: bool | Literal["auto"] = "auto",
+    runtime: bool | Collection[str] = False,
     level: Level = "INFO",
     levels: Mapping[str, Level] | None = None,
     max_series_per_metric: int = 2_000,
@@ -182,6 +183,16 @@ def configure(  # noqa: PLR0913 -- every setting is a keyword
             Counters and summaries of all workers add up without it. Default:
             ``"auto"``. Environment: ``DTMETRICS_WORKER_DIMENSION=false``. Example:
             ``worker_dimension=False``.
+        runtime (bool | Collection[str]): Observe the process itself: True, or a list of
+            the groups ``"cpu"``, ``"memory"``, ``"paging"``, ``"threads"``,
+            ``"descriptors"``, ``"context_switches"``, ``"gc"`` and ``"uptime"``. The
+            names are OpenTelemetry's
+            (https://opentelemetry.io/docs/specs/semconv/system/process-metrics/).
+            Totals are counted from this call on, and in a forked child from the fork
+            on. They are sent from the first record of the process on. What needs
+            psutil on this system is left out without the extra ``runtime``. Default:
+            False. Environment: ``DTMETRICS_RUNTIME=cpu,gc``. Example:
+            ``runtime=["cpu", "memory", "gc"]``.
         level (Level): The lowest level of an instrument that records: a name or number,
             as in logging. With ``"OFF"`` none does. Default: ``"INFO"``. Environment:
             ``DTMETRICS_LEVEL=DEBUG``. Example: ``level="WARNING"``.

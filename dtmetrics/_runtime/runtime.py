@@ -7,7 +7,7 @@ methods.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import Context
 from functools import partial
 from threading import TIMEOUT_MAX
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dtmetrics._config.config import Config
     from dtmetrics._deliver.account import Account
     from dtmetrics._deliver.delivery import Delivery
+    from dtmetrics._process.observed_process import ObservedProcess
     from dtmetrics._record.options import RecordingOptions
     from dtmetrics._runtime.process_ends import ProcessEnds
 
@@ -48,6 +49,7 @@ class Runtime(Shared):
         self._delivery: Delivery | None = None
         self._running = False
         self._ends: ProcessEnds | None = None
+        self._process: ObservedProcess | None = None
         self._lock = TryLock()
         self.hooks = ProcessHooks(
             on_fork=self._reset_after_fork, on_exit=self._shutdown_at_exit
@@ -242,6 +244,7 @@ class Runtime(Shared):
             ends.follow_engines()
         else:
             self._replace(earlier, delivery, options)
+        self._observe_process(config.runtime)
 
     def _replace(
         self, earlier: Delivery, delivery: Delivery, options: RecordingOptions
@@ -255,6 +258,17 @@ class Runtime(Shared):
         delivery.take_over(earlier, EXIT_SECONDS, change)
         if self.registry.recorded:
             self.registry.generation.wake()
+
+    def _observe_process(self, groups: Sequence[str]) -> None:
+        """Observe these *groups* of runtime metrics from now on, and no others."""
+        if groups and self._process is None:
+            from dtmetrics._process.observed_process import (  # noqa: PLC0415
+                ObservedProcess,
+            )
+
+            self._process = ObservedProcess(self.get_meter("dtmetrics.runtime"))
+        if self._process is not None:
+            self._process.observe(groups)
 
     def _follow_ends(self) -> ProcessEnds:
         from dtmetrics._runtime.process_ends import ProcessEnds  # noqa: PLC0415
@@ -282,6 +296,7 @@ class Runtime(Shared):
         self.registry.stop()
         before = delivery.account()
         done = delivery.flusher.close(timeout)
+        self._observe_process(())
         self.registry.clear()
         self._running = False
         _log_undelivered(before, delivery.account())
@@ -293,8 +308,10 @@ class Runtime(Shared):
             self.registry.recorded or delivery.collector.flushes
         ):
             # A process that has recorded nothing, such as a reloader or the master of a
-            # server: its observers would report it as one more worker.
+            # server: its observers would report it as one more worker, and so would the
+            # pauses of its garbage collector.
             self.registry.observers.clear()
+            self.registry.clear()
         self.shutdown(EXIT_SECONDS)
 
     def _is_end_due(self, function: str) -> bool:
