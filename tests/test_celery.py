@@ -99,13 +99,19 @@ class Foreign:
 
 @contextmanager
 def working(app: Any) -> Iterator[None]:
-    """Run a worker of *app* in a thread."""
-    with testing.start_worker(
-        app, pool="solo", perform_ping_check=False, shutdown_timeout=PATIENCE
-    ) as worker:
-        yield
-    # A worker with a process of its own does so.
-    celery.signals.worker_shutdown.send(sender=worker)
+    """Run a worker of *app* in a thread, and leave logging as it was."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    options = {"pool": "solo", "perform_ping_check": False}
+    try:
+        with testing.start_worker(app, **options, shutdown_timeout=PATIENCE) as worker:
+            yield
+        # A worker with a process of its own does so.
+        celery.signals.worker_shutdown.send(sender=worker)
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers
+        logging.captureWarnings(capture=False)
 
 
 def counts(recorder: Recorder, *names: str) -> dict[str, Tally[Any]]:
