@@ -83,7 +83,14 @@ def invocation(
 
 
 class Invocation:
-    """Records and delivers: as a decorator any calls, as a block one at a time."""
+    """Records and delivers: as a decorator any calls, as a block one at a time.
+
+    ``invocation()`` makes it.
+
+    >>> from dtmetrics.integrations.faas import invocation
+    >>> with invocation("orders"):
+    ...     pass
+    """
 
     def __init__(
         self, invocations: Invocations, remaining: Callable[[], float] | None
