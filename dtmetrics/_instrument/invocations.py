@@ -14,7 +14,8 @@ from dtmetrics._core import log
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._decorate.hooks import Args, Kwargs, error_type
 from dtmetrics._record.meter import Meter
-from dtmetrics._runtime.runtime import Runtime, default
+from dtmetrics._record.registry import Registry
+from dtmetrics._runtime.runtime import default
 
 __all__ = ["Begun", "InvocationCalls", "Invocations", "Limits"]
 
@@ -51,9 +52,8 @@ class Invocations:
         dimensions: Mapping[str, object],
         *,
         timeout: float,
-        runtime: Runtime = default,
     ) -> None:
-        self.registry = meter.registry
+        self.registry: Registry = meter.registry
         self._duration = meter.summary(
             "faas.invoke_duration", unit="s", description="Duration of an invocation"
         ).bind(**dimensions)
@@ -61,16 +61,15 @@ class Invocations:
             "faas.errors", unit="{error}", description="Invocations that failed"
         ).bind(**dimensions)
         self._timeout = timeout
-        self._runtime = runtime
 
     def begin(self) -> Begun:
         """Begin an invocation."""
         cold, Invocations._cold = Invocations._cold, False
-        if cold and self._runtime.interval is not None:
+        if cold and default.interval is not None:
             log.warning(
                 "a thread that sends each %g s is frozen between two invocations: "
                 "configure(interval=None) starts none",
-                self._runtime.interval,
+                default.interval,
             )
         return perf_counter(), cold
 
@@ -84,7 +83,7 @@ class Invocations:
             dimensions["error.type"] = error_type(error)
             self._errors.inc(1, **dimensions)
         self._duration.record_with(perf_counter() - start, dimensions)
-        self._runtime.flush(self._budget(limits.remaining))
+        default.flush(self._budget(limits.remaining))
 
     def _budget(self, remaining: Callable[[], float] | None) -> float:
         if remaining is None:

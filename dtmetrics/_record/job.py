@@ -36,9 +36,9 @@ class Run:
     __slots__ = ("dimensions", "pid", "start")
 
     def __init__(self, start: float, dimensions: Mapping[str, object]) -> None:
-        self.start = start
-        self.dimensions = dimensions
-        self.pid = getpid()
+        self.start: float = start
+        self.dimensions: Mapping[str, object] = dimensions
+        self.pid: int = getpid()
 
     @property
     def is_here(self) -> bool:
@@ -50,7 +50,7 @@ class RunningJobs:
     """The runs that have begun and not ended, which are observed."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.clock = clock
+        self.clock: Callable[[], float] = clock
         # In the order of their beginnings. A dict, because threads change it.
         self._runs: dict[Run, None] = {}
 

@@ -119,7 +119,7 @@ assert_type(Service().method(1), str)
 Service().method("1")  # type: ignore[arg-type]
 assert_type(work(1), str)
 work()  # type: ignore[call-arg]
-nightly("1")  # type: ignore[arg-type]
+wrong = nightly("1")  # type: ignore[arg-type]
 job("nightly", region="eu")  # type: ignore[call-arg]
 assert_type(pool_size(), int)
 assert_type(pool_sizes(), list[tuple[float, dict[str, str]]])
@@ -261,5 +261,5 @@ assert_type(plain({}, None), int)
 assert_type(optional({}, None), int)
 plain()  # type: ignore[call-arg]
 handler(triggers="http")  # type: ignore[call-overload]
-invoked("1")  # type: ignore[arg-type]
+wrong = invoked("1")  # type: ignore[arg-type]
 invocation(remaining=3.0)  # type: ignore[arg-type]
