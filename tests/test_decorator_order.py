@@ -24,14 +24,14 @@ def new() -> Callable[[], None]:
 def celery_task() -> Any:
     """Return a task of Celery, which is not evaluated yet."""
     celery = pytest.importorskip("celery")
-    return celery.Celery("shop", set_as_current=False).task(new())
+    return celery.Celery("shop", set_as_current=False).task(shared=False)(new())
 
 
 def celery_finalized_task() -> Any:
     """Return a task of Celery."""
     celery = pytest.importorskip("celery")
     app = celery.Celery("shop", set_as_current=False)
-    task = app.task(name="finalized")(new())
+    task = app.task(shared=False)(new())
     app.finalize()
     return app.tasks[task.name]
 
@@ -174,7 +174,7 @@ def test_celery_task_stays_lazy() -> None:
     """A refused task of Celery is not evaluated, which would bind it to the application."""
     celery = pytest.importorskip("celery")
     app = celery.Celery("shop", set_as_current=False)
-    lazy = app.task(work)
+    lazy = app.task(shared=False)(work)
     with pytest.raises(DecoratorOrderError):
         Recorder(strict=True).meter.timed("a.timer")(lazy)
     assert not lazy.__evaluated__()
