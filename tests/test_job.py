@@ -378,6 +378,13 @@ def test_copies(copied: Callable[[Any], Any]) -> None:
     assert copied(functools.partial(pickled))() == 3
 
 
+def test_by_value() -> None:
+    """A function that no other process can import is pickled with its job."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    decorated = dtmetrics.job("nightly")(lambda number: number + 1)
+    assert cloudpickle.loads(cloudpickle.dumps(decorated))(2) == 3
+
+
 # -- a whole program -----------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 __all__ = ["CANNOT_RUN", "NOT_FOUND", "ChildCommand"]
 
@@ -84,7 +84,8 @@ class ChildCommand:
                 return os.waitstatus_to_exitcode(status)
             signum = self._next()
             if signum != signal.SIGCHLD:
-                os.kill(pid, signum)
+                with suppress(PermissionError):  # sudo, for example
+                    os.kill(pid, signum)
 
     def _next(self) -> int:
         """Wait for a signal; return one to forward, or SIGCHLD for none.
