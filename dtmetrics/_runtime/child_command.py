@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
@@ -20,9 +21,6 @@ _FORWARDED = "SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"
 
 # Linux's si_code of a signal that the kernel sends by itself.
 _SI_KERNEL = 0x80
-
-# A SIGCHLD that a thread takes which does not block it wakes nothing.
-_LOOK_SECONDS = 1.0
 
 
 class ChildCommand:
@@ -48,8 +46,8 @@ class ChildCommand:
         if not hasattr(signal, "sigwait") or not hasattr(os, "posix_spawnp"):
             yield
             return
-        # Ignored, as by default on macOS, it does not wake sigwait(). And if the parent
-        # has set it to be ignored, the status of the command is lost.
+        # Ignored, as by default on macOS, it does not wake sigwait(). If a parent has
+        # had it ignored, the status of the command is lost.
         signal.signal(signal.SIGCHLD, lambda *_: None)
         forwarded = {getattr(signal, name) for name in _FORWARDED}
         ignored = {
@@ -78,13 +76,21 @@ class ChildCommand:
             setsigmask=signal.pthread_sigmask(signal.SIG_BLOCK, ()) - self._watched,
             setsigdef=[getattr(signal, name) for name in _IGNORED_BY_PYTHON],
         )
+        status: list[int] = []
+        here = threading.get_ident()
+
+        def wait() -> None:
+            status.append(os.waitpid(pid, 0)[1])
+            # To this thread: any other one may take the SIGCHLD of the system.
+            signal.pthread_kill(here, signal.SIGCHLD)
+
+        threading.Thread(target=wait, daemon=True).start()
         while True:
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                return os.waitstatus_to_exitcode(status)
             signum = self._next()
+            if status:
+                return os.waitstatus_to_exitcode(status[0])
             if signum != signal.SIGCHLD:
-                with suppress(PermissionError):  # sudo, for example
+                with suppress(OSError):  # it has just ended, or is another user's: sudo
                     os.kill(pid, signum)
 
     def _next(self) -> int:
@@ -93,11 +99,9 @@ class ChildCommand:
         For Ctrl-C and the like the terminal signals each process in the foreground, the
         command as well. A second signal would end many programs at once.
         """
-        if not hasattr(signal, "sigtimedwait"):  # macOS, which does not name the sender
+        if not hasattr(signal, "sigwaitinfo"):  # macOS, which does not name the sender
             return signal.sigwait(self._watched)
-        info = signal.sigtimedwait(self._watched, _LOOK_SECONDS)
-        if info is None:
-            return signal.SIGCHLD
+        info = signal.sigwaitinfo(self._watched)
         if info.si_code == _SI_KERNEL and info.si_signo != signal.SIGHUP:
             return signal.SIGCHLD
         return info.si_signo
