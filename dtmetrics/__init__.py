@@ -19,7 +19,8 @@ The application, once, when it starts::
 Instruments
     ``counter``, ``gauge``, ``summary`` and ``timed`` record values; all but ``summary``
     are decorators and ``with`` blocks as well. ``observe`` calls a function at each
-    collection. ``context`` adds dimensions to everything recorded inside it. A library
+    collection. ``job`` records the runs of a job, and the time of its last success.
+    ``context`` adds dimensions to everything recorded inside it. A library
     makes its instruments with ``get_meter(__name__)``.
 
 Application
@@ -47,6 +48,7 @@ from typing import TYPE_CHECKING, Final
 from dtmetrics._core.level import Level
 from dtmetrics._record.gauge import Gauge
 from dtmetrics._record.instruments import Counter, Summary
+from dtmetrics._record.job import Job
 from dtmetrics._record.meter import Meter
 from dtmetrics._record.timer import Timer
 from dtmetrics._runtime.configure import configure
@@ -60,6 +62,7 @@ __all__ = [
     "ConsoleExporter",
     "Counter",
     "Gauge",
+    "Job",
     "Level",
     "MemoryExporter",
     "Meter",
@@ -73,6 +76,7 @@ __all__ = [
     "gauge",
     "get_meter",
     "install_signal_handlers",
+    "job",
     "observe",
     "shutdown",
     "stats",
@@ -91,6 +95,7 @@ flush: Final = default.flush
 gauge: Final = default.meters.root.gauge
 get_meter: Final = default.get_meter
 install_signal_handlers: Final = default.install_signal_handlers
+job: Final = default.meters.root.job
 observe: Final = default.meters.root.observe
 shutdown: Final = default.shutdown
 stats: Final = default.stats

@@ -7,6 +7,7 @@
     └── DefinitionError      (ValueError)  an instrument that cannot be defined
         ├── InvalidKeyError                a metric key that cannot be sent
         ├── ConflictError                  one metric key, two kinds of instrument
+        ├── DecoratorOrderError            a decorator above one that registers
         └── UnknownArgumentError           args= names what the function lacks
 
 Recording and flushing raise none of these. An invalid value is counted in
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 __all__ = [
     "ConfigError",
     "ConflictError",
+    "DecoratorOrderError",
     "DefinitionError",
     "DtmetricsError",
     "InvalidKeyError",
@@ -83,6 +85,27 @@ class InvalidKeyError(DefinitionError):
 
 class ConflictError(DefinitionError):
     """One metric key defined as two kinds of instrument."""
+
+
+class DecoratorOrderError(DefinitionError):
+    """A decorator of dtmetrics above one that registers the function elsewhere.
+
+    A task of Celery, a command of click or a fixture of pytest is called by its
+    framework, which does not call what decorates it. The decorators of dtmetrics must
+    be below the one that registers the function.
+
+    >>> from dtmetrics import MemoryExporter, configure, shutdown, timed
+    >>> import click
+    >>> configure(exporter=MemoryExporter(), interval=None, strict=True)
+    >>> @timed("import.duration")  # doctest: +ELLIPSIS
+    ... @click.command()
+    ... def import_orders(): ...
+    Traceback (most recent call last):
+        ...
+    dtmetrics.errors.DecoratorOrderError: ... must be below @click.command() at ...
+    >>> shutdown()
+    True
+    """
 
 
 class UnknownArgumentError(DefinitionError):

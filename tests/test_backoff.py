@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dtmetrics._deliver.backoff import Backoff, RetryPolicy
 from dtmetrics._deliver.batch_state import NextAttempt
+from tests.support.clocks import Clocks
 from tests.support.delivery_rig import ANSWERED, MISCONFIGURED, RETRY, Sending
 
 
@@ -18,6 +19,7 @@ def backoff(
     return Backoff(
         RetryPolicy(longest_pause=longest_pause),
         monotonic=lambda: now,
+        now=lambda: now,
         random=lambda: chance,
     )
 
@@ -60,11 +62,46 @@ def test_slow_backoff() -> None:
 def test_pauses_are_bounded(failures: list[tuple[float, float | None]]) -> None:
     """A pause is never zero, never shorter than the endpoint asked, and has a bound."""
     chance = [0.0]
-    made = Backoff(RetryPolicy(), monotonic=lambda: 0.0, random=lambda: chance[0])
+    made = Backoff(
+        RetryPolicy(),
+        monotonic=lambda: 0.0,
+        now=lambda: 0.0,
+        random=lambda: chance[0],
+    )
     for number, (chance[0], retry_after) in enumerate(failures):
         made.failed(NextAttempt.AFTER_BACKOFF, retry_after)
         least, most = retry_after or 0.1, 1.2 * (retry_after or 0.1)
         assert least <= made.retry_at <= max(most, min(60.0, 2.0**number))
+
+
+@pytest.mark.parametrize(
+    ("wall", "monotonic", "left"),
+    [
+        (10, 10, 50),
+        (10, 0, 50),
+        (3_600, 0, -3_540),
+        (-3_600, 10, 50),
+        (-3_600, 70, -10),
+    ],
+    ids=["both", "frozen briefly", "frozen for an hour", "set back", "set back, over"],
+)
+def test_held_for(wall: float, monotonic: float, left: float) -> None:
+    """A Retry-After is over when either clock says so: one may stand still, or be set."""
+    clocks = Clocks()
+    made = Backoff(
+        RetryPolicy(),
+        monotonic=lambda: clocks.monotonic,
+        now=clocks.clock.now,
+        random=lambda: 0.5,
+    )
+    assert made.held_for < 0
+    made.failed(NextAttempt.WHEN_ASKED, 60.0)
+    assert made.held_for == pytest.approx(60)
+    clocks.wall += wall
+    clocks.monotonic += monotonic
+    assert made.held_for == pytest.approx(left)
+    made.succeeded()
+    assert made.held_for < 0
 
 
 def test_success_ends_backing_off() -> None:

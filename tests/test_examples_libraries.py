@@ -233,7 +233,7 @@ def test_job_without_an_endpoint(tmp_path: Path) -> None:
         endpoint._otherwise = accept()
         second = page.run(endpoint, tmp_path, **spool)
     assert (first.returncode, second.returncode) == (0, 0)
-    assert "\n3 data points were not delivered\n" in first.stderr
+    assert "\n4 data points were not delivered\n" in first.stderr
     assert endpoint.total("import.rows") == 2 * 4
 
 

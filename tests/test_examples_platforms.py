@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
+import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dtmetrics._config.environment import settings_of
+from dtmetrics.integrations import aws_lambda, faas
 from tests.support.containers import container, why_not
-from tests.support.endpoint import Endpoint, refusing_port
+from tests.support.endpoint import PATIENCE, Endpoint, refusing_port
 from tests.support.example_pages import ExamplePage, environment
 from tests.support.script import expect, run
 
@@ -62,15 +67,17 @@ RUNTIME = """
 import os, signal, sys, threading
 
 sys.path.insert(0, sys.argv[1])
-from lambda_handler import handler
+from lambda_handler import place_order
 
 class Context:
+    function_name = "orders"
+
     def get_remaining_time_in_millis(self):
         return 3_000
 
 for event in ({"region": "eu"}, {}, {"region": "us"}):
     try:
-        handler(event, Context())
+        place_order(event, Context())
     except KeyError as error:
         print("raised", error)
     assert threading.active_count() == 1
@@ -92,7 +99,70 @@ def test_lambda() -> None:
     assert (ended.out, ended.err) == ("raised 'region'\nanswered\n", "")
     page.check(endpoint.lines)
     assert endpoint.total("orders.placed") == 2
-    assert len(endpoint.requests) == 2 + 1 + 1
+    # A request with the metadata that is new, and one with the data points.
+    assert len(endpoint.requests) == 2 + 2 + 1
+
+
+CALLS = """
+import sys, threading
+
+sys.path.insert(0, sys.argv[1])
+from function import place_order
+
+for request in ({"region": "eu"}, {}, {"region": "us"}):
+    try:
+        print(place_order(request))
+    except KeyError as error:
+        print("raised", error)
+    assert threading.active_count() == 1
+"""
+
+
+def test_function() -> None:
+    """What each call of the function records has arrived when it returns or raises."""
+    page = ExamplePage("platforms/functions")
+    with Endpoint() as endpoint:
+        url = {"DTMETRICS_ENDPOINT": endpoint.url}
+        ended = run(CALLS, page.folder, **url, PYTHONDONTWRITEBYTECODE="1")
+    assert (ended.out, ended.err) == ("placed\nraised 'region'\nplaced\n", "")
+    page.check(endpoint.lines)
+    assert endpoint.total("orders.placed") == 2
+
+
+@pytest.mark.parametrize(
+    ("page", "function"),
+    [("aws-lambda", aws_lambda.handler), ("functions", faas.invocation)],
+)
+def test_options_of_functions(page: str, function: Callable[..., Any]) -> None:
+    """The page has each option of the decorator."""
+    parameters = inspect.signature(function).parameters.values()
+    taken = {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
+    assert ExamplePage(f"platforms/{page}").options() == taken
+
+
+# -- a command -------------------------------------------------------------------------
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no sh")
+def test_cron(tmp_path: Path) -> None:
+    """The command of the crontab runs, and its metrics arrive."""
+    page = ExamplePage("platforms/cron")
+    [program] = page.programs
+    shell, _, *arguments = page.command("sh")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with Endpoint() as endpoint:
+        done = subprocess.run(
+            [shell, str(program), arguments[0], __file__],
+            cwd=tmp_path,
+            env=environment(endpoint, PATH=path),
+            stderr=subprocess.DEVNULL,  # tar has a note about absolute names
+            check=True,
+            timeout=PATIENCE,
+        )
+    assert done.returncode == 0
+    assert (tmp_path / arguments[0]).stat().st_size > 0
+    page.check(endpoint.lines)
 
 
 # -- hosts -----------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def test_help() -> None:
     first, *rest = result.stdout.splitlines()
     assert first == "usage: dtmetrics [-h] [--version] COMMAND ..."
     commands = [line.split()[0] for line in rest if re.match(" {4}[a-z]", line)]
-    assert commands == ["demo", "dev", "doctor", "send"]
+    assert commands == ["demo", "dev", "doctor", "job", "send"]
 
 
 def test_version() -> None:

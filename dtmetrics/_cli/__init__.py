@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dtmetrics import __version__
-from dtmetrics._cli import dev, doctor, send
+from dtmetrics._cli import dev, doctor, job, send
 from dtmetrics._cli.destination import CommandError
 from dtmetrics.errors import DtmetricsError
 
@@ -18,7 +18,10 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv* and return its exit status."""
-    args = _parser().parse_args(argv)
+    arguments, command = job.split(sys.argv[1:] if argv is None else argv)
+    args = _parser().parse_args(arguments)
+    if command:
+        args.command = command
     try:
         status: int = args.run(args)
     except DtmetricsError as error:
@@ -38,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     dev.add_parser(commands)
     doctor.add_parser(commands)
+    job.add_parser(commands)
     send.add_parser(commands)
     return parser
 

@@ -11,6 +11,7 @@ __all__ = [
     "DISABLED",
     "certificate_variables",
     "disabled",
+    "inherited",
     "known_http_methods",
     "platform_directory",
     "proxies",
@@ -81,6 +82,11 @@ def disabled(environ: Mapping[str, str] | None = None) -> str:
     """Return the text of the variable that switches everything off; empty if absent."""
     environ = os.environ if environ is None else environ
     return environ.get(DISABLED, "").strip()
+
+
+def inherited() -> dict[str, str]:
+    """Return every variable, for a command that inherits them."""
+    return dict(os.environ)
 
 
 def proxies(

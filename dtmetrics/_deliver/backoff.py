@@ -43,7 +43,8 @@ class RetryPolicy:
 class Backoff:
     """Decides when the sender may go on after a failure.
 
-    *monotonic* returns seconds, *random* a number from 0 to 1.
+    *monotonic* returns seconds, *now* the seconds of the wall clock, *random* a number
+    from 0 to 1.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class Backoff:
         policy: RetryPolicy,
         *,
         monotonic: Callable[[], float],
+        now: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
         self._policy = policy
         self._monotonic = monotonic
+        self._now = now
         self._random = random
         self.reset()
 
@@ -68,8 +71,8 @@ class Backoff:
         self._failures: Counter[NextAttempt] = Counter()
         #: When the next attempt is due, by the monotonic clock; 0.0: at once.
         self.retry_at = 0.0
-        #: Until when the endpoint has asked to send nothing, by the monotonic clock.
-        self.held_until = 0.0
+        # Until when the endpoint has asked to send nothing, by both clocks.
+        self._held_until = self._held_until_now = 0.0
         #: Whether the endpoint must answer a probe before the next batch is sent.
         self.probe_first = False
         #: Whether the last failure was a throttled request: a later one may succeed.
@@ -96,15 +99,27 @@ class Backoff:
                 pause = retry_after * (1 + policy.jitter * self._random())
         self.throttled = next_attempt is NextAttempt.WHEN_ASKED
         if self.throttled and retry_after is not None:
-            self.held_until = self._monotonic() + retry_after
+            self._held_until = self._monotonic() + retry_after
+            self._held_until_now = self._now() + retry_after
         if next_attempt is NextAttempt.AFTER_PROBE:
             self.probe_first = True
         self.retry_at = self._monotonic() + pause
 
+    @property
+    def held_for(self) -> float:
+        """For how many seconds the endpoint has asked to send nothing, from now on.
+
+        By the clock that is further. The monotonic one may stand still while a platform
+        has frozen the process, and the wall clock may be set back.
+        """
+        return min(
+            self._held_until - self._monotonic(), self._held_until_now - self._now()
+        )
+
     def succeeded(self) -> None:
         """Send the next batch at once, and begin with a short pause the next time."""
         self._failures.clear()
-        self.retry_at = self.held_until = 0.0
+        self.retry_at = self._held_until = self._held_until_now = 0.0
         self.throttled = False
 
     def pace(self) -> None:

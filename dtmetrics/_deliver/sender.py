@@ -53,7 +53,10 @@ class Sender:
         self._spool = spool
         self.log = exporter.log
         self.backoff = Backoff(
-            policy, monotonic=self._clock.monotonic, random=timing.random
+            policy,
+            monotonic=self._clock.monotonic,
+            now=self._clock.now,
+            random=timing.random,
         )
         self._exporter = exporter
         self._replaced: list[SafeExporter] = []
@@ -96,7 +99,7 @@ class Sender:
             with self._lock.acquire(deadline - monotonic()) as acquired:
                 if not acquired:
                     return False
-                pause = self.backoff.held_until - monotonic()
+                pause = self.backoff.held_for
                 if pause <= 0 or not self.waiting:
                     return self._send_here(deadline)
                 if pause >= deadline - monotonic():

@@ -18,6 +18,7 @@ from typing import Any, Final, ParamSpec, Protocol, TypeAlias, TypeVar
 from dtmetrics._core.shared import Shared
 from dtmetrics._decorate.decorate import Ready, decorate
 from dtmetrics._decorate.hooks import OneHook
+from dtmetrics._record.decorator_order import Reports, check_order
 from dtmetrics._record.dimensions import (
     CACHED_SETS,
     WITHOUT_TEXT,
@@ -78,6 +79,10 @@ class Contexts(Protocol):
     def fast(self) -> Sized:
         """The series whose records do not read their context."""
 
+    @property
+    def catalog(self) -> Reports:
+        """Where an invalid use is reported."""
+
     def read_contexts(self) -> None:
         """Make every record read its context from now on."""
 
@@ -122,6 +127,7 @@ class ContextBlock(Shared):
         return Ready(None)
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
+        check_order(func, "context()", self._registry.catalog)
         return decorate(func, OneHook(CallsInContext(self)), self._registry)
 
     def scope_in(self, outer: Scope) -> Scope:

@@ -9,6 +9,7 @@ from dtmetrics._core.safe_call import call_safely
 from dtmetrics._decorate.decorate import Ready, decorate
 from dtmetrics._decorate.hooks import OneHook
 from dtmetrics._record.context import CONTEXT
+from dtmetrics._record.decorator_order import check_order
 from dtmetrics._record.gauge_series import LEAVE, GaugeSeries, SetTo
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.instrument import Instrument
@@ -128,6 +129,7 @@ class Gauge(Instrument[GaugeSeries]):
         origin.registry.remove(origin.family, layers)
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
+        check_order(func, self.origin.definition, self.registry.catalog)
         return decorate(func, OneHook(RunningCalls(self)), self.registry)
 
     def __enter__(self) -> Self:

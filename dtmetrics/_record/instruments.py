@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from dtmetrics._decorate.decorate import Ready, decorate
 from dtmetrics._decorate.hooks import OneHook, error_type
+from dtmetrics._record.decorator_order import check_order
 from dtmetrics._record.instrument import Instrument
 from dtmetrics._record.series import CounterSeries
 from dtmetrics._record.summary_series import SummarySeries
@@ -73,6 +74,7 @@ class Counter(Instrument[CounterSeries]):
             series.fold_if_free()
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
+        check_order(func, self.origin.definition, self.registry.catalog)
         return decorate(func, OneHook(CompletedCalls(self)), self.registry)
 
     def __enter__(self) -> Self:

@@ -12,7 +12,7 @@ from dtmetrics._record.dimensions import Pairs, as_plain, require_cacheable
 from dtmetrics._record.gauge import Gauge
 from dtmetrics._record.instrument_maker import InstrumentMaker
 from dtmetrics._record.instruments import Counter, Summary
-from dtmetrics._record.observing_meter import ObservingMeter
+from dtmetrics._record.job_meter import JobMeter
 from dtmetrics._record.pickling import Reduced, restored_meter
 from dtmetrics._record.registry import Registry
 from dtmetrics._record.timer import Timer, TimerOptions
@@ -34,7 +34,7 @@ _NOTHING: Any = ()
 _BOUND_METERS = 256
 
 
-class Meter(ObservingMeter, Shared):
+class Meter(JobMeter, Shared):
     """Makes instruments that share a name and dimensions; ``get_meter()`` returns it.
 
     The name is not part of a metric key, because keys are global in Dynatrace. It sets

@@ -13,7 +13,13 @@ from typing import Any, TypeAlias
 from dtmetrics._record.definition import Definition
 from dtmetrics._record.dimensions import Pairs
 
-__all__ = ["Reduced", "restored_instrument", "restored_meter", "restored_origin"]
+__all__ = [
+    "Reduced",
+    "restored_instrument",
+    "restored_job",
+    "restored_meter",
+    "restored_origin",
+]
 
 #: What ``__reduce__`` returns.
 Reduced: TypeAlias = tuple[Any, ...]
@@ -22,6 +28,12 @@ Reduced: TypeAlias = tuple[Any, ...]
 def restored_meter(meter: Any, dimensions: Pairs) -> Any:  # noqa: ANN401 -- a Meter
     """Return *meter* bound to *dimensions*, if there are any."""
     return meter.bind(**dict(dimensions)) if dimensions else meter
+
+
+def restored_job(meter: Any, dimensions: Pairs) -> Any:  # noqa: ANN401 -- as above
+    """Return the job of *meter* with *dimensions*, of which one is its name."""
+    others = dict(dimensions)
+    return meter.job(others.pop("job.name"), dimensions=others)
 
 
 def restored_instrument(

@@ -171,19 +171,26 @@ class Registry(Shared):
 
     def enable(self, series: AnySeries) -> None:
         """Let instruments record into *series* directly, if nothing forbids it."""
-        generation = self.generation
-        generation.recorded = True
-        # Not under the lock: it starts a thread, which may record (in a finaliser)
-        # before it is up.
-        if not generation.awake and call_safely(generation.wake, default=False):
-            generation.awake = True
-        if not self.generation.awake:
+        if not self.wake():
             return
         with self._lock:
             if self.recording and not series.discarded:
                 series.enabled = True
                 if series.buffer is None:
                     self._enable_fast_path(series)
+
+    def wake(self) -> bool:
+        """Start the flusher, unless it runs: there is or will be something to collect.
+
+        Returns whether it runs.
+        """
+        generation = self.generation
+        generation.recorded = True
+        # Not under the lock: it starts a thread, which may record (in a finaliser)
+        # before it is up.
+        if not generation.awake and call_safely(generation.wake, default=False):
+            generation.awake = True
+        return self.generation.awake
 
     def _enable_fast_path(self, series: AnySeries) -> None:
         if len(self.fast) > 2 * self.series_count + _MOST_DISCARDED:

@@ -13,6 +13,7 @@ from dtmetrics._core.shared import Shared
 from dtmetrics._decorate.arguments import argument_getters, name_of
 from dtmetrics._decorate.decorate import Ready, decorate
 from dtmetrics._decorate.hooks import Args, Body, Call, Kwargs
+from dtmetrics._record.decorator_order import check_order
 from dtmetrics._record.instruments import Summary
 from dtmetrics._record.pickling import Reduced
 from dtmetrics._record.timed_block import (
@@ -116,6 +117,8 @@ class Timer(Shared):
         """Decorate *func*, or without it return a new block."""
         if func is None:
             return new_block(self)
+        definition = self.summary.origin.definition
+        check_order(func, definition, self.summary.registry.catalog)
         named = self.options.named or isinstance(func, type)
         hooks = CallTimers(self, named=named)
         decorated = decorate(func, hooks, self.summary.registry)

@@ -60,6 +60,12 @@ class Runtime(Shared):
         # PicklingError for any other one.
         return "default"
 
+    @property
+    def interval(self) -> float | None:
+        """The seconds between collections; None if no thread collects."""
+        config = self._config
+        return config.interval if self._running and config is not None else None
+
     def configure(self, *, force: bool = False, **settings: object) -> None:
         """Do what ``dtmetrics.configure()`` documents, for the *settings* given."""
         # Rebound, because error reporters print the local variables of this frame.

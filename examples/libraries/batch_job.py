@@ -2,15 +2,15 @@
 
 import sys
 
-from dtmetrics import configure, counter, flush, stats, timed
+from dtmetrics import configure, counter, flush, job, stats
 
-configure(interval=None, dimensions={"job": "nightly-import"})
+configure(interval=None)
 
 rows = counter("import.rows", unit="{row}")
 bad_rows = counter("import.rows.bad", unit="{row}")
 
 
-@timed("import.duration")
+@job("nightly.import")
 def run(lines: list[str]) -> None:
     """Parse numbers, and count the rows that are invalid."""
     for line in lines:

@@ -18,6 +18,7 @@ from dtmetrics import (
     ConsoleExporter,
     Counter,
     Gauge,
+    Job,
     Level,
     MemoryExporter,
     Meter,
@@ -31,6 +32,7 @@ from dtmetrics import (
     gauge,
     get_meter,
     install_signal_handlers,
+    job,
     observe,
     shutdown,
     stats,
@@ -40,6 +42,8 @@ from dtmetrics import (
 from dtmetrics.errors import ConfigError
 from dtmetrics.exporters import Batch, DynatraceExporter, ExportResult, Outcome
 from dtmetrics.integrations import asgi, starlette, wsgi
+from dtmetrics.integrations.aws_lambda import handler
+from dtmetrics.integrations.faas import invocation
 from dtmetrics.integrations.httpx import instrument_httpx
 
 # -- decorators ----------------------------------------------------------------------
@@ -79,7 +83,12 @@ class Service:
 
 @counter("jobs.run")
 @gauge("jobs.active")
-def job(number: int) -> str:
+def work(number: int) -> str:
+    return str(number)
+
+
+@job("nightly", dimensions={"region": "eu"})
+async def nightly(number: int) -> str:
     return str(number)
 
 
@@ -108,8 +117,10 @@ assert_type(async_generator(1), AsyncIterator[int])
 assert_type(Service(), Service)
 assert_type(Service().method(1), str)
 Service().method("1")  # type: ignore[arg-type]
-assert_type(job(1), str)
-job()  # type: ignore[call-arg]
+assert_type(work(1), str)
+work()  # type: ignore[call-arg]
+wrong = nightly("1")  # type: ignore[arg-type]
+job("nightly", region="eu")  # type: ignore[call-arg]
 assert_type(pool_size(), int)
 assert_type(pool_sizes(), list[tuple[float, dict[str, str]]])
 timed("t", generator="some")  # type: ignore[call-overload]
@@ -121,6 +132,9 @@ observe("o", kind="histogram")  # type: ignore[arg-type]
 # -- instruments ---------------------------------------------------------------------
 
 assert_type(timed("block"), Timer)
+assert_type(job("nightly"), Job)
+with job("nightly") as run:
+    assert_type(run, Job)
 assert_type(counter("c").bind(region="eu"), Counter)
 assert_type(gauge("g").bind(region="eu"), Gauge)
 assert_type(summary("s").bind(region="eu"), Summary)
@@ -226,3 +240,26 @@ starlette.Metrics(Starlette(), excluded="/health")  # type: ignore[call-arg]
 starlette.Metrics(Starlette(), exclude=1)  # type: ignore[arg-type]
 instrument_httpx(body_sizes=True)
 instrument_httpx(body_size=True)  # type: ignore[call-arg]
+
+
+@handler
+def plain(event: dict[str, Any], context: object) -> int:
+    return 3
+
+
+@handler(trigger="http", timeout=1.0)
+def optional(event: dict[str, Any], context: object) -> int:
+    return 3
+
+
+@invocation("orders", remaining=lambda: 3.0)
+async def invoked(number: int) -> str:
+    return str(number)
+
+
+assert_type(plain({}, None), int)
+assert_type(optional({}, None), int)
+plain()  # type: ignore[call-arg]
+handler(triggers="http")  # type: ignore[call-overload]
+wrong = invoked("1")  # type: ignore[arg-type]
+invocation(remaining=3.0)  # type: ignore[arg-type]
