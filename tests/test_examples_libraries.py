@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from dtmetrics.exporters import Outcome
-from tests.support.endpoint import Endpoint, accept, answer
-from tests.support.example_pages import ExamplePage
+from tests.support.endpoint import PATIENCE, Endpoint, accept, answer
+from tests.support.example_pages import ExamplePage, environment
 from tests.support.protocol_grammar import read
+from tests.support.redis_server import RedisServer
 from tests.support.script import run
 
 #: The server that httpx_client.py and requests_client.py ask: two pages, and one missing.
@@ -78,7 +81,46 @@ def test_sqlalchemy(tmp_path: Path) -> None:
     assert operations["INSERT"]["error.type"] == "sqlite3.IntegrityError"
 
 
-@pytest.mark.parametrize("name", ["httpx", "requests", "sqlalchemy"])
+@pytest.mark.processes
+def test_rq(tmp_path: Path) -> None:
+    """What the client and the worker of the page record arrives, each try once."""
+    pytest.importorskip("rq")
+    page = ExamplePage("libraries/rq")
+    with Endpoint() as endpoint, RedisServer() as redis:
+        path = {"PYTHONPATH": str(page.folder)}
+        client = page.run(endpoint, tmp_path, redis.url, **path)
+        command = page.command("rq")[:-1]
+        worker = subprocess.run(
+            [
+                sys.executable,
+                "-W",
+                "ignore",
+                "-m",
+                "rq.cli",
+                *command[1:],
+                redis.url,
+                "--burst",
+            ],
+            cwd=tmp_path,
+            env=environment(endpoint, **path),
+            check=False,
+            timeout=PATIENCE,
+        )
+    assert (client.returncode, client.stdout, client.stderr) == (0, "", "")
+    assert worker.returncode == 0
+    page.check(endpoint.lines)
+    totals = {
+        "messaging.client.sent.messages": 6,
+        "messaging.client.consumed.messages": 6,
+        "rq.task.retries": 2,
+        "rq.task.failures": 1,
+    }
+    assert {key: endpoint.total(key) for key in totals} == totals
+    ends = recorded(endpoint.lines, "messaging.process.duration")
+    assert ends.keys() == {"", "ConnectionError"}
+
+
+@pytest.mark.parametrize("name", ["httpx", "requests", "rq", "sqlalchemy"])
 def test_options(name: str) -> None:
     """The page lists each option of the function that instruments the library."""
     pytest.importorskip(name)

@@ -115,6 +115,21 @@ def use():
     with engine.connect() as connection:
         connection.exec_driver_sql("SELECT 1")
 """,
+    "rq": """
+from dtmetrics.integrations.rq import instrument_rq
+import rq
+
+def use():
+    instrument_rq()
+    queue = rq.Queue("mail", connection=object())
+    try:
+        queue._enqueue_job(Job())
+    except AttributeError:
+        pass
+
+class Job:
+    func_name = "work"
+""",
 }
 RUN = """
 import sys
@@ -213,6 +228,7 @@ CLIENT = {"body_sizes", "dimensions", "known_methods", "meter"}
         ("httpx", "instrument_httpx", CLIENT),
         ("requests", "instrument_requests", CLIENT),
         ("sqlalchemy", "instrument_sqlalchemy", {"engine", "pool", "meter"}),
+        ("rq", "instrument_rq", {"meter"}),
     ],
 )
 def test_options_are_visible(name: str, entry: str, options: set[str]) -> None:

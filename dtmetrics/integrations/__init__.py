@@ -2,7 +2,7 @@
 
 The meter that records is, unless ``meter=`` names another, called like the integration:
 ``dtmetrics.integrations.asgi``, ``.wsgi``, ``.fastapi``, ``.flask``, ``.litestar``,
-``.starlette``, ``.httpx``, ``.requests``, ``.sqlalchemy``; of Django
+``.starlette``, ``.httpx``, ``.requests``, ``.rq``, ``.sqlalchemy``; of Django
 ``dtmetrics.integrations.django`` for requests, and below it ``.database`` and
 ``.cache``. Levels can be set by these names, for one of them or, by a common beginning,
 for several:
