@@ -34,6 +34,9 @@ class Collector:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        #: Called before each collection, to put batches of other processes in the only
+        #: outbox, or the first one.
+        self.on_collect: Callable[[Outbox], object] = bool
         self.renew()
 
     def direct(
@@ -68,6 +71,11 @@ class Collector:
     def busy_here(self) -> bool:
         """Whether the calling thread is in the middle of collecting."""
         return self._lock.held
+
+    @property
+    def has_observers(self) -> bool:
+        """Whether a collection calls functions of the application, which may hang."""
+        return bool(self._registry.observers)
 
     @property
     def series_count(self) -> int:
@@ -112,6 +120,7 @@ class Collector:
     def _collect(self, timestamp_ms: int, *, paced: bool) -> bool:
         handover = self._handover
         try:
+            self.on_collect(self._outboxes[0][0])
             self._enter(handover)
             if not self._put(self._batches(timestamp_ms, paced=paced), handover):
                 return False
