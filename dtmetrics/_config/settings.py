@@ -189,4 +189,5 @@ SETTINGS: dict[str, Callable[[Any], object]] = {
     "proxy": proxy,
     "strict": flag,
     "flush_at_os_exit": flag,
+    "travels": flag,
 }

@@ -20,6 +20,7 @@ from time import monotonic
 
 from dtmetrics._deliver.at_once import at_once
 from dtmetrics._runtime.process_hooks import END_SECONDS
+from dtmetrics._runtime.task_ends import TaskEnds
 
 __all__ = ["ProcessEnds"]
 
@@ -47,6 +48,7 @@ class ProcessEnds:
         self._flush = flush
         self._shutdown = shutdown
         self._last = _LastDelivery()
+        self._tasks = TaskEnds(partial(self._deliver, "task", flush))
 
     def install(self) -> None:
         """Follow the functions of ``os``. The others of the family call these."""
@@ -56,6 +58,7 @@ class ProcessEnds:
 
     def follow_engines(self) -> None:
         """Follow the engines that are loaded by now; a second call does nothing."""
+        self._tasks.follow()
         # billiard (4.2) sleeps for a second before it calls os._exit(). Meanwhile the
         # parent may end the worker by another SIGTERM, for which billiard has removed
         # its handler. Celery's signal comes before.
