@@ -45,6 +45,18 @@ def test_pool(tmp_path: Path) -> None:
     assert endpoint.total("tasks.done") == 10
 
 
+@pytest.mark.processes
+def test_workers(tmp_path: Path) -> None:
+    """What the workers of joblib record arrives, with the settings of the program."""
+    pytest.importorskip("joblib")
+    page = ExamplePage("platforms/functions-that-travel")
+    with Endpoint() as endpoint:
+        done = page.run(endpoint, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "285\n", "")
+    page.check(endpoint.lines)
+    assert endpoint.total("tasks.done") == 10
+
+
 @pytest.mark.parametrize("kind", ["gevent", "eventlet"])
 def test_green_threads(kind: str) -> None:
     """What green threads record arrives."""

@@ -74,6 +74,8 @@ class Config:
     proxy: Secret | bool | None = None
     strict: bool = False
     flush_at_os_exit: bool = True
+    #: Whether a pickle configures the process that it arrives in.
+    travels: bool = True
     #: Where OneAgent and the Kubernetes operator put their files.
     platform_directory: str = environment.platform_directory({})
     #: Whether neither endpoint nor exporter is set, and the operator's file decides.

@@ -53,6 +53,7 @@ _VARIABLES = {
     "DTMETRICS_SELF_METRICS": "self_metrics",
     "DTMETRICS_ANNOUNCE": "announce",
     "DTMETRICS_FLUSH_AT_OS_EXIT": "flush_at_os_exit",
+    "DTMETRICS_TRAVELS": "travels",
 }
 
 #: The variable that switches everything off. No argument wins over it.

@@ -207,4 +207,5 @@ SETTINGS: dict[str, Callable[[Any], object]] = {
     "strict": flag,
     "flush_at_os_exit": flag,
     "runtime": _runtime,
+    "travels": flag,
 }

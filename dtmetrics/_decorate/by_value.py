@@ -14,10 +14,18 @@ import functools
 import sys
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
-__all__ = ["ByValue", "asked_by_value", "found_by_name", "take_asked"]
+__all__ = [
+    "ByValue",
+    "arrive_with",
+    "asked_by_value",
+    "found_by_name",
+    "imported",
+    "take_asked",
+]
 
 #: A callable; which attributes it has is not known.
 Target = Any
@@ -57,6 +65,18 @@ def found_by_name(target: Target) -> bool:
     for part in getattr(target, "__qualname__", "").split("."):
         found = getattr(found, part, None)
     return found is target
+
+
+def imported(module: str, name: str) -> Target:
+    """Return what *module*, which is imported, has under *name*."""
+    found: Target = import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def arrive_with(target: Target, switch: object) -> None:
+    """Do nothing: unpickling *switch*, after *target* was imported, did all."""
 
 
 def asked_by_value(target: Target, caller: FrameType) -> bool:

@@ -36,6 +36,10 @@ class Switch(Protocol):
     def recording(self) -> bool:
         """Whether hooks run now."""
 
+    @property
+    def travels(self) -> bool:
+        """Whether it must be part of the pickle of what it switches."""
+
 
 class Body(NamedTuple):
     """The source of a function that is called instead of a target.

@@ -18,8 +18,10 @@ import wrapt
 
 from dtmetrics._decorate.by_value import (
     ByValue,
+    arrive_with,
     asked_by_value,
     found_by_name,
+    imported,
     take_asked,
 )
 from dtmetrics._decorate.cells import hook_and_target
@@ -72,6 +74,11 @@ class Decorator:
         if same_parameters and (in_class or is_method_by_name(target)):
             return functools.update_wrapper(call, target)
         return Decorated(target, with_name_of(call, target), self)
+
+    @property
+    def switch(self) -> Switch:
+        """What turns the hook on and off."""
+        return self._switch
 
     def called_instead_of(self, target: Call) -> Call:
         """Return the function that a proxy of *target* calls."""
@@ -192,7 +199,12 @@ class Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]
         wrapped = _target(self)
         by_value = take_asked(self) or asked_by_value(self, sys._getframe(1))  # noqa: SLF001
         if not by_value:
-            if isinstance(wrapped, FunctionType) or found_by_name(self):
+            found = found_by_name(self)
+            switch = _DECORATOR.__get__(self).switch
+            if found and switch.travels:
+                where = self.__module__, self.__qualname__
+                return imported, where, switch, None, None, arrive_with
+            if found or isinstance(wrapped, FunctionType):
                 return str(self.__qualname__)
             parts = ByValue(wrapped, None)
         else:

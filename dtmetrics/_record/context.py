@@ -74,6 +74,7 @@ class Contexts(Protocol):
     """What a block uses of the registry."""
 
     recording: bool
+    travels: bool
 
     @property
     def fast(self) -> Sized:

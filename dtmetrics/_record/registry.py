@@ -66,6 +66,8 @@ class Registry(Shared):
         #: Returns a meter by its name; pickles refer to it.
         self.get_meter: Callable[[str], Any] = get_meter or _not_pickled
         self.recording: bool = False
+        #: Whether a pickle of it configures the process that it arrives in.
+        self.travels: bool = False
         #: The series whose records do not read their context.
         self.fast: list[AnySeries] = []
         self.series_count: int = 0

@@ -70,6 +70,7 @@ def configure(  # noqa: PLR0913 -- every setting is a keyword
     self_metrics: bool = True,
     announce: bool = True,
     flush_at_os_exit: bool = True,
+    travels: bool = True,
     force: bool = False,
 ) -> None:
     """Start recording, and deliver what is recorded every *interval* seconds.
@@ -246,10 +247,22 @@ def configure(  # noqa: PLR0913 -- every setting is a keyword
             True. Environment: ``DTMETRICS_ANNOUNCE=false``. Example:
             ``announce=False``.
         flush_at_os_exit (bool): Deliver also before ``os._exit()``, which calls no exit
-            handler and by which Celery, RQ, Airflow and PySpark end their workers. It
-            takes at most 2 seconds, and nothing in a process that has recorded
-            nothing. Default: True. Environment: ``DTMETRICS_FLUSH_AT_OS_EXIT=false``.
+            handler and by which Celery, RQ, Airflow and PySpark end their workers, and
+            at the end of each task of Ray and PySpark, which may kill their workers
+            after it. It takes at most 2 seconds, and nothing in a process that has
+            recorded nothing. Default: True. Environment:
+            ``DTMETRICS_FLUSH_AT_OS_EXIT=false``.
             Example: ``flush_at_os_exit=False``.
+        travels (bool): Configure the workers that get a pickle with an instrument, a
+            meter or a decorated function, and do not call ``configure()`` themselves.
+            All other settings travel with the pickle, but for secrets (*token*,
+            *key_password*, a *proxy* with credentials) and *exporter*, *exporters* and
+            *announce*. The token comes from the environment of the worker, from
+            *token_file* or from the operator's file. A variable of the worker wins over
+            a variable of this process, and loses to an argument. Where a setting cannot
+            be used, that is logged once, and nothing is recorded. Default: True.
+            Environment: ``DTMETRICS_TRAVELS=false``, here or in the worker. Example:
+            ``travels=False``.
 
     Args: A second call
         force (bool): Replace the running configuration, within 5 seconds. Recording

@@ -19,6 +19,7 @@ from time import monotonic
 from dtmetrics._deliver.at_once import at_once
 from dtmetrics._runtime.given_up import GivenUp
 from dtmetrics._runtime.process_hooks import END_SECONDS
+from dtmetrics._runtime.task_ends import TaskEnds
 from dtmetrics._runtime.work_horses import WorkHorses
 
 __all__ = ["ProcessEnds"]
@@ -48,6 +49,7 @@ class ProcessEnds:
         self.horses = horses
         #: Whether the endpoint has answered no process in time.
         self.given_up = given_up
+        self._tasks = TaskEnds(partial(self._deliver, "task", flush))
 
     def install(self) -> None:
         """Follow the functions of ``os``. The others of the family call these."""
@@ -57,6 +59,7 @@ class ProcessEnds:
 
     def follow_engines(self) -> None:
         """Follow the engines that are loaded by now; a second call does nothing."""
+        self._tasks.follow()
         # billiard (4.2) sleeps for a second before it calls os._exit(). Meanwhile the
         # parent may end the worker by another SIGTERM, for which billiard has removed
         # its handler. Celery's signal comes before.

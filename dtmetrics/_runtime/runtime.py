@@ -7,7 +7,7 @@ methods.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from functools import partial
 from threading import TIMEOUT_MAX
@@ -22,7 +22,8 @@ from dtmetrics._record.meters import Meters
 from dtmetrics._record.registry import Registry
 from dtmetrics._runtime.process_hooks import ProcessHooks, outside_uwsgi_master
 from dtmetrics._runtime.signals import install_handlers
-from dtmetrics._runtime.stats import ExporterStats, Stats
+from dtmetrics._runtime.stats import Stats, collect_stats
+from dtmetrics._runtime.travel import Travel
 from dtmetrics._runtime.worker_process import is_worker
 
 if TYPE_CHECKING:
@@ -51,14 +52,16 @@ class Runtime(Shared):
         self._ends: ProcessEnds | None = None
         self._process: ObservedProcess | None = None
         self._lock = TryLock()
+        self.travel = Travel(self.registry, partial(self._start, worker=True))
         self.hooks = ProcessHooks(
             on_fork=self._reset_after_fork, on_exit=self._shutdown_at_exit
         )
 
-    def __reduce__(self) -> str:
+    def __reduce__(self) -> str | tuple[Callable[[str], Runtime], tuple[str]]:
         # In a pickle it stands for that of the process that unpickles. pickle raises a
         # PicklingError for any other one.
-        return "default"
+        text = self.travel.sent
+        return (arrived, (text,)) if text and self is default else "default"
 
     @property
     def interval(self) -> float | None:
@@ -79,14 +82,24 @@ class Runtime(Shared):
             if not acquired:
                 return
             running = self._config if self._running and not force else None
-            if running is not None:
+            if running is not None and self.travel.decided:
                 log_ignored(running, settings)
                 return
             if is_disabled():
                 log.info("disabled by the environment: nothing is recorded")
+                self.travel.stay()
                 self._stop(EXIT_SECONDS)
                 return
-            self._start(Config.resolve(settings))
+            config = Config.resolve(settings)
+            self._start(config)
+            self.travel.depart(config, settings)
+
+    def arrive(self, text: str) -> None:
+        """Configure this process by settings that have arrived; see `travel`."""
+        if self.travel.is_new(text):
+            with self._lock.acquire(EXIT_SECONDS) as acquired:
+                if acquired:
+                    self.travel.arrive(text)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Collect and send now, within *timeout* seconds.
@@ -133,6 +146,7 @@ class Runtime(Shared):
         """
         deadline = time.monotonic() + timeout
         with self._lock.acquire(timeout) as acquired:
+            self.travel.stay()
             return acquired and self._stop(deadline - time.monotonic())
 
     def install_signal_handlers(self, timeout: float = 2.0) -> None:
@@ -170,31 +184,7 @@ class Runtime(Shared):
         >>> shutdown()
         True
         """
-        self.registry.check_values()
-        invalid = self.registry.invalid_values.total()
-        series = self.registry.series_count
-        delivery = self._delivery
-        if delivery is None:
-            return Stats(
-                dropped={},
-                invalid=invalid,
-                series=series,
-                capped=self.registry.capped(),
-            )
-        return Stats(
-            *delivery.account(),
-            exporters={
-                name: ExporterStats(
-                    *destination.outbox.account(), **destination.stats()._asdict()
-                )
-                for name, destination in delivery.by_name().items()
-            },
-            invalid=invalid,
-            series=series,
-            quarantined=self.registry.catalog.all_quarantined(),
-            capped=self.registry.capped(),
-            **delivery.stats()._asdict(),
-        )
+        return collect_stats(self.registry, self._delivery)
 
     def get_meter(self, name: str = "") -> Meter:
         """Return the meter *name*: the same object for the same name.
@@ -214,7 +204,7 @@ class Runtime(Shared):
         """
         return self.meters.get(name)
 
-    def _start(self, config: Config) -> None:
+    def _start(self, config: Config, *, worker: bool = False) -> None:
         from dtmetrics._deliver.delivery import Delivery  # noqa: PLC0415
         from dtmetrics._runtime.factories import (  # noqa: PLC0415
             delivery_settings,
@@ -231,7 +221,8 @@ class Runtime(Shared):
         earlier = self._delivery if self._running else None
         if earlier is not None and earlier.flusher.busy_here:
             return
-        options = recording_options(config, worker=is_worker())
+        worker = worker or is_worker() or bool(self.travel.arrived)
+        options = recording_options(config, worker=worker)
         self.registry.catalog.require_valid(options)
         targets = make_targets(
             config,
@@ -331,8 +322,8 @@ class Runtime(Shared):
             self.registry.clear()
         self.shutdown(EXIT_SECONDS)
 
-    def _is_end_due(self, function: str) -> bool:
-        """Return whether to deliver before *function* of ``os`` ends the process."""
+    def _is_end_due(self, end: str) -> bool:
+        """Return whether to deliver before *end*: a function of ``os``, or a task's."""
         config, delivery, ends = self._config, self._delivery, self._ends
         return (
             delivery is not None
@@ -341,7 +332,7 @@ class Runtime(Shared):
             and (self.registry.recorded or ends.horses.relay.is_open)
             and not delivery.flusher.busy_here
             and config is not None
-            and (config.flush_at_os_exit or function != "_exit")
+            and (config.flush_at_os_exit or end not in ("_exit", "task"))
         )
 
     def _reset_after_fork(self) -> None:
@@ -372,6 +363,12 @@ def _log_undelivered(before: Account, after: Account) -> None:
         counts = ", ".join(f"{points} {reason}" for reason, points in lost.items())
         details = f" ({counts})" if lost else ""
         log.warning("shut down with %d data points undelivered%s", undelivered, details)
+
+
+def arrived(text: str) -> Runtime:
+    """Return the runtime of this process, for a pickle that brings settings."""
+    default.arrive(text)
+    return default
 
 
 default = Runtime()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["ExporterStats", "Stats"]
+if TYPE_CHECKING:
+    from dtmetrics._deliver.delivery import Delivery
+    from dtmetrics._record.registry import Registry
+
+__all__ = ["ExporterStats", "Stats", "collect_stats"]
 
 
 class ExporterStats(NamedTuple):
@@ -77,3 +81,27 @@ class Stats(NamedTuple):
     #: The counts of each exporter, by its endpoint's host and port or else its class.
     #: Exporters that ``configure(force=True)`` has replaced are in the sums alone.
     exporters: Mapping[str, ExporterStats] = {}
+
+
+def collect_stats(registry: Registry, delivery: Delivery | None) -> Stats:
+    """Return the counts of *registry*, and of *delivery* if there is one."""
+    registry.check_values()
+    invalid = registry.invalid_values.total()
+    series = registry.series_count
+    capped = registry.capped()
+    if delivery is None:
+        return Stats(dropped={}, invalid=invalid, series=series, capped=capped)
+    return Stats(
+        *delivery.account(),
+        exporters={
+            name: ExporterStats(
+                *destination.outbox.account(), **destination.stats()._asdict()
+            )
+            for name, destination in delivery.by_name().items()
+        },
+        invalid=invalid,
+        series=series,
+        quarantined=registry.catalog.all_quarantined(),
+        capped=capped,
+        **delivery.stats()._asdict(),
+    )

@@ -13,7 +13,7 @@ from typing import Any
 
 from dtmetrics._core.safe_call import call_safely
 
-__all__ = ["is_worker"]
+__all__ = ["is_worker", "ray_worker"]
 
 # The process that imported the package. A child that is forked later has another one.
 _IMPORTED_BY = os.getpid()
@@ -22,16 +22,31 @@ _IMPORTED_BY = os.getpid()
 # PF_FORKNOEXEC in include/linux/sched.h.
 _FORKED = 0x40
 
+# WORKER_MODE in ray/_private/worker.py. That of a driver is 0.
+_RAY_WORKER_MODE = 1
+
 
 def is_worker() -> bool:
     """Return whether this process is a worker, which has siblings or may get them.
 
     It is the child of multiprocessing or of a library that starts its processes in the
-    same way (uvicorn, hypercorn, granian, Dask, joblib), a worker of uWSGI, or it was
-    forked (gunicorn, Celery, RQ, ``os.fork()``). A program that another one executes is
-    none, whatever it has inherited.
+    same way (uvicorn, hypercorn, granian, Dask, joblib), a worker of uWSGI or Ray, or
+    it was forked (gunicorn, Celery, RQ, PySpark, ``os.fork()``). A program that another
+    one executes is none, whatever it has inherited.
     """
-    return _is_child_of_multiprocessing() or _is_worker_of_uwsgi() or _is_forked()
+    return (
+        _is_child_of_multiprocessing()
+        or _is_worker_of_uwsgi()
+        or ray_worker() is not None
+        or _is_forked()
+    )
+
+
+def ray_worker() -> Any:  # noqa: ANN401 -- a class of Ray
+    """Return Ray's object for this process if it is a worker, and not a driver."""
+    ray: Any = sys.modules.get("ray._private.worker")
+    worker = getattr(ray, "global_worker", None)
+    return worker if getattr(worker, "mode", None) == _RAY_WORKER_MODE else None
 
 
 def _is_child_of_multiprocessing() -> bool:
