@@ -12,7 +12,7 @@ done = counter("jobs.done", unit="{job}")
 
 def blocking_job() -> None:
     """Do what a coroutine must leave to a thread."""
-    time.sleep(1.0)
+    time.sleep(2.0)
 
 
 async def main() -> None:
