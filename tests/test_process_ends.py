@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from dtmetrics import ConsoleExporter, MemoryExporter
 from dtmetrics._runtime import process_ends
+from dtmetrics._runtime.given_up import GivenUp
+from dtmetrics._runtime.process_ends import ProcessEnds
 from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import Batch, ExportResult
 from tests.support.endpoint import Endpoint, never
@@ -66,7 +70,7 @@ jobs.inc()
 
 
 @needs_fork
-def test_child_without_records() -> None:
+def test_child_without_records(own_directory: Path) -> None:
     """A child that records nothing sends nothing, whatever its parent has recorded."""
     program = """
 jobs.inc()
@@ -91,8 +95,16 @@ def test_switched_off() -> None:
     assert endpoint.requests == []
 
 
+@pytest.fixture
+def own_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Return a directory for temporary files, which no other test shares."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
 @needs_fork
-def test_mute_endpoint() -> None:
+def test_mute_endpoint(own_directory: Path) -> None:
     """A child waits at most 2 seconds in vain, and those after it not at all."""
     program = """
 def took():
@@ -229,7 +241,7 @@ def test_before_a_record(runtime: Runtime, ends: list[int]) -> None:
 
 
 @needs_fork
-def test_interrupted() -> None:
+def test_interrupted(own_directory: Path) -> None:
     """Ctrl-C ends the wait, and not the end of the process."""
     program = """
 import signal
@@ -281,11 +293,12 @@ class Calls:
 
 
 def test_given_up_for_a_minute(
-    monkeypatch: pytest.MonkeyPatch, ends: list[int]
+    monkeypatch: pytest.MonkeyPatch, ends: list[int], own_directory: Path
 ) -> None:
     """After a minute one process tries again; once the endpoint answers, all wait."""
     call = Calls(monkeypatch)
-    ends_of = process_ends.ProcessEnds(lambda _: True, flush=call, shutdown=call)
+    given_up = GivenUp("endpoint", lambda: call.now)
+    ends_of = ProcessEnds(lambda _: True, given_up, flush=call, shutdown=call)
     ends_of.install()
     call.answer = False
     os._exit(0)
@@ -301,7 +314,9 @@ def test_given_up_for_a_minute(
     assert call.seconds[4:] == [2.0, 2.0]
 
 
-def test_endpoint_that_refuses(runtime: Runtime, ends: list[int]) -> None:
+def test_endpoint_that_refuses(
+    runtime: Runtime, ends: list[int], own_directory: Path
+) -> None:
     """os._exit() gives the endpoint its 2 seconds, and not more."""
     runtime.configure(exporter=Down(), interval=None)
     inc(runtime)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.endpoint import PATIENCE, Endpoint
-from tests.support.engines import running
+from tests.support.endpoint import PATIENCE, Endpoint, never
 from tests.support.platforms import needs_signals
 from tests.support.redis_server import RedisServer
 
@@ -89,3 +87,16 @@ def test_burst(kind: str, configured_by: str, tmp_path: Path) -> None:
         burst(options, tmp_path, DTMETRICS_ENDPOINT=endpoint.url)
         assert queue.finished_job_registry.count == JOBS
     assert endpoint.total("task.runs") == JOBS
+
+
+@pytest.mark.timeout(150)
+def test_mute_endpoint(tmp_path: Path) -> None:
+    """After one job has waited for an endpoint in vain, the jobs after it do not wait."""
+    options = modules(tmp_path, configured_by="jobs")
+    with RedisServer() as server, Endpoint(otherwise=never()) as endpoint:
+        queue = enqueue(server, 5)
+        options = ["worker", "-u", server.url, *options]
+        environ = {"DTMETRICS_ENDPOINT": endpoint.url, "TMPDIR": str(tmp_path)}
+        burst(options, tmp_path, **environ)
+        assert queue.finished_job_registry.count == 5
+    assert len(endpoint.requests) == 1

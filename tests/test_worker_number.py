@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dtmetrics._core import users_file
 from dtmetrics._record import worker_number as module
 from dtmetrics._record.worker_number import worker_number
 from tests.support.script import expect
@@ -167,7 +168,7 @@ def test_nothing_to_lock(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a file to lock there is no number, and no error."""
-    monkeypatch.setattr(module, "_SHARED_MEMORY", str(tmp_path / "missing"))
+    monkeypatch.setattr(users_file, "_SHARED_MEMORY", str(tmp_path / "missing"))
     path = tmp_path / f"dtmetrics-{os.getuid()}.lock"
     if what == "a directory":
         path.mkdir()
@@ -183,7 +184,7 @@ def test_no_temporary_directory(
     """In a container without any other directory the file is in the shared memory."""
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
-    monkeypatch.setattr(module, "_SHARED_MEMORY", str(tmp_path))
+    monkeypatch.setattr(users_file, "_SHARED_MEMORY", str(tmp_path))
     assert worker_number("shop") == "0"
     assert [each.name for each in tmp_path.iterdir()] == [
         f"dtmetrics-{os.getuid()}.lock"

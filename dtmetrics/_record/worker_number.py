@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
+
+from dtmetrics._core.users_file import open_users_file
 
 locks: Any = None
 with suppress(ImportError):
@@ -35,9 +36,6 @@ _MAX_WORKERS = 1024
 # Offsets stay below 2**31, which any lock can have.
 _SETS = 1 << 20
 
-# It can be written where a container has no other such directory.
-_SHARED_MEMORY = "/dev/shm"  # noqa: S108 -- links are not followed
-
 
 def worker_number(of: str) -> str | None:
     """Return the number of this process among those with the text *of*.
@@ -52,38 +50,16 @@ def worker_number(of: str) -> str | None:
 # belongs to the process.
 @lru_cache(1)  # a forked child takes a number of its own
 def _take_number(_pid: int, of: str) -> str | None:
-    file = _open() if locks else None
+    # It stays open: to close it would release the lock. A forked child opens it again,
+    # because it may have closed what it inherited.
+    flags = os.O_RDWR | os.O_CREAT
+    file = open_users_file(".lock", flags) if locks else None
     if file is not None:
         first_byte = zlib.crc32(of.encode()) % _SETS * _MAX_WORKERS
         for number in range(_MAX_WORKERS):
             if _lock(file, first_byte + number):
                 return str(number)
     return None
-
-
-def _open() -> int | None:
-    """Open the file, which stays open: to close it would release the lock.
-
-    A forked child opens it again, because it may have closed what it inherited.
-    """
-    # Another user may have put a link there: it is not followed.
-    flags = os.O_RDWR | os.O_CREAT
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    for path in _paths():
-        with suppress(OSError):  # no such directory, read only, or another user's file
-            return os.open(path, flags, 0o600)
-    return None
-
-
-def _paths() -> Iterator[str]:
-    """Yield where the file may be, in the same order in all processes of a user."""
-    import tempfile  # noqa: PLC0415 -- 10 ms, only where a number is wanted
-
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    name = f"dtmetrics-{user}.lock"
-    with suppress(OSError):  # no directory can be written
-        yield os.path.join(tempfile.gettempdir(), name)
-    yield os.path.join(_SHARED_MEMORY, name)
 
 
 def _lock(file: int, byte: int) -> bool:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "current_token",
     "delivery_settings",
+    "destinations",
     "make_exporter",
     "make_targets",
     "open_spool",
@@ -103,6 +104,12 @@ def make_targets(
         )
 
     return [target(exporter) for exporter in chosen]
+
+
+def destinations(config: Config) -> str:
+    """Return a text that identifies where *config* sends to."""
+    each = [_with_exporter(config, exporter) for exporter in _exporters(config)]
+    return " ".join(own.environment for own in each)
 
 
 def _exporters(config: Config) -> tuple[Exporter | None, ...]:

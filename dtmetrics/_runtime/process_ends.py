@@ -8,10 +8,8 @@ wrapped; what ends a process without them, such as SIGKILL, cannot be followed.
 
 from __future__ import annotations
 
-import mmap
 import os
 import signal
-import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,12 +17,10 @@ from functools import partial, wraps
 from time import monotonic
 
 from dtmetrics._deliver.at_once import at_once
+from dtmetrics._runtime.given_up import GivenUp
 from dtmetrics._runtime.process_hooks import END_SECONDS
 
 __all__ = ["ProcessEnds"]
-
-# How long no process waits after one has waited in vain.
-_GIVEN_UP_SECONDS = 60.0
 
 _calls: dict[str, list[Callable[[], object]]] = {}
 
@@ -39,6 +35,7 @@ class ProcessEnds:
     def __init__(
         self,
         is_due: Callable[[str], bool],
+        given_up: GivenUp,
         *,
         flush: Callable[[float], bool],
         shutdown: Callable[[float], bool],
@@ -46,7 +43,8 @@ class ProcessEnds:
         self._is_due = is_due
         self._flush = flush
         self._shutdown = shutdown
-        self._last = _LastDelivery()
+        #: Whether the endpoint has answered no process in time.
+        self.given_up = given_up
 
     def install(self) -> None:
         """Follow the functions of ``os``. The others of the family call these."""
@@ -74,8 +72,16 @@ class ProcessEnds:
             signal.signal(signal.SIGTERM, earlier)
 
     def _deliver(self, end: str, call: Callable[[float], bool]) -> None:
-        if self._is_due(end):
-            self._last.deliver(call)
+        if not self._is_due(end):
+            return
+        if not self.given_up.may_wait():
+            at_once([lambda _: call(0.0)], END_SECONDS)
+            return
+        begin = monotonic()
+        if at_once([call], END_SECONDS):
+            self.given_up.forget()
+        elif monotonic() - begin >= END_SECONDS:
+            self.given_up.note()
 
 
 def _call_before(name: str, call: Callable[[], object]) -> None:
@@ -98,39 +104,3 @@ def _wrapped(
         return original(*args, **kwargs)
 
     return call_first
-
-
-class _LastDelivery:
-    """Delivers before the end of a process, in at most `END_SECONDS`.
-
-    The time of an endpoint that does not answer is shared by all processes that are
-    forked from this one. While it is given up no process waits: with one process for
-    each job, every job would.
-    """
-
-    def __init__(self) -> None:
-        # Shared with forked children; a float is written in one piece.
-        self._memory = mmap.mmap(-1, struct.calcsize("d"))
-
-    @property
-    def given_up_until(self) -> float:
-        """The end of the time in which no process waits, by the monotonic clock."""
-        (moment,) = struct.unpack_from("d", self._memory)
-        return float(moment)
-
-    @given_up_until.setter
-    def given_up_until(self, moment: float) -> None:
-        struct.pack_into("d", self._memory, 0, moment)
-
-    def deliver(self, call: Callable[[float], bool]) -> None:
-        """Make *call* with the seconds that it may take: 0 while that is given up."""
-        begin = monotonic()
-        if begin < self.given_up_until:
-            at_once([lambda _: call(0.0)], END_SECONDS)
-            return
-        if self.given_up_until:  # this process tries again, and no other one
-            self.given_up_until = begin + _GIVEN_UP_SECONDS
-        if at_once([call], END_SECONDS):
-            self.given_up_until = 0.0
-        elif monotonic() - begin >= END_SECONDS:
-            self.given_up_until = monotonic() + _GIVEN_UP_SECONDS

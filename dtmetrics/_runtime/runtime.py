@@ -212,6 +212,7 @@ class Runtime(Shared):
         from dtmetrics._deliver.delivery import Delivery  # noqa: PLC0415
         from dtmetrics._runtime.factories import (  # noqa: PLC0415
             delivery_settings,
+            destinations,
             make_targets,
             recording_options,
         )
@@ -234,9 +235,9 @@ class Runtime(Shared):
         settings = delivery_settings(config)
         delivery = Delivery(self.registry, targets, settings, earlier=earlier)
         self._config = config
+        ends = self._follow_ends(destinations(config))
         if earlier is None:
             self._delivery = delivery
-            ends = self._follow_ends()
             wake = partial(self._wake, ends)
             self.registry.start(options, outside_uwsgi_master(wake))
             self._running = True
@@ -270,14 +271,17 @@ class Runtime(Shared):
         if self._process is not None:
             self._process.observe(groups)
 
-    def _follow_ends(self) -> ProcessEnds:
+    def _follow_ends(self, destinations: str) -> ProcessEnds:
+        from dtmetrics._runtime.given_up import GivenUp  # noqa: PLC0415
         from dtmetrics._runtime.process_ends import ProcessEnds  # noqa: PLC0415
 
+        given_up = GivenUp(destinations)
         if self._ends is None:
             self._ends = ProcessEnds(
-                self._is_end_due, flush=self.flush, shutdown=self.shutdown
+                self._is_end_due, given_up, flush=self.flush, shutdown=self.shutdown
             )
             self._ends.install()
+        self._ends.given_up = given_up
         return self._ends
 
     def _wake(self, ends: ProcessEnds) -> bool:
