@@ -34,6 +34,8 @@ class Collector:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        #: Called before each collection, to put batches of other processes.
+        self.on_collect: Callable[[], object] = bool
         self.renew()
 
     def direct(
@@ -112,6 +114,7 @@ class Collector:
     def _collect(self, timestamp_ms: int, *, paced: bool) -> bool:
         handover = self._handover
         try:
+            self.on_collect()
             self._enter(handover)
             if not self._put(self._batches(timestamp_ms, paced=paced), handover):
                 return False

@@ -8,7 +8,7 @@ points are collected on time while a slow endpoint is waited for.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from dtmetrics._core import log
 from dtmetrics._deliver.at_once import at_once
@@ -18,6 +18,7 @@ from dtmetrics._deliver.flusher_thread import FlusherThread
 from dtmetrics._deliver.schedule import Cadence, Schedule
 from dtmetrics._deliver.send_loop import LONGEST_WAIT, SendLoop
 from dtmetrics._deliver.sender import Sender
+from dtmetrics.exporters import Batch
 
 __all__ = ["Flusher"]
 
@@ -82,6 +83,22 @@ class Flusher:
         deadline = clock.monotonic() + timeout
         collected = self._collector.collect(timeout, clock.timestamp, paced=False)
         return collected and self._send(deadline)
+
+    @property
+    def can_relay(self) -> bool:
+        """Whether a thread sends to one exporter, whatever other processes collect."""
+        return self._sole is not None and self._cadence.interval is not None
+
+    def hand_over(self, take: Callable[[Batch], bool], timeout: float) -> bool:
+        """Collect, and let *take* have all that waits; False: not all of it.
+
+        Of several exporters each would have to take it.
+        """
+        if self.busy_here or self._sole is None:
+            return False
+        timestamp = self._timing.clock.timestamp
+        collected = self._collector.collect(timeout, timestamp, paced=False)
+        return collected and self._sole.sender.hand_over(take)
 
     def close(self, timeout: float) -> bool:
         """Collect and send what is left, end the threads, release the exporters.

@@ -140,6 +140,17 @@ class Sender:
             self._exporter = exporter
         self.backoff.renew(policy)
 
+    def hand_over(self, take: Callable[[Batch], bool]) -> bool:
+        """Let *take* have what waits; False: not all of it, which waits on."""
+        with self._lock.acquire(0.0) as acquired:
+            taken = acquired
+            while taken and (batch := self._outbox.begin_attempt(self._clock.now_ms())):
+                taken = take(batch)
+                outcome = Outcome.ANSWERED if taken else Outcome.RETRY
+                self._outbox.settle(batch, ExportResult(outcome))
+            self.secure()
+        return taken
+
     def replace_spool(self, spool: SpoolSync | None) -> None:
         """Store what waits in *spool* from now on."""
         self._spool = spool

@@ -19,6 +19,7 @@ from time import monotonic
 from dtmetrics._deliver.at_once import at_once
 from dtmetrics._runtime.given_up import GivenUp
 from dtmetrics._runtime.process_hooks import END_SECONDS
+from dtmetrics._runtime.work_horses import WorkHorses
 
 __all__ = ["ProcessEnds"]
 
@@ -36,6 +37,7 @@ class ProcessEnds:
         self,
         is_due: Callable[[str], bool],
         given_up: GivenUp,
+        horses: WorkHorses,
         *,
         flush: Callable[[float], bool],
         shutdown: Callable[[float], bool],
@@ -43,14 +45,15 @@ class ProcessEnds:
         self._is_due = is_due
         self._flush = flush
         self._shutdown = shutdown
+        self.horses = horses
         #: Whether the endpoint has answered no process in time.
         self.given_up = given_up
 
     def install(self) -> None:
         """Follow the functions of ``os``. The others of the family call these."""
-        _call_before("_exit", partial(self._deliver, "_exit", self._shutdown))
+        _call_before("_exit", partial(self._deliver, "_exit", self._end))
         for name in ("execv", "execve"):
-            _call_before(name, partial(self._deliver, name, self._flush))
+            _call_before(name, partial(self._deliver, name, self._before_exec))
 
     def follow_engines(self) -> None:
         """Follow the engines that are loaded by now; a second call does nothing."""
@@ -62,6 +65,7 @@ class ProcessEnds:
             signals.worker_process_shutdown.connect(
                 self._end_of_celery_worker, weak=False, dispatch_uid="dtmetrics"
             )
+        self.horses.follow()
 
     def _end_of_celery_worker(self, **_: object) -> None:
         # The second SIGTERM must wait. Without it the process ends as well.
@@ -70,6 +74,13 @@ class ProcessEnds:
             self._deliver("worker_process_shutdown", self._flush)
         finally:
             signal.signal(signal.SIGTERM, earlier)
+
+    def _end(self, seconds: float) -> bool:
+        return self.horses.hand_over(END_SECONDS) or self._shutdown(seconds)
+
+    def _before_exec(self, seconds: float) -> bool:
+        self.horses.relay.close()
+        return self._flush(seconds)
 
     def _deliver(self, end: str, call: Callable[[float], bool]) -> None:
         if not self._is_due(end):

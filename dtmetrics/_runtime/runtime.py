@@ -274,11 +274,16 @@ class Runtime(Shared):
     def _follow_ends(self, destinations: str) -> ProcessEnds:
         from dtmetrics._runtime.given_up import GivenUp  # noqa: PLC0415
         from dtmetrics._runtime.process_ends import ProcessEnds  # noqa: PLC0415
+        from dtmetrics._runtime.work_horses import WorkHorses  # noqa: PLC0415
 
         given_up = GivenUp(destinations)
         if self._ends is None:
             self._ends = ProcessEnds(
-                self._is_end_due, given_up, flush=self.flush, shutdown=self.shutdown
+                self._is_end_due,
+                given_up,
+                WorkHorses(lambda: self._delivery if self._running else None),
+                flush=self.flush,
+                shutdown=self.shutdown,
             )
             self._ends.install()
         self._ends.given_up = given_up
@@ -298,6 +303,8 @@ class Runtime(Shared):
         if delivery.flusher.busy_here:
             return False
         self.registry.stop()
+        if self._ends is not None:
+            self._ends.horses.relay.close()
         before = delivery.account()
         done = delivery.flusher.close(timeout)
         self._observe_process(())
@@ -320,11 +327,12 @@ class Runtime(Shared):
 
     def _is_end_due(self, function: str) -> bool:
         """Return whether to deliver before *function* of ``os`` ends the process."""
-        config, delivery = self._config, self._delivery
+        config, delivery, ends = self._config, self._delivery, self._ends
         return (
             delivery is not None
+            and ends is not None
             and self._running
-            and self.registry.recorded
+            and (self.registry.recorded or ends.horses.relay.is_open)
             and not delivery.flusher.busy_here
             and config is not None
             and (config.flush_at_os_exit or function != "_exit")
@@ -333,6 +341,8 @@ class Runtime(Shared):
     def _reset_after_fork(self) -> None:
         self._lock = TryLock()
         self.registry.reset_after_fork()
+        if self._ends is not None:
+            self._ends.horses.relay.reset_after_fork()
         if self._delivery is not None:
             self._delivery.reset_after_fork()
 

@@ -7,7 +7,7 @@ import zlib
 from dtmetrics._protocol.point import Identity
 from dtmetrics.exporters import Batch
 
-__all__ = ["RECORD_LIMIT", "TEXT_LIMIT", "decode", "encode"]
+__all__ = ["RECORD_LIMIT", "TEXT_LIMIT", "decode", "encode", "identities_of"]
 
 #: The most bytes of text that a record may hold. No batch is larger.
 TEXT_LIMIT = 4 << 20
@@ -37,10 +37,10 @@ def decode(record: bytes) -> Batch | None:
         return None
     if not decompressor.eof or decompressor.unused_data:
         return None
-    return Batch(text, _identities(text), int.from_bytes(content[:8], "big"))
+    return Batch(text, identities_of(text), int.from_bytes(content[:8], "big"))
 
 
-def _identities(text: bytes) -> tuple[Identity, ...]:
+def identities_of(text: bytes) -> tuple[Identity, ...]:
     """Return an identity for each line: its metric key, without dimensions.
 
     The endpoint's messages about a recovered line then name at least the metric.
