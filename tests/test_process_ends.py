@@ -16,6 +16,7 @@ from dtmetrics._runtime import process_ends
 from dtmetrics._runtime.given_up import GivenUp
 from dtmetrics._runtime.process_ends import ProcessEnds
 from dtmetrics._runtime.runtime import Runtime
+from dtmetrics._runtime.work_horses import WorkHorses
 from dtmetrics.exporters import Batch, ExportResult
 from tests.support.endpoint import Endpoint, never
 from tests.support.runtime_calls import Down, inc, keys
@@ -70,7 +71,7 @@ jobs.inc()
 
 
 @needs_fork
-def test_child_without_records(own_directory: Path) -> None:
+def test_child_without_records() -> None:
     """A child that records nothing sends nothing, whatever its parent has recorded."""
     program = """
 jobs.inc()
@@ -298,7 +299,8 @@ def test_given_up_for_a_minute(
     """After a minute one process tries again; once the endpoint answers, all wait."""
     call = Calls(monkeypatch)
     given_up = GivenUp("endpoint", lambda: call.now)
-    ends_of = ProcessEnds(lambda _: True, given_up, flush=call, shutdown=call)
+    horses = WorkHorses(lambda: None)
+    ends_of = ProcessEnds(lambda _: True, given_up, horses, flush=call, shutdown=call)
     ends_of.install()
     call.answer = False
     os._exit(0)

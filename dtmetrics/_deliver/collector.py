@@ -34,8 +34,9 @@ class Collector:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        #: Called before each collection, to put batches of other processes.
-        self.on_collect: Callable[[], object] = bool
+        #: Called before each collection, to put batches of other processes in the only
+        #: outbox, or the first one.
+        self.on_collect: Callable[[Outbox], object] = bool
         self.renew()
 
     def direct(
@@ -114,7 +115,7 @@ class Collector:
     def _collect(self, timestamp_ms: int, *, paced: bool) -> bool:
         handover = self._handover
         try:
-            self.on_collect()
+            self.on_collect(self._outboxes[0][0])
             self._enter(handover)
             if not self._put(self._batches(timestamp_ms, paced=paced), handover):
                 return False

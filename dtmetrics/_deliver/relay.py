@@ -51,9 +51,7 @@ class Relay:
     def reset_after_fork(self) -> None:
         """In a forked child: write to the parent; what it has received is its own."""
         pair, self._pair = self._pair, None
-        if self._to_parent is not None:
-            self._to_parent.close()  # the parent's own way, to its parent
-            self._to_parent = None
+        self._leave_parent()  # the parent's own way, to its parent
         if pair is not None:
             pair[0].close()
             self._to_parent = pair[1]
@@ -77,6 +75,16 @@ class Relay:
             self._pair[0].socket.shutdown(socket.SHUT_RD)
             self._receive()
         self._close_pair()
+
+    def release(self) -> None:
+        """Hand over nothing more either."""
+        self.close()
+        self._leave_parent()
+
+    def _leave_parent(self) -> None:
+        if self._to_parent is not None:
+            self._to_parent.close()
+            self._to_parent = None
 
     @property
     def is_open(self) -> bool:

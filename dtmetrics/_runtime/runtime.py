@@ -304,7 +304,7 @@ class Runtime(Shared):
             return False
         self.registry.stop()
         if self._ends is not None:
-            self._ends.horses.relay.close()
+            self._ends.horses.relay.release()
         before = delivery.account()
         done = delivery.flusher.close(timeout)
         self._observe_process(())

@@ -38,14 +38,9 @@ class WorkHorses:
         delivery = self._delivery()
         # Without a thread of this process, what it has received would wait.
         if delivery is not None and delivery.flusher.can_relay:
-            delivery.collector.on_collect = self._put
+            delivery.collector.on_collect = self.relay.put_in
             self.relay.open()
             delivery.flusher.start()
-
-    def _put(self) -> None:
-        delivery = self._delivery()
-        if delivery is not None:
-            self.relay.put_in(delivery.destinations[0].outbox)
 
     def hand_over(self, seconds: float) -> bool:
         """Collect within *seconds*, and hand over all; False: it is not handed over."""
