@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import signal
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -210,7 +211,48 @@ def test_options_of_the_standard_library(page: str, function: Any) -> None:
     assert ExamplePage(f"libraries/{page}").options() == options
 
 
-@pytest.mark.parametrize("name", ["celery", "dask", "httpx", "requests", "sqlalchemy"])
+@pytest.mark.processes
+def test_rq(tmp_path: Path) -> None:
+    """What the client and the worker of the page record arrives, each try once."""
+    pytest.importorskip("rq")
+    page = ExamplePage("libraries/rq")
+    with Endpoint() as endpoint, RedisServer() as redis:
+        path = {"PYTHONPATH": str(page.folder)}
+        client = page.run(endpoint, tmp_path, redis.url, **path)
+        command = page.command("rq")[:-1]
+        worker = subprocess.run(
+            [
+                sys.executable,
+                "-W",
+                "ignore",
+                "-m",
+                "rq.cli",
+                *command[1:],
+                redis.url,
+                "--burst",
+            ],
+            cwd=tmp_path,
+            env=environment(endpoint, **path),
+            check=False,
+            timeout=PATIENCE,
+        )
+    assert (client.returncode, client.stdout, client.stderr) == (0, "", "")
+    assert worker.returncode == 0
+    page.check(endpoint.lines)
+    totals = {
+        "messaging.client.sent.messages": 6,
+        "messaging.client.consumed.messages": 6,
+        "rq.task.retries": 2,
+        "rq.task.failures": 1,
+    }
+    assert {key: endpoint.total(key) for key in totals} == totals
+    ends = recorded(endpoint.lines, "messaging.process.duration")
+    assert ends.keys() == {"", "ConnectionError"}
+
+
+@pytest.mark.parametrize(
+    "name", ["celery", "dask", "httpx", "requests", "rq", "sqlalchemy"]
+)
 def test_options(name: str) -> None:
     """The page lists each option of the function that instruments the library."""
     pytest.importorskip({"dask": "distributed"}.get(name, name))

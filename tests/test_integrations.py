@@ -127,6 +127,21 @@ def use():
 def work():
     pass
 """,
+    "rq": """
+from dtmetrics.integrations.rq import instrument_rq
+import rq
+
+def use():
+    instrument_rq()
+    queue = rq.Queue("mail", connection=object())
+    try:
+        queue._enqueue_job(Job())
+    except AttributeError:
+        pass
+
+class Job:
+    func_name = "work"
+""",
 }
 RUN = """
 import sys
@@ -226,6 +241,7 @@ CLIENT = {"body_sizes", "dimensions", "known_methods", "meter"}
         ("requests", "instrument_requests", CLIENT),
         ("sqlalchemy", "instrument_sqlalchemy", {"engine", "pool", "meter"}),
         ("celery", "instrument_celery", {"app", "meter"}),
+        ("rq", "instrument_rq", {"meter"}),
     ],
 )
 def test_options_are_visible(name: str, entry: str, options: set[str]) -> None:

@@ -136,7 +136,7 @@ def test_import_is_light(module: str) -> None:
     import dtmetrics{module}
 
     slow = {{"httpx", "ssl", "asyncio", "wrapt", "http", "django", "flask"}}
-    slow |= {{"celery", "requests", "sqlalchemy", "starlette"}}
+    slow |= {{"celery", "requests", "rq", "sqlalchemy", "starlette"}}
     print(slow & (set(sys.modules) - known), threading.active_count(), events)
     """
     # Bytecode that is not there yet would be written, which opens files.
@@ -149,7 +149,7 @@ def test_integration_loads_one_library() -> None:
     source = """
     import dtmetrics.integrations.httpx
 
-    others = {"celery", "django", "flask", "requests", "sqlalchemy", "starlette", "wrapt"}
+    others = {"celery", "django", "flask", "requests", "rq", "sqlalchemy", "starlette"}
     print(others & (set(sys.modules) - known), threading.active_count())
     """
     assert expect(WATCH + _dedent(source)) == "set() 1\n"

@@ -12,6 +12,7 @@ import pytest
 from dtmetrics._deliver.batching import LINES_LIMIT
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._deliver.relay import Relay
+from dtmetrics._record.handover import Handover
 from dtmetrics.exporters import Batch
 from tests.support.exporter_contract import a_batch
 from tests.support.relays import child_of, open_relay, put_in
@@ -77,6 +78,25 @@ def test_limits(parent: Relay, child: Relay) -> None:
     first, second = put_in(parent)
     assert first.count("\n") + 1 == LINES_LIMIT
     assert second == "next gauge,1 5"
+
+
+@pytest.mark.parametrize("entered", [False, True])
+def test_interrupted(parent: Relay, child: Relay, entered: bool) -> None:
+    """A batch that was being put when Ctrl-C came is put by the next collection, once."""
+
+    class Interrupted(Outbox):
+        def put(self, batch: Batch, handover: Handover | None = None) -> None:
+            if entered:
+                super().put(batch, handover)
+            raise KeyboardInterrupt
+
+    outbox = Interrupted()
+    child.take(a_batch())
+    with pytest.raises(KeyboardInterrupt):
+        parent.put_in(outbox)
+    again = Outbox()
+    parent.put_in(again)
+    assert outbox.account().waiting + again.account().waiting == 1
 
 
 def test_before_a_fork(parent: Relay, child: Relay) -> None:

@@ -3,7 +3,7 @@
 The meter that records is, unless ``meter=`` names another, called like the integration:
 ``dtmetrics.integrations.asgi``, ``.wsgi``, ``.fastapi``, ``.flask``, ``.litestar``,
 ``.starlette``, ``.httpx``, ``.requests``, ``.sqlalchemy``, ``.celery``, ``.dask``,
-``.asyncio``, ``.logging``, ``.executors``, ``.caches``; of Django
+``.rq``, ``.asyncio``, ``.logging``, ``.executors``, ``.caches``; of Django
 ``dtmetrics.integrations.django`` for requests, and below it ``.database`` and
 ``.cache``. Levels can be set by these names, for one of them or, by a common beginning,
 for several:
