@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -118,6 +119,26 @@ def test_handed_over(
     assert runtime.flush()
     assert "job" in keys(exporter)
     assert runtime.stats().accepted == 1
+
+
+def test_observers(
+    runtime: Runtime, other: Runtime, worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Observers of a job are called in a thread, which may be left behind."""
+    exporter, threads = MemoryExporter(), []
+    runtime.configure(exporter=exporter, interval=3_600.0)
+    fork(worker, runtime, other, monkeypatch)
+
+    @other.meters.root.observe("free")
+    def free() -> float:
+        threads.append(threading.current_thread())
+        return 1.0
+
+    inc(other, "job")
+    os._exit(0)
+    assert runtime.flush()
+    assert {"free", "job"} <= {*keys(exporter)}
+    assert threading.current_thread() not in threads
 
 
 def test_worker_that_reads_no_more(

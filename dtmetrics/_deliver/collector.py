@@ -73,6 +73,11 @@ class Collector:
         return self._lock.held
 
     @property
+    def has_observers(self) -> bool:
+        """Whether a collection calls functions of the application, which may hang."""
+        return bool(self._registry.observers)
+
+    @property
     def series_count(self) -> int:
         """How many series there are to collect from."""
         return self._registry.series_count

@@ -42,6 +42,13 @@ class WorkHorses:
             self.relay.open()
             delivery.flusher.start()
 
+    def hand_over_at_once(self) -> bool:
+        """Hand over as ``hand_over()`` does, if nothing can hang meanwhile."""
+        delivery = self._delivery()
+        if delivery is None or delivery.collector.has_observers:
+            return False
+        return self.hand_over(0.0)
+
     def hand_over(self, seconds: float) -> bool:
         """Collect within *seconds*, and hand over all; False: it is not handed over."""
         delivery = self._delivery()
