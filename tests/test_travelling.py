@@ -38,6 +38,7 @@ VALUES: dict[str, Any] = {
     "prefix": "pre",
     "process_dimension": True,
     "proxy": "http://proxy.example:3128",
+    "runtime": ("cpu", "gc"),
     "self_metrics": False,
     "strict": True,
     "worker_dimension": False,

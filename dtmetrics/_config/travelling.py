@@ -43,6 +43,7 @@ TRAVELLING = frozenset(
         "prefix",
         "process_dimension",
         "proxy",
+        "runtime",
         "self_metrics",
         "strict",
         "worker_dimension",

@@ -1,4 +1,4 @@
-"""Job: the runs of work that begins and ends, and what tells that one is missing."""
+"""Job: the runs of work that begins and ends, and the time of its last success."""
 
 from __future__ import annotations
 
