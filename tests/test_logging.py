@@ -68,7 +68,7 @@ def test_levels(recorder: Recorder, logger: logging.Logger) -> None:
     logger.addHandler(handler)
     logging.addLevelName(25, "NOTICE")
     try:
-        for level in (25, 26, 5, 1_000_000, *range(30, 40)):
+        for level in (25, 26, 1, 1_000_000, *range(30, 40)):
             logger.log(level, "x")
     finally:
         logging._levelToName.pop(25)
