@@ -98,6 +98,16 @@ def test_without_the_sender_of_a_signal(
     test_forwarded_signal("SIGINT", tmp_path)
 
 
+def test_signal_after_the_end() -> None:
+    """A signal that is not forwarded any more takes no effect, and nothing waits for it."""
+    command = ChildCommand(["true"], {})
+    earlier = signal.getsignal(signal.SIGTERM)
+    with command.signals_wait():
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == earlier
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_end_that_wakes_another_thread() -> None:
     """The end of the command is seen also if another thread takes the SIGCHLD."""
     end = threading.Event()

@@ -58,8 +58,10 @@ class ChildCommand:
         try:
             yield
         finally:
-            while signal.sigpending() & self._watched:
-                signal.sigwait(self._watched)
+            # This discards those that are pending. sigwait() would not return if
+            # another thread took a SIGCHLD first.
+            for each in self._watched:
+                signal.signal(each, signal.signal(each, signal.SIG_IGN))
             signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
     def run(self) -> int:
