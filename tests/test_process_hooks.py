@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from multiprocessing import process, util
 from types import ModuleType
 from typing import Any
 
@@ -107,6 +108,18 @@ def test_uwsgi_hooks_are_chained(uwsgi: Any, monkeypatch: pytest.MonkeyPatch) ->
     uwsgi.post_fork_hook()
     uwsgi.post_fork_hook()  # one fork may call several hooks
     assert calls == ["exit", "theirs", "fork"]
+
+
+def test_configured_in_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child of multiprocessing that configures itself has a finalizer at once."""
+    finalizers: list[tuple[object, ...]] = []
+    monkeypatch.setattr(process, "parent_process", lambda: "the parent")
+    monkeypatch.setattr(util, "register_after_fork", lambda *_: None)
+    monkeypatch.setattr(util, "Finalize", lambda *given, **_: finalizers.append(given))
+    hooks = ProcessHooks(on_fork=list, on_exit=list)
+    hooks._install_multiprocessing()
+    hooks._install_multiprocessing()  # the second time adds nothing
+    assert finalizers == [(None, list)]
 
 
 def test_discarded_exit_handler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -294,14 +294,13 @@ class Runtime(Shared):
         return delivery is not None and delivery.flusher.start()
 
     def _stop(self, timeout: float) -> bool:
-        delivery = self._delivery
-        if not self._running or delivery is None:
+        delivery, ends = self._delivery, self._ends
+        if not self._running or delivery is None or ends is None:
             return True
         if delivery.flusher.busy_here:
             return False
         self.registry.stop()
-        if self._ends is not None:
-            self._ends.horses.relay.release()
+        ends.horses.relay.release()
         before = delivery.account()
         done = delivery.flusher.close(timeout)
         self._observe_process(())

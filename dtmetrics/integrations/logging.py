@@ -85,8 +85,8 @@ class MetricsHandler(logging.Handler):
             passed: Any = call_safely(self.filter, record, default=False)
             if not passed:
                 return False
-            if isinstance(passed, logging.LogRecord):  # since CPython 3.12
-                record = passed
+            # Since CPython 3.12 a filter may return another record.
+            record = passed if isinstance(passed, logging.LogRecord) else record
         self.emit(record)
         return True
 
