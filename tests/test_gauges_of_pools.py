@@ -129,7 +129,7 @@ def test_another_program(tmp_path: Path) -> None:
     program = f"""
 {DEFINED}
 import subprocess, sys
-configure()
+configure(interval=None)
 counter("tasks").inc()
 subprocess.run([sys.executable, "other.py"], check=True)
 """
