@@ -21,8 +21,8 @@ def clock(request: pytest.FixtureRequest) -> Clock | None:
     return Clock() if request.param == "active" else None
 
 
-#: A free-threaded build counts no references to functions. Only the collector frees any.
-FREED_BY_COLLECTOR = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+#: In a free-threaded 3.13 functions become immortal with the first thread.
+IMMORTAL = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 class Boom(Exception):
@@ -172,13 +172,13 @@ def test_decorated_function_is_freed(kind: str, target: Any) -> None:
         function: Any = FunctionType(target.__code__, globals(), name, (1,))
         function.__qualname__ = name
         decorated = decorate(function)
-        references = [weakref.ref(function), weakref.ref(decorated)]
+        references = [weakref.ref(decorated)]
+        if not IMMORTAL:
+            references.append(weakref.ref(function))
         gc.collect()
         gc.disable()
         try:
             del function, decorated
-            if FREED_BY_COLLECTOR:
-                gc.collect()
-            assert [ref() for ref in references] == [None, None]
+            assert not any(ref() for ref in references)
         finally:
             gc.enable()

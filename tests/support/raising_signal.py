@@ -7,6 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any
 
@@ -78,11 +79,14 @@ def each_monitored_instruction(visit: Visit, where: str) -> Iterator[None]:
     """
     monitoring = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
     tool, event = 4, monitoring.events.INSTRUCTION
-    codes = codes_of(where)
+    codes, here = codes_of(where), get_ident()
+
+    def visit_here(code: CodeType, offset: int) -> None:
+        if get_ident() == here:  # it is called in all threads, and tracing in one
+            visit(code, offset, sys._getframe(1))
+
     monitoring.use_tool_id(tool, "tests")
-    monitoring.register_callback(
-        tool, event, lambda code, offset: visit(code, offset, sys._getframe(1))
-    )
+    monitoring.register_callback(tool, event, visit_here)
     for code in codes:
         monitoring.set_local_events(tool, code, event)
     try:
