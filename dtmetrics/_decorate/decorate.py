@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from dtmetrics._decorate.hooks import CallHook, Switch
 
-__all__ = ["Ready", "decorate"]
+__all__ = ["AsyncBlock", "Ready", "decorate"]
 
 T = TypeVar("T")
 V = TypeVar("V")
+V_co = TypeVar("V_co", covariant=True)
 
 
 def decorate(
@@ -34,7 +35,7 @@ def decorate(
 
 
 class Ready(Generic[V]):
-    """An awaitable that never waits; lets ``async with`` share code with ``with``."""
+    """An awaitable that never waits."""
 
     __slots__ = ("_value",)
 
@@ -44,3 +45,30 @@ class Ready(Generic[V]):
     def __await__(self) -> Generator[None, None, V]:
         yield from ()
         return self._value
+
+
+class Block(Protocol[V_co]):
+    """What a ``with`` statement takes."""
+
+    def __enter__(self) -> V_co:
+        """Begin."""
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: object, /
+    ) -> None:
+        """End, by *error* if there is one."""
+
+
+class AsyncBlock:
+    """Lets ``async with`` do what ``with`` does, without waiting."""
+
+    __slots__ = ()
+
+    def __aenter__(self: Block[V]) -> Ready[V]:
+        return Ready(self.__enter__())
+
+    def __aexit__(
+        self: Block[object], kind: object, error: BaseException | None, trace: object
+    ) -> Ready[None]:
+        self.__exit__(kind, error, trace)
+        return Ready(None)

@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 from typing import Any, Final, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from dtmetrics._core.shared import Shared
-from dtmetrics._decorate.decorate import Ready, decorate
+from dtmetrics._decorate.decorate import AsyncBlock, decorate
 from dtmetrics._decorate.hooks import OneHook
 from dtmetrics._record.decorator_order import Reports, check_order
 from dtmetrics._record.dimensions import (
@@ -88,7 +88,7 @@ class Contexts(Protocol):
         """Make every record read its context from now on."""
 
 
-class ContextBlock(Shared):
+class ContextBlock(AsyncBlock, Shared):
     """A block whose *dimensions* are added to everything that is recorded inside.
 
     Threads and tasks may share one, and it may be entered again inside itself. It is
@@ -118,14 +118,6 @@ class ContextBlock(Shared):
             CONTEXT.set(scope[2])
         else:
             self._leave(scope)
-
-    def __aenter__(self) -> Ready[None]:
-        self.__enter__()
-        return Ready(None)
-
-    def __aexit__(self, *_: object) -> Ready[None]:
-        self.__exit__()
-        return Ready(None)
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
         check_order(func, "context()", self._registry.catalog)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._decorate.decorate import Ready, decorate
+from dtmetrics._decorate.decorate import AsyncBlock, decorate
 from dtmetrics._decorate.hooks import OneHook
 from dtmetrics._record.context import CONTEXT
 from dtmetrics._record.decorator_order import check_order
@@ -24,7 +24,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Gauge(Instrument[GaugeSeries]):
+class Gauge(Instrument[GaugeSeries], AsyncBlock):
     """A value that goes up and down; each interval sends the current one.
 
     It is sent from the first ``set()``, ``inc()`` or ``dec()`` on, until ``remove()``.
@@ -138,13 +138,6 @@ class Gauge(Instrument[GaugeSeries]):
 
     def __exit__(self, *_: object) -> None:
         self.inc(cast("int", LEAVE))
-
-    def __aenter__(self) -> Ready[Self]:
-        return Ready(self.__enter__())
-
-    def __aexit__(self, *_: object) -> Ready[None]:
-        self.__exit__()
-        return Ready(None)
 
 
 class RunningCalls:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
-from dtmetrics._decorate.decorate import Ready, decorate
+from dtmetrics._decorate.decorate import AsyncBlock, decorate
 from dtmetrics._decorate.hooks import OneHook, error_type
 from dtmetrics._record.decorator_order import check_order
 from dtmetrics._record.instrument import Instrument
@@ -24,7 +24,7 @@ R = TypeVar("R")
 _ONE: Final = 1
 
 
-class Counter(Instrument[CounterSeries]):
+class Counter(Instrument[CounterSeries], AsyncBlock):
     """Counts events; each interval sends the increase.
 
     An interval without an increase sends nothing. As a decorator a counter counts the
@@ -87,15 +87,6 @@ class Counter(Instrument[CounterSeries]):
             self.inc()
         else:
             self.inc(1, **{"error.type": error_type(error)})
-
-    def __aenter__(self) -> Ready[Self]:
-        return Ready(self)
-
-    def __aexit__(
-        self, kind: object, error: BaseException | None, trace: object
-    ) -> Ready[None]:
-        self.__exit__(kind, error, trace)
-        return Ready(None)
 
 
 class Summary(Instrument[SummarySeries]):

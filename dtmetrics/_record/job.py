@@ -9,7 +9,7 @@ from os import getpid
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from dtmetrics._core.shared import Shared
-from dtmetrics._decorate.decorate import Ready, decorate
+from dtmetrics._decorate.decorate import AsyncBlock, decorate
 from dtmetrics._decorate.hooks import OneHook, error_type
 from dtmetrics._record.decorator_order import check_order
 from dtmetrics._record.dimensions import as_plain
@@ -98,7 +98,7 @@ class JobInstruments(NamedTuple):
     running: RunningJobs
 
 
-class Job(Shared):
+class Job(AsyncBlock, Shared):
     """Records the runs of a job, as a decorator or by ``with`` or ``async with``.
 
     ``job.duration`` is the duration of each run in seconds, with ``job.outcome``
@@ -184,15 +184,6 @@ class Job(Shared):
             self._duration.reject(UNMATCHED)
         else:
             self.end(run, failure_of(error))
-
-    def __aenter__(self) -> Ready[Self]:
-        return Ready(self.__enter__())
-
-    def __aexit__(
-        self, kind: object, error: BaseException | None, trace: object
-    ) -> Ready[None]:
-        self.__exit__(kind, error, trace)
-        return Ready(None)
 
     def _take_open(self) -> Run | None:
         """Return the newest run of this job that a block of this context began."""

@@ -16,7 +16,7 @@ from threading import local
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from dtmetrics._decorate.arguments import Convert
-from dtmetrics._decorate.decorate import Ready
+from dtmetrics._decorate.decorate import AsyncBlock, Ready
 from dtmetrics._decorate.hooks import error_type
 from dtmetrics._record.instruments import Summary
 from dtmetrics._record.pickling import Reduced
@@ -93,7 +93,7 @@ class BlockTimer(Protocol):
     summary: Summary
 
 
-class Block:
+class Block(AsyncBlock):
     """One timed block: what ``with timed(...) as t`` gives.
 
     >>> from dtmetrics import timed
@@ -163,15 +163,6 @@ class Block:
         buffer.append(took)
         if len(buffer) > series.limit:
             series.fold_if_free()
-
-    def __aenter__(self) -> Ready[Self]:
-        return Ready(self.__enter__())
-
-    def __aexit__(
-        self, kind: object, error: BaseException | None, trace: object
-    ) -> Ready[None]:
-        self.__exit__(kind, error, trace)
-        return Ready(None)
 
     def _record(self, took: float, error: BaseException | None) -> None:
         timer = self._timer
@@ -250,8 +241,8 @@ def _aexit_of(
     error: BaseException | None,
     trace: object,
 ) -> Ready[None]:
-    _exit_of(block, timer, kind, error, trace)
-    return Ready(None)
+    block._timer = timer
+    return block.__aexit__(kind, error, trace)
 
 
 class _LookedUp(local):

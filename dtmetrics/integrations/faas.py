@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from dtmetrics._decorate.decorate import Ready, decorate
+from dtmetrics._decorate.decorate import AsyncBlock, decorate
 from dtmetrics._decorate.hooks import Args, Kwargs, OneHook
 from dtmetrics._instrument.invocations import (
     Begun,
@@ -82,7 +82,7 @@ def invocation(
     return Invocation(Invocations(meter, given, timeout=timeout), remaining)
 
 
-class Invocation:
+class Invocation(AsyncBlock):
     """Records and delivers: as a decorator any calls, as a block one at a time.
 
     ``invocation()`` makes it.
@@ -117,12 +117,3 @@ class Invocation:
         begun, self._begun = self._begun, None
         if begun is not None and self._invocations.registry.recording:
             self._invocations.end(begun, error, Limits(remaining=self._remaining))
-
-    def __aenter__(self) -> Ready[Self]:
-        return Ready(self.__enter__())
-
-    def __aexit__(
-        self, kind: object, error: BaseException | None, trace: object
-    ) -> Ready[None]:
-        self.__exit__(kind, error, trace)
-        return Ready(None)
