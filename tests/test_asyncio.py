@@ -278,7 +278,7 @@ def test_without_a_frame(recorder: Recorder, records: Records) -> None:
 
 
 def test_wrong_calls() -> None:
-    """A threshold that is too short is refused, and so is a call outside of a loop."""
+    """A threshold that is too short raises, and so does a call outside of a loop."""
     with pytest.raises(ValueError, match=r"threshold must be at least 0\.01 seconds"):
         watch_event_loop(0.001)
     with pytest.raises(RuntimeError, match="no running event loop"):

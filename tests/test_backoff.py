@@ -86,7 +86,7 @@ def test_pauses_are_bounded(failures: list[tuple[float, float | None]]) -> None:
     ids=["both", "frozen briefly", "frozen for an hour", "set back", "set back, over"],
 )
 def test_held_for(wall: float, monotonic: float, left: float) -> None:
-    """A Retry-After is over when either clock says so: one may stand still, or be set."""
+    """A Retry-After is over by either clock, because one may stand still or be set."""
     clocks = Clocks()
     made = Backoff(
         RetryPolicy(),

@@ -289,7 +289,7 @@ def test_pickler_in_python() -> None:
 
 
 class Asking(pickle.Pickler):
-    """A pickler that asks what cloudpickle asks, without its registry of modules."""
+    """A pickler that checks what cloudpickle checks, without its registry of modules."""
 
     def reducer_override(self, target: Any) -> Any:
         if isinstance(target, FunctionType):

@@ -207,7 +207,7 @@ def test_fails(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize("wrong", [double, {}, None], ids=["function", "dict", "None"])
 def test_wrong(wrong: Any) -> None:
-    """What counts nothing is refused."""
+    """An object without counts raises a TypeError."""
     with pytest.raises(TypeError, match="cache must be a function with cache_info"):
         instrument_cache(wrong, name="x")
     uninstrument_cache(wrong)

@@ -529,7 +529,7 @@ def test_an_application_is_freed(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize("wrong", ["shop", 7, celery])
 def test_not_an_application(wrong: Any) -> None:
-    """An argument that is not an application raises a TypeError that says so."""
+    """An argument that is not an application raises a TypeError that names the class."""
     with pytest.raises(TypeError, match="app must be a Celery application"):
         ours.instrument_celery(wrong)
 

@@ -93,7 +93,7 @@ def test_off_by_default() -> None:
 def test_refused(
     refusal: Verdict, status: int, batch: Batch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A batch that is refused as compressed is sent as it is at once, and logged once."""
+    """A batch that is rejected as compressed is sent as it is at once, and logged once."""
     results, endpoint = export(refusal, batch=batch)
     assert [(r.outcome, r.rejected) for r in results] == [(Outcome.ANSWERED, 0)] * 2
     assert encodings(endpoint) == ["gzip", "", ""]

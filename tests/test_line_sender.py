@@ -47,7 +47,7 @@ def test_failure_ends_the_sending() -> None:
 
 
 def test_nothing() -> None:
-    """Without a line there is no request, and the verdict says so."""
+    """Without a line there is no request, and the verdict has a sentence on it."""
     verdict, sizes = sent(["", "  "])
     assert (verdict.ok, sizes) == (True, [])
     [sentence] = verdict.sentences()

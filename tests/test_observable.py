@@ -351,7 +351,7 @@ def test_method_of_an_object_without_weak_references(recorder: Recorder) -> None
 
 
 def test_unobserve(recorder: Recorder) -> None:
-    """A function that is no longer observed is not called; one that never was is ignored."""
+    """A function is not called after unobserve(), which ignores one that was not observed."""
 
     class Pool:
         def size(self) -> int:

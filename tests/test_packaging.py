@@ -102,7 +102,7 @@ def test_no_such_name() -> None:
 
 
 def test_typed() -> None:
-    """The package has the marker file that tells type checkers to read its types."""
+    """The package has the marker file by which type checkers read its types."""
     assert (Path(dtmetrics.__file__).parent / "py.typed").exists()
 
 

@@ -164,7 +164,7 @@ def test_recycling(pipeline: Pipeline) -> None:
 
 
 def test_scale_down(pipeline: Pipeline) -> None:
-    """A worker of Dask that is no longer needed loses nothing."""
+    """A worker of Dask that is scaled down loses nothing."""
     with pipeline.run(), pipeline.worker() as worker:
         pipeline.wait_for(pipeline.request(2))
         pipeline.scale(1)

@@ -280,7 +280,7 @@ def test_uninstrumented_meanwhile(recorder: Recorder, engine: Any) -> None:
 
 @pytest.mark.parametrize("wrong", ["sqlite://", None, 7, sa.MetaData()])
 def test_not_an_engine(wrong: Any) -> None:
-    """An argument that is not an engine raises a TypeError that says so."""
+    """An argument that is not an engine raises a TypeError that names the class."""
     with pytest.raises(TypeError, match="Engine"):
         ours.instrument_sqlalchemy(wrong)
     with pytest.raises(TypeError, match="Engine"):

@@ -69,7 +69,7 @@ def _instrument(row: Series) -> str:
 def _shown_dimensions(row: Series) -> dict[str, str]:
     shown = {k: v for k, v in row["dimensions"].items() if k != _SOURCE}
     for name in ("code.function.name", "error.type"):
-        if name in shown:  # the module is long, and the end tells them apart
+        if name in shown:  # the module is long, and their ends differ
             shown[name] = ".".join(shown[name].split(".")[-2:])
     return shown
 

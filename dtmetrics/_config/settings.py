@@ -29,7 +29,7 @@ __all__ = ["PROCESS_DIMENSIONS", "SETTINGS", "flag"]
 #: https://docs.dynatrace.com/docs/dynatrace-api/environment-api/metric-v2/post-ingest-metrics
 PROCESS_DIMENSIONS = "dt.process.pid", "dt.process.id"
 
-# Keys are cut to 250 characters at their end, which is the part that tells them apart.
+# Keys are cut to 250 characters at their end, which is the part that differs.
 _LONGEST_PREFIX = 100
 _LONGEST_NUMBER = 20
 _LONGEST_INTERVAL = 24 * 60 * 60

@@ -55,7 +55,7 @@ def encode(config: Config, arguments: Collection[str], number: int) -> str:
     """Return the settings of *config* that travel, as a text.
 
     *arguments* are the names of the settings that were given as arguments. *number*
-    tells a later configuration of a process from an earlier one.
+    is higher for a later configuration of a process.
     """
     chosen = config.exporter or next(iter(config.exporters), None)
     if chosen is not None and {"exporter", "exporters"} & {*arguments}:

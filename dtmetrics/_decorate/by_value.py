@@ -2,10 +2,10 @@
 
 ``pickle`` finds a function by its name in a module. cloudpickle (in Dask, joblib, Ray,
 PySpark) and dill pickle by value what another process cannot import: functions of
-``__main__``, lambdas, local functions. cloudpickle asks ``isinstance()`` whether an
-object is a function, copies the code of one, and so would leave out the decorator of a
-`Decorated`, whose ``__class__`` is that of the function. So `Decorated` shows its own
-class to such a question, and reduces itself.
+``__main__``, lambdas, local functions. cloudpickle checks by ``isinstance()`` whether
+an object is a function, copies the code of one, and so would leave out the decorator of
+a `Decorated`, whose ``__class__`` is that of the function. So `Decorated` shows its own
+class to such a check, and reduces itself.
 """
 
 from __future__ import annotations

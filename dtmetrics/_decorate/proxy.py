@@ -142,7 +142,7 @@ class Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]
     def __setattr__(self, name: str, value: object) -> None:
         if name == "__wrapped__":
             # functools.wraps() above this decorator sets the attribute of the wrapper
-            # that is decorated. Only its name says that the proxy has to change.
+            # that is decorated. The proxy has to change, which only its name shows.
             _target(self).__wrapped__ = value
             _OUTER.__set__(self, value)
             return

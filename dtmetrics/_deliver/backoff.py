@@ -71,7 +71,7 @@ class Backoff:
         self._failures: Counter[NextAttempt] = Counter()
         #: When the next attempt is due, by the monotonic clock; 0.0: at once.
         self.retry_at = 0.0
-        # Until when the endpoint has asked to send nothing, by both clocks.
+        # The end of the time in which the endpoint allows no request, by both clocks.
         self._held_until = self._held_until_now = 0.0
         #: Whether the endpoint must answer a probe before the next batch is sent.
         self.probe_first = False
@@ -107,7 +107,7 @@ class Backoff:
 
     @property
     def held_for(self) -> float:
-        """For how many seconds the endpoint has asked to send nothing, from now on.
+        """The seconds from now on in which the endpoint allows no request.
 
         By the clock that is further. The monotonic one may stand still while a platform
         has frozen the process, and the wall clock may be set back.

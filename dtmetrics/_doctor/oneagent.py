@@ -31,7 +31,7 @@ _ONEAGENT_METRICS = (
 
 
 def platform_findings(config: Config) -> Iterator[Finding]:
-    """Yield what the files say, and whether OneAgent measures this process."""
+    """Yield what is in the files, and whether OneAgent measures this process."""
     yield _enrichment(config)
     yield _operator_file(config)
     yield _oneagent()

@@ -15,7 +15,7 @@ _DATE = re.compile(
 )
 _DATE_LENGTH = len("Tue, 14 Nov 2023 22:14:00 GMT")
 _MICROSECONDS = re.compile(r"[0-9]{16}")
-# How long the endpoint may ask to wait, in seconds.
+# The shortest and the longest Retry-After that counts, in seconds.
 _MIN_RETRY_AFTER, _MAX_RETRY_AFTER = 1.0, 300.0
 
 

@@ -179,7 +179,7 @@ class HttpRequest:
         if status in _TOKEN_REJECTED:
             self._endpoint.token.reject()
         if status == 200 and not complete:
-            # Only the text tells a response of Dynatrace from a page of a proxy.
+            # Only by its text a response of Dynatrace differs from a page of a proxy.
             reason = explain("incomplete response", to, causes.CONNECTION_LOST)
             return ExportResult(Outcome.INDETERMINATE, reason=reason)
         return parse_response(
@@ -195,7 +195,7 @@ class HttpRequest:
         headers = {
             "Content-Type": "text/plain; charset=utf-8",
             "Accept-Encoding": "identity",
-            # By the process a receiver tells the programs of one host apart.
+            # A receiver distinguishes the programs of one host by their processes.
             "User-Agent": f"dtmetrics (pid {os.getpid()})",
         }
         token = self._endpoint.token.secret

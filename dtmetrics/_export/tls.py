@@ -121,7 +121,7 @@ def load_client_certificate(context: ssl.SSLContext, files: TlsFiles) -> None:
     the key belongs to another certificate or cannot be decrypted.
     """
     if files.client_cert is not None:
-        # A function: OpenSSL asks on the terminal for a password that is absent.
+        # A function, because OpenSSL prompts on the terminal for an absent password.
         context.load_cert_chain(
             files.client_cert, files.client_key, files.key_password.reveal
         )

@@ -29,7 +29,7 @@ _SHARE, _ABORT_SECONDS = 0.5, 0.6
 
 
 class Limits(NamedTuple):
-    """What a platform says about one invocation."""
+    """What a platform reports of one invocation."""
 
     #: The name of the function.
     name: object = None

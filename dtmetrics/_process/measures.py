@@ -16,7 +16,7 @@ from dtmetrics._process.garbage_collector import GENERATION, reader_of
 
 __all__ = ["CPU_TIME", "MEASURES", "Measure", "Reader"]
 
-#: Returns a number, or several by the value of the dimension that tells them apart.
+#: Returns a number, or several by the value of the dimension in which they differ.
 Reader = Callable[[], Any]
 
 
@@ -29,7 +29,7 @@ class Measure(NamedTuple):
     description: str
     #: The first one that works on this system is used.
     readers: tuple[Reader, ...]
-    #: The key of the dimension that tells several numbers apart.
+    #: The key of the dimension in which several numbers differ.
     key: str = ""
     #: Whether the numbers are running totals, of which the increase is sent.
     is_total: bool = False

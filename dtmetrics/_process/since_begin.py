@@ -12,7 +12,7 @@ __all__ = ["Rows", "TotalsSinceBegin", "Utilization", "rows"]
 Rows = Iterable[tuple[float, Mapping[str, object]]]
 
 # CPU time is counted in ticks of up to 10 ms on some systems. The share that was used
-# in a shorter time than this one says nothing.
+# in a shorter time than this one means nothing.
 _SHORTEST_SECONDS = 1.0
 
 

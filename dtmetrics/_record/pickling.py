@@ -44,7 +44,7 @@ def restored_instrument(
     bound: Pairs,
 ) -> Any:  # noqa: ANN401 -- of the kind of the definition
     """Return the instrument of *meter* with *definition*, bound to *bound*."""
-    maker = meter._maker  # noqa: SLF001 -- not for users, who see all of a Meter
+    maker = meter._maker  # noqa: SLF001 -- a Meter shows users all its other names
     instrument = maker.restore(Definition(*definition), level, dimensions)
     return instrument.bind(**dict(bound)) if bound else instrument
 

@@ -32,7 +32,7 @@ class GivenUp:
     """
 
     def __init__(self, of: str, now: Callable[[], float] = time) -> None:
-        # Hashed: every user who can list a directory can read the names in it.
+        # Hashed, because names in a directory may be read by other users.
         self._suffix = f"-{sha256(of.encode()).hexdigest()[:16]}.down"
         self._now = now
 

@@ -30,7 +30,7 @@ Kind = Literal["counter", "gauge", "summary"]
 
 _EXPORT_SECONDS = 15.0
 
-# Lines are not told apart by their series here.
+# All lines count as one series here.
 _ANY = identify("line", ())
 _IN_HALVES = Outcome.TOO_LARGE, Outcome.MALFORMED
 

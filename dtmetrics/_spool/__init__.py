@@ -17,7 +17,7 @@ uWSGI forks. System calls on files hold no such lock:
 ``tests/test_spool_forks.py`` forks while batches are stored, and its children go on.
 
 Less would have been saved than it seems. SQLite checks no content, so that each record
-still needs a checksum. The lock that tells the living from the dead, the checks of the
+still needs a checksum. The lock that only a living process holds, the checks of the
 directory and the disk worker stay. A batch of 1,000 lines took 1.2 ms to store and
 0.8 ms to delete, against 0.6 ms and 0.06 ms with a file.
 """

@@ -39,7 +39,7 @@ class SpoolRoot:
 
     def __init__(self, root: str | os.PathLike[str], tenant: str) -> None:
         self._root = Path(os.path.abspath(root))
-        # Hashed: every user who can list a directory can read the names in it.
+        # Hashed, because names in a directory may be read by other users.
         self._name = sha256(tenant.encode()).hexdigest()[:16]
         self.path = str(self._root / self._name)
         if requirement := _unmet_at(self._root):

@@ -46,8 +46,8 @@ def instrument_cache(
     the first. Caches of one name are added up. OpenTelemetry has no convention for
     caches.
 
-    A cache that is garbage-collected is no longer observed. A second call with the same
-    cache and meter does nothing.
+    The observation ends when the cache is garbage-collected. A second call with the
+    same cache and meter does nothing.
 
     Args:
         cache (Any): A function with ``functools.lru_cache`` or ``functools.cache``, or

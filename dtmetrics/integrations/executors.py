@@ -49,7 +49,7 @@ def instrument_executor(
     The process that runs a task records it. In a worker of a process pool, dtmetrics
     must be configured: it is where the worker was forked after ``configure()``.
 
-    An executor that is garbage-collected is no longer observed. A second call does
+    The observation ends when the executor is garbage-collected. A second call does
     nothing.
 
     Args:

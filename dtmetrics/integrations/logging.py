@@ -172,7 +172,7 @@ def instrument_warnings(*, meter: Meter | None = None) -> None:
     """Count the warnings that Python shows, by category: ``python.warnings``.
 
     The dimension ``warning.category`` is the class of the warning. Python shows a
-    warning once for each place in the code, unless a filter says otherwise; one that
+    warning once for each place in the code, unless a filter changes that; one that
     a filter ignores or raises as an exception is not counted. Call it after
     ``logging.captureWarnings(True)``, which replaces what shows warnings. A second call
     does nothing.
