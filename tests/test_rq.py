@@ -263,6 +263,24 @@ def test_uninstrument(runtime: Runtime, exporter: MemoryExporter, queue: Any) ->
     assert exporter.lines == []
 
 
+def test_beside_another_library(monkeypatch: pytest.MonkeyPatch, queue: Any) -> None:
+    """A wrapper by wrapt, which was there before, still gets the queue as its object."""
+    wrapt = pytest.importorskip("wrapt")
+    seen: list[tuple[Any, int]] = []
+
+    def around(method: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        seen.append((instance, len(args)))
+        return method(*args, **kwargs)
+
+    theirs = wrapt.FunctionWrapper(rq.Queue._enqueue_job, around)
+    monkeypatch.setattr(rq.Queue, "_enqueue_job", theirs)
+    runtime = Runtime()
+    integration.instrument_rq(meter=runtime.get_meter("rq"))
+    queue.enqueue(work)
+    integration.uninstrument_rq()
+    assert seen == [(queue, 1)]
+
+
 def test_twice(runtime: Runtime, exporter: MemoryExporter, queue: Any) -> None:
     """A second call changes nothing."""
     integration.instrument_rq()

@@ -2,8 +2,8 @@
 
 ``import httpx`` imports its command line as well, and with it click, pygments and rich
 where they are installed: 43 ms of 78. Where they are not, httpx replaces its ``main()``
-by one that prints the reason. The same happens here, unless the program has imported httpx
-before.
+by one that prints the reason. The same happens here, unless the program has imported
+httpx before.
 
 httpx imports httpcore with the first transport, and httpcore imports trio if it is
 installed. Where eventlet has replaced the sockets, trio cannot be imported, and raises

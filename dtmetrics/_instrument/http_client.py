@@ -20,15 +20,14 @@ None of these raises.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache, update_wrapper
-from threading import Lock
+from functools import lru_cache
 from time import perf_counter
-from types import FunctionType
 from typing import Any
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.suppress_instrumentation import SUPPRESSED
 from dtmetrics._decorate.hooks import error_type
+from dtmetrics._instrument.patches import Method
 from dtmetrics._instrument.semconv import (
     MOST_BINDINGS,
     OTHER,
@@ -45,8 +44,6 @@ __all__ = [
     "PORTS",
     "ClientInstruments",
     "Description",
-    "Patches",
-    "Target",
     "recording",
 ]
 
@@ -166,10 +163,6 @@ def _text(value: str | bytes | None) -> str | None:
 
 # -- the methods of a library ---------------------------------------------------------
 
-Method = Callable[..., Any]
-#: A class, the name of its method, and the function that makes the recording method.
-Target = tuple[type, str, Callable[[ClientInstruments, Method], Method]]
-
 
 def recording(instruments: ClientInstruments, send: Method) -> Method:
     """Return a method that records each request that it passes on to *send*."""
@@ -187,62 +180,3 @@ def recording(instruments: ClientInstruments, send: Method) -> Method:
         return response
 
     return recorded
-
-
-class Patches:
-    """The methods of one library, wrapped at most once, and restored."""
-
-    def __init__(
-        self, describe: Callable[[Any, Any], Description], *targets: Target
-    ) -> None:
-        self._describe = describe
-        self._targets = targets
-        self._lock = Lock()
-        self._instruments: ClientInstruments | None = None
-        self._patches: list[tuple[type, str, object, Method]] = []
-
-    def apply(self, meter: Meter, **options: Any) -> None:  # noqa: ANN401 -- of ClientInstruments
-        """Wrap the methods, unless they are; *options* are those of the instruments."""
-        with self._lock:
-            if self._instruments is not None:
-                return
-            instruments = self._instruments = ClientInstruments(
-                meter, self._describe, **options
-            )
-            for owner, name, make in self._targets:
-                original = vars(owner)[name]
-                wrapper = make(instruments, _function(original))
-                # Not the attributes: other libraries recognise their wrappers by them.
-                update_wrapper(wrapper, original, updated=())
-                setattr(owner, name, wrapper)
-                self._patches.append((owner, name, original, wrapper))
-
-    def remove(self) -> None:
-        """Restore the methods.
-
-        Where another library has wrapped our wrapper meanwhile, ours stays, and from
-        now on only passes on.
-        """
-        with self._lock:
-            if self._instruments is not None:
-                self._instruments.active = False
-                self._instruments = None
-            for owner, name, original, wrapper in self._patches:
-                if vars(owner)[name] is wrapper:
-                    setattr(owner, name, original)
-            self._patches.clear()
-
-
-def _function(method: Any) -> Method:  # noqa: ANN401 -- any descriptor or callable
-    """Return *method* as a function whose first argument is the object."""
-    # Not isinstance: wrapt's wrappers claim to be functions, but bind first.
-    if type(method) is FunctionType:
-        return method
-
-    def call(self: object, *args: object, **kwargs: object) -> object:
-        # The mocks of unittest.mock do not bind at all.
-        binds = hasattr(method, "__get__")
-        bound = method.__get__(self, type(self)) if binds else method
-        return bound(*args, **kwargs)
-
-    return call

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib import import_module
 from time import perf_counter
 from typing import Any
@@ -19,10 +20,9 @@ from dtmetrics._instrument.http_client import (
     PORTS,
     ClientInstruments,
     Description,
-    Patches,
-    Target,
     recording,
 )
+from dtmetrics._instrument.patches import Patches, Target
 from dtmetrics._instrument.users_dimensions import Dimensions
 from dtmetrics._record.meter import Meter
 from dtmetrics._runtime.runtime import default
@@ -120,7 +120,7 @@ def _describe(request: httpx.Request, response: httpx.Response | None) -> Descri
     return request.method, url.raw_host, port, response.status_code, version
 
 
-def _targets() -> Iterator[Target]:
+def _targets() -> Iterator[Target[ClientInstruments]]:
     # Imported here, or a library that imports httpx2 later would not be recorded. If it
     # cannot be imported, no library sends with it.
     httpx2: Any = call_safely(import_module, "httpx2", default=None)
@@ -130,9 +130,9 @@ def _targets() -> Iterator[Target]:
         yield from _transports(httpx2)
 
 
-def _transports(library: Any) -> Iterator[Target]:  # noqa: ANN401 -- a module
+def _transports(library: Any) -> Iterator[Target[ClientInstruments]]:  # noqa: ANN401 -- a module
     yield library.HTTPTransport, "handle_request", recording
     yield library.AsyncHTTPTransport, "handle_async_request", _recording_async
 
 
-_patches = Patches(_describe, *_targets())
+_patches = Patches(partial(ClientInstruments, describe=_describe), *_targets())

@@ -9,13 +9,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
 
-from dtmetrics._instrument.http_client import PORTS, Description, Patches, recording
+from dtmetrics._instrument.http_client import (
+    PORTS,
+    ClientInstruments,
+    Description,
+    recording,
+)
+from dtmetrics._instrument.patches import Patches
 from dtmetrics._instrument.users_dimensions import Dimensions
 from dtmetrics._record.meter import Meter
 from dtmetrics._runtime.runtime import default
@@ -105,4 +111,6 @@ def _server(url: str) -> tuple[str | None, int | None]:
     return split.hostname, split.port or PORTS.get(split.scheme)
 
 
-_patches = Patches(_describe, (HTTPAdapter, "send", recording))
+_patches = Patches(
+    partial(ClientInstruments, describe=_describe), (HTTPAdapter, "send", recording)
+)

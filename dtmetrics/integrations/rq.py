@@ -10,8 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import update_wrapper
-from threading import Lock
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -19,6 +18,7 @@ from rq import Queue, SimpleWorker, Worker
 from rq.exceptions import AbandonedJobError
 
 from dtmetrics._core.safe_call import call_safely
+from dtmetrics._instrument.patches import Method, Patches, Target
 from dtmetrics._instrument.task_queue import Destination, TaskInstruments
 from dtmetrics._record.gauge import RunningCalls
 from dtmetrics._record.meter import Meter
@@ -29,7 +29,6 @@ __all__ = ["instrument_rq", "uninstrument_rq"]
 # Types differ from version to version.
 AnyWorker = Any
 Job = Any
-Method = Callable[..., Any]
 
 
 def instrument_rq(*, meter: Meter | None = None) -> None:
@@ -54,14 +53,7 @@ def instrument_rq(*, meter: Meter | None = None) -> None:
     >>> instrument_rq()
     >>> uninstrument_rq()
     """
-    with _lock:
-        if not _patches:
-            recorder = _Recorder(meter or default.get_meter(__name__))
-            for owner, name in _targets():
-                original = vars(owner)[name]
-                wrapper = _wrap(recorder, name, original)
-                setattr(owner, name, wrapper)
-                _patches.append((recorder, owner, name, original, wrapper))
+    _patches.apply(meter or default.get_meter(__name__))
 
 
 def uninstrument_rq() -> None:
@@ -72,13 +64,7 @@ def uninstrument_rq() -> None:
     >>> from dtmetrics.integrations.rq import uninstrument_rq
     >>> uninstrument_rq()
     """
-    with _lock:
-        for recorder, owner, name, original, wrapper in _patches:
-            recorder.active = False
-            # Where another library has wrapped ours meanwhile, that passes on.
-            if vars(owner)[name] is wrapper:
-                setattr(owner, name, original)
-        _patches.clear()
+    _patches.remove()
 
 
 class _Recorder:
@@ -89,7 +75,7 @@ class _Recorder:
     """
 
     def __init__(self, meter: Meter) -> None:
-        #: False once uninstrumented: another library may still call our wrappers.
+        #: False once uninstrumented: another library may still call a wrapper.
         self.active = True
         self._instruments = TaskInstruments(meter, "rq")
         gauge = meter.gauge(
@@ -250,25 +236,25 @@ _METHODS = {
 }
 
 
-def _targets() -> Iterator[tuple[type, str]]:
+def _targets() -> Iterator[Target[_Recorder]]:
     """Yield each class of RQ that defines one of the methods, in this version of RQ."""
     classes = dict.fromkeys((Queue, *SimpleWorker.__mro__, *Worker.__mro__))
-    for name in _METHODS:
+    for name, make in _METHODS.items():
         for owner in classes:
             if name in vars(owner):
-                yield owner, name
+                yield owner, name, partial(_where_enabled, make)
 
 
-def _wrap(recorder: _Recorder, name: str, original: Method) -> Method:
-    recording = _METHODS[name](recorder, original)
+def _where_enabled(
+    make: Callable[[_Recorder, Method], Method], recorder: _Recorder, original: Method
+) -> Method:
+    recording = make(recorder, original)
 
     def method(*args: object, **kwargs: object) -> object:
         chosen = recording if recorder.enabled() else original
         return chosen(*args, **kwargs)
 
-    # Not the attributes: other libraries recognise their wrappers by them.
-    return update_wrapper(method, original, updated=())
+    return method
 
 
-_lock = Lock()
-_patches: list[tuple[_Recorder, type, str, Method, Method]] = []
+_patches = Patches(_Recorder, *_targets())
