@@ -25,7 +25,7 @@ from tests.support.endpoint import (
     hang_up,
     never,
 )
-from tests.support.protocol_grammar import Line, read
+from tests.support.protocol_grammar import Line, lines_of
 
 
 class Context:
@@ -52,8 +52,7 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryExporter]:
 
 def durations(exporter: MemoryExporter) -> list[Line]:
     """Return the durations that were delivered."""
-    all_lines = [read(line) for line in exporter.lines]
-    return [each for each in all_lines if each.key == "faas.invoke_duration"]
+    return lines_of(exporter.lines, "faas.invoke_duration")
 
 
 def test_handler(exporter: MemoryExporter) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from dtmetrics._cli import main
 from tests.support.endpoint import PATIENCE, Endpoint, accept, never, refusing_port
-from tests.support.protocol_grammar import Line, read
+from tests.support.protocol_grammar import Line, lines_of
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
 processes = pytest.mark.processes
@@ -55,8 +55,7 @@ def started(
 
 def by_key(endpoint: Endpoint) -> dict[str, Line]:
     """Return the last accepted line of each key."""
-    lines = [line for line in endpoint.lines if not line.startswith("#")]
-    return {read(line).key: read(line) for line in lines}
+    return {line.key: line for line in lines_of(endpoint.lines)}
 
 
 def test_without_command(capsys: pytest.CaptureFixture[str]) -> None:

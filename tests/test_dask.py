@@ -13,7 +13,7 @@ import pytest
 import dtmetrics
 from dtmetrics import MemoryExporter
 from tests.support.endpoint import PATIENCE, Endpoint
-from tests.support.protocol_grammar import Line, read
+from tests.support.protocol_grammar import Line, lines_of
 from tests.support.recorder import Recorder
 from tests.support.script import expect
 
@@ -156,7 +156,7 @@ def open_gate(name: str) -> None:
 def arrived(exporter: MemoryExporter) -> list[Line]:
     """Flush; return the data points that were sent since the exporter was made."""
     assert dtmetrics.flush(PATIENCE)
-    return [read(line) for line in exporter.lines if not line.startswith("#")]
+    return lines_of(exporter.lines)
 
 
 def executions(exporter: MemoryExporter) -> Tally[tuple[str, str, str]]:
@@ -176,12 +176,11 @@ def executions(exporter: MemoryExporter) -> Tally[tuple[str, str, str]]:
 def gauges(exporter: MemoryExporter, key: str) -> dict[str, float]:
     """Return the last values of a gauge by its one dimension."""
     assert dtmetrics.flush(PATIENCE)
-    found = [read(line) for line in exporter.lines if line.startswith(f"{key},")]
     return {
         "".join(
             value for name, value in line.dimensions.items() if name.startswith("dask.")
         ): line.numbers["value"]
-        for line in found
+        for line in lines_of(exporter.lines, key)
     }
 
 

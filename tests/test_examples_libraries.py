@@ -22,7 +22,7 @@ from dtmetrics.integrations.logging import MetricsHandler
 from tests.support.endpoint import PATIENCE, Endpoint, accept, answer
 from tests.support.engines import running
 from tests.support.example_pages import ExamplePage, environment
-from tests.support.protocol_grammar import read
+from tests.support.protocol_grammar import lines_of
 from tests.support.redis_server import RedisServer
 from tests.support.script import run
 
@@ -36,9 +36,9 @@ LIBRARY = {"shop.cache.hits": 2, "shop.cache.misses": 2}
 
 def recorded(lines: list[str], key: str) -> dict[str, int | float]:
     """Return the number of values of the summary *key*, by ``error.type``."""
-    found = [read(line) for line in lines if line.startswith(f"{key},")]
     return {
-        each.dimensions.get("error.type", ""): each.numbers["count"] for each in found
+        line.dimensions.get("error.type", ""): line.numbers["count"]
+        for line in lines_of(lines, key)
     }
 
 
@@ -82,9 +82,8 @@ def test_sqlalchemy(tmp_path: Path) -> None:
         endpoint.lines, missing={"dtmetrics.worker", "server.address", "server.port"}
     )
     operations = {
-        read(line).dimensions["db.operation.name"]: read(line).dimensions
-        for line in endpoint.lines
-        if line.startswith("db.client.operation.duration,")
+        line.dimensions["db.operation.name"]: line.dimensions
+        for line in lines_of(endpoint.lines, "db.client.operation.duration")
     }
     assert operations.keys() == {"CREATE", "BATCH INSERT", "SELECT", "INSERT"}
     assert operations["INSERT"]["error.type"] == "sqlite3.IntegrityError"
@@ -177,7 +176,7 @@ def test_runtime_metrics(tmp_path: Path) -> None:
     assert "the event loop has been blocked for" in done.stderr
     assert "in blocking_job" in done.stderr
     listed, groups = page.arrives(), {row[1] for row in page.table("key")}
-    lines = [read(line) for line in endpoint.lines if not line.startswith("#")]
+    lines = lines_of(endpoint.lines)
     for line in lines:
         found = line.dimensions.keys() - {"dt.metrics.source"}
         assert found == listed[line.key] - {"none"}, line
@@ -203,12 +202,11 @@ def test_logging(tmp_path: Path) -> None:
         done = page.run(endpoint, tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     page.check(endpoint.lines)
-    found = [read(line) for line in endpoint.lines if not line.startswith("#")]
     counts = {
         (
             *map(each.dimensions.get, ("logger.name", "log.level", "warning.category")),
         ): (each.numbers["delta"])
-        for each in found
+        for each in lines_of(endpoint.lines)
         if each.dimensions.get("logger.name") != "dtmetrics"
     }
     assert counts == {
@@ -313,8 +311,8 @@ def test_exporter_without_a_directory(tmp_path: Path) -> None:
     path = tmp_path / "later" / "metrics.txt"
     ended = run(FAILING, program, path)
     assert (ended.status, ended.out) == (0, "False\nTrue\n")
-    written = [line for line in path.read_text().splitlines() if line[0] != "#"]
-    assert [read(line).numbers for line in written] == [{"delta": 3}]
+    written = lines_of(path.read_text().splitlines())
+    assert [line.numbers for line in written] == [{"delta": 3}]
 
 
 def test_outcomes() -> None:

@@ -23,6 +23,7 @@ from dtmetrics.integrations.executors import (
     uninstrument_executor,
 )
 from tests.support.endpoint import PATIENCE, Endpoint
+from tests.support.protocol_grammar import lines_of
 from tests.support.recorder import Recorder
 from tests.support.script import expect
 
@@ -269,9 +270,9 @@ def test_processes(method: str, tmp_path: Any) -> None:
     assert out.splitlines() == ["55", "ValueError", "True"]
     counts = {
         key: sum(
-            int(line.rpartition("count=")[2].split()[0])
-            for line in endpoint.lines
-            if line.startswith(f"{key},") and "executor.name=numbers" in line
+            line.numbers["count"]
+            for line in lines_of(endpoint.lines, key)
+            if line.dimensions["executor.name"] == "numbers"
         )
         for key in (WAIT, DURATION)
     }

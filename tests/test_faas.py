@@ -14,7 +14,7 @@ from dtmetrics import MemoryExporter
 from dtmetrics._instrument.invocations import Invocations
 from dtmetrics._runtime.runtime import Runtime, default
 from dtmetrics.integrations.faas import invocation
-from tests.support.protocol_grammar import Line, read
+from tests.support.protocol_grammar import Line, lines_of
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def timeouts(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def lines(exporter: MemoryExporter, key: str) -> list[Line]:
     """Return what was delivered of *key*."""
-    return [read(line) for line in exporter.lines if line.startswith(f"{key},")]
+    return lines_of(exporter.lines, key)
 
 
 def test_block(exporter: MemoryExporter) -> None:

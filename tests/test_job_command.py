@@ -20,7 +20,7 @@ from dtmetrics.exporters import (
     Outcome,
 )
 from tests.support.endpoint import PATIENCE
-from tests.support.protocol_grammar import read
+from tests.support.protocol_grammar import lines_of
 
 PYTHON = [sys.executable, "-S", "-c"]
 
@@ -75,8 +75,7 @@ def run(command: list[str], exporter: object = None, **settings: object) -> Any:
         return {"exporter": exporter or memory, "interval": None, **settings}
 
     status = run_as_job("nightly", command, all_settings, Runtime())
-    lines = [line for line in memory.lines if not line.startswith("#")]
-    return status, {read(line).key: read(line) for line in lines}
+    return status, {line.key: line for line in lines_of(memory.lines)}
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,8 @@ def test_uvicorn(kind: str, options: str, tmp_path: Path) -> None:
         ):
             statuses = [client.get(address).status_code for _ in range(60)]
         assert statuses == [200] * 60
-        lines = [each for each in endpoint.lines if each.startswith("http.server.req")]
-    assert sum(int(line.split("count=")[1].split()[0]) for line in lines) == 60
+        served = endpoint.values("http.server.request.duration")
+    assert served == 60
 
 
 def followed(application: Callable[..., Awaitable[None]]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from tests.support import travelling_program
 from tests.support.endpoint import Endpoint
 from tests.support.engines import running
+from tests.support.protocol_grammar import lines_of
 
 #: Some seconds on two idle cores; Ray and Spark take 20 to start, and 100 on a busy one.
 SECONDS = 300
@@ -61,12 +61,10 @@ def test_engines(engine: str, kind: str, tmp_path: Path) -> None:
             # Workers may outlive the program for a moment.
             endpoint.wait_until(lambda: min(recorded(endpoint)) >= calls)
     assert recorded(endpoint) == (calls, calls)
-    lines = [line for line in endpoint.lines if line[0] != "#"]
-    assert all("service=shop" in line for line in lines)
+    lines = lines_of(endpoint.lines)
+    assert {line.dimensions.get("service") for line in lines} == {"shop"}
 
 
 def recorded(endpoint: Endpoint) -> tuple[float, float]:
     """Return the total of the counter, and how many calls the timer has."""
-    text = "\n".join(endpoint.lines)
-    counts = re.findall(r"^task.duration.*count=(\d+)", text, re.MULTILINE)
-    return endpoint.total("task.runs"), sum(map(int, counts))
+    return endpoint.total("task.runs"), endpoint.values("task.duration")

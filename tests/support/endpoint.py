@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from tests.support.protocol_grammar import lines_of
+
 # Seconds after which a wait fails. A passing test waits for milliseconds, or for some
 # seconds on a machine with nine times as many tasks as cores. Less than pytest's 60 s.
 PATIENCE = 45.0
@@ -258,6 +260,10 @@ class Endpoint:
         """Return the sum of counter *key* over all accepted requests."""
         found = [_COUNT.fullmatch(line) for line in self.lines]
         return sum(float(m[3]) for m in found if m and m[1] == key)
+
+    def values(self, key: str) -> int:
+        """Return the number of values of summary *key* over all accepted requests."""
+        return sum(int(line.numbers["count"]) for line in lines_of(self.lines, key))
 
     def _start(self, run: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=run, args=args, daemon=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support.endpoint import PATIENCE, Endpoint
 from tests.support.markdown_pages import ROOT, blocks, links, tables, titles
-from tests.support.protocol_grammar import read
+from tests.support.protocol_grammar import lines_of
 
 EXAMPLES = ROOT / "examples"
 FOLDERS = ("libraries", "platforms", "web")
@@ -85,10 +85,8 @@ class ExamplePage:
         Dimensions that are *missing* need a case that the program does not have.
         """
         arrived: defaultdict[str, set[str]] = defaultdict(set)
-        for line in lines:
-            if not line.startswith("#"):
-                found = read(line)
-                arrived[found.key] |= found.dimensions.keys() - {"dt.metrics.source"}
+        for line in lines_of(lines):
+            arrived[line.key] |= line.dimensions.keys() - {"dt.metrics.source"}
         listed = self.arrives()
         assert arrived.keys() == listed.keys()
         for key, dimensions in listed.items():

@@ -8,6 +8,7 @@ https://docs.dynatrace.com/docs/ingest-from/extend-dynatrace/extend-metrics/refe
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple, NoReturn
 
 KEY_LIMIT = 250
@@ -103,6 +104,15 @@ def read(line: str) -> Line:
         numbers,
         None if timestamp is None else int(timestamp),
     )
+
+
+def lines_of(texts: Iterable[str], key: str = "") -> list[Line]:
+    """Return the parts of each data line in *texts*, of one *key* or of all.
+
+    Lines that begin with ``#`` hold metadata, and are left out.
+    """
+    lines = [read(text) for text in texts if not text.startswith("#")]
+    return [line for line in lines if key in ("", line.key)]
 
 
 def _payload(text: str) -> tuple[str, dict[str, str]]:
