@@ -15,16 +15,17 @@ import sys
 import threading
 from collections.abc import Callable
 from importlib import import_module
+from operator import attrgetter
 from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
 __all__ = [
     "ByValue",
     "arrive_with",
-    "asked_by_value",
     "found_by_name",
     "imported",
-    "take_asked",
+    "pickled_by_value",
+    "take_noted",
 ]
 
 #: A callable; which attributes it has is not known.
@@ -32,7 +33,7 @@ Target = Any
 
 _LRU_CACHE: Any = type(functools.lru_cache(len))
 
-_asked = threading.local()
+_noted = threading.local()
 
 
 class ByValue(NamedTuple):
@@ -69,9 +70,7 @@ def found_by_name(target: Target) -> bool:
 
 def imported(module: str, name: str) -> Target:
     """Return what *module*, which is imported, has under *name*."""
-    found: Target = import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
+    found: Target = attrgetter(name)(import_module(module))
     return found
 
 
@@ -79,16 +78,16 @@ def arrive_with(target: Target, switch: object) -> None:
     """Do nothing: unpickling *switch*, after *target* was imported, did all."""
 
 
-def asked_by_value(target: Target, caller: FrameType) -> bool:
+def pickled_by_value(target: Target, caller: FrameType) -> bool:
     """Whether *caller* is about to pickle *target* by value.
 
     It is if it is a pickler that pickles functions by value, and no other process can
     import *target*.
     """
     if caller.f_code.co_name == "reducer_override":  # cloudpickle, also when vendored
-        asked = _is_dynamic(target, caller.f_globals.get(_REGISTERED))
-        _asked.target = target if asked else None
-        return asked
+        by_value = _is_dynamic(target, caller.f_globals.get(_REGISTERED))
+        _noted.target = target if by_value else None
+        return by_value
     if caller.f_code.co_name == "save":  # a pickler written in Python, such as dill's
         pickler = type(caller.f_locals.get("self"))
         save = getattr(pickler, "dispatch", {}).get(FunctionType)
@@ -97,11 +96,11 @@ def asked_by_value(target: Target, caller: FrameType) -> bool:
     return False
 
 
-def take_asked(target: Target) -> bool:
-    """Whether the question before this call was about *target*, and its answer yes."""
-    asked = getattr(_asked, "target", None)
-    _asked.target = None
-    return asked is target
+def take_noted(target: Target) -> bool:
+    """Whether the last `pickled_by_value` of this thread was true of *target*."""
+    noted = getattr(_noted, "target", None)
+    _noted.target = None
+    return noted is target
 
 
 #: cloudpickle's test whether a module is registered to be pickled by value.

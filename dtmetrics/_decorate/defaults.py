@@ -66,9 +66,11 @@ class Outdated:
         self._code = func.__code__
         self._known = defaults_of(func)
         self._wrapper: Any = None
+        self._generic: Call | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_wrapper": None}  # a weak reference cannot be pickled
+        # A weak reference and a wrapper that code was made for cannot be pickled.
+        return {**self.__dict__, "_wrapper": None, "_generic": None}
 
     def state(self) -> dict[str, object]:
         """Return what the wrapper compares with and calls, by the names in its code."""
@@ -92,13 +94,14 @@ class Outdated:
         wrapper = None if self._wrapper is None else self._wrapper()
         if wrapper is not None and self._func.__code__ is self._code:
             self._renew(wrapper)
-        return self._make_generic()(*args, **kwargs)
+        if self._generic is None:
+            self._generic = self._make_generic()
+        return self._generic(*args, **kwargs)
 
     def _without_omitted(self, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
         positional, others = self._known
-        now, others_now = defaults_of(self._func)
-        if self._func.__code__ is not self._code:  # with other parameters
-            now = others_now = {}
+        same_code = self._func.__code__ is self._code  # else it has other parameters
+        now, others_now = defaults_of(self._func) if same_code else ({}, {})
         by_name = {
             name: value
             for name, value in kwargs.items()

@@ -18,6 +18,7 @@ __all__ = [
     "OneHook",
     "Switch",
     "Token",
+    "class_name",
     "error_type",
     "shown_module",
 ]

@@ -19,10 +19,10 @@ import wrapt
 from dtmetrics._decorate.by_value import (
     ByValue,
     arrive_with,
-    asked_by_value,
     found_by_name,
     imported,
-    take_asked,
+    pickled_by_value,
+    take_noted,
 )
 from dtmetrics._decorate.cells import hook_and_target
 from dtmetrics._decorate.codegen import Compiled, compile_call
@@ -182,7 +182,7 @@ class Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]
 
     @property
     def __class__(self) -> Any:  # noqa: ANN401 -- any class
-        if asked_by_value(self, sys._getframe(1)):  # noqa: SLF001 -- no other way
+        if pickled_by_value(self, sys._getframe(1)):  # noqa: SLF001 -- no other way
             return Decorated
         return _target(self).__class__
 
@@ -197,7 +197,7 @@ class Decorated(wrapt.FunctionWrapper):  # type: ignore[type-arg]
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         wrapped = _target(self)
-        by_value = take_asked(self) or asked_by_value(self, sys._getframe(1))  # noqa: SLF001
+        by_value = take_noted(self) or pickled_by_value(self, sys._getframe(1))  # noqa: SLF001
         if not by_value:
             found = found_by_name(self)
             switch = _DECORATOR.__get__(self).switch

@@ -165,9 +165,7 @@ class RunningCalls:
         """Subtract one."""
         series, generation = token
         present = self._gauge.registry.generation
-        if series is not None and generation is present:
-            series.move(-1)
-        elif series is not None and generation.epoch is present.epoch:
+        if series is not None and generation.epoch is present.epoch:
             while series.successor is not None:
                 series = series.successor
             series.move(-1)

@@ -161,12 +161,14 @@ class Job(AsyncBlock, Shared):
         took = self._running.end(run)
         if not run.is_here or not self._duration.registry.recording:
             return
+        outcome: dict[str, object] = {
+            "job.outcome": "failure" if failure else "success"
+        }
         if failure:
-            outcome = {"job.outcome": "failure", "error.type": failure}
+            outcome["error.type"] = failure
         else:
-            outcome = {"job.outcome": "success"}
             self._last_success.set(time.time())
-        self._duration.record_with(took, {**outcome})
+        self._duration.record_with(took, outcome)
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
         check_order(func, f"job({self.name!r})", self._duration.registry.catalog)

@@ -122,8 +122,8 @@ class Registry(Shared):
             )
             same = same and not self.catalog.all_quarantined()
             self.catalog.start(options)
-            self.catalog.describe_again()
             if same:
+                self.catalog.describe_again()
                 generation.awake = False
                 self._disable_all()
                 return

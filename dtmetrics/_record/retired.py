@@ -34,8 +34,8 @@ class CommonDimensions:
     """The dimensions that the options of *generation* add to every gauge."""
 
     def __init__(self, generation: Generation) -> None:
-        self._all = dict(generation.dimensions((), ignore, gauge=True))
-        self._defaults = self._all.keys() - generation.platform.keys()
+        self._generation = generation
+        self._all: dict[str, str] = {}
 
     def without(self, prefix: str) -> Pairs:
         """Return the dimensions in the line *prefix* that are not these.
@@ -43,7 +43,10 @@ class CommonDimensions:
         One of a call that is equal to one of these is taken for it. A default that is
         missing was removed by a value without text, and comes without text.
         """
-        own = dict.fromkeys(self._defaults, "")
+        generation = self._generation
+        if not self._all:  # not before, because a gauge takes the number of the worker
+            self._all = dict(generation.dimensions((), ignore, gauge=True))
+        own = dict.fromkeys(self._all.keys() - generation.platform.keys(), "")
         for key, value in dimensions_in(prefix).items():
             own.pop(key, None)
             if self._all.get(key) != value:
@@ -106,7 +109,7 @@ class Retired:
         now = monotonic()
         for group in list(self.groups):
             family, all_series, _, until = group
-            if family.definition.kind != "gauge":
+            if not family.definition.is_gauge:
                 for start in range(0, len(all_series), size):
                     chunk = all_series[start : start + size]
                     yield family.drain(chunk, timestamp_ms, handover)
