@@ -31,7 +31,7 @@ from tests.support.pickled_callables import (
     use,
     wanted,
 )
-from tests.support.script import expect
+from tests.support.script import expect, python_path
 
 #: dill 0.4 reads an attribute of code objects that Python 3.15 lacks.
 PICKLERS = ["cloudpickle", *(["dill"] if sys.version_info < (3, 15) else [])]
@@ -58,7 +58,7 @@ def test_program(library: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**os.environ, "PYTHONPATH": python_path()},
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == wanted(names_for(library))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pickle
 import shutil
-import subprocess
 import sys
 from types import ModuleType
 
@@ -14,7 +12,7 @@ import pytest
 
 from dtmetrics import configure, shutdown, timed
 from tests.support.endpoint import PATIENCE, Endpoint
-from tests.support.script import expect
+from tests.support.script import expect, python_path, run
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(PATIENCE + 60)]
 
@@ -71,14 +69,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
         pytest.skip("no C compiler here")
     place = tmp_path_factory.mktemp("compiled")
     (place / "compiled_tasks.pyx").write_text(SOURCE)
-    subprocess.run(
-        [sys.executable, "-c", BUILD],
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        check=True,
-        capture_output=True,
-        timeout=PATIENCE,
-    )
+    ended = run(BUILD, cwd=place, PYTHONPATH=python_path())
+    assert ended.status == 0, ended.err
     sys.path.append(str(place))
     return importlib.import_module("compiled_tasks")
 
@@ -101,6 +93,5 @@ def test_arrives(compiled: ModuleType, library: str) -> None:
         configure(endpoint=endpoint.url, interval=3_600.0)
         pickled = [pickler.dumps(target).hex() for target in targets]
         shutdown()
-        paths = os.pathsep.join(filter(None, sys.path))
-        expect(RECEIVE, library, *pickled, PYTHONPATH=paths)
+        expect(RECEIVE, library, *pickled, PYTHONPATH=python_path())
     assert endpoint.values("task.duration") == len(targets)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.endpoint import PATIENCE, Endpoint
+from tests.support.endpoint import Endpoint
 from tests.support.engines import running
 from tests.support.redis_server import RedisServer
+from tests.support.script import python_path, run
 from tests.support.worker_gauges import DEFINED, check_others, processes
 
 pytestmark = [
@@ -63,7 +62,7 @@ def environment(place: Path, url: str) -> dict[str, str]:
     return {
         "DTMETRICS_ENDPOINT": url,
         "DTMETRICS_DIMENSIONS": f"place={place}",
-        "PYTHONPATH": os.pathsep.join([str(place), *filter(None, sys.path)]),
+        "PYTHONPATH": python_path(place),
     }
 
 
@@ -77,18 +76,11 @@ def test_celery(where: str, tmp_path: Path) -> None:
     with Endpoint() as endpoint:
         environ = {**environment(tmp_path, endpoint.url), "WHERE": where}
         with running(command, tmp_path, **environ):
-            subprocess.run(
-                [
-                    sys.executable,
-                    "-c",
-                    "import tasks; [tasks.work.delay() for _ in 'ab']",
-                ],
-                cwd=tmp_path,
-                env={**os.environ, **environ, "WHERE": "in the task"},
-                check=True,
-                timeout=PATIENCE,
-            )
-            endpoint.wait_until(lambda: endpoint.total("tasks") == 2)
+            environ["WHERE"] = "in the task"
+            send = "import tasks; [tasks.work.delay() for _ in 'ab']"
+            ended = run(send, cwd=tmp_path, **environ)
+            assert ended.status == 0, ended.err
+            endpoint.wait_for_total("tasks", 2)
         check_others(endpoint)
         assert processes(endpoint).keys() == {"0", "1"}
 
@@ -104,16 +96,11 @@ def test_rq(tmp_path: Path) -> None:
     )
     with RedisServer() as redis, Endpoint() as endpoint:
         environ = environment(tmp_path, endpoint.url)
-        subprocess.run(
-            [sys.executable, "-c", enqueue, redis.url],
-            cwd=tmp_path,
-            env={**os.environ, **environ},
-            check=True,
-            timeout=PATIENCE,
-        )
+        ended = run(enqueue, redis.url, cwd=tmp_path, **environ)
+        assert ended.status == 0, ended.err
         command = ["-m", "rq.cli", "worker", "--burst", f"--url={redis.url}"]
         with running(command, tmp_path, **environ):
-            endpoint.wait_until(lambda: endpoint.total("tasks") == 3)
+            endpoint.wait_for_total("tasks", 3)
         check_others(endpoint)
         found = processes(endpoint)
     assert found.keys() == {"0"}

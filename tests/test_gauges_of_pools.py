@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.endpoint import PATIENCE, Endpoint
 from tests.support.receiver_process import receiver_process
+from tests.support.script import python_path, run
 from tests.support.worker_gauges import DEFINED, check_others, processes
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
@@ -79,10 +80,12 @@ if __name__ == "__main__":
 def work(place: Path, url: str, *arguments: str) -> int:
     """Run the program, which posts to *url*; return the number of its process."""
     (place / "work.py").write_text(WORK)
-    path = os.pathsep.join([str(place), *filter(None, sys.path)])
-    environ = {**os.environ, "DTMETRICS_ENDPOINT": url, "PYTHONPATH": path}
-    # The numbers of this program alone.
-    environ["DTMETRICS_DIMENSIONS"] = f"place={place}"
+    environ = {
+        **os.environ,
+        "DTMETRICS_ENDPOINT": url,
+        "DTMETRICS_DIMENSIONS": f"place={place}",  # the numbers of this program alone
+        "PYTHONPATH": python_path(place),
+    }
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "work.py", *arguments],
         cwd=place,
@@ -134,13 +137,8 @@ counter("tasks").inc()
 subprocess.run([sys.executable, "other.py"], check=True)
 """
     with Endpoint() as endpoint:
-        subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=tmp_path,
-            env={**os.environ, "DTMETRICS_ENDPOINT": endpoint.url},
-            check=True,
-            timeout=PATIENCE,
-        )
+        ended = run(program, cwd=tmp_path, DTMETRICS_ENDPOINT=endpoint.url)
+        assert ended.status == 0, ended.err
         found = processes(endpoint)
     assert found.keys() == {""}
     assert len(found[""]) == 2

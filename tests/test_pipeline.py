@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from tests.support.engines import running
 from tests.support.example_pages import ExamplePage
 from tests.support.platforms import needs_signals
 from tests.support.redis_server import RedisServer
+from tests.support.script import python_path
 from tests.support.web_load import serving
 
 for module in ("celery", "distributed", "fastapi", "redis", "uvicorn"):
@@ -67,7 +66,6 @@ class Pipeline:
         """Run Python with *command*, whose log is in a directory *name*."""
         place = self._place / name
         place.mkdir(exist_ok=True)
-        path = os.pathsep.join([str(self.page.folder), *filter(None, sys.path)])
         program = [
             str(self.page.folder / part) if part.endswith(".py") else part
             for part in command
@@ -77,7 +75,7 @@ class Pipeline:
             place,
             piped=piped,
             DTMETRICS_ENDPOINT=self.endpoint.url,
-            PYTHONPATH=path,
+            PYTHONPATH=python_path(self.page.folder),
             PYTHONDONTWRITEBYTECODE="1",
         )
 

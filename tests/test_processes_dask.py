@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from tests.support.endpoint import PATIENCE, Endpoint
 from tests.support.engines import running
 from tests.support.platforms import needs_signals
+from tests.support.script import python_path
 
 pytest.importorskip("distributed")
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(150), needs_signals]
@@ -93,7 +92,7 @@ def test_workers(end: str, tmp_path: Path) -> None:
     with Endpoint() as endpoint:
         environ = {
             "DTMETRICS_ENDPOINT": endpoint.url,
-            "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)]),
+            "PYTHONPATH": python_path(tmp_path),
         }
         with running(["program.py", end], tmp_path, **environ) as program:
             status = program.wait(2 * PATIENCE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from tests.support import travelling_program
 from tests.support.endpoint import Endpoint
 from tests.support.engines import running
 from tests.support.protocol_grammar import lines_of
+from tests.support.script import python_path
 
 #: Some seconds on two idle cores; Ray and Spark take 20 to start, and 100 on a busy one.
 SECONDS = 300
@@ -47,7 +47,7 @@ def test_engines(engine: str, kind: str, tmp_path: Path) -> None:
     if engine == "spark" and shutil.which("java") is None:
         pytest.skip("no java here")
     environ = {
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONPATH": python_path(),
         "PYSPARK_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "RAY_USAGE_STATS_ENABLED": "0",

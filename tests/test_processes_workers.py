@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import worker_program
 from tests.support.endpoint import Endpoint
+from tests.support.script import python_path
 
 pytestmark = pytest.mark.processes
 
@@ -45,7 +46,7 @@ def test_workers(kind: str, method: str) -> None:
             env={
                 **os.environ,
                 "DTMETRICS_ENDPOINT": endpoint.url,
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "PYTHONPATH": python_path(),
             },
         )
     assert done.returncode == 0, done.stderr

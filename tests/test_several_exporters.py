@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +24,7 @@ from dtmetrics.exporters import (
 )
 from tests.support.endpoint import PATIENCE, Endpoint, answer, never
 from tests.support.runtime_calls import Down, inc, keys
+from tests.support.script import expect, run
 
 SETTINGS: dict[str, Any] = {
     "interval": None,
@@ -303,14 +302,7 @@ print([
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
 def test_forks() -> None:
     """A forked child delivers its points to each exporter, and none of its parent's."""
-    ended = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORKS],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
-    assert (ended.stdout, ended.stderr) == ("[25.0, 25.0]\n", "")
+    assert expect(FORKS, PYTHONWARNINGS="ignore") == "[25.0, 25.0]\n"
 
 
 AT_EXIT = """
@@ -324,13 +316,9 @@ counter("orders").inc()
 @pytest.mark.parametrize("interval", ["", "interval=None, "])
 def test_at_exit(interval: str) -> None:
     """A short program loses nothing, although no thread can be started at its exit."""
-    ended = subprocess.run(
-        [sys.executable, "-c", AT_EXIT.replace("{interval}", interval)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for out in (ended.stdout, ended.stderr):
+    ended = run(AT_EXIT.replace("{interval}", interval))
+    assert ended.status == 0
+    for out in (ended.out, ended.err):
         assert out.startswith("orders,dt.metrics.source=dtmetrics count,delta=1 ")
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from tests.support.script import NO_COLLECTION, expect
+from tests.support.script import NO_COLLECTION, expect, python_path
 
 METHODS = ["fork", "spawn", "forkserver"]
 KINDS = ["processes", "pool", "executor"]
@@ -82,7 +81,7 @@ def work(place: Path, url: str, method: str, kind: str, order: str) -> int:
         method,
         kind,
         seconds=SECONDS,
-        PYTHONPATH=f"{place}:{':'.join(sys.path)}",
+        PYTHONPATH=python_path(place),
         DTMETRICS_ENDPOINT=url,
         PYTHONWARNINGS="ignore::DeprecationWarning",  # of a fork in a process with threads
     )

@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 from dtmetrics import context, counter, gauge, timed
+from tests.support.script import python_path
 
 
 @timed
@@ -347,7 +348,7 @@ def send(library: str, names: list[str]) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**os.environ, "PYTHONPATH": python_path()},
     )
     assert done.returncode == 0, done.stderr
     received: dict[str, Any] = json.loads(done.stdout)

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.endpoint import PATIENCE
@@ -31,23 +32,31 @@ class Ended(NamedTuple):
     seconds: float
 
 
+def python_path(*first: object) -> str:
+    """Return a PYTHONPATH of the directories *first*, and those of this process."""
+    return os.pathsep.join([*map(str, first), *filter(None, sys.path)])
+
+
 def run(
     source: str,
     *arguments: object,
     under: Sequence[str] = (),
     seconds: float = PATIENCE,
+    cwd: Path | None = None,
     **environ: str,
 ) -> Ended:
     """Run *source* in a new interpreter and wait for its end.
 
     *under* is a command that runs it, for example ``strace``. After *seconds* it is
-    killed, and the test fails. *environ* is added to the environment.
+    killed, and the test fails. It runs in the directory *cwd*, if there is one. *environ*
+    is added to the environment.
     """
     python = [sys.executable, "-c", textwrap.dedent(source)]
     command = [*under, *python, *map(str, arguments)]
     begin = time.monotonic()
     done = subprocess.run(
         command,
+        cwd=cwd,
         check=False,
         capture_output=True,
         text=True,
@@ -63,9 +72,10 @@ def expect(
     *arguments: object,
     under: Sequence[str] = (),
     seconds: float = PATIENCE,
+    cwd: Path | None = None,
     **environ: str,
 ) -> str:
     """Run *source*, assert that it succeeds silently, and return what it printed."""
-    ended = run(source, *arguments, under=under, seconds=seconds, **environ)
+    ended = run(source, *arguments, under=under, seconds=seconds, cwd=cwd, **environ)
     assert (ended.status, ended.err) == (0, ""), ended.err
     return ended.out
