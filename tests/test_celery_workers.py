@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
-import sys
 from collections import Counter as Tally
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.support.endpoint import PATIENCE, Endpoint
-from tests.support.engines import running
+from tests.support.engines import ran_tasks, running
 from tests.support.platforms import needs_signals
-from tests.support.protocol_grammar import read
+from tests.support.protocol_grammar import lines_of
 from tests.support.redis_server import RedisServer
+from tests.support.script import run
 
 pytest.importorskip("celery")
 pytest.importorskip("redis")
@@ -115,32 +114,26 @@ class Shop:
         }
         (place / "tasks.py").write_text(TASKS, "utf-8")
 
-    @contextmanager
     def worker(
         self, *options: str, **environ: str
-    ) -> Iterator[subprocess.Popen[bytes]]:
+    ) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """Run a worker until the end of the block."""
         environ = {**self._environ, **environ}
-        with running([*WORKER, *options], self._place, **environ) as started:
-            yield started
+        return running([*WORKER, *options], self._place, **environ)
 
     def client(self, source: str) -> None:
         """Run a program that sends tasks."""
-        command = [sys.executable, "-W", "ignore", "-c", source]
-        environ = {**os.environ, **self._environ}
-        subprocess.run(
-            command, cwd=self._place, env=environ, check=True, timeout=PATIENCE
-        )
+        environ = {**self._environ, "PYTHONWARNINGS": "ignore"}
+        ended = run(source, cwd=self._place, **environ)
+        assert ended.status == 0, ended.err
 
     def counts(self, key: str, *names: str) -> Tally[str]:
         """Return the number of events of *key*, by the dimensions *names*."""
         found: Tally[str] = Tally()
-        for line in self.endpoint.lines:
-            if line.startswith(f"{key},"):
-                each = read(line)
-                value = each.numbers.get("count", each.numbers.get("delta", 0))
-                label = " ".join(each.dimensions.get(name, "-") for name in names)
-                found[label] += int(value)
+        for line in lines_of(self.endpoint.lines, key):
+            value = line.numbers.get("count", line.numbers.get("delta", 0))
+            label = " ".join(line.dimensions.get(name, "-") for name in names)
+            found[label] += int(value)
         return found
 
 
@@ -190,28 +183,16 @@ def test_pools(options: list[str], shop: Shop) -> None:
 )
 def test_ends(signum: int, group: bool, shop: Shop, tmp_path: Path) -> None:
     """However a worker ends, nothing of the tasks that have ended is missing."""
-    os.mkfifo(tmp_path / "ran")
-    # Open for writing as well, so that it has no end between two tasks.
-    pipe = os.open(tmp_path / "ran", os.O_RDWR)
-    try:
-        with shop.worker("-c", "2") as worker:
-            shop.client("from tasks import add\nfor n in range(20): add.delay(1, n)")
-            ran = 0
-            while ran < 20:
-                assert select.select([pipe], [], [], PATIENCE)[0], f"{ran} tasks ran"
-                ran += len(os.read(pipe, 20))
-            (os.killpg if group else os.kill)(worker.pid, signum)
 
-            def complete() -> bool:
-                keys = (
-                    "messaging.client.consumed.messages",
-                    "messaging.process.duration",
-                )
-                return all(shop.counts(key).total() == 20 for key in keys)
+    def complete() -> bool:
+        keys = "messaging.client.consumed.messages", "messaging.process.duration"
+        return all(shop.counts(key).total() == 20 for key in keys)
 
-            assert shop.endpoint.wait_until(complete)
-    finally:
-        os.close(pipe)
+    with ran_tasks(tmp_path) as wait, shop.worker("-c", "2") as worker:
+        shop.client("from tasks import add\nfor n in range(20): add.delay(1, n)")
+        wait(20)
+        (os.killpg if group else os.kill)(worker.pid, signum)
+        assert shop.endpoint.wait_until(complete)
 
 
 def test_tasks_that_are_killed(shop: Shop) -> None:
@@ -238,10 +219,9 @@ def test_gauges(shop: Shop, tmp_path: Path) -> None:
 
     def shown() -> set[str]:
         return {
-            " ".join([key.rpartition(".")[2], *map(str, read(line).numbers.values())])
-            for line in shop.endpoint.lines
-            for key in [line.partition(",")[0]]
-            if key.startswith("celery.worker.")
+            " ".join([line.key.rpartition(".")[2], *map(str, line.numbers.values())])
+            for line in lines_of(shop.endpoint.lines)
+            if line.key.startswith("celery.worker.")
         }
 
     options = "-c", "1", "--prefetch-multiplier", "3", "--hostname", "mail@here"
@@ -256,7 +236,7 @@ def test_gauges(shop: Shop, tmp_path: Path) -> None:
         finally:
             os.close(pipe)
     assert {
-        tuple(sorted(read(line).dimensions.items()))
-        for line in shop.endpoint.lines
-        if line.startswith("celery.worker.")
+        tuple(sorted(line.dimensions.items()))
+        for line in lines_of(shop.endpoint.lines)
+        if line.key.startswith("celery.worker.")
     } == {(("celery.worker.name", "mail@here"), ("dt.metrics.source", "dtmetrics"))}

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.endpoint import PATIENCE, Endpoint
-from tests.support.engines import running
+from tests.support.endpoint import Endpoint
+from tests.support.engines import ran_tasks, running
 from tests.support.platforms import needs_signals
+from tests.support.script import run
 
 pytest.importorskip("celery")
 pytestmark = [pytest.mark.processes, needs_signals]
@@ -75,22 +74,13 @@ def after_all_tasks(
     """Run a worker of the tasks, which are waiting then; begin when all have run."""
     (place / "queue").mkdir()
     (place / "tasks.py").write_text(TASKS, "utf-8")
-    os.mkfifo(place / "ran")
-    # Open for writing as well, so that it has no end between two tasks.
-    pipe = os.open(place / "ran", os.O_RDWR)
     environ = {"DTMETRICS_ENDPOINT": url}
     send = f"import tasks\nfor _ in range({TIMES}): tasks.work.delay()"
-    command = [sys.executable, "-c", send]
-    subprocess.run(command, env={**os.environ, **environ}, cwd=place, check=True)
-    try:
-        with running(arguments, place, **environ) as worker:
-            ran = 0
-            while ran < TIMES:
-                assert select.select([pipe], [], [], PATIENCE)[0], f"{ran} tasks ran"
-                ran += len(os.read(pipe, TIMES))
-            yield worker
-    finally:
-        os.close(pipe)
+    ended = run(send, cwd=place, **environ)
+    assert ended.status == 0, ended.err
+    with ran_tasks(place) as wait, running(arguments, place, **environ) as worker:
+        wait(TIMES)
+        yield worker
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["running"]
+from tests.support.endpoint import PATIENCE
+
+__all__ = ["ran_tasks", "running"]
 
 
 @contextmanager
@@ -40,3 +43,26 @@ def running(
             engine.wait()
             for pipe in filter(None, (engine.stdin, engine.stdout)):
                 pipe.close()
+
+
+@contextmanager
+def ran_tasks(place: Path) -> Iterator[Callable[[int], None]]:
+    """Make the pipe ``ran`` in *place*; yield a function that waits for so many tasks.
+
+    Each task writes one byte into the pipe. The block contains that of the worker, whose
+    tasks need the pipe until their end.
+    """
+    os.mkfifo(place / "ran")
+    # Open for writing as well, so that it has no end between two tasks.
+    pipe = os.open(place / "ran", os.O_RDWR)
+
+    def wait(times: int) -> None:
+        ran = 0
+        while ran < times:
+            assert select.select([pipe], [], [], PATIENCE)[0], f"{ran} tasks ran"
+            ran += len(os.read(pipe, times - ran))
+
+    try:
+        yield wait
+    finally:
+        os.close(pipe)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from tests.support.endpoint import Endpoint
-from tests.support.protocol_grammar import read
+from tests.support.protocol_grammar import lines_of
 
 #: Defines a gauge of the process, one that all processes share, and a counter.
 DEFINED = """
@@ -24,12 +24,8 @@ def processes(endpoint: Endpoint) -> dict[str, list[str]]:
     or one had two of them.
     """
     sent = [
-        (
-            read(line).dimensions.get("dtmetrics.worker", ""),
-            line.rpartition("gauge,")[2].split(" ")[0],
-        )
-        for line in endpoint.lines
-        if line.startswith("process.id,")
+        (line.dimensions.get("dtmetrics.worker", ""), str(line.numbers["value"]))
+        for line in lines_of(endpoint.lines, "process.id")
     ]
     found = {
         number: [value for value, _ in groupby(v for n, v in sent if n == number)]
