@@ -16,7 +16,7 @@ import pytest
 import dtmetrics
 from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import Batch, ExportResult, Outcome
-from tests.support.protocol_grammar import read
+from tests.support.protocol_grammar import lines_of, read
 from tests.support.raising_signal import Interrupt, raise_interrupt, steps_of
 
 PACKAGE = os.path.dirname(dtmetrics.__file__)
@@ -97,9 +97,8 @@ class Program:
     def arrived(self, exporter: BatchExporter) -> dict[str, float]:
         """Return the totals of counters and the counts of summaries that have arrived."""
         arrived = dict.fromkeys(self.wanted, 0.0)
-        for text in exporter.lines:
-            line = read(text) if not text.startswith("#") else None
-            if line is not None and line.key in arrived:
+        for line in lines_of(exporter.lines):
+            if line.key in arrived:
                 numbers = line.numbers
                 arrived[line.key] += numbers.get("delta", numbers.get("count", 0))
         return arrived
@@ -135,7 +134,10 @@ POINTS = 2_000
 
 @pytest.mark.usefixtures("expects_errors")
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("handler", [raise_interrupt, raise_timeout])
+@pytest.mark.parametrize(
+    ("exporters", "handler"),
+    [(1, raise_interrupt), (1, raise_timeout), (3, raise_interrupt)],
+)
 @pytest.mark.parametrize(
     "step",
     [
@@ -143,12 +145,12 @@ POINTS = 2_000
         pytest.param(1, marks=pytest.mark.slow),
     ],
 )
-def test_interrupted_anywhere(step: int, handler: Any) -> None:
-    """Wherever a handler raises, the next flush sends the rest, and the account is exact."""
+def test_interrupted_anywhere(step: int, exporters: int, handler: Any) -> None:
+    """Wherever a handler raises, each exporter gets each point once after the next flush."""
     number = 1
     left = True
     while left:
-        program = Program()
+        program = Program(exporters)
         program.record()
         left = flush_to(program, number, handler)
         program.end()
@@ -175,28 +177,6 @@ def test_interrupted_again(times: int) -> None:
             handler = randoms.choice([raise_interrupt, raise_timeout])
             flush_to(program, randoms.randrange(POINTS), handler)
         program.end()
-
-
-@pytest.mark.usefixtures("expects_errors")
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "step",
-    [
-        pytest.param(97, marks=pytest.mark.processes),
-        pytest.param(1, marks=pytest.mark.slow),
-    ],
-)
-def test_interrupted_with_several_exporters(step: int) -> None:
-    """Wherever a handler raises, each of several exporters gets every point once."""
-    number = 1
-    left = True
-    while left:
-        program = Program(exporters=3)
-        program.record()
-        left = flush_to(program, number)
-        program.end()
-        number += step
-    assert number > POINTS / 2
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX")
