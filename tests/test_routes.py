@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
-import httpx
 import pytest
 
 from dtmetrics.integrations import asgi, wsgi
 from dtmetrics.integrations.routes import report_routes
+from tests.support.asgi_requests import ask
 from tests.support.recorder import Recorder
 
 # Of the frameworks themselves.
@@ -26,17 +26,10 @@ def ask_wsgi(app: Any, path: str) -> None:
     getattr(result, "close", lambda: None)()
 
 
-def ask_asgi(app: Any, path: str) -> None:
-    """Request *path* as an ASGI server does."""
-
-    async def ask() -> None:
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://a"
-        ) as client:
-            await client.get(path)
-
-    asyncio.run(ask())
+def ask_asgi(app: Any, target: str) -> None:
+    """Request *target*, a path with or without a query, as an ASGI server does."""
+    path, _, query = target.partition("?")
+    ask(app, path, query_string=query.encode())
 
 
 def bottle_app(wrap: Any) -> Any:
@@ -163,8 +156,8 @@ def test_routes(
     is_wsgi = make in (bottle_app, falcon_app, pyramid_app)
     middleware: Any = wsgi.MetricsMiddleware if is_wsgi else asgi.MetricsMiddleware
     app = make(lambda app: middleware(app, meter=recorder.meter))
-    ask = ask_wsgi if is_wsgi else ask_asgi
-    ask(app, path)
+    request = ask_wsgi if is_wsgi else ask_asgi
+    request(app, path)
     [(_, pairs)] = recorder.payloads()
     found = dict(pairs)
     assert found.get("http.route") == route
