@@ -1,4 +1,4 @@
-"""An endpoint that does not answer is remembered for a minute, in a file of the user."""
+"""An endpoint that does not answer is noted for a minute, in a file of the user."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ ENDPOINT = "https://abc12345.live.dynatrace.com/api/v2/metrics/ingest"
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Use a directory for temporary files of the test's own."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(users_file, "_SHARED_MEMORY", str(tmp_path / "missing"))
-    return tmp_path
+def place(own_tempdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Use a directory for temporary files of the test's own, and no shared memory."""
+    monkeypatch.setattr(users_file, "_SHARED_MEMORY", str(own_tempdir / "missing"))
+    return own_tempdir
 
 
 def made_file(place: Path) -> Path:
@@ -116,7 +115,7 @@ def test_pipe(place: Path) -> None:
 
 
 def test_no_directory(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a directory for it nothing is remembered."""
+    """Without a directory for it nothing is noted."""
     monkeypatch.setattr(tempfile, "tempdir", str(place / "missing"))
     given_up = GivenUp(ENDPOINT)
     given_up.note()
@@ -124,7 +123,7 @@ def test_no_directory(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a file system that has become read-only nothing is remembered."""
+    """On a file system that has become read-only nothing is noted."""
 
     def utime(*_: object) -> None:
         raise OSError

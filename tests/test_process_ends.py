@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from dtmetrics._runtime.runtime import Runtime
 from dtmetrics._runtime.work_horses import WorkHorses
 from dtmetrics.exporters import Batch, ExportResult
 from tests.support.endpoint import Endpoint, never
+from tests.support.noted_ends import noted_ends
 from tests.support.runtime_calls import Down, inc, keys
 from tests.support.script import NO_COLLECTION, expect, run
 
@@ -98,16 +98,8 @@ def test_switched_off() -> None:
     assert endpoint.requests == []
 
 
-@pytest.fixture
-def own_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Return a directory for temporary files, which no other test shares."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
-
-
 @needs_fork
-def test_mute_endpoint(own_directory: Path) -> None:
+def test_mute_endpoint(own_tempdir: Path) -> None:
     """A child waits at most 2 seconds in vain, and those after it not at all."""
     program = """
 def took():
@@ -213,11 +205,7 @@ os.waitpid(pid, 0)
 @pytest.fixture
 def ends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the statuses of calls of os._exit(), which here ends nothing."""
-    statuses: list[int] = []
-    monkeypatch.setattr(process_ends, "_calls", {})
-    for name in ("_exit", "execv", "execve"):
-        monkeypatch.setattr(os, name, statuses.append)
-    return statuses
+    return noted_ends(monkeypatch)
 
 
 def test_in_a_callback(runtime: Runtime, ends: list[int]) -> None:
@@ -244,7 +232,7 @@ def test_before_a_record(runtime: Runtime, ends: list[int]) -> None:
 
 
 @needs_fork
-def test_interrupted(own_directory: Path) -> None:
+def test_interrupted(own_tempdir: Path) -> None:
     """Ctrl-C ends the wait, and not the end of the process."""
     program = """
 import signal
@@ -296,7 +284,7 @@ class Calls:
 
 
 def test_given_up_for_a_minute(
-    monkeypatch: pytest.MonkeyPatch, ends: list[int], own_directory: Path
+    monkeypatch: pytest.MonkeyPatch, ends: list[int], own_tempdir: Path
 ) -> None:
     """After a minute one process tries again; once the endpoint answers, all wait."""
     call = Calls(monkeypatch)
@@ -319,7 +307,7 @@ def test_given_up_for_a_minute(
 
 
 def test_endpoint_that_refuses(
-    runtime: Runtime, ends: list[int], own_directory: Path
+    runtime: Runtime, ends: list[int], own_tempdir: Path
 ) -> None:
     """os._exit() gives the endpoint its 2 seconds, and not more."""
     runtime.configure(exporter=Down(), interval=None)

@@ -16,6 +16,7 @@ from dtmetrics._deliver.relay import Relay
 from dtmetrics._runtime import process_ends, work_horses
 from dtmetrics._runtime.runtime import Runtime
 from tests.support.endpoint import Endpoint
+from tests.support.noted_ends import noted_ends
 from tests.support.relays import child_of
 from tests.support.runtime_calls import flusher_threads, inc, keys
 from tests.support.script import NO_COLLECTION, expect, run
@@ -50,12 +51,8 @@ configure()
 @pytest.fixture(autouse=True)
 def ends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the statuses of calls of os._exit(), which here ends nothing."""
-    statuses: list[int] = []
-    monkeypatch.setattr(process_ends, "_calls", {})
     monkeypatch.setattr(work_horses, "_calls", [])
-    for name in ("_exit", "execv", "execve"):
-        monkeypatch.setattr(os, name, lambda status, *_: statuses.append(status))
-    return statuses
+    return noted_ends(monkeypatch)
 
 
 class Worker:

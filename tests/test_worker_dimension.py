@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,8 @@ ALL, NONE = Numbered.ALL, Numbered.NONE
 
 
 @pytest.fixture(autouse=True)
-def _own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_file(own_tempdir: Path) -> None:
     """Use numbers of the test's own."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     numbers._take_number.cache_clear()
 
 

@@ -38,10 +38,8 @@ def kill(child):
 
 
 @pytest.fixture(autouse=True)
-def _own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_file(own_tempdir: Path) -> Iterator[None]:
     """Use a file of the test's own."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     module._take_number.cache_clear()
     yield
     module._take_number.cache_clear()
