@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from gc import get_referents
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._decorate.hooks import error_type
+from dtmetrics._decorate.hooks import class_name, error_type
 from dtmetrics._instrument.semconv import sole_exception
 
 __all__ = ["is_cancelled_by_server", "is_client_disconnect"]
@@ -41,7 +41,7 @@ def is_client_disconnect(error: BaseException, wsgi_input: object = None) -> boo
     instance. A connection to a database may raise the same: what counts is where.
     """
     for each in _chain(sole_exception(error)):
-        if any(_name(kind) in _TYPES for kind in type(each).__mro__):
+        if any(class_name(kind) in _TYPES for kind in type(each).__mro__):
             return True
         if wsgi_input is None or not isinstance(each, _OF_READERS):
             continue
@@ -57,12 +57,12 @@ def is_cancelled_by_server(error: BaseException) -> bool:
     application that awaits a cancelled task of its own raises the same exception;
     Python 3.10 does not show which of the two it is.
     """
-    error = sole_exception(error)
-    if error_type(error) == "trio.Cancelled":
+    kind = error_type(sole_exception(error))
+    if kind == "trio.Cancelled":
         return True
-    if error_type(error) != "asyncio.exceptions.CancelledError":
+    if kind != "asyncio.exceptions.CancelledError":
         return False
-    from asyncio import current_task  # noqa: PLC0415 -- 30 ms, and seldom wanted
+    from asyncio import current_task  # noqa: PLC0415 -- 30 ms, and seldom needed
 
     # In a thread of Django there is no task.
     task = call_safely(current_task, default=None)
@@ -107,7 +107,3 @@ def _is_of_server_in_c(error: BaseException) -> bool:
         and error.errno is None
         and "wsgi" in call_safely(str, error, default="")
     )
-
-
-def _name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"

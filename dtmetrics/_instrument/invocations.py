@@ -54,12 +54,14 @@ class Invocations:
         timeout: float,
     ) -> None:
         self.registry: Registry = meter.registry
+        # None would remove a more general value of the key.
+        given = {key: value for key, value in dimensions.items() if value is not None}
         self._duration = meter.summary(
             "faas.invoke_duration", unit="s", description="Duration of an invocation"
-        ).bind(**dimensions)
+        ).bind(**given)
         self._errors = meter.counter(
             "faas.errors", unit="{error}", description="Invocations that failed"
-        ).bind(**dimensions)
+        ).bind(**given)
         self._timeout = timeout
 
     def begin(self) -> Begun:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dtmetrics._core.safe_call import call_safely
+from dtmetrics._core.shared import Shared
 from dtmetrics._decorate.hooks import error_type
 from dtmetrics._instrument.client_disconnect import is_client_disconnect
 
@@ -37,7 +38,7 @@ INSTRUMENTED = "dtmetrics.instrumented"
 # Without an __init__: its call costs 40 ns on CPython 3.11. Without a __repr__: pages
 # for debugging show the environ, which the default one would repeat.
 @dataclass(init=False, eq=False, repr=False, slots=True)
-class ServerRequest:
+class ServerRequest(Shared):  # a middleware may pass on a deep copy of the scope
     """One request; made by `ServerInstruments.begin`."""
 
     instruments: ServerInstruments
@@ -53,11 +54,11 @@ class ServerRequest:
     leave: Callable[[], None] | None
     #: Whether the request was recorded.
     ended: bool
-    #: Bytes of the two bodies, where they are wanted and known by the end.
+    #: Bytes of the two bodies, where they are needed and known by the end.
     request_size: int | None
     response_size: int | None
     #: The headers of the response as the application passed them, and the seconds until
-    #: its first byte was sent, where they are wanted.
+    #: its first byte was sent, where they are needed.
     headers: object
     first_byte: float | None
     #: What a framework further in left: its route, the type of the exception that it
@@ -67,10 +68,6 @@ class ServerRequest:
     client_left: bool
     #: The scope of the innermost router of Starlette, which may be a copy.
     scope: Any
-
-    def __deepcopy__(self, _: object) -> ServerRequest:
-        """Return itself: a middleware may pass on a deep copy of the scope."""
-        return self
 
     def first_byte_sent(self) -> None:
         """Take the time: the first byte has been sent. Later calls do nothing."""

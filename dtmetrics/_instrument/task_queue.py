@@ -6,7 +6,7 @@ for tasks: for the wait, for retries, for failures and for what a worker holds. 
 begin with the name of the engine, as in ``celery.task.retries``.
 
 An integration makes one ``TaskInstruments`` for each meter. What an engine passes may
-be anything: the integration calls the methods by ``call_safely``, with ``reject``.
+be anything: the integration calls the methods by ``safely``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.suppress_instrumentation import SUPPRESSED
 from dtmetrics._decorate.hooks import error_type
 from dtmetrics._instrument.semconv import MOST_BINDINGS
@@ -142,9 +143,14 @@ class TaskInstruments:
             self._meter.unobserve(function)
         self._observed.clear()
 
-    def reject(self, _: Exception) -> None:
-        """Count a task that could not be described."""
-        self._duration.reject(INVALID_TASK)
+    def safely(self, call: Callable[..., object], *args: object) -> None:
+        """Call *call* with *args*; count a task that could not be described."""
+        call_safely(
+            call,
+            *args,
+            default=None,
+            on_error=lambda _: self._duration.reject(INVALID_TASK),
+        )
 
     def _bind(
         self,

@@ -70,8 +70,7 @@ def handler(
     ... def place_order(event, context):
     ...     return {"statusCode": 200}
     """
-    added = {"faas.trigger": trigger, **(dimensions or {})}
-    given = {key: value for key, value in added.items() if value is not None}
+    given = {"faas.trigger": trigger, **(dimensions or {})}
     meter = meter or default.get_meter(__name__)
     calls = InvocationCalls(Invocations(meter, given, timeout=timeout), _limits_of)
 

@@ -76,8 +76,7 @@ def invocation(
     >>> with invocation("orders", trigger="timer", remaining=lambda: 3.0):
     ...     pass
     """
-    added = {"faas.trigger": trigger, "faas.name": name, **(dimensions or {})}
-    given = {key: value for key, value in added.items() if value is not None}
+    given = {"faas.trigger": trigger, "faas.name": name, **(dimensions or {})}
     meter = meter or default.get_meter(__name__)
     return Invocation(Invocations(meter, given, timeout=timeout), remaining)
 

@@ -17,7 +17,6 @@ from typing import Any
 from rq import Queue, SimpleWorker, Worker
 from rq.exceptions import AbandonedJobError
 
-from dtmetrics._core.safe_call import call_safely
 from dtmetrics._instrument.patches import Method, Patches, Target
 from dtmetrics._instrument.task_queue import Destination, TaskInstruments
 from dtmetrics._record.gauge import RunningCalls
@@ -91,7 +90,7 @@ class _Recorder:
 
     def sent(self, job: Job, queue: str, error: Exception | None = None) -> None:
         """Count *job*, which was put in *queue*, or could not be because of *error*."""
-        self._safely(self._sent, job, queue, error)
+        self._instruments.safely(self._sent, job, queue, error)
 
     def _sent(self, job: Job, queue: str, error: Exception | None) -> None:
         self._instruments.sent(Destination("rq", queue), job.func_name, error)
@@ -100,7 +99,7 @@ class _Recorder:
         self, job: Job, enqueued_at: datetime | None, state: str, error: object = None
     ) -> None:
         """Record the end of *job*, which a worker got after *enqueued_at*."""
-        self._safely(self._ended, job, enqueued_at, state, error)
+        self._instruments.safely(self._ended, job, enqueued_at, state, error)
 
     def _ended(
         self, job: Job, enqueued_at: datetime | None, state: str, error: object
@@ -117,7 +116,7 @@ class _Recorder:
         self, job: Job, seconds: float, state: str, error: object = None
     ) -> None:
         """Record the end of *job*, which a synchronous queue has run for *seconds*."""
-        self._safely(self._end, job, seconds, state, error)
+        self._instruments.safely(self._end, job, seconds, state, error)
 
     def _end(self, job: Job, seconds: float, state: str, error: object) -> None:
         where, task = Destination("rq", job.origin), job.func_name
@@ -126,10 +125,6 @@ class _Recorder:
             self._instruments.retried(where, task, error)
         elif state == "failed":
             self._instruments.failed(where, task, error)
-
-    def _safely(self, call: Callable[..., None], *args: object) -> None:
-        # The data of a job may be damaged, and with it the name of its function.
-        call_safely(call, *args, default=None, on_error=self._instruments.reject)
 
 
 def _seconds_between(start: datetime, end: datetime) -> float:

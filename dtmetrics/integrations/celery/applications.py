@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakSet
 
-from dtmetrics._core.safe_call import call_safely
 from dtmetrics._instrument.task_queue import Destination, TaskInstruments
 
-__all__ = ["Application", "destination", "instrumented", "safely"]
+__all__ = ["Application", "destination", "instrumented", "record"]
 
 # Celery has no types.
 Application = Any
@@ -90,18 +89,18 @@ def destination(app: Application, routing: dict[str, Any] | None) -> Destination
     if _SYSTEM not in known:
         known[_SYSTEM] = _system(app.conf.broker_write_url)
     routing = routing or {}
-    # A topic exchange may have many queues: both ends know the routing key alone.
+    # A topic exchange may have many queues: the routing key is all that both ends have.
     queue = str(routing.get("routing_key") or routing.get("exchange") or "")
     if queue[1:2] == "." and not queue[:_DELAY_LENGTH].strip("01."):
         queue = queue[_DELAY_LENGTH:]
     return Destination(known[_SYSTEM], queue or None)
 
 
-def safely(
-    instruments: TaskInstruments, call: Callable[..., object], *args: object
-) -> None:
-    """Call *call*; count what it raises."""
-    call_safely(call, *args, default=None, on_error=instruments.reject)
+def record(app: Application, call: Callable[..., object], *args: object) -> None:
+    """Call *call* with what records *app*, if anything does; count what it raises."""
+    instruments = instrumented.find(app)
+    if instruments is not None:
+        instruments.safely(call, instruments, *args)
 
 
 def _system(urls: str | list[str] | None) -> str:

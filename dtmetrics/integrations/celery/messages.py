@@ -12,7 +12,6 @@ from dtmetrics.integrations.celery.applications import (
     Application,
     destination,
     instrumented,
-    safely,
 )
 
 __all__ = ["SENT_AT", "begun", "recording_sends"]
@@ -34,7 +33,7 @@ class _Message:
         """Count that it was sent, or that sending it ended in *error*."""
         if self.destination is not None:
             sent = self.instruments.sent
-            safely(self.instruments, sent, self.destination, task, error)
+            self.instruments.safely(sent, self.destination, task, error)
 
 
 _sending: ContextVar[_Message | None] = ContextVar("dtmetrics.celery", default=None)
@@ -68,7 +67,7 @@ def begun(headers: dict[str, Any], **routing: object) -> None:
     """Follow ``before_task_publish``."""
     message = _sending.get()
     if message is not None:
-        safely(message.instruments, _begin, message, headers, routing)
+        message.instruments.safely(_begin, message, headers, routing)
 
 
 def _begin(

@@ -17,8 +17,7 @@ from celery.utils.time import maybe_iso8601, maybe_make_aware
 from dtmetrics._instrument.task_queue import NOWHERE, Destination, TaskInstruments
 from dtmetrics.integrations.celery.applications import (
     destination,
-    instrumented,
-    safely,
+    record,
 )
 from dtmetrics.integrations.celery.messages import SENT_AT
 
@@ -38,9 +37,7 @@ Request = Any
 
 def began(sender: Task, **_: object) -> None:
     """Follow ``task_prerun``."""
-    instruments = instrumented.find(sender.app)
-    if instruments is not None:
-        safely(instruments, _begin, instruments, sender)
+    record(sender.app, _begin, sender)
 
 
 def _begin(instruments: TaskInstruments, task: Task) -> None:
@@ -60,12 +57,10 @@ def ended(
     sender: Task, retval: object = None, state: str | None = None, **_: object
 ) -> None:
     """Follow ``task_postrun``."""
-    instruments = instrumented.find(sender.app)
-    if instruments is not None:
-        # Without a state an exception leaves the task: an eager one propagates it, or
-        # it is a SystemExit or the like.
-        result = sys.exc_info()[1] if state is None else retval
-        safely(instruments, _end, instruments, sender, state, result)
+    # Without a state an exception leaves the task: an eager one propagates it, or it is
+    # a SystemExit or the like.
+    result = sys.exc_info()[1] if state is None else retval
+    record(sender.app, _end, sender, state, result)
 
 
 def _end(
@@ -95,9 +90,8 @@ def _end(
 
 def retried(sender: Task, request: Request, reason: object = None, **_: object) -> None:
     """Follow ``task_retry``."""
-    instruments = instrumented.find(sender.app)
-    if instruments is not None and sender.name != _WAITS_BY_RETRIES:
-        safely(instruments, _retry, instruments, sender, request, reason)
+    if sender.name != _WAITS_BY_RETRIES:
+        record(sender.app, _retry, sender, request, reason)
 
 
 def _retry(

@@ -1,4 +1,4 @@
-"""What the main process of a worker knows: messages, what waits, and what it loses."""
+"""What the main process of a worker records: messages, waiting and killed tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dtmetrics._record.observable import Observed
 from dtmetrics.integrations.celery.applications import (
     destination,
     instrumented,
-    safely,
+    record,
 )
 from dtmetrics.integrations.celery.tasks import START, destination_of
 
@@ -31,9 +31,7 @@ _exceeded: deque[str] = deque(maxlen=256)
 
 def received(request: Request, **_: object) -> None:
     """Follow ``task_received``."""
-    instruments = instrumented.find(request.app)
-    if instruments is not None:
-        safely(instruments, _receive, instruments, request)
+    record(request.app, _receive, request)
 
 
 def _receive(instruments: TaskInstruments, request: Request) -> None:
@@ -50,9 +48,7 @@ def failed(
 
     Such are a time limit, and a process that was killed.
     """
-    instruments = instrumented.find(sender.app)
-    if instruments is not None:
-        safely(instruments, _fail, instruments, sender, exception, task_id)
+    record(sender.app, _fail, sender, exception, task_id)
 
 
 def _fail(
@@ -71,9 +67,7 @@ def _fail(
 
 def began(sender: Worker, **_: object) -> None:
     """Follow ``worker_init``."""
-    instruments = instrumented.find(sender.app)
-    if instruments is not None:
-        safely(instruments, _observe, instruments, sender.hostname)
+    record(sender.app, _observe, sender.hostname)
 
 
 def ended(**_: object) -> None:

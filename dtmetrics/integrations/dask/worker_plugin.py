@@ -20,6 +20,7 @@ from distributed.protocol.pickle import loads
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._decorate.hooks import error_type
+from dtmetrics._instrument.semconv import MOST_BINDINGS
 from dtmetrics.integrations.dask.last_delivery import deliver
 
 if TYPE_CHECKING:
@@ -33,11 +34,9 @@ __all__ = ["WorkerMetrics"]
 
 INVALID_TASK = "task that cannot be read"
 
-# How many combinations of prefix, outcome and error keep their bound instruments.
-_CACHED = 1024
 
 # The states of a task that is executed, and those that end it. From "cancelled" and
-# "resumed" only a result is of use, if the task is wanted again.
+# "resumed" only a result is of use, if the task is needed again.
 _EXECUTED = frozenset({"executing", "long-running"})
 _ENDS = frozenset({"memory", "error", "rescheduled"})
 
@@ -98,7 +97,7 @@ class _Instruments:
             unit="s",
             description="Duration of executions of tasks",
         )
-        self._bound = lru_cache(_CACHED)(self._bind)
+        self._bound = lru_cache(MOST_BINDINGS)(self._bind)
 
     def record(self, task: TaskState | None, outcome: str, before: int) -> None:
         """Record an execution of *task*: its startstops from the number *before* on."""

@@ -17,6 +17,7 @@ from django.core.cache import caches
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.suppress_instrumentation import SUPPRESSED
 from dtmetrics._decorate.hooks import error_type
+from dtmetrics._instrument.semconv import MOST_BINDINGS
 from dtmetrics._record.instruments import Summary
 from dtmetrics._record.meter import Meter
 
@@ -33,8 +34,6 @@ _OPERATIONS = (
 )
 _ALIAS = "_dtmetrics_alias"  # an attribute of a cache
 
-# How many combinations of cache, operation and error keep their bound instrument.
-_CACHED = 1024
 
 # One operation may call others, also in another thread: `aget_many` calls `get`.
 _inside: ContextVar[bool] = ContextVar("dtmetrics_cache", default=False)
@@ -50,7 +49,7 @@ class CacheInstrumentation:
             description="Duration of operations on caches",
         )
         self._registry = meter.registry
-        self._bound = lru_cache(_CACHED)(self._bind)
+        self._bound = lru_cache(MOST_BINDINGS)(self._bind)
         self._classes: set[type] = set()
 
     def instrument(self, handler: CacheHandler = caches) -> None:
