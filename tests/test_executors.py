@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import gc
 import pickle
 import threading
 import weakref
@@ -23,6 +22,7 @@ from dtmetrics.integrations.executors import (
     uninstrument_executor,
 )
 from tests.support.endpoint import PATIENCE, Endpoint
+from tests.support.garbage_collector import no_collector
 from tests.support.protocol_grammar import lines_of
 from tests.support.recorder import Recorder
 from tests.support.script import expect
@@ -195,18 +195,15 @@ def test_not_recording(recorder: Recorder, pool: ThreadPoolExecutor) -> None:
 
 
 def test_garbage(recorder: Recorder) -> None:
-    """An executor without references is gone at once, and no longer observed."""
+    """An executor without references is gone at once, and is not observed."""
     pool = ThreadPoolExecutor(1)
     instrument_executor(pool, meter=recorder.meter)
     pool.submit(int).result()
     pool.shutdown()
     gone = weakref.ref(pool)
-    gc.disable()
-    try:
+    with no_collector():
         del pool
         assert gone() is None
-    finally:
-        gc.enable()
     assert gauges(recorder) == []
     other = ThreadPoolExecutor(1)
     instrument_executor(other, meter=recorder.meter)
@@ -286,7 +283,7 @@ class Inline(Executor):
 
 
 def test_wrong() -> None:
-    """Another executor is refused, and so is one of subinterpreters."""
+    """Instrumenting another executor raises, with the name of its class."""
     with pytest.raises(TypeError, match=r"got an object of Inline$"):
         instrument_executor(Inline())
     uninstrument_executor(Inline())
@@ -295,7 +292,7 @@ def test_wrong() -> None:
 def test_subinterpreters(
     pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An executor of subinterpreters is one of threads by its class, and refused."""
+    """Instrumenting an executor of subinterpreters raises, although it is one of threads."""
     monkeypatch.setattr(
         concurrent.futures, "InterpreterPoolExecutor", ThreadPoolExecutor, raising=False
     )

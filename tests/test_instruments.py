@@ -15,6 +15,7 @@ import pytest
 from dtmetrics._record.instrument import _UNKNOWN, Instrument
 from dtmetrics._record.origin import DISABLED
 from tests.support.caller_values import Array, Lies, Raises
+from tests.support.garbage_collector import no_collector
 from tests.support.recorder import Recorder, dimensions_of
 
 
@@ -172,12 +173,9 @@ def test_freed_without_the_garbage_collector(instrument: Any) -> None:
     outer = type(instrument)(instrument.origin, (("outer", 1),))
     verb_of(outer.bind(a=1))(1, b=2)
     freed = weakref.ref(outer), weakref.ref(outer.bind(a=1))
-    gc.disable()
-    try:
+    with no_collector():
         del outer
         assert [reference() for reference in freed] == [None, None]
-    finally:
-        gc.enable()
 
 
 def test_bound_in_place(recorder: Recorder, instrument: Any) -> None:

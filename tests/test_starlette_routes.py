@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import gc
 import warnings
 import weakref
 from contextlib import suppress
@@ -16,6 +15,7 @@ import pytest
 from dtmetrics._instrument import starlette_routes
 from dtmetrics.integrations.asgi import MetricsMiddleware
 from tests.support import asgi_requests
+from tests.support.garbage_collector import no_collector
 from tests.support.recorder import Recorder
 
 fastapi = pytest.importorskip("fastapi")
@@ -267,14 +267,10 @@ def test_a_copy_is_freed(recorder: Recorder) -> None:
         freed.append(weakref.ref(made))
         return made
 
-    gc.collect()
-    gc.disable()
-    try:
+    with no_collector():
         app = MetricsMiddleware(Copies(starlette(), make), meter=recorder.meter)
         ask(app, "/one/1", "", "x")
         assert [each() for each in freed] == [None]
-    finally:
-        gc.enable()
 
 
 @pytest.mark.parametrize("cached", [1024, 0])

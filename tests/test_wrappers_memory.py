@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 import sysconfig
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
@@ -11,6 +10,7 @@ import pytest
 
 from tests.support.call_recorder import collected
 from tests.support.decorators import DECORATORS
+from tests.support.garbage_collector import no_collector
 from tests.support.recorder import Recorder
 from tests.support.timer_clock import Clock, Timing
 
@@ -95,17 +95,13 @@ def test_failed_call_frees_its_objects(
     decorated = timing.timer(args={"argument": id}, generator=mode)(target)
     argument = Argument()
     references = [weakref.ref(argument)]
-    gc.collect()
-    gc.disable()
-    try:
+    with no_collector():
         try:
             use(decorated, argument)
         except Boom as error:
             references.append(weakref.ref(error))
         del argument
         assert [ref() for ref in references] == [None, None]
-    finally:
-        gc.enable()
 
 
 def _yields(items: list[Any]) -> Generator[Any, Any, None]:
@@ -175,10 +171,6 @@ def test_decorated_function_is_freed(kind: str, target: Any) -> None:
         references = [weakref.ref(decorated)]
         if not IMMORTAL:
             references.append(weakref.ref(function))
-        gc.collect()
-        gc.disable()
-        try:
+        with no_collector():
             del function, decorated
             assert not any(ref() for ref in references)
-        finally:
-            gc.enable()
