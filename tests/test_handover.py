@@ -10,11 +10,8 @@ from dtmetrics._record.handover import Handover
 from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import Batch
 from tests.support.exporter_contract import a_batch
+from tests.support.raising_signal import Interrupt
 from tests.support.runtime_calls import inc
-
-
-class Interrupt(BaseException):
-    """What a signal handler raises."""
 
 
 def test_nothing_has_begun() -> None:

@@ -19,17 +19,17 @@ from dtmetrics.errors import ConflictError
 from tests.support.recorder import Recorder
 from tests.support.server_requests import (
     DURATION,
-    Clock,
     begin,
     dimensions,
     instruments,
     only,
 )
+from tests.support.timer_clock import Clock
 
 
 def test_a_request(recorder: Recorder) -> None:
     """A request is one duration in seconds, with the dimensions of the convention."""
-    clock = Clock()
+    clock = Clock(0.0)
     request = begin(instruments(recorder, clock=clock))
     clock.now = 0.25
     request.end(200, "/users/{id}")
@@ -47,7 +47,7 @@ def test_a_request(recorder: Recorder) -> None:
 
 def test_once(recorder: Recorder) -> None:
     """Only the first end of a request is recorded, and its clock stops only once."""
-    clock = Clock()
+    clock = Clock(0.0)
     request = begin(instruments(recorder, clock=clock))
     clock.now = 1.0
     request.sent()
@@ -320,7 +320,7 @@ def test_sizes(recorder: Recorder) -> None:
 
 def test_time_to_first_byte(recorder: Recorder) -> None:
     """The first byte is sent once: a second call does not change its time."""
-    clock = Clock()
+    clock = Clock(0.0)
     these = instruments(recorder, time_to_first_byte=True, clock=clock)
     request = begin(these)
     for clock.now in (0.25, 0.5, 1.0):

@@ -6,15 +6,10 @@ import pytest
 
 from dtmetrics.receiver.store import SeriesView, Store
 from dtmetrics.receiver.verdict import check_lines
+from tests.support.timer_clock import Clock
 
-
-class Clock:
-    """A clock that a test sets."""
-
-    now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+#: When each test begins.
+NOW = 1_700_000_000.0
 
 
 def add(store: Store, *lines: str) -> None:
@@ -30,7 +25,7 @@ def only(store: Store) -> SeriesView:
 
 def test_adds_up() -> None:
     """The points of a series are summed up in one entry."""
-    store = Store(clock=Clock())
+    store = Store(clock=Clock(NOW))
     add(store, "a,b=c 3", "a,b=c gauge,min=1,max=4,sum=5,count=2", "a,b=c 2.5")
     assert only(store) == {
         "key": "a",
@@ -49,7 +44,7 @@ def test_adds_up() -> None:
 
 def test_counters_stay_integers() -> None:
     """Counts of any size are exact."""
-    store = Store(clock=Clock())
+    store = Store(clock=Clock(NOW))
     add(store, "a count,delta=9007199254740993", "a count,delta=1")
     view = only(store)
     assert (view["sum"], view["kind"]) == (9007199254740994, "count")
@@ -58,7 +53,7 @@ def test_counters_stay_integers() -> None:
 
 def test_series_identity() -> None:
     """Key, kind and dimensions identify a series; the order of dimensions does not."""
-    store = Store(clock=Clock())
+    store = Store(clock=Clock(NOW))
     add(store, "b 1", "a,x=1,y=2 1", "a,y=2,x=1 1", "a,x=1 1", "a count,delta=1")
     add(store, "a count,1", "a 1")
     series = store.snapshot()["series"]
@@ -75,7 +70,7 @@ def test_series_identity() -> None:
 
 def test_empty_summary() -> None:
     """A summary without observations does not change the minimum."""
-    store = Store(clock=Clock())
+    store = Store(clock=Clock(NOW))
     add(store, "a 5", "a gauge,min=0,max=0,sum=0,count=0", "a 7")
     view = only(store)
     assert (view["min"], view["count"], view["points"]) == (5, 2, 3)
@@ -83,14 +78,14 @@ def test_empty_summary() -> None:
 
 def test_metadata() -> None:
     """A series has the first metadata of its key."""
-    store = Store(clock=Clock())
+    store = Store(clock=Clock(NOW))
     add(store, "a 1", "#a gauge dt.meta.unit=s", "#a gauge dt.meta.unit=ms")
     assert only(store)["metadata"] == {"dt.meta.unit": "s"}
 
 
 def test_metadata_is_bounded() -> None:
     """The metadata of the last 10,000 keys is stored."""
-    store = Store(clock=Clock())
+    store = Store(clock=Clock(NOW))
     add(store, *(f"#a{number} gauge dt.meta.unit=s" for number in range(10_001)))
     add(store, "a0 1", "a10000 1")
     has_metadata = {
@@ -101,7 +96,7 @@ def test_metadata_is_bounded() -> None:
 
 def test_numbers_out_of_range() -> None:
     """A sum beyond a double's range is null, and the snapshot is valid JSON."""
-    store = Store(clock=Clock())
+    store = Store(clock=Clock(NOW))
     huge = "1" + "0" * 308
     add(store, f"a {huge}", f"a {huge}", "a 1.5", "a 1e308", "a -1e308")
     add(store, "b 1e308", "b 1e308", f"c {huge}", f"c {huge}")
@@ -113,7 +108,7 @@ def test_numbers_out_of_range() -> None:
 
 def test_expires_by_time() -> None:
     """Points, series and errors older than the limit are dropped."""
-    clock = Clock()
+    clock = Clock(NOW)
     store = Store(clock=clock, seconds=60.0)
     add(store, "a 1", "b 1", "broken")
     clock.now += 59.0
@@ -132,7 +127,7 @@ def test_expires_by_time() -> None:
 
 def test_expires_by_lines() -> None:
     """Beyond the limit of lines, the oldest are dropped."""
-    store = Store(clock=Clock(), lines=10)
+    store = Store(clock=Clock(NOW), lines=10)
     add(store, *(f"a{number} {number}" for number in range(25)))
     stored = {view["key"] for view in store.snapshot()["series"]}
     assert stored == {f"a{number}" for number in range(15, 25)}
@@ -140,7 +135,7 @@ def test_expires_by_lines() -> None:
 
 def test_expires_by_characters() -> None:
     """Long lines count as many short ones, so that memory is bounded."""
-    store = Store(clock=Clock(), characters=10_000)
+    store = Store(clock=Clock(NOW), characters=10_000)
     long = ",".join(f"d{number}={'x' * 200}" for number in range(10))
     add(store, *(f"a{number},{long} 1" for number in range(50)))
     assert 1 <= len(store.snapshot()["series"]) <= 5
@@ -150,7 +145,7 @@ def test_expires_by_characters() -> None:
 
 def test_expired_points_have_no_size() -> None:
     """Expired points no longer count, so that the store never stays full."""
-    clock = Clock()
+    clock = Clock(NOW)
     store = Store(clock=clock, seconds=1.0, characters=2_000)
     for _ in range(100):
         add(store, "a,b=c 1", "d 2", "a,b=c 3")
@@ -161,7 +156,7 @@ def test_expired_points_have_no_size() -> None:
 
 def test_rejected_lines() -> None:
     """The latest 100 rejected lines are stored with their reasons."""
-    clock = Clock()
+    clock = Clock(NOW)
     store = Store(clock=clock)
     add(store, "a 1", "b")
     assert store.snapshot()["rejected"] == [
@@ -175,7 +170,7 @@ def test_rejected_lines() -> None:
 
 def test_stats() -> None:
     """The counts cover everything since the start, expired or not."""
-    store = Store(clock=Clock(), lines=1)
+    store = Store(clock=Clock(NOW), lines=1)
     add(store, "a 1", "b", "c count,delta=1", "#a gauge dt.meta.unit=s")
     add(store, "a 1")
     store.count_rejected_request()
@@ -214,7 +209,7 @@ def test_warnings() -> None:
 )
 def test_instrument_of_a_series(unit: str, line: str, instrument: str) -> None:
     """The form of a line and its unit name the instrument that recorded it."""
-    store = Store(clock=Clock())
+    store = Store(clock=Clock(NOW))
     kind = "count" if "count,delta" in line else "gauge"
     add(store, f"#a {kind} dt.meta.unit={unit}", line)
     assert only(store)["instrument"] == instrument

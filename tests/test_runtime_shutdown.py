@@ -10,22 +10,8 @@ from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 from tests.support.delivery_rig import REJECTED, Script
 from tests.support.endpoint import PATIENCE
-from tests.support.runtime_calls import Down, inc, keys
+from tests.support.runtime_calls import Down, Stuck, inc, keys
 from tests.support.signal_handler import handling
-
-
-class Gate(MemoryExporter):
-    """An exporter that waits in ``export()`` until *go* is set."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inside = threading.Event()
-        self.go = threading.Event()
-
-    def export(self, batch: Batch, timeout: float) -> ExportResult:
-        self.inside.set()
-        assert self.go.wait(PATIENCE)
-        return super().export(batch, timeout)
 
 
 class Interrupted(MemoryExporter):
@@ -117,10 +103,10 @@ def test_shutdown_while_a_callback_hangs(
 
 def test_shutdown_is_bounded(runtime: Runtime) -> None:
     """With a hanging exporter, shutdown() and a second one return in time."""
-    gate = Gate()
-    runtime.configure(exporter=gate, interval=0.01)
+    stuck = Stuck()
+    runtime.configure(exporter=stuck, interval=0.01)
     inc(runtime)
-    assert gate.inside.wait(PATIENCE)
+    assert stuck.entered.wait(PATIENCE)
     answers: list[bool] = []
     ending = threading.Thread(target=lambda: answers.append(runtime.shutdown(0.3)))
     ending.start()
@@ -130,7 +116,7 @@ def test_shutdown_is_bounded(runtime: Runtime) -> None:
     assert runtime.stats().waiting == 1
     ending.join(PATIENCE)
     assert answers == [False]
-    gate.go.set()
+    stuck.release.set()
 
 
 def test_shutdown_in_a_callback(runtime: Runtime) -> None:

@@ -23,7 +23,7 @@ from dtmetrics.exporters import (
     Outcome,
 )
 from tests.support.endpoint import PATIENCE, Endpoint, answer, never
-from tests.support.runtime_calls import Down, inc, keys
+from tests.support.runtime_calls import Down, Stuck, inc, keys
 from tests.support.script import expect, run
 
 SETTINGS: dict[str, Any] = {
@@ -32,19 +32,6 @@ SETTINGS: dict[str, Any] = {
     "metadata": False,
     "self_metrics": False,
 }
-
-
-class Stuck(MemoryExporter):
-    """An exporter that exports nothing until it is released."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.entered, self.release = threading.Event(), threading.Event()
-
-    def export(self, batch: Batch, timeout: float) -> ExportResult:
-        self.entered.set()
-        self.release.wait(PATIENCE)
-        return super().export(batch, timeout)
 
 
 class Signalling(MemoryExporter):

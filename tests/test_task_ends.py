@@ -15,6 +15,7 @@ from dtmetrics._runtime.runtime import Runtime
 from dtmetrics._runtime.task_ends import TaskEnds
 from dtmetrics._runtime.worker_process import is_worker
 from tests.support.runtime_calls import inc, keys
+from tests.support.timer_clock import Clock
 
 
 class Context:
@@ -25,15 +26,6 @@ class Context:
     @classmethod
     def _setTaskContext(cls, context: object) -> None:  # noqa: N802
         cls.current = context
-
-
-class Clock:
-    """A clock that the test moves."""
-
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Ray:

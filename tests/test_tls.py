@@ -15,14 +15,7 @@ from dtmetrics.exporters import ExportResult, Outcome
 from tests.support.authority import Authority
 from tests.support.endpoint import Endpoint
 from tests.support.exporter_contract import a_batch
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.timer_clock import Clock
 
 
 @pytest.fixture
@@ -34,7 +27,7 @@ def authority(tmp_path: Path) -> Authority:
 @pytest.fixture
 def clock() -> Clock:
     """Return a clock that the test moves."""
-    return Clock()
+    return Clock(0.0)
 
 
 def post(endpoint: Endpoint, files: TlsFiles) -> ExportResult:

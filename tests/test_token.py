@@ -15,6 +15,7 @@ from dtmetrics._export.token import (
 from dtmetrics.exporters import Batch, Exporter, ExportResult, Outcome
 from tests.support.endpoint import Endpoint, accept, answer
 from tests.support.exporter_contract import ExporterContract, a_batch
+from tests.support.timer_clock import Clock
 
 
 class Source:
@@ -30,14 +31,6 @@ class Source:
         if isinstance(value, Exception):
             raise value
         return Secret(value)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Scripted:
@@ -72,7 +65,7 @@ def exporter_with(
     source: Source, *script: Outcome | int
 ) -> tuple[TokenExporter, Scripted, Clock]:
     """Return an exporter with the token of *source* around a scripted one."""
-    clock = Clock()
+    clock = Clock(0.0)
     token = RenewedToken(source, clock)
     inner = Scripted(clock, token, *script)
     return TokenExporter(inner, token, clock), inner, clock

@@ -7,6 +7,7 @@ import threading
 from dtmetrics import MemoryExporter
 from dtmetrics._runtime.runtime import Runtime
 from dtmetrics.exporters import Batch, ExportResult, Outcome
+from tests.support.endpoint import PATIENCE
 
 
 class Down(MemoryExporter):
@@ -14,6 +15,19 @@ class Down(MemoryExporter):
 
     def export(self, batch: Batch, timeout: float) -> ExportResult:
         return ExportResult(Outcome.RETRY, reason="status 503")
+
+
+class Stuck(MemoryExporter):
+    """An exporter that exports nothing until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.release = threading.Event(), threading.Event()
+
+    def export(self, batch: Batch, timeout: float) -> ExportResult:
+        self.entered.set()
+        assert self.release.wait(PATIENCE)
+        return super().export(batch, timeout)
 
 
 def inc(runtime: Runtime, key: str = "orders") -> None:

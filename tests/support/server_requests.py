@@ -11,15 +11,6 @@ from tests.support.recorder import Recorder
 DURATION = "http.server.request.duration"
 
 
-class Clock:
-    """A clock that the test moves."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def instruments(recorder: Recorder, **options: Any) -> ServerInstruments:
     """Return the instruments of one middleware."""
     return ServerInstruments(recorder.meter, **options)

@@ -10,10 +10,10 @@ from tests.support.recorder import Recorder
 
 
 class Clock:
-    """A clock that stands still until ``pass_`` is called."""
+    """A clock that stands still until ``pass_`` is called, or *now* is set."""
 
-    def __init__(self) -> None:
-        self.now = 1000.0
+    def __init__(self, now: float = 1_000.0) -> None:
+        self.now = now
 
     def __call__(self) -> float:
         return self.now
