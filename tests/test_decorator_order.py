@@ -118,7 +118,7 @@ def other_line(offset: int) -> str:
 
 @pytest.mark.parametrize("make", REGISTERED, ids=lambda make: make.__name__)
 def test_registered_target(make: Callable[[], Any]) -> None:
-    """What a framework has registered is refused, with the right order and the place."""
+    """Decorating what a framework has registered raises, with the right order and the place."""
     target = make()
     above, framework = REGISTERED[make]
     timer = Recorder(strict=True).meter.timed("work.duration")
@@ -132,7 +132,7 @@ def test_registered_target(make: Callable[[], Any]) -> None:
 
 @pytest.mark.parametrize("name", DECORATORS)
 def test_each_decorator(name: str) -> None:
-    """Every decorator refuses such a target, as an error in the definition."""
+    """Every decorator raises for a registered target, as for an error in the definition."""
     decorator = DECORATORS[name](Recorder(strict=True))
     with pytest.raises(DefinitionError, match="must be below @pytest.fixture"):
         decorator(pytest_fixture())
@@ -171,7 +171,7 @@ def test_strict_later(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_celery_task_stays_lazy() -> None:
-    """A refused task of Celery is not evaluated, which would bind it to the application."""
+    """Decorating a lazy task of Celery raises, and does not bind it to its application."""
     celery = pytest.importorskip("celery")
     app = celery.Celery("shop", set_as_current=False)
     lazy = app.task(shared=False)(work)

@@ -73,13 +73,13 @@ def test_operators_plain_http() -> None:
 
 
 def test_public_host_of_the_operator() -> None:
-    """A plain http URL of a public host is refused, also in the operator's file."""
+    """A plain http URL of a public host is invalid, also in the operator's file."""
     with pytest.raises(ConfigError, match="must begin with https"):
         of_file("http://activegate.example.com/e/abc12345")
 
 
 def test_cluster_host_of_a_user() -> None:
-    """A plain http URL of a cluster that a user sets is refused without permission."""
+    """A plain http URL of a cluster that a user sets is invalid without permission."""
     with pytest.raises(ConfigError, match="must begin with https"):
         notes(IN_CLUSTER)
     assert notes(IN_CLUSTER, allow_plain_http=True) == []

@@ -178,7 +178,7 @@ def test_ignored_call(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> Non
 def test_missing(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Groups that cannot be read here are left out, which one record says."""
+    """Groups that cannot be read here are left out, which one record names."""
 
     def absent() -> float:
         raise ImportError

@@ -70,7 +70,7 @@ def test_valid(text: str) -> None:
     ],
 )
 def test_invalid(value: object) -> None:
-    """Anything else is refused, and no part of it is shown: it may hold a password."""
+    """Anything else is invalid, and no part of it is shown: it may hold a password."""
     with pytest.raises(InvalidSettingError) as caught:
         proxy(Secret(value))
     sentence = caught.value.sentence("proxy")

@@ -52,7 +52,7 @@ NOT_TOKENS = {
 
 @pytest.mark.parametrize("text", NOT_TOKENS)
 def test_not_a_token(text: str, tmp_path: Path) -> None:
-    """Quotes, placeholders and paths are refused as a token, and as a file's content."""
+    """Quotes, placeholders and paths are invalid as a token, and as a file's content."""
     path = tmp_path / "token"
     path.write_text(f"{text}\n")
     with pytest.raises(ConfigError) as caught:
@@ -78,7 +78,7 @@ def test_unusual_tokens(text: str) -> None:
 
 
 def test_path_as_token(tmp_path: Path) -> None:
-    """A path as the token is refused, with a hint at the setting that takes it."""
+    """A path as the token is invalid, with a hint at the setting that takes it."""
     with pytest.raises(InvalidSettingError) as caught:
         token(Secret(tmp_path))
     sentence = "token must be a str, got *** (did you mean token_file?)"
@@ -134,7 +134,7 @@ def test_token_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff\xfe\0", b"a b", b"a\nb"])
 def test_unusable_token_file(content: bytes | None, tmp_path: Path) -> None:
-    """A file that is absent, empty, binary or holds more than a token is refused."""
+    """A file that is absent, empty, binary or holds more than a token is invalid."""
     path = tmp_path / "token"
     if content is not None:
         path.write_bytes(content)
@@ -180,7 +180,7 @@ def test_token_file_for_the_operators_endpoint(tmp_path: Path) -> None:
 
 
 def test_file_content_in_no_traceback(tmp_path: Path) -> None:
-    """The traceback of a refused token file shows nothing of its content."""
+    """The traceback of an invalid token file shows nothing of its content."""
     path = tmp_path / "token"
     path.write_text(f"{TOKEN} {TOKEN}")
     with pytest.raises(InvalidSettingError) as caught:
