@@ -13,6 +13,7 @@ from dtmetrics._config.certificate_settings import (
 from dtmetrics._config.config import Config
 from dtmetrics._config.environment import certificate_variables
 from dtmetrics._core.secret import Secret
+from dtmetrics._export import tls
 from dtmetrics._runtime.factories import tls_files
 from dtmetrics.errors import ConfigError
 from tests.support.authority import Authority
@@ -164,3 +165,13 @@ def test_plain_http_reads_no_variable(caplog: pytest.LogCaptureFixture) -> None:
     files = tls_files(Config.resolve({}, {"SSL_CERT_FILE": "/nonexistent"}))
     assert files.ca_file is None
     assert caplog.messages == []
+
+
+def test_context_is_cached(authority: Authority) -> None:
+    """The trusted certificates of a configuration are loaded once, the check included."""
+    config = Config.resolve({"ca_file": authority.path})
+    before = tls._context.cache_info()
+    for _ in range(2):
+        tls.TlsContext(tls_files(config), https=True)
+    after = tls._context.cache_info()
+    assert (after.hits - before.hits, after.misses - before.misses) == (2, 0)

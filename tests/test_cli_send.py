@@ -123,6 +123,14 @@ def test_not_delivered(capsys: pytest.CaptureFixture[str]) -> None:
     assert "connection refused, nothing listens on this port; check the host" in err
 
 
+@pytest.mark.parametrize("text", ["9" * 400, "inf", "nan", "one"])
+def test_not_a_finite_number(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A value that is not a finite number is a usage error in one sentence."""
+    with pytest.raises(SystemExit):
+        main(["send", "orders", text])
+    assert f"must be a finite number, got '{text[:4]}"[:40] in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

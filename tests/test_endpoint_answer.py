@@ -7,8 +7,8 @@ import pytest
 
 from dtmetrics._config.config import Config
 from dtmetrics._core.secret import Secret
+from dtmetrics._deliver.safe_exporter import PROBE
 from dtmetrics._doctor.endpoint_answer import (
-    TEST_LINE,
     answer_findings,
     send_test_line,
 )
@@ -96,6 +96,6 @@ def test_test_line() -> None:
         config = Config(endpoint=endpoint.url, endpoint_from_file=False)
         assert send_test_line(config).status is Status.OK
         refused = send_test_line(config)
-    assert endpoint.lines == [TEST_LINE]
+    assert endpoint.lines == [PROBE.decode()]
     assert refused.status is Status.PROBLEM
     assert "too many keys" in refused.text

@@ -169,6 +169,21 @@ def test_exporter(arguments: Any) -> None:
     assert json.loads(sent(**arguments)) == {"number": 1, "exporter": "MemoryExporter"}
 
 
+class EmptyExporter(MemoryExporter):
+    """An exporter that is false where a truth value is needed."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("name", ["exporter", "exporters"])
+def test_exporter_that_is_false(name: str) -> None:
+    """An exporter counts as one, whatever its truth value is."""
+    exporter = EmptyExporter()
+    given: Any = exporter if name == "exporter" else [exporter]
+    assert json.loads(sent(**{name: given}))["exporter"] == "EmptyExporter"
+
+
 def test_exporters_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exporters that a variable names are those of each environment."""
     monkeypatch.setenv("DTMETRICS_EXPORTER", "console")

@@ -6,6 +6,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from dtmetrics._cli.destination import CommandError, add_destination, arguments_of
@@ -76,14 +77,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _value(text: str) -> float:
-    try:
+    # An int may be too large for a float.
+    with suppress(ValueError, OverflowError):
         number = int(text) if text.lstrip("+-").isdecimal() else float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        message = f"must be a finite number, got {text!r:.40}"
-        raise argparse.ArgumentTypeError(message)
-    return number
+        if math.isfinite(number):
+            return number
+    message = f"must be a finite number, got {text!r:.40}"
+    raise argparse.ArgumentTypeError(message)
 
 
 def _dimension(text: str) -> tuple[str, str]:

@@ -33,7 +33,11 @@ def path(value: object) -> str | None:
 def ca_file(value: object) -> str | None:
     """Return the path of a file of certificates, which is read."""
     file = path(value)
-    if file is not None and not _holds_certificates(file):
+    if file is None:
+        return None
+    from dtmetrics._export.tls import holds_certificates  # noqa: PLC0415 -- as below
+
+    if not holds_certificates(file):
         requirement = "name a readable file of PEM certificates"
         raise InvalidSettingError(requirement, file)
     return file
@@ -56,13 +60,6 @@ def client_certificate_problems(
 
     *names* has the argument or variable of each setting.
     """
-    import ssl  # noqa: PLC0415 -- as in _holds_certificates()
-
-    from dtmetrics._export.tls import (  # noqa: PLC0415
-        TlsFiles,
-        load_client_certificate,
-    )
-
     if cert is None:
         needless = next((n for n in ("client_key", "key_password") if n in names), "")
         requirement = f"client_cert must be set with {needless}, got none"
@@ -71,6 +68,13 @@ def client_certificate_problems(
         if file is not None and not os.access(file, os.R_OK):
             error = InvalidSettingError("name a readable file", file)
             return [error.sentence(names[name])]
+    import ssl  # noqa: PLC0415 -- 15 ms, which an exporter of the user's own saves
+
+    from dtmetrics._export.tls import (  # noqa: PLC0415
+        TlsFiles,
+        load_client_certificate,
+    )
+
     files = TlsFiles(client_cert=cert, client_key=key, key_password=password)
     try:
         with forks_wait():
@@ -114,23 +118,14 @@ def trusted_by_environment(
     those that cannot be used and come before it. Such a variable raises no ConfigError,
     because it is meant for other programs too.
     """
+    from dtmetrics._export.tls import holds_certificates  # noqa: PLC0415 -- as above
+
     unusable: list[str] = []
     for name, value in variables.items():
         # OpenSSL takes a list of directories.
         if any(map(os.path.isdir, value.split(os.pathsep))):
             return None, value, unusable
-        if _holds_certificates(value):
+        if holds_certificates(value):
             return value, None, unusable
         unusable.append(name)
     return None, None, unusable
-
-
-def _holds_certificates(file: str) -> bool:
-    import ssl  # noqa: PLC0415 -- 10 ms, and loaded by configure() in any case
-
-    try:
-        with forks_wait():
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
-    except (OSError, ValueError):  # ssl's errors are OSErrors too
-        return False
-    return True

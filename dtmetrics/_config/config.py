@@ -122,6 +122,11 @@ class Config:
             certificate_variables=environment.certificate_variables(environ),
         )
 
+    @property
+    def all_exporters(self) -> tuple[Exporter | None, ...]:
+        """The exporters; None is the one that posts to the endpoint."""
+        return self.exporters or (self.exporter,)
+
     def with_destination(self, endpoint: Secret, token: Secret) -> Config:
         """Return the settings with the *endpoint* and *token* of the operator's file.
 

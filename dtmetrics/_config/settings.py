@@ -21,13 +21,13 @@ from dtmetrics._protocol.normalize import (
     clean_key,
 )
 
-__all__ = ["PROCESS_DIMENSIONS", "SETTINGS", "flag"]
+__all__ = ["SETTINGS", "flag"]
 
 #: The dimensions by which a OneAgent relates a data point to a process. The first is
 #: that of the newest pages, the other that of an older one:
 #: https://docs.dynatrace.com/docs/ingest-from/extend-dynatrace/extend-metrics/ingestion-methods/oneagent-metric-api
 #: https://docs.dynatrace.com/docs/dynatrace-api/environment-api/metric-v2/post-ingest-metrics
-PROCESS_DIMENSIONS = "dt.process.pid", "dt.process.id"
+_PROCESS_DIMENSIONS = "dt.process.pid", "dt.process.id"
 
 # Keys are cut to 250 characters at their end, which is the part that differs.
 _LONGEST_PREFIX = 100
@@ -117,10 +117,14 @@ def _at_least_one(value: object) -> int:
     return number
 
 
+def _truth(value: object) -> object:
+    """Return what *value* means: True or False for such a text of the environment."""
+    return _FLAG_TEXTS.get(value.lower(), value) if isinstance(value, str) else value
+
+
 def flag(value: object) -> bool:
     """Return *value*, True or False, which may be a text; raise if it is neither."""
-    # The environment holds texts.
-    found = _FLAG_TEXTS.get(value.lower()) if isinstance(value, str) else value
+    found = _truth(value)
     if not isinstance(found, bool):
         raise InvalidSettingError("be True or False", value)
     return found
@@ -140,20 +144,19 @@ def _compression(value: object) -> str | None:
 
 def _process_dimension(value: object) -> str:
     """Return the key of the dimension; empty for none."""
-    key = _FLAG_TEXTS.get(value.lower(), value) if isinstance(value, str) else value
+    key = _truth(value)
     if isinstance(key, bool):
-        return PROCESS_DIMENSIONS[0] if key else ""
-    if not isinstance(key, str) or key not in PROCESS_DIMENSIONS:
-        keys = " or ".join(map(repr, PROCESS_DIMENSIONS))
+        return _PROCESS_DIMENSIONS[0] if key else ""
+    if not isinstance(key, str) or key not in _PROCESS_DIMENSIONS:
+        keys = " or ".join(map(repr, _PROCESS_DIMENSIONS))
         raise InvalidSettingError(f"be True, False, {keys}", value)
     return key
 
 
 def _worker_dimension(value: object) -> bool | str:
-    text = value.lower() if isinstance(value, str) else value
-    if text == "auto":
+    if isinstance(value, str) and value.lower() == "auto":
         return "auto"
-    found = _FLAG_TEXTS.get(text) if isinstance(text, str) else text
+    found = _truth(value)
     if not isinstance(found, bool):
         raise InvalidSettingError("be 'auto', True or False", value)
     return found
@@ -161,10 +164,11 @@ def _worker_dimension(value: object) -> bool | str:
 
 def _runtime(value: object) -> tuple[str, ...]:
     """Return the groups that are observed, in the order of all."""
-    if isinstance(value, str):
-        value = _FLAG_TEXTS.get(value.lower(), [*map(str.strip, value.split(","))])
+    value = _truth(value)
     if isinstance(value, bool):
         return GROUPS if value else ()
+    if isinstance(value, str):
+        value = [*map(str.strip, value.split(","))]
     if not isinstance(value, list | tuple | set | frozenset):
         raise InvalidSettingError(_RUNTIME, value)
     for name in value:

@@ -57,7 +57,7 @@ def encode(config: Config, arguments: Collection[str], number: int) -> str:
     *arguments* are the names of the settings that were given as arguments. *number*
     is higher for a later configuration of a process.
     """
-    chosen = config.exporter or next(iter(config.exporters), None)
+    chosen = config.all_exporters[0]
     if chosen is not None and {"exporter", "exporters"} & {*arguments}:
         return _text({"number": number, "exporter": type(chosen).__name__})
     given = {name: _plain(config, name) for name in arguments if name in TRAVELLING}

@@ -18,12 +18,17 @@ class Account(NamedTuple):
     dropped: Mapping[str, int]
     waiting: int
 
+    @property
+    def undelivered(self) -> dict[str, int]:
+        """The points that will not arrive, by reason."""
+        return {**self.dropped, "rejected": self.rejected}
+
     def undelivered_since(self, earlier: Account) -> dict[str, int]:
         """Return the points dropped or rejected since *earlier*, by reason."""
-        before = {**earlier.dropped, "rejected": earlier.rejected}
-        now = {**self.dropped, "rejected": self.rejected}
+        before = earlier.undelivered
         grown = {
-            reason: points - before.get(reason, 0) for reason, points in now.items()
+            reason: points - before.get(reason, 0)
+            for reason, points in self.undelivered.items()
         }
         return {reason: points for reason, points in grown.items() if points > 0}
 

@@ -223,10 +223,8 @@ class SelfMetrics:
             self._epoch = self._registry.generation.epoch
             self.totals = {}
         self.next_totals = self.totals.copy()
-        account = self._account()
-        dropped = {**account.dropped, "rejected": account.rejected}
         counts = {
-            **self._grown(self._dropped, dropped),
+            **self._grown(self._dropped, self._account().undelivered),
             **self._grown(self._invalid, self._registry.invalid_values.total()),
         }
         return DataPoints(CountDelta, [*counts], [*counts.values()], timestamp_ms)

@@ -137,14 +137,20 @@ class Flusher:
             loop.stop()
         if self._sole is None or not last:
             self._thread.stop.set()
-            self._end_all(last, deadline)
+            self._at_once(SendLoop.end, last, deadline)
         elif not self._thread.end(deadline):
             self._sole.finish()
 
-    def _end_all(self, loops: Sequence[SendLoop], deadline: float) -> None:
+    def _at_once(
+        self,
+        call: Callable[[SendLoop, float], bool],
+        loops: Sequence[SendLoop],
+        deadline: float,
+    ) -> bool:
+        """Make *call* for each of *loops* at once, until *deadline*."""
         monotonic = self._timing.clock.monotonic
-        calls = [lambda s, each=loop: each.end(monotonic() + s) for loop in loops]
-        at_once(calls, deadline - monotonic())
+        calls = [lambda s, each=loop: call(each, monotonic() + s) for loop in loops]
+        return at_once(calls, deadline - monotonic())
 
     def reset_after_fork(self) -> None:
         """Start anew in a forked child: threads, locks and batches are the parent's."""
@@ -182,12 +188,7 @@ class Flusher:
     def _send(self, deadline: float) -> bool:
         if self._sole is not None:
             return self._sole.sender.flush(deadline)
-        monotonic = self._timing.clock.monotonic
-        calls = [
-            lambda seconds, each=loop: each.send(monotonic() + seconds)
-            for loop in self._loops
-        ]
-        return at_once(calls, deadline - monotonic())
+        return self._at_once(SendLoop.send, self._loops, deadline)
 
     # -- the thread ----------------------------------------------------------------
 

@@ -125,7 +125,7 @@ class SendLoop:
 
     def finish(self) -> None:
         """Send for the last time, and release the exporter."""
-        self.sender.send_last(lambda seconds: self._timing.event().wait(seconds))
+        self.sender.send_last()
 
     def _run(self) -> None:
         interval = self._interval

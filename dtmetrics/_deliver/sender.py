@@ -115,11 +115,11 @@ class Sender:
         with self._lock.acquire(deadline - self._clock.monotonic()) as acquired:
             return acquired and self._send_here(deadline, paced=paced)
 
-    def send_last(self, pause: Callable[[float], object]) -> None:
+    def send_last(self) -> None:
         """Send until ``give_up_at``, and release what the exporter and the spool hold.
 
-        An endpoint that throttles is asked again after a *pause* of some seconds, while
-        there is time. One that does not answer must not hold up the end of the program.
+        An endpoint that throttles gets another request after a pause, while there is
+        time. One that does not answer must not hold up the end of the program.
         """
         deadline, monotonic = self.give_up_at, self._clock.monotonic
         with self._lock.acquire(deadline - monotonic()) as acquired:
@@ -129,7 +129,7 @@ class Sender:
                 seconds = self.backoff.retry_at - monotonic()
                 if seconds >= deadline - monotonic():
                     break
-                pause(max(0.0, seconds))
+                self._event().wait(max(0.0, seconds))
             self.close()
 
     def go_on_with(self, exporter: SafeExporter | None, policy: RetryPolicy) -> None:

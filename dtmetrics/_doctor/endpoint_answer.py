@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dtmetrics._config.config import Config
+from dtmetrics._deliver.safe_exporter import PROBE
 from dtmetrics._doctor.finding import Finding, Status, ok, skipped
 from dtmetrics._export.causes import CLOCK, explain_clock, recognize
 from dtmetrics._runtime.factories import make_exporter
 from dtmetrics._runtime.line_sender import send_lines
 from dtmetrics.exporters import Batch, ExportResult, Outcome
 
-__all__ = ["TEST_LINE", "answer_findings", "send_test_line"]
-
-#: A harmless line, whose key the flusher uses as well.
-TEST_LINE = "dtmetrics.client.probe,dt.metrics.source=dtmetrics gauge,1"
+__all__ = ["answer_findings", "send_test_line"]
 
 _SECONDS = 5.0
 # Without a line there is nothing to accept: Dynatrace answers 400 "empty request".
@@ -40,10 +38,11 @@ def answer_findings(config: Config) -> Iterator[Finding]:
 
 def send_test_line(config: Config) -> Finding:
     """Send the test line; return the verdict."""
-    verdict = send_lines(config, [TEST_LINE.encode()])
+    verdict = send_lines(config, [PROBE])
     if verdict.ok:
         return ok(
-            "test line", f"{verdict.destination} accepted {TEST_LINE.split(',')[0]}"
+            "test line",
+            f"{verdict.destination} accepted {PROBE.decode().split(',')[0]}",
         )
     return _refused("test line", "; ".join(verdict.sentences()[1:]))
 

@@ -13,10 +13,17 @@ from dtmetrics._core import log
 from dtmetrics._core.fork_guard import forks_wait
 from dtmetrics._core.secret import Secret
 
-__all__ = ["TlsContext", "TlsFiles", "load_client_certificate"]
+__all__ = [
+    "NO_PASSWORD",
+    "TlsContext",
+    "TlsFiles",
+    "holds_certificates",
+    "load_client_certificate",
+]
 
 _CHECK_SECONDS = 60.0
-_NO_PASSWORD = Secret("")
+#: One object, because secrets are compared by identity, and contexts are cached.
+NO_PASSWORD = Secret("")
 
 
 class TlsFiles(NamedTuple):
@@ -29,7 +36,7 @@ class TlsFiles(NamedTuple):
     #: The certificate by which the endpoint identifies this client, and its key.
     client_cert: str | None = None
     client_key: str | None = None
-    key_password: Secret = _NO_PASSWORD
+    key_password: Secret = NO_PASSWORD
 
     def fingerprint(self) -> str:
         """Return a text that differs if the content of a file does.
@@ -112,6 +119,16 @@ def _context(files: TlsFiles, _fingerprint: str) -> ssl.SSLContext:
         # a key identifier of their authority, for example, as OpenSSL 3.0 makes them.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
+
+
+def holds_certificates(file: str) -> bool:
+    """Return whether *file* can be trusted; its context is then in the cache."""
+    files = TlsFiles(ca_file=file)
+    try:
+        _context(files, files.fingerprint())
+    except (OSError, ValueError):  # ssl's errors are OSErrors too
+        return False
+    return True
 
 
 def load_client_certificate(context: ssl.SSLContext, files: TlsFiles) -> None:

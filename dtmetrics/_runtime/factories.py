@@ -73,11 +73,10 @@ def make_targets(
     Raises ConfigError if a spool cannot be used. The arguments are those of
     ``make_exporter()``.
     """
-    chosen = _exporters(config)
-    sole = len(chosen) == 1
+    each = _each(config)
+    sole = len(each) == 1
 
-    def target(exporter: Exporter | None) -> Target:
-        own = _with_exporter(config, exporter)
+    def target(own: Config) -> Target:
         posts, located = own.exporter is None, _located(own)
         made, environment = own.exporter, located.environment
         if made is None:
@@ -103,25 +102,22 @@ def make_targets(
             spread_seconds=0.0 if own.stays_here else 30.0,
         )
 
-    return [target(exporter) for exporter in chosen]
+    return [target(own) for own in each]
 
 
 def destinations(config: Config) -> str:
     """Return a text that identifies where *config* sends to."""
-    each = [_with_exporter(config, exporter) for exporter in _exporters(config)]
-    return " ".join(own.environment for own in each)
+    return " ".join(own.environment for own in _each(config))
 
 
-def _exporters(config: Config) -> tuple[Exporter | None, ...]:
-    return config.exporters or (config.exporter,)
-
-
-def _with_exporter(config: Config, exporter: Exporter | None) -> Config:
-    """Return *config* as it is for one of its exporters."""
-    own = replace(config, exporter=exporter, exporters=())
-    if isinstance(exporter, DynatraceExporter):
-        return exporter.settings_with(own)
-    return own
+def _each(config: Config) -> list[Config]:
+    """Return *config* as it is for each of its exporters."""
+    return [
+        exporter.settings_with(config)
+        if isinstance(exporter, DynatraceExporter)
+        else replace(config, exporter=exporter, exporters=())
+        for exporter in config.all_exporters
+    ]
 
 
 def make_exporter(
@@ -196,7 +192,7 @@ def _token_reader(config: Config) -> Callable[[], Secret]:
 
 def tls_files(config: Config) -> TlsFiles:
     """Return the certificates of *config*, or else those that the environment names."""
-    from dtmetrics._export.tls import TlsFiles  # noqa: PLC0415
+    from dtmetrics._export.tls import NO_PASSWORD, TlsFiles  # noqa: PLC0415
 
     ca_file, directory = config.ca_file, None
     if ca_file is None and config.endpoint.startswith("https:"):
@@ -210,7 +206,7 @@ def tls_files(config: Config) -> TlsFiles:
         ca_directory=directory,
         client_cert=config.client_cert,
         client_key=config.client_key,
-        key_password=config.key_password or Secret(""),
+        key_password=config.key_password or NO_PASSWORD,
     )
 
 
@@ -248,8 +244,7 @@ def _process_dimension(config: Config) -> str:
     Only a OneAgent on this host relates it to a process. All exporters get the same
     data points.
     """
-    each = [_with_exporter(config, exporter) for exporter in _exporters(config)]
-    posting = [own for own in each if own.exporter is None]
+    posting = [own for own in _each(config) if own.exporter is None]
     stay_here = bool(posting) and all(own.stays_here for own in posting)
     return config.process_dimension if stay_here else ""
 

@@ -48,7 +48,6 @@ class LineVerdict:
     reason: str = ""
     #: What the endpoint reports about single lines.
     messages: list[LineMessage] = field(default_factory=list)
-    clock_ahead: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -123,7 +122,6 @@ def _send(
     exporter: Exporter, batch: Batch, numbers: list[int], verdict: LineVerdict
 ) -> None:
     result = exporter.export(batch, _EXPORT_SECONDS)
-    verdict.clock_ahead = result.clock_ahead or verdict.clock_ahead
     if result.outcome in _IN_HALVES and len(numbers) > 1:
         middle = len(numbers) // 2
         halves = numbers[:middle], numbers[middle:]

@@ -19,7 +19,13 @@ from pathlib import Path
 
 from dtmetrics.errors import ConfigError
 
-__all__ = ["SpoolRoot", "create_directory", "file_system", "open_directory"]
+__all__ = [
+    "SpoolRoot",
+    "closing",
+    "create_directory",
+    "file_system",
+    "open_directory",
+]
 
 # File systems on which two hosts may hold the same lock (flock(2), "NFS details").
 _NETWORK = re.compile(
@@ -51,18 +57,18 @@ class SpoolRoot:
         if create:
             for path in reversed([self._root, *self._root.parents[:-1]]):
                 if not os.path.isdir(path):
-                    with _closing(os.open(path.parent, os.O_DIRECTORY)) as parent:
+                    with closing(os.open(path.parent, os.O_DIRECTORY)) as parent:
                         create_directory(path.name, parent)
-        with _closing(open_directory(self._root)) as root:
+        with closing(open_directory(self._root)) as root:
             if create:
                 create_directory(self._name, root)
-            with _closing(open_directory(self._name, root)) as tenant:
+            with closing(open_directory(self._name, root)) as tenant:
                 yield tenant
 
     @contextmanager
     def open_all(self) -> Iterator[int]:
         """Yield a descriptor of the directory above, which has those of all tenants."""
-        with _closing(open_directory(self._root)) as root:
+        with closing(open_directory(self._root)) as root:
             yield root
 
 
@@ -130,7 +136,8 @@ def _unmet(status: os.stat_result) -> str:
 
 
 @contextmanager
-def _closing(directory: int) -> Iterator[int]:
+def closing(directory: int) -> Iterator[int]:
+    """Close *directory* after the block."""
     try:
         yield directory
     finally:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from dtmetrics._core import log
-from dtmetrics._spool.root import SpoolRoot, open_directory
+from dtmetrics._spool.root import SpoolRoot, closing, open_directory
 
 __all__ = ["Unrecovered", "created_ms"]
 
@@ -96,15 +96,9 @@ class Unrecovered:
         self, tenant: str, root: int
     ) -> Iterator[tuple[str, list[str]]]:
         top = os.path.dirname(self._root.path)
-        parent = open_directory(tenant, root)
-        try:
+        with closing(open_directory(tenant, root)) as parent:
             for name in sorted(os.listdir(parent)):
                 with suppress(OSError):
-                    directory = open_directory(name, parent)
-                    try:
+                    with closing(open_directory(name, parent)) as directory:
                         names = os.listdir(directory)
-                    finally:
-                        os.close(directory)
                     yield os.path.join(top, tenant, name), names
-        finally:
-            os.close(parent)

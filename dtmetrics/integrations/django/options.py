@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, TypeGuard
 
 from django.conf import settings
@@ -12,6 +11,7 @@ from django.utils.module_loading import import_string
 
 from dtmetrics._config.config import Config
 from dtmetrics._config.disabled import is_disabled
+from dtmetrics._config.invalid_setting import near
 from dtmetrics._config.settings import SETTINGS
 from dtmetrics._core.secret import SECRET_SETTINGS, Secret
 from dtmetrics._instrument.http_server import ServerInstruments
@@ -102,8 +102,8 @@ def settings_problems() -> list[Error]:
 def _unknown(options: Mapping[str, Any]) -> Iterator[Error]:
     for name in options:
         if name not in _KNOWN:
-            near = get_close_matches(str(name).lower(), sorted(_KNOWN), 1)
-            hint = f"Did you mean {near[0]!r}?" if near else None
+            meant = near(str(name).lower(), sorted(_KNOWN))
+            hint = f"Did you mean {meant!r}?" if meant else None
             text = f"DTMETRICS has no setting {name!r:.100}"
             yield Error(text, hint=hint, id="dtmetrics.E002")
 
