@@ -151,8 +151,8 @@ def test_overlapping_requests(caplog: pytest.LogCaptureFixture) -> None:
     body = compression.body(TWO)
     refused = ExportResult(Outcome.REJECTED)
     for _ in range(2):
-        assert compression.is_refused(body, 415, refused, TWO.points)
-    assert not compression.is_refused(compression.body(TWO), 415, refused, TWO.points)
+        assert compression.is_rejected(body, 415, refused, TWO.points)
+    assert not compression.is_rejected(compression.body(TWO), 415, refused, TWO.points)
     assert len(caplog.records) == 1
 
 

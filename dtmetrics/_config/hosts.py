@@ -11,7 +11,7 @@ __all__ = ["api_host", "is_cluster_host", "is_dynatrace_host", "is_loopback"]
 
 _DYNATRACE_DOMAINS = ".dynatrace.com", ".dynatracelabs.com"
 
-# Domains that no public name server knows: that of Kubernetes services, those of RFC
+# Domains that no public name server resolves: that of Kubernetes services, those of RFC
 # 6762 and of ICANN for private use.
 _PRIVATE_DOMAINS = "svc", "local", "internal"
 # The operator names a service by NAME.NAMESPACE, which is a public host if the

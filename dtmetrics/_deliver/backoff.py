@@ -29,11 +29,11 @@ class RetryPolicy:
     #: shortest.
     longest_pause: float = 60.0
     shortest_pause: float = 0.1
-    #: The same while a setting is wrong. An endpoint that is asked more often only
+    #: The same while a setting is wrong. An endpoint that gets more requests only
     #: fills its log, and a new token is used within the longest pause.
     first_slow_pause: float = 60.0
     longest_slow_pause: float = 300.0
-    #: A pause that the endpoint asked for, and a slow one, grows by up to this part.
+    #: A pause that the endpoint has named, and a slow one, grows by up to this part.
     jitter: float = 0.2
     #: Batches a second after an outage. An hour of 10,000 series goes out in a minute,
     #: and a fleet of a hundred processes does not bring the endpoint down again.

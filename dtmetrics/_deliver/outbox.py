@@ -324,7 +324,7 @@ class Outbox:
         return account  # noqa: RET504 -- see the class docstring
 
     def take_metadata_dropped(self) -> bool:
-        """Return whether metadata was dropped that was never answered; ask anew."""
+        """Return whether metadata was dropped unanswered since the last call."""
         counts = self._counts
         dropped = counts.metadata_dropped
         counts.metadata_dropped = False

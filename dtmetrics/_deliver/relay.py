@@ -7,7 +7,7 @@ parent takes 0.1 ms, and the parent sends those of all children in one request.
 Each batch is sent once. A datagram is written and read whole. The parent shuts its
 socket down before it reads it to the end: what is written later fails. A child that
 cannot write sends the batch itself, also if the parent has ended or reads too slowly.
-Only a parent that is killed loses what it has not read.
+What a parent has not read when it is killed is lost.
 """
 
 from __future__ import annotations

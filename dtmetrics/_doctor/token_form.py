@@ -1,4 +1,4 @@
-"""The form of the token. Whether it is valid, only the endpoint knows."""
+"""The form of the token. Only a request shows whether it is valid."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Compression:
         self._confirmed = False
 
     def enable(self) -> None:
-        """Compress what is posted, until the endpoint refuses it."""
+        """Compress what is posted, until the endpoint rejects it."""
         self._enabled = True
 
     def body(self, batch: Batch) -> Body:
@@ -49,7 +49,7 @@ class Compression:
         content = packer.compress(batch.text) + packer.flush()
         return Body(content, {"Content-Encoding": "gzip"})
 
-    def is_refused(
+    def is_rejected(
         self, body: Body, status: int, result: ExportResult, points: int
     ) -> bool:
         """Return whether the response means that *body* must be sent uncompressed.
@@ -66,7 +66,7 @@ class Compression:
         if status != 415 and not unread:
             self._confirmed = self._confirmed or answered
             return False
-        if self._enabled:  # else another request has met the same
+        if self._enabled:  # else another request has switched it off
             self._enabled = False
             log.warning(
                 "the endpoint does not take compressed lines (status %d): "

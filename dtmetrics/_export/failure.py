@@ -181,8 +181,8 @@ def _cause_of(error: BaseException, port: int | None) -> Cause | None:
         status = _proxy_status(error)
         if status.startswith("5") or status in _BUSY_PROXY:
             return causes.PROXY_CANNOT_CONNECT
-        asks = status == "407"
-        return causes.PROXY_AUTHENTICATION if asks else causes.PROXY_REFUSED
+        has_no_access = status == "407"
+        return causes.PROXY_AUTHENTICATION if has_no_access else causes.PROXY_REFUSED
     for kind, cause in _BY_KIND:
         if isinstance(error, kind):
             return cause

@@ -77,7 +77,7 @@ class HttpExporter:
         return self._endpoint.timeouts.total
 
     def compress(self) -> None:
-        """Compress what is posted from now on, unless the endpoint refuses it."""
+        """Compress what is posted from now on, unless the endpoint rejects it."""
         self._compression.enable()
 
     def export(self, batch: Batch, timeout: float) -> ExportResult:

@@ -142,7 +142,7 @@ class HttpRequest:
         """Post the batch, a second time if the endpoint does not take compression."""
         body = self._compression.body(self._batch)
         result = self._post(connection, deadline, body)
-        if self._compression.is_refused(
+        if self._compression.is_rejected(
             body, connection.status, result, self._batch.points
         ):
             body = self._compression.body(self._batch)

@@ -31,7 +31,7 @@ _MAX_MESSAGE_CHARACTERS = 200
 # for these, and its own words are not used.
 _SCOPES = "metrics.ingest", "storage:metrics:write"
 
-# Dynatrace takes lines of 50,000 characters. A server that refuses so few bytes refuses
+# Dynatrace takes lines of 50,000 characters. A server that rejects so few bytes rejects
 # everything, and halving a batch further would drop each of its lines.
 _NEVER_TOO_LARGE = 1_000
 

@@ -94,12 +94,12 @@ def virtual_memory_by_psutil() -> float:
 
 
 def threads_by_proc() -> float:
-    """Return how many threads there are, also those that Python does not know."""
+    """Return how many threads there are, also those that Python did not start."""
     return int(_field_of_stat(20))
 
 
 def threads_by_psutil() -> float:
-    """Return how many threads there are, also those that Python does not know."""
+    """Return how many threads there are, also those that Python did not start."""
     return int(_psutil_process().num_threads())
 
 

@@ -26,7 +26,7 @@ _SECONDS = 60.0
 
 
 class GivenUp:
-    """The memory of the endpoint that the text *of* identifies.
+    """The note about the endpoint that the text *of* identifies.
 
     *now* is the time of the system, which sets that of the file.
     """

@@ -145,7 +145,7 @@ class EventLoopWatch:
                 name="dtmetrics-event-loop",
                 daemon=True,
             )
-            call_safely(self._thread.start, default=None)  # the host may refuse one
+            call_safely(self._thread.start, default=None)  # the host may have none left
         self._plan(loop)
 
     # -- in the thread -------------------------------------------------------------

@@ -92,7 +92,7 @@ class _StackBuilder:
 
     def __init__(self, app: Any, metrics: Metrics) -> None:  # noqa: ANN401 -- of many versions
         build = app.build_middleware_stack
-        # Another instrumentation may have replaced the method, and is kept.
+        # Another instrumentation may have replaced the method, which then stays.
         is_replaced = "build_middleware_stack" in vars(app)
         self._build: Callable[[], Any] = (
             (lambda: build) if is_replaced else WeakMethod(build)

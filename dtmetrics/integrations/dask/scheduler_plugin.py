@@ -120,5 +120,5 @@ def _tasks() -> Iterator[tuple[int, dict[str, str]]]:
 
 def _clients() -> Iterator[tuple[int, dict[str, str]]]:
     if schedulers := _present():
-        # One of them is the scheduler's own, which keeps what no client waits for.
+        # One of them is the scheduler's own, which holds what no client waits for.
         yield sum(len(scheduler.clients) - 1 for scheduler in schedulers), {}

@@ -3,7 +3,7 @@
 Dask calls the plugin at each transition of a task's state, in the worker's event loop
 (https://distributed.dask.org/en/stable/worker-state.html). A task that is executed
 cannot be stopped: if the scheduler takes it back meanwhile, the state is "cancelled" or
-"resumed" until it has ended, as it is for a transfer. So the plugin remembers which
+"resumed" until it has ended, as it is for a transfer. So the plugin stores which
 tasks are executed.
 """
 
