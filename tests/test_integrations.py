@@ -259,3 +259,17 @@ def test_instrument(name: str) -> None:
     pytest.importorskip(name)
     module = importlib.import_module(f"dtmetrics.integrations.{name}")
     assert module.instrument is module.Metrics
+
+
+@pytest.mark.parametrize("name", ["fastapi", "litestar", "starlette"])
+def test_options_are_documented_alike(name: str) -> None:
+    """help() of each class shows all options, in the words of the ASGI middleware."""
+    pytest.importorskip(name)
+
+    def documented(kind: type) -> str:
+        text = inspect.getdoc(kind) or ""
+        return text[text.index("    exclude (") : text.index("    meter (")]
+
+    ours = importlib.import_module(f"dtmetrics.integrations.{name}")
+    asgi = importlib.import_module("dtmetrics.integrations.asgi")
+    assert documented(ours.Metrics) == documented(asgi.MetricsMiddleware)
