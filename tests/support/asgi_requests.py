@@ -17,15 +17,21 @@ def ask(app: Any, path: str, **more: Any) -> int | None:
     """Send one GET to *app*; return the status that the client gets."""
     statuses = []
     received = [{"type": "http.request", "body": b"", "more_body": False}]
+    complete = asyncio.Event()
 
     async def receive() -> dict[str, Any]:
-        if not received:
-            await asyncio.Event().wait()  # the client does not leave
-        return received.pop()
+        if received:
+            return received.pop()
+        # The client stays. As by the specification of ASGI, the exchange ends with the
+        # response; Quart waits for that since 0.23.
+        await complete.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         if message["type"] == "http.response.start":
             statuses.append(message["status"])
+        elif not message.get("more_body", False):
+            complete.set()
 
     scope = {
         "type": "http",
