@@ -179,8 +179,8 @@ def test_chord(recorder: Recorder, tmp_path: Path) -> None:
     add = app.tasks["add"]
     ours.instrument_celery(app, meter=recorder.meter)
     with working(app):
-        # The last one begins after Celery has looked whether all of them have ended.
-        header = [add.s(1, 0), add.s(1, 1), add.s(1, 2).set(countdown=0.5)]
+        # Celery looks after a second whether all of them have ended.
+        header = [add.s(1, 0), add.s(1, 1), add.s(1, 2).set(countdown=2)]
         result = celery.chord(header, app=app)(last.s())
         assert result.get(timeout=PATIENCE) == 6
     found = counts(recorder, NAME)
