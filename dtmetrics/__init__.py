@@ -24,9 +24,11 @@ Instruments
     makes its instruments with ``get_meter(__name__)``.
 
 Application
-    ``configure`` starts recording. ``flush`` sends now; ``shutdown`` sends for the last
-    time and is called at the end of every program. ``stats`` shows what became of each
-    data point. ``install_signal_handlers`` sends the rest at SIGTERM.
+    ``configure`` starts recording. ``set_level`` switches instruments on and off, as in
+    logging; the levels are ``DEBUG`` to ``CRITICAL`` and ``OFF``. ``flush`` sends now;
+    ``shutdown`` sends for the last time and is called at the end of every program.
+    ``stats`` shows what became of each data point. ``install_signal_handlers`` sends
+    the rest at SIGTERM.
 
 Modules
     ``dtmetrics.integrations`` has one module for each framework or library that can be
@@ -45,7 +47,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dtmetrics._core.level import Level
+from dtmetrics._core.level import (
+    CRITICAL,
+    DEBUG,
+    ERROR,
+    INFO,
+    NOTSET,
+    OFF,
+    WARNING,
+    Level,
+)
 from dtmetrics._record.gauge import Gauge
 from dtmetrics._record.instruments import Counter, Summary
 from dtmetrics._record.job import Job
@@ -59,6 +70,13 @@ if TYPE_CHECKING:
     from dtmetrics.exporters import ConsoleExporter, MemoryExporter
 
 __all__ = [
+    "CRITICAL",
+    "DEBUG",
+    "ERROR",
+    "INFO",
+    "NOTSET",
+    "OFF",
+    "WARNING",
     "ConsoleExporter",
     "Counter",
     "Gauge",
@@ -78,6 +96,7 @@ __all__ = [
     "install_signal_handlers",
     "job",
     "observe",
+    "set_level",
     "shutdown",
     "stats",
     "summary",
@@ -97,6 +116,7 @@ get_meter: Final = default.get_meter
 install_signal_handlers: Final = default.install_signal_handlers
 job: Final = default.meters.root.job
 observe: Final = default.meters.root.observe
+set_level: Final = default.set_level
 shutdown: Final = default.shutdown
 stats: Final = default.stats
 summary: Final = default.meters.root.summary

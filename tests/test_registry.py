@@ -122,7 +122,8 @@ def test_enabled_twice(recorder: Recorder) -> None:
     counter = recorder.meter.counter("c")
     counter.inc()
     [series] = recorder.registry.fast
-    recorder.registry.enable(series)
+    origin = counter.origin
+    recorder.registry.enable(series, origin.family, recorder.registry.generation)
     assert {*recorder.registry.fast} == {series}
     counter.inc()
     assert recorder.lines() == ["c count,delta=2"]

@@ -4,27 +4,48 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from dtmetrics._core.log import INFO
 
-__all__ = ["LEVELS", "LEVEL_REQUIREMENT", "OFF", "Level", "level_number"]
+__all__ = [
+    "CRITICAL",
+    "DEBUG",
+    "ERROR",
+    "INFO",
+    "LEVELS",
+    "LEVEL_REQUIREMENT",
+    "NOTSET",
+    "OFF",
+    "WARNING",
+    "Level",
+    "checked_level",
+    "level_number",
+]
 
 #: A level: a number, or the name of one of logging's, or ``"OFF"``. An instrument
 #: records if its level is at least the one that ``configure()`` has set, and if neither
 #: is ``"OFF"``.
-Level: TypeAlias = int | Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "OFF"]
+Level: TypeAlias = (
+    int | Literal["NOTSET", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "OFF"]
+)
 
-#: The number of the level ``"OFF"``, at and above which nothing records.
-OFF = sys.maxsize
+#: As in logging, and ``OFF``, at and above which nothing records.
+NOTSET: Final = 0
+DEBUG: Final = 10
+WARNING: Final = 30
+ERROR: Final = 40
+CRITICAL: Final = 50
+OFF: Final = sys.maxsize
 
 #: The number of each name. Any other value may be looked up as well.
 LEVELS: Mapping[Any, int] = {
-    "DEBUG": 10,
+    "NOTSET": NOTSET,
+    "DEBUG": DEBUG,
     "INFO": INFO,
-    "WARNING": 30,
-    "ERROR": 40,
-    "CRITICAL": 50,
+    "WARNING": WARNING,
+    "ERROR": ERROR,
+    "CRITICAL": CRITICAL,
     "OFF": OFF,
 }
 _DIGITS = 4
@@ -58,3 +79,20 @@ def level_number(level: object) -> int | None:
 
     number: object = logging.getLevelName(name)
     return number if isinstance(number, int) else None
+
+
+def checked_level(level: object) -> int:
+    """Return the number of *level*; raise a TypeError or a ValueError if it has none.
+
+    >>> checked_level("debug")
+    10
+    >>> checked_level("LOUD")
+    Traceback (most recent call last):
+        ...
+    ValueError: level must be a logging level name or an int, got 'LOUD'
+    """
+    number = level_number(level)
+    if number is None:
+        error = ValueError if isinstance(level, str) else TypeError
+        raise error(f"level must {LEVEL_REQUIREMENT}, got {level!r}")
+    return number

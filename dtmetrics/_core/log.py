@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from functools import partial
+from typing import Final
 
 from dtmetrics._core.fork_guard import ForkGuard
 from dtmetrics._core.safe_call import call_safely
@@ -17,7 +18,7 @@ from dtmetrics._core.safe_call import call_safely
 __all__ = ["INFO", "announce", "debug", "info", "warning"]
 
 #: ``logging.INFO``, without importing logging.
-INFO = 20
+INFO: Final = 20
 
 _DEBUG, _WARNING = 10, 30
 

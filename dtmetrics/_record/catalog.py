@@ -16,6 +16,7 @@ from dtmetrics._record.handover import Handover
 from dtmetrics._record.invalid_values import InvalidValues, Reject, ignore
 from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.series import CounterSeries, drain
+from dtmetrics._record.sources import Sources
 from dtmetrics._record.summary_series import SummarySeries
 from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError
 
@@ -45,6 +46,7 @@ class Family:
         "quarantined",
         "reject",
         "series",
+        "sources",
         "void",
     )
 
@@ -56,6 +58,8 @@ class Family:
         self.reject: Reject = reject
         self.lock: Lock = Lock()
         self.series: dict[str, AnySeries] = {}
+        #: What records into them.
+        self.sources: Sources = Sources()
         #: Whether its metadata has been collected.
         self.described: bool = False
         #: Whether its definition is invalid, so that it records nothing.

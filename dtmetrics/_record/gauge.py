@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._decorate.decorate import AsyncBlock, decorate
-from dtmetrics._decorate.hooks import OneHook
+from dtmetrics._decorate.hooks import Body, OneHook
 from dtmetrics._record.context import CONTEXT
 from dtmetrics._record.decorator_order import check_order
 from dtmetrics._record.gauge_series import LEAVE, GaugeSeries, SetTo
 from dtmetrics._record.generation import Generation
+from dtmetrics._record.guarded_call import guarded_call
 from dtmetrics._record.instrument import Instrument
 from dtmetrics._record.number import checked_number, number_of
 
@@ -160,6 +161,10 @@ class RunningCalls:
         if series is not None:
             series.move(1)
         return series, generation
+
+    def body(self, _names: tuple[str, ...]) -> Body:
+        """Return a faster way to call the steps."""
+        return guarded_call(self, self._gauge)
 
     def end(self, token: tuple[GaugeSeries | None, Generation], *_: object) -> None:
         """Subtract one."""

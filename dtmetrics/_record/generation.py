@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 
 from dtmetrics._core import log
 from dtmetrics._core.level import OFF
@@ -15,52 +16,68 @@ from dtmetrics._record.platform import PlatformDimensions
 from dtmetrics._record.worker_dimension import WORKER
 from dtmetrics._record.worker_number import worker_number
 
-__all__ = ["Generation"]
+__all__ = ["Epoch", "Generation"]
 
 OVERFLOW: Pairs = (("dtmetrics.overflow", "true"),)
+
+
+class Epoch:
+    """What generations have in common that continue each other's values."""
+
+    def __init__(self) -> None:
+        #: Whether a value has been recorded.
+        self.recorded: bool = False
 
 
 class Generation:
     """What holds from one start, or one fork, to the next.
 
-    Each start, each change of the options and each fork makes a new one. A cache that
-    outlives a record compares it by identity, to detect that it is stale.
+    Each start, each change of the options or of a level and each fork makes a new one.
+    A cache that outlives a record compares it by identity, to detect that it is stale.
+    *own_levels* were set at run time; they win over those of the options.
     """
 
     def __init__(
         self,
         options: RecordingOptions,
         wake: Callable[[], bool],
+        *,
+        own_levels: Mapping[str, int] = {},
         overflow: Dimensions | None = None,
         platform: PlatformDimensions | None = None,
     ) -> None:
         self.options = options
+        self.set_levels(own_levels)
         #: The dimensions of the platform, which win over those of the program.
         self.platform: PlatformDimensions = platform or PlatformDimensions(
             options.enrichment, options.process_dimension
         )
         #: The same object in generations that continue each other's values.
-        self.epoch: object = object()
+        self.epoch: Epoch = Epoch()
         #: Starts the flusher; returns whether it runs.
         self.wake = wake
         self.awake = False
-        #: Whether a value has been recorded.
-        self.recorded = False
         #: The dimensions of the series for what exceeds a limit.
         self.overflow: Dimensions = (
             self.platform.added_to(overflow)
             if overflow
             else self.dimensions((OVERFLOW,), ignore)
         )
-        self._levels: dict[str, int] = {}
         self._worker: Pairs | None = None
         self._reported = False
 
-    def with_options(self, options: RecordingOptions) -> Generation:
+    def with_options(
+        self, options: RecordingOptions, own_levels: Mapping[str, int]
+    ) -> Generation:
         """Return the next generation, which continues the values of this one."""
-        generation = Generation(options, self.wake)
+        generation = Generation(options, self.wake, own_levels=own_levels)
         generation.epoch = self.epoch
-        generation.recorded = self.recorded
+        return generation
+
+    def with_levels(self, own_levels: Mapping[str, int]) -> Generation:
+        """Return the next generation, which differs in levels alone."""
+        generation = copy(self)
+        generation.set_levels(own_levels)
         return generation
 
     def after_fork(self) -> Generation:
@@ -68,7 +85,13 @@ class Generation:
         platform = self.platform.after_fork()
         numbered = self.options.numbered.after_fork()
         options = self.options._replace(numbered=numbered)
-        return Generation(options, self.wake, self.overflow, platform)
+        return Generation(
+            options,
+            self.wake,
+            own_levels=self.own_levels,
+            overflow=self.overflow,
+            platform=platform,
+        )
 
     @property
     def worker(self) -> Pairs:
@@ -123,21 +146,31 @@ class Generation:
                 WORKER,
             )
 
-    def enabled(self, scope: str, level: int) -> bool:
-        """Return whether instruments of this *scope* and *level* record.
+    def set_levels(self, own_levels: Mapping[str, int]) -> None:
+        """Use *own_levels*; only of a generation that no cache refers to yet."""
+        self.own_levels: Mapping[str, int] = own_levels
+        #: The effective level of each scope.
+        self._lowest: dict[str, int] = {}
 
-        As in logging, the nearest scope above decides that has a level of its own. If
-        that level or the instrument's is OFF, it does not record.
+    def enabled(self, scope: str, level: int) -> bool:
+        """Return whether instruments of this *scope* and *level* may record.
+
+        As in logging, the nearest scope decides that has a level of its own: this one
+        or one above. If that level or the instrument's is OFF, it does not record.
         """
-        lowest = self._levels.get(scope)
+        lowest = self._lowest.get(scope)
         if lowest is None:
-            lowest = self._levels[scope] = self._lowest_level(scope)
+            lowest = self._lowest[scope] = self._lowest_level(scope)
         return lowest <= level < OFF
 
+    def level(self, scope: str) -> int:
+        """Return the level of this *scope* itself; NOTSET if it has none."""
+        own = self.own_levels.get(scope)
+        return self.options.level_of(scope) if own is None else own
+
     def _lowest_level(self, scope: str) -> int:
-        levels = self.options.levels
         while scope:
-            if scope in levels:
-                return levels[scope]
+            if level := self.level(scope):
+                return level
             scope, _, _ = scope.rpartition(".")
-        return self.options.level
+        return self.level("")

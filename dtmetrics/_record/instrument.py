@@ -87,6 +87,7 @@ class Instrument(Shared, Generic[S]):
         "_generation",
         "_handles",
         "_has_foreign",
+        "_off",
         "_series",
         "origin",
         "registry",
@@ -101,6 +102,7 @@ class Instrument(Shared, Generic[S]):
         self._cache = cast("_lru_cache_wrapper[S]", _no_cache)
         self._by_context: dict[ContextDimensions, S] = _NO_CONTEXTS
         self._generation: Generation | None = None  # of the series and the caches
+        self._off: Generation | None = None  # in which it is disabled
         self._handles: Callable[..., Self] | None = None  # returns what bind() returned
         # Whether a dimension had a value that a cache cannot keep.
         self._has_foreign = False
@@ -188,12 +190,30 @@ class Instrument(Shared, Generic[S]):
                         return series
         except Exception:  # noqa: BLE001, S110 -- _look_up() handles it
             pass
-        return self._look_up(dimensions) if registry.recording else None
+        if not registry.recording or self._off is registry.generation:
+            return None
+        return self._look_up(dimensions)
 
     def _look_up(self, dimensions: dict[str, object]) -> S | None:
         registry = self.registry
-        if self._generation is not registry.generation:
-            self._forget(registry.generation)
+        while True:
+            generation = registry.generation
+            if self._generation is not generation:
+                self._forget(generation)
+            series = None if self._off is generation else self._resolve(dimensions)
+            if generation is registry.generation:
+                break
+            self._generation = None  # what was looked up may be old
+        if series is None or series is DISABLED:
+            return None
+        if series is NO_ROOM:
+            registry.invalid_values.add_to_new_key()
+            return None
+        if not series.enabled or series.buffer is None:
+            registry.enable(series, self.origin.family, generation)
+        return series
+
+    def _resolve(self, dimensions: dict[str, object]) -> S:
         context = CONTEXT.get()[0]
         if dimensions:
             series = self._cached_series(context, dimensions)
@@ -205,13 +225,6 @@ class Instrument(Shared, Generic[S]):
             series = self._series_in(context)
             if self._series is _UNKNOWN and series.enabled:
                 self._series = cast("S", _IN_CONTEXT)
-        if series is DISABLED:
-            return None
-        if series is NO_ROOM:
-            registry.invalid_values.add_to_new_key()
-            return None
-        if not series.enabled or series.buffer is None:
-            registry.enable(series)
         return series
 
     def _cached_series(
@@ -259,7 +272,12 @@ class Instrument(Shared, Generic[S]):
         self._series = cast("S", _UNKNOWN)
         self._cache = cast("_lru_cache_wrapper[S]", _no_cache)
         self._by_context = _NO_CONTEXTS
-        self._generation = generation
+        if self.origin.disabled():
+            # Without a generation no cache is looked at before _off is.
+            self._generation, self._off = None, generation
+            self.registry.attempted()
+        else:
+            self._generation = generation
 
     def _make_cache(self) -> _lru_cache_wrapper[S]:
         # lru_cache makes its key from the keywords in 227 ns, Python code in 459 ns.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
-from dtmetrics._core.level import LEVEL_REQUIREMENT, LEVELS, Level, level_number
+from dtmetrics._core.level import LEVELS, Level, checked_level
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._protocol.normalize import text_of
 from dtmetrics._record.definition import RESTORED_SITE, Definition, calling_site
@@ -91,10 +91,7 @@ class InstrumentMaker:
         self, kind: str, name: str, unit: str, description: str, level: Level
     ) -> Origin:
         """Define the metric *name*; raise a TypeError or ValueError for *level*."""
-        number = level_number(level)
-        if number is None:
-            error = ValueError if isinstance(level, str) else TypeError
-            raise error(f"level must {LEVEL_REQUIREMENT}, got {level!r}")
+        number = checked_level(level)
         if isinstance(name, str):
             name = "".join((name,))  # of a subclass of str: makes a plain one
         definition = Definition(

@@ -13,6 +13,7 @@ from dtmetrics._record.gauge import Gauge
 from dtmetrics._record.instrument_maker import InstrumentMaker
 from dtmetrics._record.instruments import Counter, Summary
 from dtmetrics._record.job_meter import JobMeter
+from dtmetrics._record.leveled_meter import LeveledMeter
 from dtmetrics._record.pickling import Reduced, restored_meter
 from dtmetrics._record.registry import Registry
 from dtmetrics._record.timer import Timer, TimerOptions
@@ -34,11 +35,11 @@ _NOTHING: Any = ()
 _BOUND_METERS = 256
 
 
-class Meter(JobMeter, Shared):
+class Meter(JobMeter, LeveledMeter, Shared):
     """Makes instruments that share a name and dimensions; ``get_meter()`` returns it.
 
-    The name is not part of a metric key, because keys are global in Dynatrace. It sets
-    the level, as in logging: ``configure(levels={"shop.db": "DEBUG"})``. The dimensions
+    The name is not part of a metric key, because keys are global in Dynatrace. It has
+    the level, as in logging: ``set_level("shop.db", "DEBUG")``. The dimensions
     are added to everything that the instruments record. The functions ``counter()``,
     ``gauge()`` and so on of ``dtmetrics`` are methods of the meter without a name.
 

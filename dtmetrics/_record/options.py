@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from dtmetrics._core.log import INFO
+from dtmetrics._core.level import INFO, NOTSET
 
 __all__ = ["Numbered", "RecordingOptions"]
 
@@ -43,3 +43,7 @@ class RecordingOptions(NamedTuple):
     level: int = INFO
     levels: Mapping[str, int] = {}
     strict: bool = False
+
+    def level_of(self, scope: str) -> int:
+        """Return the level of *scope* itself; NOTSET if it has none."""
+        return self.levels.get(scope, NOTSET) if scope else self.level

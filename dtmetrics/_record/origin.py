@@ -11,6 +11,7 @@ from dtmetrics._record.dimensions import Pairs, as_plain
 from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.pickling import Reduced, restored_meter, restored_origin
 from dtmetrics._record.registry import Registry
+from dtmetrics._record.sources import Source
 
 __all__ = ["DISABLED", "NO_ROOM", "Origin"]
 
@@ -51,20 +52,45 @@ class Origin(NamedTuple):
             as_plain(self.defined),
         )
 
+    @property
+    def source(self) -> Source:
+        """What decides by levels whether the instrument is enabled."""
+        return Source(self.scope, self.level)
+
+    @property
+    def has_no_room(self) -> bool:
+        """Whether its metric key has no room, so that each record is rejected."""
+        return self.family.void and self.family.capped
+
+    def may_record(self) -> bool:
+        """Return whether nothing but a level may forbid the instrument to record."""
+        family = self.family
+        return self.registry.recording and not family.void and not family.quarantined
+
     def enabled(self) -> bool:
         """Return whether the instrument may record now."""
-        return (
-            self.registry.recording
-            and not self.family.void
-            and not self.family.quarantined
-            and self.registry.generation.enabled(self.scope, self.level)
-        )
+        generation = self.registry.generation
+        return self.may_record() and generation.enabled(self.scope, self.level)
+
+    def disabled(self) -> bool:
+        """Return whether no record of the instrument has any effect.
+
+        A gauge that a level has disabled keeps the series that exist up to date, or it
+        would be wrong when it is enabled again.
+        """
+        if self.has_no_room or self.enabled():
+            return False
+        return not (self.family.definition.is_gauge and self.family.series)
 
     def series(self, *layers: Pairs) -> AnySeries:
         """Return the series for the meter's dimensions and *layers*."""
-        if self.family.void and self.family.capped:
+        if self.has_no_room:
             return NO_ROOM
-        if not self.enabled():
+        enabled = self.enabled()
+        if not enabled and self.disabled():
             return DISABLED
-        series = self.registry.series(self.family, (self.dimensions, *layers), self)
+        layers = self.dimensions, *layers
+        if not enabled:
+            return self.registry.find(self.family, layers) or DISABLED
+        series = self.registry.series(self.family, layers, self)
         return NO_ROOM if series is None else series

@@ -14,32 +14,24 @@ from dtmetrics._core.shared import Shared
 from dtmetrics._protocol.normalize import line_prefix
 from dtmetrics._protocol.point import DataPoints
 from dtmetrics._record.caps import Caps
-from dtmetrics._record.catalog import KINDS, AnySeries, Catalog, Family
+from dtmetrics._record.catalog import AnySeries, Catalog, Family
 from dtmetrics._record.context import ContextBlock, any_in_use
 from dtmetrics._record.dimensions import Pairs
 from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.handover import Handover, Totals
-from dtmetrics._record.invalid_values import InvalidValues, ignore
+from dtmetrics._record.invalid_values import InvalidValues, Reject, ignore
 from dtmetrics._record.number import Number
 from dtmetrics._record.options import Numbered, RecordingOptions
 from dtmetrics._record.pickling import Reduced
 from dtmetrics._record.retired import CommonDimensions, Retired
+from dtmetrics._record.room import has_room, new_series, overflow_prefix
 from dtmetrics._record.series import CounterSeries
 
 if TYPE_CHECKING:
     from dtmetrics._record.origin import Origin
 
 __all__ = ["Observer", "Registry"]
-
-# How many values all series together may hold before they are folded. 50,000 summaries
-# with 60 values each take 38 MB; with three times the budget 123 MB. A value costs more
-# the sooner it is folded: 200 ns with a limit of 64, 380 ns with 7.
-_BUDGET, _LOWEST_LIMIT, _HIGHEST_LIMIT = 350_000, 7, 512
-
-
-# A tenth of the room for series is left to the first series of new keys.
-_RESERVED_FOR_NEW_KEYS = 10
 
 # How many discarded series are kept for a while, because finding one takes a scan.
 _MOST_DISCARDED = 1_000
@@ -75,6 +67,8 @@ class Registry(Shared):
         self.observers: dict[Hashable, Observer] = {}
         self._caps = Caps()
         self._retired = Retired(self)
+        #: Called when an instrument that is disabled is first used in a generation.
+        self.attempted: Callable[[], object] = bool
         self.invalid_values: InvalidValues = InvalidValues()
         self.catalog: Catalog = Catalog(self.invalid_values)
         self.generation: Generation = Generation(RecordingOptions(), bool)
@@ -88,7 +82,7 @@ class Registry(Shared):
     @property
     def recorded(self) -> bool:
         """Whether a value was recorded since the start, in this process."""
-        return self.generation.recorded
+        return self.generation.epoch.recorded
 
     # -- recording ---------------------------------------------------------------
 
@@ -103,8 +97,10 @@ class Registry(Shared):
             self.catalog.start(options)
             self.invalid_values.clear()
             self._caps = Caps()
-            self.generation = Generation(options, wake)
+            own_levels = self._own_levels_under(options)
+            self.generation = Generation(options, wake, own_levels=own_levels)
             self.clear()
+            self._refresh_sources()
             self.recording = True
         self._begin_observing()
 
@@ -131,7 +127,9 @@ class Registry(Shared):
             self.fast = []
             self.series_count = 0
             discarded = [(family, family.clear()) for family in self.catalog.all()]
-            self.generation = generation.with_options(options)
+            own_levels = self._own_levels_under(options)
+            self.generation = generation.with_options(options, own_levels)
+            self._refresh_sources()
             common = CommonDimensions(generation)
             for family, all_series in discarded:
                 self._retired.add(family, all_series, common)
@@ -152,6 +150,18 @@ class Registry(Shared):
                 family.clear()
             self.series_count = 0
 
+    def set_level(self, scope: str, level: int) -> None:
+        """Let instruments of *scope* record from *level* on; NOTSET: as those above.
+
+        What was recorded before is sent.
+        """
+        with self._lock:
+            own_levels = {**self.generation.own_levels, scope: level}
+            self.generation = self.generation.with_levels(own_levels)
+            self._refresh_sources()
+            # So that each instrument looks once whether it is enabled.
+            self._disable_all()
+
     def series(
         self, family: Family, layers: Sequence[Pairs], origin: Origin | None = None
     ) -> AnySeries | None:
@@ -162,21 +172,32 @@ class Registry(Shared):
         """
         while True:
             generation = self.generation
-            dimensions = generation.dimensions(
-                layers, family.reject, gauge=family.definition.is_gauge
-            )
-            prefix = line_prefix(family.key, dimensions)
+            if origin is not None and origin.source not in family.sources:
+                with self._lock:
+                    family.sources.add(origin.source, self.generation)
+            prefix = self._prefix(family, layers, family.reject)
             series: AnySeries | None = family.series.get(prefix)
             series = series or self._make(family, prefix, origin)
+            if isinstance(series, GaugeSeries) and origin is not series.origin:
+                self._hand_to(series, origin)
             if generation is self.generation:  # else the key or dimensions may be old
                 return series
 
-    def enable(self, series: AnySeries) -> None:
-        """Let instruments record into *series* directly, if nothing forbids it."""
+    def find(self, family: Family, layers: Sequence[Pairs]) -> AnySeries | None:
+        """Return the series of *family* for these layers, if it exists."""
+        return family.series.get(self._prefix(family, layers, ignore))
+
+    def enable(self, series: AnySeries, family: Family, generation: Generation) -> None:
+        """Let instruments record into *series* directly, if nothing forbids it.
+
+        It was looked up in *family*, in *generation*.
+        """
         if not self.wake():
             return
         with self._lock:
-            if self.recording and not series.discarded:
+            mixed = family.sources.mixed and not family.definition.is_gauge
+            stale = mixed or generation is not self.generation
+            if self.recording and not series.discarded and not stale:
                 series.enabled = True
                 if series.buffer is None:
                     self._enable_fast_path(series)
@@ -187,7 +208,7 @@ class Registry(Shared):
         Returns whether it runs.
         """
         generation = self.generation
-        generation.recorded = True
+        generation.epoch.recorded = True
         # Not under the lock: it starts a thread, which may record (in a finaliser)
         # before it is up.
         if not generation.awake and call_safely(generation.wake, default=False):
@@ -222,10 +243,7 @@ class Registry(Shared):
 
     def remove(self, family: Family, layers: Sequence[Pairs]) -> None:
         """Discard the series for these layers with its values, if there is one."""
-        dimensions = self.generation.dimensions(
-            layers, ignore, gauge=family.definition.is_gauge
-        )
-        prefix = line_prefix(family.key, dimensions)
+        prefix = self._prefix(family, layers, ignore)
         with self._lock:
             series = family.series.pop(prefix, None)
             if series is not None:
@@ -268,7 +286,7 @@ class Registry(Shared):
             self._retired.forward()
             yield from self._retired.collect(timestamp_ms, size, handover)
         for family in self.catalog.all():
-            all_series = family.all_series()
+            all_series = self._sent(family)
             for start in range(0, len(all_series), size):
                 chunk = all_series[start : start + size]
                 yield family.drain(chunk, timestamp_ms, handover)
@@ -311,46 +329,67 @@ class Registry(Shared):
 
     # -- within --------------------------------------------------------------------
 
+    def _prefix(self, family: Family, layers: Sequence[Pairs], reject: Reject) -> str:
+        gauge = family.definition.is_gauge
+        dimensions = self.generation.dimensions(layers, reject, gauge=gauge)
+        return line_prefix(family.key, dimensions)
+
+    def _sent(self, family: Family) -> list[AnySeries]:
+        """Return the series of *family*, without gauges that a level has disabled."""
+        all_series = family.all_series()
+        if not (family.definition.is_gauge and family.sources.any_disabled):
+            return all_series
+        enabled = self.generation.enabled
+        return [
+            series
+            for series in all_series
+            if not isinstance(series, GaugeSeries)
+            or series.origin is None
+            or enabled(*series.origin.source)
+        ]
+
+    def _hand_to(self, series: GaugeSeries, origin: Origin | None) -> None:
+        """Let *origin* decide whether *series* is sent, if no level has disabled it."""
+        first = series.origin
+        if first is not None and not self.generation.enabled(*first.source):
+            series.origin = origin
+
+    def _own_levels_under(self, options: RecordingOptions) -> dict[str, int]:
+        """Return the levels that were set at run time and that *options* leave alone.
+
+        Those win whose level they have changed.
+        """
+        before = self.generation.options
+        return {
+            scope: level
+            for scope, level in self.generation.own_levels.items()
+            if options.level_of(scope) == before.level_of(scope)
+        }
+
+    def _refresh_sources(self) -> None:
+        for family in self.catalog.all():
+            family.sources.refresh(self.generation)
+
     def _make(
         self, family: Family, prefix: str, origin: Origin | None
     ) -> AnySeries | None:
         with self._lock:
-            if prefix not in family.series and not self._has_room(family):
+            generation, count = self.generation, self.series_count
+            known = prefix in family.series
+            if not known and not has_room(family, generation, count):
                 family.capped = True
                 if not family.series:
                     return None
-                prefix = self._overflow_prefix(family)
+                prefix = overflow_prefix(family, generation)
             series: AnySeries | None = family.series.get(prefix)
             if series is None:
-                made = self._new(family, prefix)
+                made = new_series(family, prefix, count)
                 if isinstance(made, GaugeSeries):
                     made.origin = origin
                 # One step: a signal handler may have made it meanwhile.
                 series = family.series.setdefault(prefix, made)
                 self.series_count += series is made
             return series
-
-    def _has_room(self, family: Family) -> bool:
-        options = self.generation.options
-        count = len(family.series)
-        if count >= options.max_series_per_metric:
-            count -= self._overflow_prefix(family) in family.series
-        limit = options.max_series
-        if count:  # so that one metric cannot take the room of all keys to come
-            limit -= limit // _RESERVED_FOR_NEW_KEYS
-        return count < options.max_series_per_metric and self.series_count < limit
-
-    def _overflow_prefix(self, family: Family) -> str:
-        dimensions = self.generation.overflow_dimensions(
-            gauge=family.definition.is_gauge
-        )
-        return line_prefix(family.key, dimensions)
-
-    def _new(self, family: Family, prefix: str) -> AnySeries:
-        fair_share = _BUDGET // (self.series_count + 1)
-        limit = max(_LOWEST_LIMIT, min(_HIGHEST_LIMIT, fair_share))
-        kind = KINDS[family.definition.kind]
-        return kind(family.key, prefix, family.lock, family.reject, limit)
 
     def _begin_observing(self) -> None:
         for observer in list(self.observers.values()):

@@ -143,9 +143,12 @@ class Retired:
     def _successor(
         self, series: GaugeSeries, common: CommonDimensions
     ) -> GaugeSeries | None:
-        """Return the series with the present line, if its instrument is enabled."""
+        """Return the series with the present line, if its instrument may record.
+
+        A level may enable it later.
+        """
         origin = series.origin
-        if series.successor is None and origin is not None and origin.enabled():
+        if series.successor is None and origin is not None and origin.may_record():
             pairs = common.without(series.line_prefix)
             # What the definition removes is not among those of the old line.
             removed = tuple(pair for pair in origin.defined if pair[1] is None)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from dtmetrics._decorate.hooks import Body, CallHook
+from dtmetrics._record.guarded_call import GUARD
 from dtmetrics._record.instruments import Summary
 
 __all__ = ["CallOptions", "timed_call"]
@@ -18,13 +19,6 @@ __all__ = ["CallOptions", "timed_call"]
 # Each name from outside costs a call 1 to 3 ns, so there are few. The series is read
 # when the call has ended, because it may be another one by then.
 _TIMED = """\
-        _series = _summary._series
-        if _series.buffer is None and not (
-            _summary.registry.recording and (
-                _series.enabled or _summary.origin.enabled()
-            )
-        ):
-            return $call
         _start = _clock()
         try:
             _result = $call
@@ -34,10 +28,10 @@ _TIMED = """\
         _took = _clock() - _start
 """
 _RECORD = """\
-        _series = _summary._series
+        _series = _instrument._series
         _buffer = _series.buffer
         if _buffer is None:
-            _summary.record(_took)
+            _instrument.record(_took)
         else:
             _buffer.append(_took)
             if _len(_buffer) > _series.limit:
@@ -80,7 +74,7 @@ def timed_call(
         return None
     state = {
         "_clock": hook.begin,
-        "_summary": summary,
+        "_instrument": summary,
         "_fail": hook.fail,
         "_record_with": summary.record_with,
         "_result_dimensions": options.of_result,
@@ -96,5 +90,5 @@ def _source(arguments: tuple[str, ...], with_result: bool, /) -> str:  # noqa: F
         record = _RECORD_RESULT
     wanted = ", ".join(f"{name!r}: {name}" for name in arguments)
     absent = " or ".join(f"{name} is None" for name in arguments)
-    source = (_TIMED + record).replace("WANTED", wanted)
+    source = (GUARD + _TIMED + record).replace("WANTED", wanted)
     return source.replace("ABSENT", absent)

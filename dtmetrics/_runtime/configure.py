@@ -200,7 +200,8 @@ def configure(  # noqa: PLR0913 -- every setting is a keyword
         levels (Mapping[str, Level] | None): The same for single meters, by name, and
             for those below them: ``"shop"`` also for ``"shop.db"``. Those of the
             variable are added to those of the argument, which win by name. Default:
-            none. Environment: ``DTMETRICS_LEVELS=shop.db=DEBUG,shop.http=OFF``.
+            none. ``set_level()`` changes them while the program runs. Environment:
+            ``DTMETRICS_LEVELS=shop.db=DEBUG,shop.http=OFF``.
             Example: ``levels={"shop.db": "DEBUG"}``.
         max_series_per_metric (int): How many series one metric key may have, at least
             1. Values beyond that are recorded into a common series of the key, which

@@ -28,6 +28,7 @@ from dtmetrics._runtime.worker_process import is_worker
 
 if TYPE_CHECKING:
     from dtmetrics._config.config import Config
+    from dtmetrics._core.level import Level
     from dtmetrics._deliver.account import Account
     from dtmetrics._deliver.delivery import Delivery
     from dtmetrics._process.observed_process import ObservedProcess
@@ -203,6 +204,27 @@ class Runtime(Shared):
         >>> hits = get_meter("shop.cache").counter("cache.hits")
         """
         return self.meters.get(name)
+
+    def set_level(self, name: str, level: Level) -> None:
+        """Let instruments of a meter and those below it record from *level* on.
+
+        It takes effect at once, before and after ``configure()``. It is the same as
+        ``get_meter(name).set_level(level)``, where the details are.
+
+        Args:
+            name (str): The name of the meter. ``""``: all that have no level.
+            level (Level): A name or a number, as in logging. ``"OFF"``: none records.
+                ``"NOTSET"``: the level of the meter above holds again.
+
+        Raises:
+            TypeError: *name* is not a str, or *level* is neither an int nor a str.
+            ValueError: *level* is a str, but not the name of a level.
+
+        >>> from dtmetrics import set_level
+        >>> set_level("shop.cache", "DEBUG")
+        >>> set_level("shop.cache", "NOTSET")
+        """
+        self.get_meter(name).set_level(level)
 
     def _start(self, config: Config, *, worker: bool = False) -> None:
         from dtmetrics._deliver.delivery import Delivery  # noqa: PLC0415

@@ -1,0 +1,54 @@
+"""Sources: the instruments that record under one metric key, and which are enabled.
+
+Instruments of several meters and levels may record into one series. An instrument on
+the fast path looks at nothing but its series. So where a change of levels has disabled
+only some of the instruments of a key, none of them uses the fast path.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dtmetrics._record.generation import Generation
+
+__all__ = ["Source", "Sources"]
+
+
+class Source(NamedTuple):
+    """What decides whether an instrument is enabled."""
+
+    #: The name of its meter.
+    scope: str
+    level: int
+
+
+class Sources:
+    """The sources of one metric key."""
+
+    __slots__ = ("_all", "_enabled")
+
+    def __init__(self) -> None:
+        self._all: set[Source] = set()
+        self._enabled: set[bool] = set()
+
+    def __contains__(self, source: Source) -> bool:
+        return source in self._all
+
+    def add(self, source: Source, generation: Generation) -> None:
+        """Add *source*, which records from *generation* on."""
+        self._all.add(source)
+        self._enabled.add(generation.enabled(*source))
+
+    def refresh(self, generation: Generation) -> None:
+        """Look again which sources are enabled."""
+        self._enabled = {generation.enabled(*source) for source in [*self._all]}
+
+    @property
+    def mixed(self) -> bool:
+        """Whether some sources are enabled and some are disabled."""
+        return len(self._enabled) > 1
+
+    @property
+    def any_disabled(self) -> bool:
+        """Whether a source is disabled."""
+        return False in self._enabled
