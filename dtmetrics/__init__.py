@@ -61,6 +61,7 @@ from dtmetrics._record.gauge import Gauge
 from dtmetrics._record.instruments import Counter, Summary
 from dtmetrics._record.job import Job
 from dtmetrics._record.meter import Meter
+from dtmetrics._record.rule import Rule
 from dtmetrics._record.timer import Timer
 from dtmetrics._runtime.configure import configure
 from dtmetrics._runtime.runtime import default
@@ -84,6 +85,7 @@ __all__ = [
     "Level",
     "MemoryExporter",
     "Meter",
+    "Rule",
     "Stats",
     "Summary",
     "Timer",

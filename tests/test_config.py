@@ -84,6 +84,8 @@ def test_defaults() -> None:
         ("DTMETRICS_COMPRESSION", "gzip", "compression", "gzip"),
         ("DTMETRICS_ALLOW_PLAIN_HTTP", "true", "allow_plain_http", True),
         ("DTMETRICS_LEVELS", "a=DEBUG,b=OFF", "levels", {"a": 10, "b": OFF}),
+        ("DTMETRICS_RULES", '[{"deny": true}]', "rules", ({"deny": True},)),
+        ("DTMETRICS_CAP", "auto", "cap", "auto"),
         ("DTMETRICS_MAX_SERIES", " 100 ", "max_series", 100),
         ("DTMETRICS_MAX_SERIES_PER_METRIC", "10", "max_series_per_metric", 10),
         ("DTMETRICS_MAX_OUTBOX_BYTES", "1_000_000", "max_outbox_bytes", 1_000_000),
@@ -119,8 +121,9 @@ def test_every_setting_has_a_variable() -> None:
 
 
 def test_merged_by_key() -> None:
-    """Dimensions and levels of the environment and of the program are one mapping."""
+    """Dimensions, levels and rules of the environment and the program are merged."""
     environ = {
+        "DTMETRICS_RULES": '[{"deny": true}]',
         "DTMETRICS_DIMENSIONS": "stage=prod,Service=any,team=a",
         "DTMETRICS_LEVELS": "shop=DEBUG,shop.db=OFF",
     }
@@ -128,7 +131,9 @@ def test_merged_by_key() -> None:
         environ,
         dimensions={"service": "checkout", "team": None, "region": "eu"},
         levels={"shop": "WARNING"},
+        rules=[{"key": "a", "allow": True}],
     )
+    assert config.rules == ({"key": "a", "allow": True}, {"deny": True})
     merged = merge((tuple(config.dimensions.items()),), ignore)
     assert dict(merged) == {"stage": "prod", "service": "checkout", "region": "eu"}
     assert config.levels == {"shop": 30, "shop.db": OFF}

@@ -221,7 +221,7 @@ def test_record_that_was_under_way(
     """A series that a thread makes during the quarantine is removed as well."""
     reports.report(BAD, times=5)
     registry, family = reports.recorder.registry, reports.bad.origin.family
-    registry.series(family, ((("late", 1),),))  # a thread that began before
+    registry.own_series(family, (("late", 1),))  # a thread that began before
     reports.report(BAD)
     assert family.series == {}
     assert registry.series_count == 1

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.options import RecordingOptions
+from dtmetrics._record.source import Source
 from tests.support.recorder import Recorder
 
 scopes = st.lists(st.sampled_from(["shop", "cart", "db"]), max_size=4).map(".".join)
@@ -27,8 +28,8 @@ def test_levels_are_those_of_logging(
     options = RecordingOptions(level=level, levels=by_scope)
     generation = Generation(options, bool)
     for _ in range(2):
-        assert generation.enabled(scope, lowest)
-        assert not generation.enabled(scope, lowest - 1)
+        assert generation.enabled(Source("c", scope, lowest))
+        assert not generation.enabled(Source("c", scope, lowest - 1))
 
 
 def test_options_are_immutable() -> None:

@@ -122,8 +122,7 @@ def test_enabled_twice(recorder: Recorder) -> None:
     counter = recorder.meter.counter("c")
     counter.inc()
     [series] = recorder.registry.fast
-    origin = counter.origin
-    recorder.registry.enable(series, origin.family, recorder.registry.generation)
+    recorder.registry.enable(series, recorder.registry.generation)
     assert {*recorder.registry.fast} == {series}
     counter.inc()
     assert recorder.lines() == ["c count,delta=2"]

@@ -223,7 +223,7 @@ def test_during_a_flush(where: str) -> None:
 
 
 HELD = {
-    "dtmetrics": "with dtmetrics._runtime.runtime.default.registry._lock:",
+    "dtmetrics": "with dtmetrics._runtime.runtime.default.registry.lock:",
     "threading": "with threading._active_limbo_lock:",
     "logging": "import logging\nwith logging._lock:",
 }

@@ -23,6 +23,7 @@ ELSEWHERE = "https://abc12345.live.dynatrace.com/api/v2/metrics/ingest"
 VALUES: dict[str, Any] = {
     "endpoint": "http://127.0.0.1:9/metrics/ingest",
     "allow_plain_http": True,
+    "cap": "auto",
     "compression": "gzip",
     "delivery": "at_most_once",
     "dimensions": {"a": "b", "n": 1},
@@ -38,6 +39,7 @@ VALUES: dict[str, Any] = {
     "prefix": "pre",
     "process_dimension": True,
     "proxy": "http://proxy.example:3128",
+    "rules": [{"key": "a.*", "cap": {"b": 3}, "drop_dimensions": ["c"]}],
     "runtime": ("cpu", "gc"),
     "self_metrics": False,
     "strict": True,
@@ -68,6 +70,12 @@ def test_each_setting() -> None:
     files = {"token_file", "ca_file", "client_cert", "client_key", "spool"}
     staying = {"token", "key_password", "exporter", "exporters", "announce", "travels"}
     assert VALUES.keys() | files == TRAVELLING == SETTINGS.keys() - staying
+
+
+def test_rules_with_a_function() -> None:
+    """Rules stay if one of them has a function, which a text cannot hold."""
+    rules: Any = [{"key": "a", "replace": {"b": str.lower}}]
+    assert received(sent(rules=rules)).rules == ()
 
 
 def test_arguments() -> None:

@@ -20,13 +20,14 @@ from dtmetrics._config.settings import SETTINGS
 from dtmetrics._config.token_setting import public_part, text_of
 from dtmetrics._core.log import INFO
 from dtmetrics._core.secret import Secret
+from dtmetrics._record.rule import Rule
 from dtmetrics.errors import ConfigError
 from dtmetrics.exporters import ConsoleExporter, Exporter, MemoryExporter
 
 __all__ = ["Config"]
 
 # The environment has those of a deployment, and the program adds its own.
-_MERGED_BY_KEY = "dimensions", "levels"
+_MERGED = "dimensions", "levels", "rules"
 _OPERATORS_TOKEN = "DT_METRICS_INGEST_API_TOKEN"  # noqa: S105 -- the variable
 
 
@@ -47,6 +48,8 @@ class Config:
     interval: float | None = 60.0
     level: int = INFO
     levels: Mapping[str, int] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    cap: str | None = None
     max_series_per_metric: int = 2_000
     max_series: int = 50_000
     max_outbox_bytes: int = 32 << 20
@@ -95,10 +98,11 @@ class Config:
     ) -> Config:
         """Return the settings: an argument wins over *environ*, that over the default.
 
-        Of dimensions and levels, it wins by key. *arguments* holds endpoint and token
-        as secrets, and *environ* is left out for the real environment, so that a
-        traceback with local variables shows neither. The variables of *ignored*
-        settings are not read. Raises ConfigError with one sentence for each problem.
+        Of dimensions and levels, it wins by key; of rules, its own come first.
+        *arguments* holds endpoint and token as secrets, and *environ* is left out for
+        the real environment, so that a traceback with local variables shows neither.
+        The variables of *ignored* settings are not read. Raises ConfigError with one
+        sentence for each problem.
         """
         sources = environment.settings_of(environ)
         chosen = arguments.get("exporter"), arguments.get("exporters")
@@ -113,7 +117,7 @@ class Config:
             # As DTMETRICS_TOKEN does, DTMETRICS_TOKEN_FILE wins over the operator's.
             del sources["token"]
         given = {name: (name, value) for name, value in arguments.items()}
-        below = {n: sources[n] for n in _MERGED_BY_KEY if n in sources and n in given}
+        below = {n: sources[n] for n in _MERGED if n in sources and n in given}
         directory = environment.platform_directory(environ)
         found = cls._checked({**sources, **given}, directory, below=below)
         return replace(
@@ -167,9 +171,9 @@ class Config:
         for name, (source, value) in (*below.items(), *sources.items()):
             try:
                 checked: Any = SETTINGS[name](value)
-                valid[name] = {**valid[name], **checked} if name in valid else checked
+                valid[name] = _added(checked, to=valid.get(name))
             except InvalidSettingError as error:  # noqa: PERF203 -- each is reported
-                problems.append(error.sentence(source, _token_text(sources)))
+                problems += error.sentences(source, _token_text(sources))
         problems += conflicts(valid, sources, by_operator=by_operator)
         if problems:
             raise ConfigError(problems)
@@ -239,6 +243,16 @@ class Config:
         if isinstance(self.proxy, Secret):
             return self.proxy
         return environment_proxy(self.proxies, self.endpoint)
+
+
+def _added(checked: Any, *, to: Any) -> Any:  # noqa: ANN401 -- of any setting
+    """Return the value of a setting with what is below it, if that is merged.
+
+    Of a mapping it wins by key. Of rules it comes first.
+    """
+    if to is None:
+        return checked
+    return {**to, **checked} if isinstance(to, dict) else (*checked, *to)
 
 
 def _source(sources: Mapping[str, tuple[str, object]], name: str) -> str:

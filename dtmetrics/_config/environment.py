@@ -42,6 +42,8 @@ _VARIABLES = {
     "DTMETRICS_ENRICH": "enrich",
     "DTMETRICS_LEVEL": "level",
     "DTMETRICS_LEVELS": "levels",
+    "DTMETRICS_RULES": "rules",
+    "DTMETRICS_CAP": "cap",
     "DTMETRICS_MAX_SERIES_PER_METRIC": "max_series_per_metric",
     "DTMETRICS_MAX_SERIES": "max_series",
     "DTMETRICS_STRICT": "strict",

@@ -6,18 +6,21 @@
     SETTING must REQUIREMENT, got VALUE (did you mean HINT?)
 
 SETTING is the argument or the environment variable, with the key in brackets where the
-value is an entry of a mapping: ``levels['shop.db']``.
+value is an entry of a mapping or a list: ``levels['shop.db']``, ``exporters[1]``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass
+from typing import TypeVar
 
 from dtmetrics._core.secret import Secret
 
-__all__ = ["InvalidSettingError", "describe", "near"]
+__all__ = ["InvalidSettingError", "check_each", "describe", "near", "unknown"]
+
+T = TypeVar("T")
 
 _SHOWN_CHARACTERS = 60
 # A Secret prints as three asterisks.
@@ -33,7 +36,8 @@ class InvalidSettingError(Exception):
     """One setting that cannot work; ``sentence()`` words it for a ConfigError.
 
     *got* replaces the value where showing it would not help or not be safe. *key* is
-    the key of an entry in a mapping.
+    the key of an entry in a mapping, or its place in a list; *path* is what comes
+    after it: ``.cap['http.route']``. *others* are the errors of other entries.
     """
 
     requirement: str
@@ -41,7 +45,9 @@ class InvalidSettingError(Exception):
     _: KW_ONLY
     got: str = ""
     hint: str = ""
-    key: str | None = None
+    key: str | int | None = None
+    path: str = ""
+    others: tuple[InvalidSettingError, ...] = ()
 
     def __post_init__(self) -> None:
         self.args = (self.requirement,)  # a value may hold a token
@@ -49,10 +55,45 @@ class InvalidSettingError(Exception):
     def sentence(self, source: str, token: str = "") -> str:
         """Return the error as one sentence about *source*, without the *token*."""
         key = "" if self.key is None else f"[{describe(self.key, token)}]"
+        key += "" if _holds_token(self.path, token) else self.path
         got = self.got or describe(self.value, token)
         is_shown = self.hint and not _holds_token(self.hint, token)
         hint = f" (did you mean {self.hint}?)" if is_shown else ""
         return f"{source}{key} must {self.requirement}, got {got}{hint}"
+
+    def sentences(self, source: str, token: str = "") -> list[str]:
+        """Return one sentence for this error, and one for each of the *others*."""
+        return [each.sentence(source, token) for each in (self, *self.others)]
+
+
+def check_each(checks: Iterable[Callable[[], T]]) -> list[T]:
+    """Return what each of *checks* returns.
+
+    Raises the first InvalidSettingError of them, with all others.
+    """
+    found: list[T] = []
+    errors: list[InvalidSettingError] = []
+    for check in checks:
+        try:
+            found.append(check())
+        except InvalidSettingError as error:  # noqa: PERF203 -- each is reported
+            errors += error, *error.others
+    if errors:
+        errors[0].others = tuple(errors[1:])
+        raise errors[0]
+    return found
+
+
+def unknown(name: object, known: Iterable[str], place: str = "") -> str:
+    """Return the sentence for a *name* at *place* that is not among the *known* ones.
+
+    >>> unknown("levles", ["level", "levels"])
+    'levles is not a setting (did you mean levels?)'
+    """
+    is_plain = isinstance(name, str) and re.fullmatch(r"[\w.-]{1,60}", name, re.ASCII)
+    shown = name if is_plain and not _holds_token(str(name), "") else describe(name)
+    hint = near(name, known) if isinstance(name, str) else ""
+    return f"{place}{shown} is not a setting" + f" (did you mean {hint}?)" * bool(hint)
 
 
 def describe(value: object, token: str = "") -> str:

@@ -11,6 +11,7 @@ from dtmetrics._config.endpoint_url import endpoint_url
 from dtmetrics._config.exporters_setting import exporter_setting, exporters_setting
 from dtmetrics._config.invalid_setting import InvalidSettingError, near
 from dtmetrics._config.proxy_setting import proxy
+from dtmetrics._config.rules_setting import cap, rules
 from dtmetrics._config.token_setting import token, token_file
 from dtmetrics._core.level import LEVEL_REQUIREMENT, LEVELS, level_number
 from dtmetrics._core.safe_call import call_safely
@@ -190,6 +191,8 @@ SETTINGS: dict[str, Callable[[Any], object]] = {
     "interval": _interval,
     "level": _level,
     "levels": _levels,
+    "rules": rules,
+    "cap": cap,
     "max_series_per_metric": _at_least_one,
     "max_series": _at_least_one,
     "max_outbox_bytes": _at_least_one,

@@ -2,7 +2,7 @@
 
 Those that were given as arguments count there as arguments. Those of the environment
 count there as variables that the environment of that process lacks. What holds a secret
-stays: a token, a password, a proxy with credentials.
+stays: a token, a password, a proxy with credentials. So do rules with a function.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dtmetrics._config.config import Config
 from dtmetrics._config.conflicts import TOKENS
 from dtmetrics._core.secret import Secret, hide_secrets
 from dtmetrics._record.dimensions import as_plain
+from dtmetrics._record.rule import Rule
 
 __all__ = ["TRAVELLING", "encode", "resolve"]
 
@@ -27,6 +28,7 @@ TRAVELLING = frozenset(
     (
         *_FILES,
         "allow_plain_http",
+        "cap",
         "compression",
         "delivery",
         "dimensions",
@@ -42,6 +44,7 @@ TRAVELLING = frozenset(
         "metadata",
         "prefix",
         "process_dimension",
+        "rules",
         "proxy",
         "runtime",
         "self_metrics",
@@ -108,6 +111,10 @@ def _text(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, separators=(",", ":"), sort_keys=True)
 
 
+def _has_function(rule: Rule) -> bool:
+    return any(map(callable, rule.get("replace", {}).values()))
+
+
 def _plain(config: Config, name: str) -> Any:  # noqa: ANN401 -- a value of any setting
     """Return the setting *name* of *config* as JSON can hold it; None if it stays."""
     value = getattr(config, name)
@@ -115,6 +122,8 @@ def _plain(config: Config, name: str) -> Any:  # noqa: ANN401 -- a value of any 
         return os.path.abspath(value)  # the other process may be in another directory
     if name == "dimensions":
         return dict(as_plain(tuple(value.items())))
+    if name == "rules" and any(map(_has_function, value)):
+        return None
     if name == "process_dimension":
         return value or False
     if isinstance(value, Secret):  # a proxy

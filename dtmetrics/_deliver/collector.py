@@ -235,7 +235,7 @@ class SelfMetrics:
             name = family.definition.name
             delta = total - self.next_totals.get((name, reason), 0)
             if delta > 0 and not family.void:
-                series = self._registry.series(family, ((("reason", reason),),))
+                series = self._registry.own_series(family, (("reason", reason),))
                 if series is not None:
                     self.next_totals[name, reason] = total
                     grown[series] = grown.get(series, 0) + delta

@@ -9,7 +9,8 @@ from time import perf_counter
 from typing import Any, cast
 
 from dtmetrics._core.safe_call import call_safely
-from dtmetrics._record.origin import DISABLED, NO_ROOM, Origin
+from dtmetrics._record.origin import Origin
+from dtmetrics._record.refusal import Refusal
 from dtmetrics._record.registry import Registry
 from dtmetrics._record.summary_series import SummarySeries
 
@@ -62,6 +63,7 @@ class Pauses:
         self._clock = clock
         self._start = 0.0
         self._series: dict[int, SummarySeries] = {}
+        self._generation = self.registry.generation  # of the series
 
     def __call__(self, phase: str, info: dict[str, int]) -> None:
         """Be called by the garbage collector before and after each collection."""
@@ -75,11 +77,13 @@ class Pauses:
             call_safely(self._record, generation, took, default=None)
 
     def _record(self, generation: int, took: float) -> None:
+        if self._generation is not self.registry.generation:
+            self._generation, self._series = self.registry.generation, {}
         series = self._series.get(generation)
         if series is None or series.discarded:
             pairs = ((GENERATION, str(generation)),)
             found: Any = self._origin.series(pairs)
-            if found in (DISABLED, NO_ROOM):
+            if isinstance(found, Refusal):
                 return
             series = self._series[generation] = cast("SummarySeries", found)
         series.values.append(took)

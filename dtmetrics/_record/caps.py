@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Container, Iterable
 from itertools import islice
 
 from dtmetrics._core import log
@@ -10,8 +10,9 @@ from dtmetrics._record.catalog import Family
 from dtmetrics._record.dimensions import dimensions_in
 from dtmetrics._record.invalid_values import TOO_MANY_KEYS
 from dtmetrics._record.options import RecordingOptions
+from dtmetrics._record.value_caps import OTHER
 
-__all__ = ["Caps"]
+__all__ = ["Caps", "most_values"]
 
 # Parsing the dimensions of a series takes 20 us.
 _MOST_PARSED = 500
@@ -30,7 +31,7 @@ class Caps:
         self, families: Iterable[Family], options: RecordingOptions
     ) -> dict[str, str]:
         """Return what grew, by metric key, of the first hundred keys with a limit."""
-        capped = (family for family in families if family.capped)
+        capped = (each for each in families if each.capped or each.folded)
         return {
             family.key: self._description(family, options)
             for family in islice(capped, _MOST_KEYS)
@@ -39,6 +40,8 @@ class Caps:
     def report(self, families: Iterable[Family], options: RecordingOptions) -> None:
         """Log each metric key that has reached a limit since the last call."""
         for family in families:
+            if family.folded:
+                self._log_folded(family)
             if not family.capped:
                 continue
             if not family.series:
@@ -51,12 +54,18 @@ class Caps:
             elif family.key not in self._logged:
                 self._log_once(family.key, self._description(family, options), family)
 
+    def _log_folded(self, family: Family) -> None:
+        names = ", ".join(family.folded)
+        self._log_once(f"{family.key} {names}", _folded(family), family)
+
     def _log_once(self, what: str, description: str, family: Family) -> None:
         if what not in self._logged and len(self._logged) < _MOST_KEYS:
             self._logged.add(what)
             log.warning("%s has %s", family.definition, description)
 
     def _description(self, family: Family, options: RecordingOptions) -> str:
+        if not family.capped:
+            return _folded(family)
         if not family.series:
             return f"no room: {TOO_MANY_KEYS} ({options.max_series})"
         limit = min(len(family.series), options.max_series_per_metric)
@@ -66,12 +75,36 @@ class Caps:
         return f"reached its limit of {limit} series; {known}"
 
 
-def _grown(family: Family) -> str:
-    """Return which dimension has the most values, with some of them."""
+def most_values(
+    family: Family,
+    *,
+    without: Container[str] = (),
+    most_parsed: int | None = None,
+) -> tuple[str, Collection[str]] | None:
+    """Return the dimension of *family* with the most values, and these.
+
+    None if no dimension beside those of *without* has two.
+    """
     values: dict[str, dict[str, None]] = {}
-    for series in islice(family.all_series(), _MOST_PARSED):
+    for series in islice(family.all_series(), most_parsed):
         for key, value in dimensions_in(series.line_prefix).items():
-            values.setdefault(key, {})[value] = None
+            if key not in without:
+                values.setdefault(key, {})[value] = None
     key = max(values, key=lambda key: len(values[key]), default="")
-    samples = ", ".join(map(repr, islice(values.get(key, ()), _SAMPLES)))
+    return (key, values[key]) if len(values.get(key, ())) > 1 else None
+
+
+def _grown(family: Family) -> str:
+    """Return which dimension has grown, with some of its values."""
+    key, values = most_values(family, most_parsed=_MOST_PARSED) or ("", ())
+    samples = ", ".join(map(repr, islice(values, _SAMPLES)))
     return f"dimension {key} has the most values, such as {samples}"
+
+
+def _folded(family: Family) -> str:
+    """Return which dimensions have no further values."""
+    ended = ", ".join(
+        f"the dimension {name} after {count} values"
+        for name, count in family.folded.items()
+    )
+    return f"many series; cap='auto' has ended {ended}, further ones are {OTHER}"

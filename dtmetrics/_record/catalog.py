@@ -41,8 +41,10 @@ class Family:
         "capped",
         "definition",
         "described",
+        "folded",
         "key",
         "lock",
+        "name",
         "quarantined",
         "reject",
         "series",
@@ -50,8 +52,12 @@ class Family:
         "void",
     )
 
-    def __init__(self, definition: Definition, key: str, reject: Reject) -> None:
+    def __init__(
+        self, definition: Definition, key: str, reject: Reject, *, name: str = ""
+    ) -> None:
         self.definition: Definition = definition
+        #: The key without the prefix.
+        self.name: str = name
         #: The key in each line, with the prefix of ``configure()``.
         self.key: str = key
         #: Counts one invalid value, for a reason.
@@ -66,6 +72,8 @@ class Family:
         self.void: bool = False
         #: Whether a series had no room, because of a limit.
         self.capped: bool = False
+        #: How many values each dimension has whose further ones are not recorded.
+        self.folded: dict[str, int] = {}
         #: The reason for which it is quarantined; empty if it is not.
         self.quarantined: str = ""
 
@@ -104,6 +112,7 @@ class Family:
         # In this order: a signal handler that records in between makes a new series.
         discarded, self.series = self.series, {}
         self.described = self.capped = False
+        self.folded = {}
         for series in discarded.values():
             series.discard()
         return [*discarded.values()]
@@ -155,6 +164,21 @@ class Catalog:
         family.void = True
         return family
 
+    def renamed(self, family: Family, name: str) -> Family | None:
+        """Return the family that a rule renames *family* to; None without room."""
+        with self._lock:
+            found = self._by_name.get(name)
+            if found is None:
+                if len(self._by_name) >= self._most_families:
+                    return None
+                found = self._add(name, family.definition._replace(name=name))
+            found.add_definition(family.definition)
+        return found
+
+    def sent_under(self, key: str) -> list[Family]:
+        """Return the families that are sent under *key*."""
+        return self._by_key.get(key, [])
+
     def report(self, error: DefinitionError, consequence: str) -> None:
         """Raise *error* if the settings are strict; else log it once."""
         if self._options.strict:
@@ -184,7 +208,7 @@ class Catalog:
 
     def definition_of(self, key: str) -> Definition | None:
         """Return the definition of what is sent under *key*."""
-        families = self._by_key.get(key)
+        families = self.sent_under(key)
         return families[0].definition if families else None
 
     def quarantine(self, key: str, reason: str) -> list[Family]:
@@ -192,7 +216,7 @@ class Catalog:
 
         Returns the families that are sent under it.
         """
-        families = self._by_key.get(key, [])
+        families = self.sent_under(key)
         for family in families:
             if not family.quarantined:
                 family.quarantined = reason
@@ -254,7 +278,7 @@ class Catalog:
 
     def _add(self, name: str, definition: Definition) -> Family:
         reject = partial(self._invalid_values.add, definition)
-        family = Family(definition, self._with_prefix(name), reject)
+        family = Family(definition, self._with_prefix(name), reject, name=name)
         # One step: a signal handler may have defined it meanwhile.
         found = self._by_name.setdefault(name, family)
         if found is family:

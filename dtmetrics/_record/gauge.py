@@ -127,7 +127,7 @@ class Gauge(Instrument[GaugeSeries], AsyncBlock):
         origin = self.origin
         context = CONTEXT.get()[0].pairs
         layers = origin.dimensions, context, self._bound, (*dimensions.items(),)
-        origin.registry.remove(origin.family, layers)
+        origin.registry.remove(origin, layers)
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
         check_order(func, self.origin.definition, self.registry.catalog)

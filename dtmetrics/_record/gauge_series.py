@@ -8,7 +8,7 @@ from enum import Enum
 from threading import Lock
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from dtmetrics._protocol.point import GaugeValue, Payload
+from dtmetrics._protocol.point import Dimensions, GaugeValue, Payload
 from dtmetrics._record.number import LARGEST, NOT_FINITE, Number, checked_number
 from dtmetrics._record.series import Series, Value
 
@@ -52,7 +52,7 @@ class GaugeSeries(Series[Move]):
     move of another thread; the order of the list is then the order of events.
     """
 
-    __slots__ = ("moved", "origin", "owed", "successor", "value")
+    __slots__ = ("moved", "origin", "owed", "source", "successor", "value")
 
     payload: ClassVar[type[Payload]] = GaugeValue
 
@@ -71,6 +71,8 @@ class GaugeSeries(Series[Move]):
         self.moved: bool = False
         #: That of the first instrument that has recorded into it.
         self.origin: Origin | None = None
+        #: The key and the dimensions that rules have made it of; None without rules.
+        self.source: tuple[str, Dimensions] | None = None
         #: How many blocks ended that it had not counted.
         self.owed: int = 0
         #: The series that has replaced it, since the options have changed.

@@ -13,6 +13,8 @@ from dtmetrics._record.dimensions import Pairs, merge
 from dtmetrics._record.invalid_values import ignore
 from dtmetrics._record.options import Numbered, RecordingOptions
 from dtmetrics._record.platform import PlatformDimensions
+from dtmetrics._record.rules import Rules
+from dtmetrics._record.source import Source
 from dtmetrics._record.worker_dimension import WORKER
 from dtmetrics._record.worker_number import worker_number
 
@@ -42,11 +44,13 @@ class Generation:
         options: RecordingOptions,
         wake: Callable[[], bool],
         *,
+        rules: Rules | None = None,
         own_levels: Mapping[str, int] = {},
         overflow: Dimensions | None = None,
         platform: PlatformDimensions | None = None,
     ) -> None:
         self.options = options
+        self.rules: Rules = rules or Rules(options.rules, kept=options.dimensions)
         self.set_levels(own_levels)
         #: The dimensions of the platform, which win over those of the program.
         self.platform: PlatformDimensions = platform or PlatformDimensions(
@@ -66,10 +70,9 @@ class Generation:
         self._worker: Pairs | None = None
         self._reported = False
 
-    def with_options(
-        self, options: RecordingOptions, own_levels: Mapping[str, int]
-    ) -> Generation:
+    def with_options(self, options: RecordingOptions) -> Generation:
         """Return the next generation, which continues the values of this one."""
+        own_levels = self.levels_beside(options)
         generation = Generation(options, self.wake, own_levels=own_levels)
         generation.epoch = self.epoch
         return generation
@@ -88,6 +91,7 @@ class Generation:
         return Generation(
             options,
             self.wake,
+            rules=self.rules.after_fork(),
             own_levels=self.own_levels,
             overflow=self.overflow,
             platform=platform,
@@ -116,14 +120,24 @@ class Generation:
         *,
         gauge: bool = False,
     ) -> Dimensions:
-        """Return *layers* as one set, between the default and platform dimensions.
+        """Return *layers* as one set, between the default and platform dimensions."""
+        return self.platform.added_to(self.merged(layers, reject, gauge=gauge))
+
+    def merged(
+        self,
+        layers: Sequence[Pairs],
+        reject: Callable[[str], object],
+        *,
+        gauge: bool = False,
+    ) -> Dimensions:
+        """Return *layers* and the default dimensions as one set.
 
         Those of a *gauge* begin with the number of the worker, so that any other value
         of its key wins over it, and it is the first to be left out beyond the limit.
         """
         defaults = tuple(self.options.dimensions.items())
         worker = self.worker if gauge else ()
-        return self.platform.added_to(merge((worker, defaults, *layers), reject))
+        return merge((worker, defaults, *layers), reject)
 
     def overflow_dimensions(self, *, gauge: bool) -> Dimensions:
         """Return the dimensions of the series for what exceeds a limit.
@@ -149,26 +163,49 @@ class Generation:
     def set_levels(self, own_levels: Mapping[str, int]) -> None:
         """Use *own_levels*; only of a generation that no cache refers to yet."""
         self.own_levels: Mapping[str, int] = own_levels
+        #: Stands for the generation in instruments that it disables.
+        self.off: object = object()
         #: The effective level of each scope.
         self._lowest: dict[str, int] = {}
 
-    def enabled(self, scope: str, level: int) -> bool:
-        """Return whether instruments of this *scope* and *level* may record.
+    def enabled(self, source: Source) -> bool | None:
+        """Return whether *source* may record; None if its dimensions decide.
+
+        A rule may decide it, or else the level of its scope. If that or the level of
+        *source* is OFF, it does not record.
+        """
+        if self.rules:
+            return self.rules.enabled(source, self.lowest_level(source.scope))
+        return self.lowest_level(source.scope) <= source.level < OFF
+
+    def lowest_level(self, scope: str) -> int:
+        """Return the level from which on instruments of *scope* record.
 
         As in logging, the nearest scope decides that has a level of its own: this one
-        or one above. If that level or the instrument's is OFF, it does not record.
+        or one above.
         """
         lowest = self._lowest.get(scope)
         if lowest is None:
-            lowest = self._lowest[scope] = self._lowest_level(scope)
-        return lowest <= level < OFF
+            lowest = self._lowest[scope] = self._look_up_level(scope)
+        return lowest
+
+    def levels_beside(self, options: RecordingOptions) -> dict[str, int]:
+        """Return the levels set at run time that the next *options* leave alone.
+
+        Options win where they change a level.
+        """
+        return {
+            scope: level
+            for scope, level in self.own_levels.items()
+            if options.level_of(scope) == self.options.level_of(scope)
+        }
 
     def level(self, scope: str) -> int:
         """Return the level of this *scope* itself; NOTSET if it has none."""
         own = self.own_levels.get(scope)
         return self.options.level_of(scope) if own is None else own
 
-    def _lowest_level(self, scope: str) -> int:
+    def _look_up_level(self, scope: str) -> int:
         while scope:
             if level := self.level(scope):
                 return level

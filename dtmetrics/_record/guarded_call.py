@@ -19,7 +19,8 @@ GUARD = """\
         if _series.buffer is None and not (
             _instrument.registry.recording and (
                 _series.enabled
-                or _instrument._off is not _instrument.registry.generation
+                or _instrument._generation
+                is not _instrument.registry.generation.off
             )
         ):
             return $call

@@ -40,8 +40,9 @@ from dtmetrics._record.dimensions import (
 )
 from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.generation import Generation
-from dtmetrics._record.origin import DISABLED, NO_ROOM, Origin
+from dtmetrics._record.origin import Origin
 from dtmetrics._record.pickling import Reduced, restored_instrument
+from dtmetrics._record.refusal import NO_ROOM, Refusal
 from dtmetrics._record.registry import Registry
 
 if TYPE_CHECKING:
@@ -87,7 +88,6 @@ class Instrument(Shared, Generic[S]):
         "_generation",
         "_handles",
         "_has_foreign",
-        "_off",
         "_series",
         "origin",
         "registry",
@@ -101,8 +101,8 @@ class Instrument(Shared, Generic[S]):
         self._series = cast("S", _UNKNOWN)
         self._cache = cast("_lru_cache_wrapper[S]", _no_cache)
         self._by_context: dict[ContextDimensions, S] = _NO_CONTEXTS
-        self._generation: Generation | None = None  # of the series and the caches
-        self._off: Generation | None = None  # in which it is disabled
+        # That of the series and the caches; or its ``off``, if it is disabled in it.
+        self._generation: object = None
         self._handles: Callable[..., Self] | None = None  # returns what bind() returned
         # Whether a dimension had a value that a cache cannot keep.
         self._has_foreign = False
@@ -190,7 +190,7 @@ class Instrument(Shared, Generic[S]):
                         return series
         except Exception:  # noqa: BLE001, S110 -- _look_up() handles it
             pass
-        if not registry.recording or self._off is registry.generation:
+        if not registry.recording or self._generation is registry.generation.off:
             return None
         return self._look_up(dimensions)
 
@@ -198,19 +198,21 @@ class Instrument(Shared, Generic[S]):
         registry = self.registry
         while True:
             generation = registry.generation
-            if self._generation is not generation:
+            if self._generation not in (generation, generation.off):
                 self._forget(generation)
-            series = None if self._off is generation else self._resolve(dimensions)
+            off = self._generation is generation.off
+            series = None if off else self._resolve(dimensions)
             if generation is registry.generation:
                 break
             self._generation = None  # what was looked up may be old
-        if series is None or series is DISABLED:
-            return None
-        if series is NO_ROOM:
-            registry.invalid_values.add_to_new_key()
+        if series is None or isinstance(series, Refusal):
+            if series is NO_ROOM:
+                registry.invalid_values.add_to_new_key()
+            elif series is not None and series.reason:
+                self.reject(series.reason)
             return None
         if not series.enabled or series.buffer is None:
-            registry.enable(series, self.origin.family, generation)
+            registry.enable(series, generation)
         return series
 
     def _resolve(self, dimensions: dict[str, object]) -> S:
@@ -273,8 +275,7 @@ class Instrument(Shared, Generic[S]):
         self._cache = cast("_lru_cache_wrapper[S]", _no_cache)
         self._by_context = _NO_CONTEXTS
         if self.origin.disabled():
-            # Without a generation no cache is looked at before _off is.
-            self._generation, self._off = None, generation
+            self._generation = generation.off
             self.registry.attempted()
         else:
             self._generation = generation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dtmetrics._core.level import Level, checked_level
+from dtmetrics._core.level import OFF, Level, checked_level
 from dtmetrics._record.registry import Registry
 
 __all__ = ["LeveledMeter"]
@@ -53,7 +53,7 @@ class LeveledMeter:
 
         For code that would do work only in order to record. As in logging, the level of
         the nearest meter decides that has one: this one, or one above it. Without any,
-        it is ``"INFO"``.
+        it is ``"INFO"``. Rules, which look at keys too, are left aside.
 
         Args:
             level (Level): A name or a number, as in logging.
@@ -69,4 +69,5 @@ class LeveledMeter:
         """
         number = checked_level(level)
         registry = self.registry
-        return registry.recording and registry.generation.enabled(self.name, number)
+        lowest = registry.generation.lowest_level(self.name)
+        return registry.recording and lowest <= number < OFF

@@ -21,6 +21,7 @@ from dtmetrics._record.generation import Generation
 from dtmetrics._record.invalid_values import ignore
 from dtmetrics._record.number import Number, checked_number
 from dtmetrics._record.origin import Origin
+from dtmetrics._record.refusal import NO_ROOM, Refusal
 from dtmetrics._record.registry import Registry
 
 __all__ = ["Observation", "Observed", "observe", "unobserve"]
@@ -140,7 +141,7 @@ class Observation:
         # Not Origin.enabled(): the final collection comes after recording has stopped.
         if origin.family.void or origin.family.quarantined:
             return {}
-        if not origin.registry.generation.enabled(origin.scope, origin.level):
+        if origin.registry.generation.enabled(origin.source) is False:
             self.next_totals = {}  # what is added while it does not record is not sent
             self.begin()
             return {}
@@ -239,7 +240,12 @@ class Observation:
 
     def _identity(self, pairs: Pairs) -> Identity | None:
         origin = self._origin
-        series = origin.registry.series(origin.family, (origin.dimensions, pairs))
-        if series is None:
-            origin.registry.invalid_values.add_to_new_key()
-        return series
+        registry = origin.registry
+        series = registry.series(origin, (origin.dimensions, pairs))
+        if not isinstance(series, Refusal):
+            return series
+        if series is NO_ROOM:
+            registry.invalid_values.add_to_new_key()
+        elif series.reason:
+            self._reject(series.reason)
+        return None

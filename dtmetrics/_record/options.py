@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
 from dtmetrics._core.level import INFO, NOTSET
+from dtmetrics._record.rule import Rule
 
 __all__ = ["Numbered", "RecordingOptions"]
 
@@ -42,6 +43,7 @@ class RecordingOptions(NamedTuple):
     max_series: int = 50_000
     level: int = INFO
     levels: Mapping[str, int] = {}
+    rules: Sequence[Rule] = ()
     strict: bool = False
 
     def level_of(self, scope: str) -> int:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import NamedTuple
 
 from dtmetrics._record.catalog import AnySeries, Family
 from dtmetrics._record.definition import Definition
 from dtmetrics._record.dimensions import Pairs, as_plain
-from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.pickling import Reduced, restored_meter, restored_origin
+from dtmetrics._record.refusal import DISABLED, NO_ROOM
 from dtmetrics._record.registry import Registry
-from dtmetrics._record.sources import Source
+from dtmetrics._record.source import Source
 
-__all__ = ["DISABLED", "NO_ROOM", "Origin"]
-
-#: What the look-up returns while nothing is to be recorded, until the next start.
-DISABLED = GaugeSeries("", "", Lock(), bool, 0)
-
-#: The same where a new metric key has no room: each record is counted as invalid.
-NO_ROOM = GaugeSeries("", "", Lock(), bool, 0)
+__all__ = ["Origin"]
 
 
 class Origin(NamedTuple):
@@ -54,8 +47,8 @@ class Origin(NamedTuple):
 
     @property
     def source(self) -> Source:
-        """What decides by levels whether the instrument is enabled."""
-        return Source(self.scope, self.level)
+        """What decides whether the instrument is enabled."""
+        return Source(self.family.name, self.scope, self.level)
 
     @property
     def has_no_room(self) -> bool:
@@ -63,14 +56,14 @@ class Origin(NamedTuple):
         return self.family.void and self.family.capped
 
     def may_record(self) -> bool:
-        """Return whether nothing but a level may forbid the instrument to record."""
+        """Return whether nothing but a level or a rule may disable the instrument."""
         family = self.family
         return self.registry.recording and not family.void and not family.quarantined
 
     def enabled(self) -> bool:
-        """Return whether the instrument may record now."""
+        """Return whether the instrument may record now, with some dimensions."""
         generation = self.registry.generation
-        return self.may_record() and generation.enabled(self.scope, self.level)
+        return self.may_record() and generation.enabled(self.source) is not False
 
     def disabled(self) -> bool:
         """Return whether no record of the instrument has any effect.
@@ -86,11 +79,6 @@ class Origin(NamedTuple):
         """Return the series for the meter's dimensions and *layers*."""
         if self.has_no_room:
             return NO_ROOM
-        enabled = self.enabled()
-        if not enabled and self.disabled():
+        if self.disabled():
             return DISABLED
-        layers = self.dimensions, *layers
-        if not enabled:
-            return self.registry.find(self.family, layers) or DISABLED
-        series = self.registry.series(self.family, layers, self)
-        return NO_ROOM if series is None else series
+        return self.registry.series(self, (self.dimensions, *layers))

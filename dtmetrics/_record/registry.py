@@ -6,6 +6,7 @@ Series are made by recording and discarded at the next start; families stay.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -20,10 +21,12 @@ from dtmetrics._record.dimensions import Pairs
 from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.handover import Handover, Totals
-from dtmetrics._record.invalid_values import InvalidValues, Reject, ignore
+from dtmetrics._record.invalid_values import InvalidValues, ignore
+from dtmetrics._record.lookup import Lookup
 from dtmetrics._record.number import Number
 from dtmetrics._record.options import Numbered, RecordingOptions
 from dtmetrics._record.pickling import Reduced
+from dtmetrics._record.refusal import Refusal
 from dtmetrics._record.retired import CommonDimensions, Retired
 from dtmetrics._record.room import has_room, new_series, overflow_prefix
 from dtmetrics._record.series import CounterSeries
@@ -74,7 +77,8 @@ class Registry(Shared):
         self.generation: Generation = Generation(RecordingOptions(), bool)
         # Re-entrant, because a signal handler may record while its own thread makes a
         # series. It is held for microseconds, and not while foreign code runs.
-        self._lock = RLock()
+        self.lock: AbstractContextManager[bool] = RLock()
+        self._lookup = Lookup(self)
 
     def __reduce__(self) -> Reduced:
         return getattr, (self.get_meter(""), "registry")
@@ -93,11 +97,11 @@ class Registry(Shared):
         so does the next record. Raises the first DefinitionError of the process if the
         options are strict.
         """
-        with self._lock:
+        with self.lock:
             self.catalog.start(options)
             self.invalid_values.clear()
             self._caps = Caps()
-            own_levels = self._own_levels_under(options)
+            own_levels = self.generation.levels_beside(options)
             self.generation = Generation(options, wake, own_levels=own_levels)
             self.clear()
             self._refresh_sources()
@@ -110,7 +114,7 @@ class Registry(Shared):
         The next record calls *wake* once more. Raises the first DefinitionError of the
         process if the options are strict.
         """
-        with self._lock:
+        with self.lock:
             generation = self.generation
             # Values of dimensions may be of any class.
             same = call_safely(
@@ -127,8 +131,7 @@ class Registry(Shared):
             self.fast = []
             self.series_count = 0
             discarded = [(family, family.clear()) for family in self.catalog.all()]
-            own_levels = self._own_levels_under(options)
-            self.generation = generation.with_options(options, own_levels)
+            self.generation = generation.with_options(options)
             self._refresh_sources()
             common = CommonDimensions(generation)
             for family, all_series in discarded:
@@ -137,13 +140,13 @@ class Registry(Shared):
 
     def stop(self) -> None:
         """Stop recording. Recorded values can still be collected."""
-        with self._lock:
+        with self.lock:
             self.recording = False
             self._disable_all()
 
     def clear(self) -> None:
         """Discard every series with its values."""
-        with self._lock:
+        with self.lock:
             self.fast = []
             self._retired.clear()
             for family in self.catalog.all():
@@ -155,7 +158,7 @@ class Registry(Shared):
 
         What was recorded before is sent.
         """
-        with self._lock:
+        with self.lock:
             own_levels = {**self.generation.own_levels, scope: level}
             self.generation = self.generation.with_levels(own_levels)
             self._refresh_sources()
@@ -163,39 +166,47 @@ class Registry(Shared):
             self._disable_all()
 
     def series(
-        self, family: Family, layers: Sequence[Pairs], origin: Origin | None = None
-    ) -> AnySeries | None:
-        """Return the series of *family* for these layers of dimensions; make a new one.
+        self, origin: Origin, layers: Sequence[Pairs], *, keep: bool = False
+    ) -> AnySeries:
+        """Return the series of *origin* for these layers of dimensions; make a new one.
 
-        Past a limit it is the overflow series of the family; None if that would be the
-        first series of the family. *origin* is that of the instrument, if one records.
+        Past a limit it is the overflow series of the metric key. It is a `Refusal` if
+        the instrument is not to record it; with *keep* not because of a level.
         """
         while True:
             generation = self.generation
-            if origin is not None and origin.source not in family.sources:
-                with self._lock:
-                    family.sources.add(origin.source, self.generation)
-            prefix = self._prefix(family, layers, family.reject)
+            place = self._lookup.place(origin, layers, origin.family.reject)
+            if isinstance(place, Refusal):
+                return place
+            series = self._lookup.series_at(place, origin, keep=keep)
+            if series is not None and generation is self.generation:
+                return series  # else the key or the dimensions may be old
+
+    def own_series(self, family: Family, pairs: Pairs) -> AnySeries | None:
+        """Return a series of dtmetrics itself, which no rule changes.
+
+        None if it has no room.
+        """
+        while True:
+            generation = self.generation
+            dimensions = generation.dimensions((pairs,), ignore)
+            prefix = line_prefix(family.key, dimensions)
             series: AnySeries | None = family.series.get(prefix)
-            series = series or self._make(family, prefix, origin)
-            if isinstance(series, GaugeSeries) and origin is not series.origin:
-                self._hand_to(series, origin)
+            series = series or self.make(family, prefix)
             if generation is self.generation:  # else the key or dimensions may be old
                 return series
 
-    def find(self, family: Family, layers: Sequence[Pairs]) -> AnySeries | None:
-        """Return the series of *family* for these layers, if it exists."""
-        return family.series.get(self._prefix(family, layers, ignore))
-
-    def enable(self, series: AnySeries, family: Family, generation: Generation) -> None:
+    def enable(self, series: AnySeries, generation: Generation) -> None:
         """Let instruments record into *series* directly, if nothing forbids it.
 
-        It was looked up in *family*, in *generation*.
+        It was looked up in *generation*.
         """
         if not self.wake():
             return
-        with self._lock:
-            mixed = family.sources.mixed and not family.definition.is_gauge
+        with self.lock:
+            mixed = not isinstance(series, GaugeSeries) and any(
+                family.sources.mixed for family in self.catalog.sent_under(series.key)
+            )
             stale = mixed or generation is not self.generation
             if self.recording and not series.discarded and not stale:
                 series.enabled = True
@@ -229,23 +240,25 @@ class Registry(Shared):
 
     def read_contexts(self) -> None:
         """Make every record read its context from now on."""
-        with self._lock:
+        with self.lock:
             fast, self.fast = self.fast, []
             for series in fast:
                 series.buffer = None
 
     def make_list(self, series: CounterSeries) -> list[Number]:
         """Return the list of *series*, which is made for its first increment but 1."""
-        with self._lock:
+        with self.lock:
             if series.values is None:
                 series.values = []
             return series.values
 
-    def remove(self, family: Family, layers: Sequence[Pairs]) -> None:
+    def remove(self, origin: Origin, layers: Sequence[Pairs]) -> None:
         """Discard the series for these layers with its values, if there is one."""
-        prefix = self._prefix(family, layers, ignore)
-        with self._lock:
-            series = family.series.pop(prefix, None)
+        place = self._lookup.place(origin, layers, ignore)
+        if isinstance(place, Refusal):
+            return
+        with self.lock:
+            series = place.family.series.pop(place.prefix, None)
             if series is not None:
                 self.series_count -= 1
                 series.discard()
@@ -254,7 +267,7 @@ class Registry(Shared):
         """Stop recording what is sent under *key*, until the next start."""
         for family in self.catalog.quarantine(key, reason):
             # Each time, because a record that was running may have made a series.
-            with self._lock:
+            with self.lock:
                 self.series_count -= len(family.series)
                 family.clear()
 
@@ -286,7 +299,7 @@ class Registry(Shared):
             self._retired.forward()
             yield from self._retired.collect(timestamp_ms, size, handover)
         for family in self.catalog.all():
-            all_series = self._sent(family)
+            all_series = self._lookup.sent(family)
             for start in range(0, len(all_series), size):
                 chunk = all_series[start : start + size]
                 yield family.drain(chunk, timestamp_ms, handover)
@@ -311,7 +324,7 @@ class Registry(Shared):
     def reset_after_fork(self) -> None:
         """In a forked child: drop what was recorded, which the parent sends."""
         # New locks: in a free-threaded build another thread may have held the old ones.
-        self._lock = RLock()
+        self.lock = RLock()
         self.fast = []
         self._retired.clear()
         self.invalid_values.clear()
@@ -329,51 +342,16 @@ class Registry(Shared):
 
     # -- within --------------------------------------------------------------------
 
-    def _prefix(self, family: Family, layers: Sequence[Pairs], reject: Reject) -> str:
-        gauge = family.definition.is_gauge
-        dimensions = self.generation.dimensions(layers, reject, gauge=gauge)
-        return line_prefix(family.key, dimensions)
-
-    def _sent(self, family: Family) -> list[AnySeries]:
-        """Return the series of *family*, without gauges that a level has disabled."""
-        all_series = family.all_series()
-        if not (family.definition.is_gauge and family.sources.any_disabled):
-            return all_series
-        enabled = self.generation.enabled
-        return [
-            series
-            for series in all_series
-            if not isinstance(series, GaugeSeries)
-            or series.origin is None
-            or enabled(*series.origin.source)
-        ]
-
-    def _hand_to(self, series: GaugeSeries, origin: Origin | None) -> None:
-        """Let *origin* decide whether *series* is sent, if no level has disabled it."""
-        first = series.origin
-        if first is not None and not self.generation.enabled(*first.source):
-            series.origin = origin
-
-    def _own_levels_under(self, options: RecordingOptions) -> dict[str, int]:
-        """Return the levels that were set at run time and that *options* leave alone.
-
-        Those win whose level they have changed.
-        """
-        before = self.generation.options
-        return {
-            scope: level
-            for scope, level in self.generation.own_levels.items()
-            if options.level_of(scope) == before.level_of(scope)
-        }
-
     def _refresh_sources(self) -> None:
         for family in self.catalog.all():
             family.sources.refresh(self.generation)
 
-    def _make(
-        self, family: Family, prefix: str, origin: Origin | None
-    ) -> AnySeries | None:
-        with self._lock:
+    def make(self, family: Family, prefix: str) -> AnySeries | None:
+        """Return the series of *family* that a line with *prefix* has.
+
+        Past a limit it is the overflow series; None without room for any.
+        """
+        with self.lock:
             generation, count = self.generation, self.series_count
             known = prefix in family.series
             if not known and not has_room(family, generation, count):
@@ -384,8 +362,6 @@ class Registry(Shared):
             series: AnySeries | None = family.series.get(prefix)
             if series is None:
                 made = new_series(family, prefix, count)
-                if isinstance(made, GaugeSeries):
-                    made.origin = origin
                 # One step: a signal handler may have made it meanwhile.
                 series = family.series.setdefault(prefix, made)
                 self.series_count += series is made

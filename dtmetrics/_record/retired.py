@@ -19,6 +19,7 @@ from dtmetrics._record.gauge_series import Folded, GaugeSeries
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.handover import Handover
 from dtmetrics._record.invalid_values import ignore
+from dtmetrics._record.refusal import Refusal
 
 if TYPE_CHECKING:
     from dtmetrics._record.registry import Registry
@@ -37,8 +38,8 @@ class CommonDimensions:
         self._generation = generation
         self._all: dict[str, str] = {}
 
-    def without(self, prefix: str) -> Pairs:
-        """Return the dimensions in the line *prefix* that are not these.
+    def without(self, series: GaugeSeries) -> Pairs:
+        """Return the dimensions of *series*, before any rule, that are not these.
 
         One of a call that is equal to one of these is taken for it. A default that is
         missing was removed by a value without text, and comes without text.
@@ -47,7 +48,9 @@ class CommonDimensions:
         if not self._all:  # not before, because a gauge takes the number of the worker
             self._all = dict(generation.dimensions((), ignore, gauge=True))
         own = dict.fromkeys(self._all.keys() - generation.platform.keys(), "")
-        for key, value in dimensions_in(prefix).items():
+        source = series.source
+        pairs = dict(source[1]) if source else dimensions_in(series.line_prefix)
+        for key, value in pairs.items():
             own.pop(key, None)
             if self._all.get(key) != value:
                 own[key] = value
@@ -143,17 +146,15 @@ class Retired:
     def _successor(
         self, series: GaugeSeries, common: CommonDimensions
     ) -> GaugeSeries | None:
-        """Return the series with the present line, if its instrument may record.
-
-        A level may enable it later.
-        """
+        """Return the series with the present line, if its instrument may record."""
         origin = series.origin
         if series.successor is None and origin is not None and origin.may_record():
-            pairs = common.without(series.line_prefix)
+            pairs = common.without(series)
             # What the definition removes is not among those of the old line.
             removed = tuple(pair for pair in origin.defined if pair[1] is None)
             layers = origin.dimensions, removed, pairs
-            found = self._registry.series(origin.family, layers, origin)
-            if isinstance(found, GaugeSeries):
+            # Also if a level disables it, which may enable it later.
+            found = self._registry.series(origin, layers, keep=True)
+            if isinstance(found, GaugeSeries) and not isinstance(found, Refusal):
                 series.successor = found
         return series.successor

@@ -7,19 +7,10 @@ only some of the instruments of a key, none of them uses the fast path.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from dtmetrics._record.generation import Generation
+from dtmetrics._record.source import Source
 
-__all__ = ["Source", "Sources"]
-
-
-class Source(NamedTuple):
-    """What decides whether an instrument is enabled."""
-
-    #: The name of its meter.
-    scope: str
-    level: int
+__all__ = ["Sources"]
 
 
 class Sources:
@@ -29,7 +20,7 @@ class Sources:
 
     def __init__(self) -> None:
         self._all: set[Source] = set()
-        self._enabled: set[bool] = set()
+        self._enabled: set[bool | None] = set()
 
     def __contains__(self, source: Source) -> bool:
         return source in self._all
@@ -37,18 +28,19 @@ class Sources:
     def add(self, source: Source, generation: Generation) -> None:
         """Add *source*, which records from *generation* on."""
         self._all.add(source)
-        self._enabled.add(generation.enabled(*source))
+        self._enabled.add(generation.enabled(source))
 
     def refresh(self, generation: Generation) -> None:
         """Look again which sources are enabled."""
-        self._enabled = {generation.enabled(*source) for source in [*self._all]}
+        self._enabled = {generation.enabled(source) for source in [*self._all]}
 
     @property
     def mixed(self) -> bool:
-        """Whether some sources are enabled and some are disabled."""
-        return len(self._enabled) > 1
+        """Whether some sources may be enabled and others disabled."""
+        undecided = None in self._enabled and len(self._all) > 1
+        return len(self._enabled) > 1 or undecided
 
     @property
-    def any_disabled(self) -> bool:
-        """Whether a source is disabled."""
-        return False in self._enabled
+    def all_enabled(self) -> bool:
+        """Whether every source is enabled, whatever its dimensions."""
+        return self._enabled <= {True}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from dtmetrics._core.level import Level
 from dtmetrics._core.secret import hide_secrets
+from dtmetrics._record.rule import Rule
 from dtmetrics._runtime.runtime import default
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def configure(  # noqa: PLR0913 -- every setting is a keyword
     runtime: bool | Collection[str] = False,
     level: Level = "INFO",
     levels: Mapping[str, Level] | None = None,
+    rules: Sequence[Rule] | None = None,
+    cap: Literal["auto"] | None = None,
     max_series_per_metric: int = 2_000,
     max_series: int = 50_000,
     strict: bool = False,
@@ -203,6 +206,20 @@ def configure(  # noqa: PLR0913 -- every setting is a keyword
             none. ``set_level()`` changes them while the program runs. Environment:
             ``DTMETRICS_LEVELS=shop.db=DEBUG,shop.http=OFF``.
             Example: ``levels={"shop.db": "DEBUG"}``.
+        rules (Sequence[Rule] | None): Leave metrics out, rename them, change or cap
+            their dimensions: mappings as `Rule` describes them, applied in their order.
+            They apply to every series that is made, and not to dimensions of the
+            platform. Counters and summaries that a rule merges add up. Of gauges that
+            one would merge, the first stays, and values of the others are counted in
+            ``stats().invalid``. A rule's level wins over that of a meter. Default:
+            none. Environment: ``DTMETRICS_RULES=[{"key": "jwt.*", "deny": true}]``, in
+            JSON; these come after those of the argument. Example:
+            ``rules=[{"key": "jwt.*", "deny": True}]``.
+        cap (str | None): ``"auto"``: before a metric key of a counter or a summary
+            reaches *max_series_per_metric*, its dimension with the most values gets no
+            further ones. New values are recorded as ``__other__``, and all other
+            dimensions stay. Default: none. Environment: ``DTMETRICS_CAP=auto``.
+            Example: ``cap="auto"``.
         max_series_per_metric (int): How many series one metric key may have, at least
             1. Values beyond that are recorded into a common series of the key, which
             has the dimension ``dtmetrics.overflow="true"`` instead of theirs. Default:

@@ -31,6 +31,7 @@ from dtmetrics._deliver.delivery import DeliverySettings
 from dtmetrics._deliver.destination import Target
 from dtmetrics._deliver.schedule import Cadence
 from dtmetrics._record.options import Numbered, RecordingOptions
+from dtmetrics._record.rule import Rule
 from dtmetrics._runtime.dynatrace_exporter import DynatraceExporter
 from dtmetrics.exporters import Exporter
 
@@ -48,6 +49,9 @@ __all__ = [
     "recording_options",
     "tls_files",
 ]
+
+# What ``cap="auto"`` means, for every metric key.
+_FOLDING = (Rule(cap="auto"),)
 
 
 def delivery_settings(config: Config) -> DeliverySettings:
@@ -273,5 +277,6 @@ def recording_options(config: Config, *, worker: bool = False) -> RecordingOptio
         max_series=config.max_series,
         level=config.level,
         levels=config.levels,
+        rules=(*config.rules, *_FOLDING) if config.cap else config.rules,
         strict=config.strict,
     )
