@@ -53,7 +53,7 @@ def test_added_level() -> None:
     import logging
     from dtmetrics import counter
     logging.addLevelName(5, "TRACE")
-    print(counter("a", level="trace").origin.level)
+    print(counter("a", level="trace").origin.source.level)
     """
     assert expect("\n".join(map(str.strip, source.splitlines()))) == "5\n"
 

@@ -319,5 +319,5 @@ def test_captured_warnings(recorder: Recorder, shown: io.StringIO) -> None:
 
 def test_default_meter() -> None:
     """The default meter is that of the module."""
-    assert MetricsHandler()._records.origin.scope == ours.__name__
+    assert MetricsHandler()._records.origin.source.scope == ours.__name__
     assert dtmetrics.get_meter(ours.__name__).name == ours.__name__

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dtmetrics._config.config import Config
 from dtmetrics._record.rule import Rule
 from dtmetrics._record.rules import Rules
+from dtmetrics._record.source import Source
 from dtmetrics.errors import ConfigError
 
 
@@ -170,4 +171,5 @@ def test_any_rules(given: Any) -> None:
     """Any mappings are either rules that can be compiled, or a ConfigError."""
     with suppress(ConfigError):
         config = Config.resolve({"rules": given}, {})
-        assert bool(Rules(config.rules)) == bool(given)
+        source = Source("a", "", 20)
+        assert Rules(config.rules).enabled(source, 20) in (True, False, None)

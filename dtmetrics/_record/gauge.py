@@ -118,6 +118,11 @@ class Gauge(Instrument[GaugeSeries], AsyncBlock):
         else:
             self.inc(-amount, **dimensions)
 
+    def present_series(self) -> GaugeSeries | None:
+        """Return the series that a record without dimensions goes to, if any does."""
+        series = self._series
+        return self.find_series({}) if series.buffer is None else series
+
     def remove(self, /, **dimensions: object) -> None:
         """Stop sending the series of *dimensions* until it is set again.
 
@@ -157,7 +162,7 @@ class RunningCalls:
         """Add one; return what ``end`` needs to subtract it."""
         gauge = self._gauge
         generation = gauge.registry.generation
-        series = gauge.find_series({})
+        series = gauge.present_series()
         if series is not None:
             series.move(1)
         return series, generation

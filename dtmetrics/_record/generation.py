@@ -50,7 +50,9 @@ class Generation:
         platform: PlatformDimensions | None = None,
     ) -> None:
         self.options = options
-        self.rules: Rules = rules or Rules(options.rules, kept=options.dimensions)
+        if rules is None and options.rules:
+            rules = Rules(options.rules, kept=options.dimensions)
+        self.rules: Rules | None = rules
         self.set_levels(own_levels)
         #: The dimensions of the platform, which win over those of the program.
         self.platform: PlatformDimensions = platform or PlatformDimensions(
@@ -91,7 +93,7 @@ class Generation:
         return Generation(
             options,
             self.wake,
-            rules=self.rules.after_fork(),
+            rules=self.rules and self.rules.after_fork(),
             own_levels=self.own_levels,
             overflow=self.overflow,
             platform=platform,
@@ -174,9 +176,13 @@ class Generation:
         A rule may decide it, or else the level of its scope. If that or the level of
         *source* is OFF, it does not record.
         """
-        if self.rules:
-            return self.rules.enabled(source, self.lowest_level(source.scope))
-        return self.lowest_level(source.scope) <= source.level < OFF
+        _, scope, level = source
+        lowest = self._lowest.get(scope)
+        if lowest is None:
+            lowest = self.lowest_level(scope)
+        if self.rules is not None:
+            return self.rules.enabled(source, lowest)
+        return lowest <= level < OFF
 
     def lowest_level(self, scope: str) -> int:
         """Return the level from which on instruments of *scope* record.

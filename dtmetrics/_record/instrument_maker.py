@@ -15,6 +15,7 @@ from dtmetrics._record.gauge import Gauge
 from dtmetrics._record.instruments import Counter, Summary
 from dtmetrics._record.origin import Origin
 from dtmetrics._record.registry import Registry
+from dtmetrics._record.source import Source
 
 __all__ = ["InstrumentMaker", "check_name"]
 
@@ -102,12 +103,12 @@ class InstrumentMaker:
             description=call_safely(text_of, description, default=""),
             site=calling_site(),
         )
+        family = self._registry.catalog.define(definition)
         return Origin(
             registry=self._registry,
-            family=self._registry.catalog.define(definition),
+            family=family,
             definition=definition,
-            scope=self._scope,
-            level=number,
+            source=Source(family.name, self._scope, number),
             dimensions=self._dimensions,
         )
 

@@ -127,12 +127,16 @@ class Summary(Instrument[SummarySeries]):
 
     def record_with(self, value: float, dimensions: dict[str, object]) -> None:
         """Observe *value*, with dimensions of any names."""
-        series = self.find_series(dimensions)
-        if series is not None:
-            values = series.values
-            values.append(value)
-            if len(values) > series.limit:
-                series.fold_if_free()
+        series = self._series
+        values = series.buffer
+        if values is None or dimensions:
+            found = self.find_series(dimensions)
+            if found is None:
+                return
+            series, values = found, found.values
+        values.append(value)
+        if len(values) > series.limit:
+            series.fold_if_free()
 
 
 class CompletedCalls:

@@ -37,7 +37,7 @@ class Place(NamedTuple):
     family: Family
     prefix: str
     #: Whether no level disables it.
-    enabled: bool
+    enabled: bool = True
     #: Whether a dimension is folded before the key reaches its limit of series.
     folds: bool = False
     #: The key and the dimensions of a gauge before the rules.
@@ -54,18 +54,42 @@ class Lookup:
     def _generation(self) -> Generation:
         return self._registry.generation
 
+    def find(
+        self, origin: Origin, layers: Sequence[Pairs], *, keep: bool = False
+    ) -> AnySeries | None:
+        """Return the series of *origin* for these layers of dimensions; make a new one.
+
+        A `Refusal` if it is not to record; with *keep* not because of a level. None if
+        it must be looked up again.
+        """
+        generation, family = self._generation, origin.family
+        if generation.rules is not None:
+            return self._find_by_rules(origin, layers, keep=keep)
+        if origin.source not in family.sources.known:
+            self._registry.add_source(family, origin.source)
+        is_gauge = family.definition.is_gauge
+        dimensions = generation.dimensions(layers, family.reject, gauge=is_gauge)
+        prefix = line_prefix(family.key, dimensions)
+        series: AnySeries | None = family.series.get(prefix)
+        if not keep and not generation.enabled(origin.source):
+            # A gauge that exists is kept up to date.
+            return series if isinstance(series, GaugeSeries) else DISABLED
+        series = series or self._registry.make(family, prefix)
+        if isinstance(series, GaugeSeries):
+            self._hand_to(series, origin)
+        return NO_ROOM if series is None else series
+
     def place(
         self, origin: Origin, layers: Sequence[Pairs], reject: Reject
     ) -> Place | Refusal:
+        """Return where *origin* records with these layers of dimensions."""
         family, generation = origin.family, self._generation
         is_gauge = family.definition.is_gauge
         merged = generation.merged(layers, reject, gauge=is_gauge)
-        if not generation.rules:
+        if generation.rules is None:
             dimensions = generation.platform.added_to(merged)
-            prefix = line_prefix(family.key, dimensions)
-            enabled = generation.enabled(origin.source) is not False
-            return Place(family, prefix, enabled)
-        lowest = generation.lowest_level(origin.scope)
+            return Place(family, line_prefix(family.key, dimensions))
+        lowest = generation.lowest_level(origin.source.scope)
         changed = generation.rules.apply(origin.source, lowest, merged, reject)
         if changed is None:
             return DISABLED
@@ -84,43 +108,39 @@ class Lookup:
         source = (family.name, merged) if is_gauge else None
         return Place(target, prefix, changed.enabled, changed.folds, source)
 
-    def series_at(
-        self, place: Place, origin: Origin, *, keep: bool
+    def _find_by_rules(
+        self, origin: Origin, layers: Sequence[Pairs], *, keep: bool
     ) -> AnySeries | None:
-        """Return the series at *place*; None if it must be looked up again.
-
-        With *keep* also if a level disables it.
-        """
+        place = self.place(origin, layers, origin.family.reject)
+        if isinstance(place, Refusal):
+            return place
         family = place.family
-        if origin.source not in family.sources:
-            with self._registry.lock:
-                family.sources.add(origin.source, self._generation)
+        if origin.source not in family.sources.known:
+            self._registry.add_source(family, origin.source)
         series: AnySeries | None = family.series.get(place.prefix)
         if not place.enabled and not keep:
-            # A gauge that exists is kept up to date.
             return series if isinstance(series, GaugeSeries) else DISABLED
         if series is None and place.folds and self._fold(family):
             return None
         series = series or self._registry.make(family, place.prefix)
-        if series is None:
-            return NO_ROOM
         if isinstance(series, GaugeSeries):
             if series.origin is None:
-                series.origin, series.source = origin, place.source
+                series.source = place.source
             is_overflow = series.line_prefix != place.prefix
             if place.source != series.source and not is_overflow:
                 return MERGED_GAUGES
             self._hand_to(series, origin)
-        return series
+        return NO_ROOM if series is None else series
 
     def _fold(self, family: Family) -> bool:
         """End the values of one dimension if *family* is near its limit of series.
 
         Return whether it is so.
         """
-        if family.definition.is_gauge:
+        rules = self._generation.rules
+        if rules is None or family.definition.is_gauge:
             return False
-        caps = self._generation.rules.caps
+        caps = rules.caps
         ended = caps.ended(family.name)
         most = self._generation.options.max_series_per_metric
         # What is left is halved each time, because another dimension may grow as well.
@@ -148,13 +168,16 @@ class Lookup:
     def _is_enabled(self, series: GaugeSeries) -> bool:
         origin, source, generation = series.origin, series.source, self._generation
         enabled = origin is None or generation.enabled(origin.source)
-        if enabled is None and origin is not None and source is not None:
-            lowest = generation.lowest_level(origin.scope)
-            changed = generation.rules.apply(origin.source, lowest, source[1], ignore)
+        rules = generation.rules
+        if enabled is None and rules and origin and source:
+            lowest = generation.lowest_level(origin.source.scope)
+            changed = rules.apply(origin.source, lowest, source[1], ignore)
             enabled = changed is not None and changed.enabled
         return enabled is not False
 
     def _hand_to(self, series: GaugeSeries, origin: Origin) -> None:
-        """Let *origin* decide whether *series* is sent, if a level disabled it."""
-        if origin is not series.origin and not self._is_enabled(series):
+        """Let *origin* decide whether *series* is sent, if no other does or is on."""
+        if series.origin is None or (
+            origin is not series.origin and not self._is_enabled(series)
+        ):
             series.origin = origin

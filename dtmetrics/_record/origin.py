@@ -21,9 +21,8 @@ class Origin(NamedTuple):
     registry: Registry
     family: Family
     definition: Definition
-    #: The name and the dimensions of the meter.
-    scope: str
-    level: int
+    source: Source
+    #: Those of the meter.
     dimensions: Pairs
     #: The ``dimensions=`` of the definition.
     defined: Pairs = ()
@@ -33,7 +32,7 @@ class Origin(NamedTuple):
 
     def reduced(self) -> Reduced:
         """Return the arguments of `restored_origin`."""
-        meter = self.registry.get_meter(self.scope)
+        meter = self.registry.get_meter(self.source.scope)
         definition = self.definition
         name: object = definition.name
         if not isinstance(name, str):  # an invalid one, of any type
@@ -41,14 +40,9 @@ class Origin(NamedTuple):
         return (
             restored_meter(meter, as_plain(self.dimensions)),
             tuple(definition),
-            self.level,
+            self.source.level,
             as_plain(self.defined),
         )
-
-    @property
-    def source(self) -> Source:
-        """What decides whether the instrument is enabled."""
-        return Source(self.family.name, self.scope, self.level)
 
     @property
     def has_no_room(self) -> bool:
@@ -79,6 +73,6 @@ class Origin(NamedTuple):
         """Return the series for the meter's dimensions and *layers*."""
         if self.has_no_room:
             return NO_ROOM
-        if self.disabled():
+        if not self.may_record():
             return DISABLED
         return self.registry.series(self, (self.dimensions, *layers))

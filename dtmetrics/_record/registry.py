@@ -30,6 +30,7 @@ from dtmetrics._record.refusal import Refusal
 from dtmetrics._record.retired import CommonDimensions, Retired
 from dtmetrics._record.room import has_room, new_series, overflow_prefix
 from dtmetrics._record.series import CounterSeries
+from dtmetrics._record.source import Source
 
 if TYPE_CHECKING:
     from dtmetrics._record.origin import Origin
@@ -68,6 +69,8 @@ class Registry(Shared):
         self.series_count: int = 0
         #: By what makes two of them the same, so that the later one replaces the other.
         self.observers: dict[Hashable, Observer] = {}
+        # Whether the instruments of a key are not all enabled or disabled.
+        self._is_any_mixed = False
         self._caps = Caps()
         self._retired = Retired(self)
         #: Called when an instrument that is disabled is first used in a generation.
@@ -160,10 +163,11 @@ class Registry(Shared):
         """
         with self.lock:
             own_levels = {**self.generation.own_levels, scope: level}
-            self.generation = self.generation.with_levels(own_levels)
-            self._refresh_sources()
-            # So that each instrument looks once whether it is enabled.
-            self._disable_all()
+            try:
+                self.generation = self.generation.with_levels(own_levels)
+                self._refresh_sources()
+            finally:  # so that each instrument looks once whether it is enabled
+                self._disable_all()
 
     def series(
         self, origin: Origin, layers: Sequence[Pairs], *, keep: bool = False
@@ -175,12 +179,15 @@ class Registry(Shared):
         """
         while True:
             generation = self.generation
-            place = self._lookup.place(origin, layers, origin.family.reject)
-            if isinstance(place, Refusal):
-                return place
-            series = self._lookup.series_at(place, origin, keep=keep)
+            series = self._lookup.find(origin, layers, keep=keep)
             if series is not None and generation is self.generation:
                 return series  # else the key or the dimensions may be old
+
+    def add_source(self, family: Family, source: Source) -> None:
+        """Note that *source* records into series of *family*."""
+        with self.lock:
+            family.sources.add(source, self.generation)
+            self._is_any_mixed = self._is_any_mixed or family.sources.mixed
 
     def own_series(self, family: Family, pairs: Pairs) -> AnySeries | None:
         """Return a series of dtmetrics itself, which no rule changes.
@@ -204,10 +211,10 @@ class Registry(Shared):
         if not self.wake():
             return
         with self.lock:
-            mixed = not isinstance(series, GaugeSeries) and any(
-                family.sources.mixed for family in self.catalog.sent_under(series.key)
-            )
-            stale = mixed or generation is not self.generation
+            stale = generation is not self.generation
+            if self._is_any_mixed and not isinstance(series, GaugeSeries):
+                families = self.catalog.sent_under(series.key)
+                stale = stale or any(family.sources.mixed for family in families)
             if self.recording and not series.discarded and not stale:
                 series.enabled = True
                 if series.buffer is None:
@@ -338,13 +345,16 @@ class Registry(Shared):
                 if family.definition.is_gauge:
                     family.clear()
         self.series_count = sum(len(family.series) for family in self.catalog.all())
+        self._refresh_sources()
         self._begin_observing()
 
     # -- within --------------------------------------------------------------------
 
     def _refresh_sources(self) -> None:
-        for family in self.catalog.all():
+        families = self.catalog.all()
+        for family in families:
             family.sources.refresh(self.generation)
+        self._is_any_mixed = any(family.sources.mixed for family in families)
 
     def make(self, family: Family, prefix: str) -> AnySeries | None:
         """Return the series of *family* that a line with *prefix* has.

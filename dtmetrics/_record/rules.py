@@ -58,9 +58,6 @@ class Rules:
         stay = {clean_dimension_key(key) for key in kept}
         self._steps = [_Step(rule, stay) for rule in rules]
 
-    def __bool__(self) -> bool:
-        return bool(self._steps)
-
     def after_fork(self) -> Rules:
         """Return the rules for a forked child."""
         self.caps.reset_after_fork()

@@ -16,28 +16,25 @@ __all__ = ["Sources"]
 class Sources:
     """The sources of one metric key."""
 
-    __slots__ = ("_all", "_enabled")
+    __slots__ = ("_enabled", "known")
 
     def __init__(self) -> None:
-        self._all: set[Source] = set()
+        self.known: set[Source] = set()
         self._enabled: set[bool | None] = set()
-
-    def __contains__(self, source: Source) -> bool:
-        return source in self._all
 
     def add(self, source: Source, generation: Generation) -> None:
         """Add *source*, which records from *generation* on."""
-        self._all.add(source)
+        self.known.add(source)
         self._enabled.add(generation.enabled(source))
 
     def refresh(self, generation: Generation) -> None:
         """Look again which sources are enabled."""
-        self._enabled = {generation.enabled(source) for source in [*self._all]}
+        self._enabled = {generation.enabled(source) for source in [*self.known]}
 
     @property
     def mixed(self) -> bool:
         """Whether some sources may be enabled and others disabled."""
-        undecided = None in self._enabled and len(self._all) > 1
+        undecided = None in self._enabled and len(self.known) > 1
         return len(self._enabled) > 1 or undecided
 
     @property
