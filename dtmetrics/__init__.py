@@ -24,7 +24,8 @@ Instruments
     makes its instruments with ``get_meter(__name__)``.
 
 Application
-    ``configure`` starts recording. ``set_level`` switches instruments on and off, as in
+    ``configure`` starts recording; ``dict_config`` and ``file_config`` do so with the
+    settings of a document. ``set_level`` switches instruments on and off, as in
     logging; the levels are ``DEBUG`` to ``CRITICAL`` and ``OFF``. ``flush`` sends now;
     ``shutdown`` sends for the last time and is called at the end of every program.
     ``stats`` shows what became of each data point. ``install_signal_handlers`` sends
@@ -64,6 +65,7 @@ from dtmetrics._record.meter import Meter
 from dtmetrics._record.rule import Rule
 from dtmetrics._record.timer import Timer
 from dtmetrics._runtime.configure import configure
+from dtmetrics._runtime.dict_config import dict_config, file_config
 from dtmetrics._runtime.runtime import default
 from dtmetrics._runtime.stats import Stats
 
@@ -92,6 +94,8 @@ __all__ = [
     "configure",
     "context",
     "counter",
+    "dict_config",
+    "file_config",
     "flush",
     "gauge",
     "get_meter",

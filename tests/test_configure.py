@@ -41,8 +41,8 @@ def started(**arguments: Any) -> Config:
     seen: list[Config] = []
     resolve = Config.resolve
 
-    def watch(*args: Any) -> Config:
-        seen.append(resolve(*args))
+    def watch(*args: Any, **kwargs: Any) -> Config:
+        seen.append(resolve(*args, **kwargs))
         return seen[0]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from dtmetrics._config import environment
 from dtmetrics._config.conflicts import DESTINATION, TOKENS, conflicts
 from dtmetrics._config.destination_notes import notes
+from dtmetrics._config.document import Document
+from dtmetrics._config.document_file import document_of_environment
 from dtmetrics._config.endpoint_url import LOCAL_ENDPOINT
 from dtmetrics._config.hosts import is_loopback
 from dtmetrics._config.invalid_setting import InvalidSettingError
@@ -25,6 +27,8 @@ from dtmetrics.errors import ConfigError
 from dtmetrics.exporters import ConsoleExporter, Exporter, MemoryExporter
 
 __all__ = ["Config"]
+
+_Sources = Mapping[str, tuple[str, object]]
 
 # The environment has those of a deployment, and the program adds its own.
 _MERGED = "dimensions", "levels", "rules"
@@ -95,31 +99,42 @@ class Config:
         arguments: Mapping[str, Any],
         environ: Mapping[str, str] | None = None,
         ignored: Iterable[str] = (),
+        document: Document | None = None,
     ) -> Config:
         """Return the settings: an argument wins over *environ*, that over the default.
 
-        Of dimensions and levels, it wins by key; of rules, its own come first.
+        A setting of the *document* wins over the default, or counts as an argument.
+        Without one it is read from the file that *environ* names, if it does. Of
+        dimensions and levels, the winner wins by key; of rules, its own come first.
         *arguments* holds endpoint and token as secrets, and *environ* is left out for
         the real environment, so that a traceback with local variables shows neither.
-        The variables of *ignored* settings are not read. Raises ConfigError with one
-        sentence for each problem.
+        The variables and the document's settings of *ignored* names are not read.
+        Raises ConfigError with one sentence for each problem.
         """
-        sources = environment.settings_of(environ)
+        if document is None:
+            document = document_of_environment(environ)
+        variables = environment.settings_of(environ)
+        below = {} if document.wins else dict(document.settings)
+        given = {name: (name, value) for name, value in arguments.items()}
+        if document.wins:
+            given = {**document.settings, **given}
         chosen = arguments.get("exporter"), arguments.get("exporters")
         if chosen != (None, None):
             # The endpoint and token of the environment are for the default exporter.
             ignored = *ignored, *DESTINATION, "exporters"
-        if any(name in arguments for name in TOKENS):
-            ignored = *ignored, *TOKENS
-        for name in ignored:
-            sources.pop(name, None)
-        if "token_file" in sources and _source(sources, "token") == _OPERATORS_TOKEN:
+        for name in (*ignored, *_tokens_above(given)):
+            variables.pop(name, None)
+        for name in (*ignored, *_tokens_above(given), *_tokens_above(variables)):
+            below.pop(name, None)
+        if (
+            "token_file" in variables
+            and _source(variables, "token") == _OPERATORS_TOKEN
+        ):
             # As DTMETRICS_TOKEN does, DTMETRICS_TOKEN_FILE wins over the operator's.
-            del sources["token"]
-        given = {name: (name, value) for name, value in arguments.items()}
-        below = {n: sources[n] for n in _MERGED if n in sources and n in given}
+            del variables["token"]
         directory = environment.platform_directory(environ)
-        found = cls._checked({**sources, **given}, directory, below=below)
+        layers = below, variables, given
+        found = cls._checked(layers, directory, problems=document.problems)
         return replace(
             found,
             proxies=environment.proxies(environ),
@@ -147,7 +162,7 @@ class Config:
             sources["token"] = _OPERATORS_TOKEN, token
         else:
             sources["token_file"] = "token_file", self.token_file
-        found = self._checked(sources, self.platform_directory, by_operator=True)
+        found = self._checked([sources], self.platform_directory, by_operator=True)
         return replace(
             self,
             endpoint=found.endpoint,
@@ -160,19 +175,24 @@ class Config:
     @classmethod
     def _checked(
         cls,
-        sources: Mapping[str, tuple[str, object]],
+        layers: Sequence[_Sources],
         platform_directory: str,
         *,
-        below: Mapping[str, tuple[str, object]] = {},
+        problems: Sequence[str] = (),
         by_operator: bool = False,
     ) -> Config:
+        """Return the settings of *layers*; of two, the later wins."""
+        sources = {name: each for layer in layers for name, each in layer.items()}
         valid: dict[str, Any] = {}
-        problems: list[str] = []
-        for name, (source, value) in (*below.items(), *sources.items()):
+        problems = [*problems]
+        for name, (source, value) in _in_effect(layers):
+            if isinstance(value, InvalidSettingError):
+                problems += value.sentences(source, _token_text(sources))
+                continue
             try:
                 checked: Any = SETTINGS[name](value)
                 valid[name] = _added(checked, to=valid.get(name))
-            except InvalidSettingError as error:  # noqa: PERF203 -- each is reported
+            except InvalidSettingError as error:
                 problems += error.sentences(source, _token_text(sources))
         problems += conflicts(valid, sources, by_operator=by_operator)
         if problems:
@@ -255,12 +275,28 @@ def _added(checked: Any, *, to: Any) -> Any:  # noqa: ANN401 -- of any setting
     return {**to, **checked} if isinstance(to, dict) else (*checked, *to)
 
 
-def _source(sources: Mapping[str, tuple[str, object]], name: str) -> str:
+def _in_effect(
+    layers: Sequence[_Sources],
+) -> Iterator[tuple[str, tuple[str, object]]]:
+    """Yield each setting of *layers* that a later layer does not replace."""
+    for place, layer in enumerate(layers):
+        above = {name for each in layers[place + 1 :] for name in each}
+        for name, each in layer.items():
+            if name in _MERGED or name not in above:
+                yield name, each
+
+
+def _tokens_above(layer: _Sources) -> Sequence[str]:
+    """Return the names of a token that *layer* replaces below it, by any of them."""
+    return TOKENS if any(name in layer for name in TOKENS) else ()
+
+
+def _source(sources: _Sources, name: str) -> str:
     """Return the argument or variable that sets *name*, or an empty text."""
     return sources.get(name, ("", None))[0]
 
 
-def _token_text(sources: Mapping[str, tuple[str, object]]) -> str:
+def _token_text(sources: _Sources) -> str:
     """Return the token among *sources*, valid or not, to keep it out of messages."""
     _, secret = sources.get("token", ("", None))
     return text_of(secret) if isinstance(secret, Secret) else ""

@@ -45,8 +45,9 @@ def _destination_problems(
     name: str, valid: Mapping[str, Any], sources: Mapping[str, tuple[str, object]]
 ) -> list[str]:
     """Return the problem if *name* leaves no exporter for the endpoint that is set."""
-    # The variable of *exporters* may replace an endpoint that the program names.
-    is_argument = sources[name][0] == name
+    # A text comes from a variable or a document, and may replace an endpoint that is
+    # named elsewhere.
+    is_argument = not isinstance(sources[name][1], str)
     others = [other for other in DESTINATION if other in valid and is_argument]
     requirement = f"{name} must be set without endpoint and token"
     return [f"{requirement}, got one with {' and '.join(others)}"] if others else []

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dtmetrics._core.secret import SECRET_SETTINGS, Secret
 
 __all__ = [
+    "CONFIG",
     "DISABLED",
     "certificate_variables",
+    "config_file",
     "disabled",
     "inherited",
     "known_http_methods",
@@ -58,6 +60,8 @@ _VARIABLES = {
     "DTMETRICS_TRAVELS": "travels",
 }
 
+#: The variable that names a file of settings.
+CONFIG = "DTMETRICS_CONFIG"
 #: The variable that switches everything off. No argument wins over it.
 DISABLED = "DTMETRICS_DISABLED"
 # What other programs trust, in the order in which it is used.
@@ -79,6 +83,12 @@ def settings_of(
             secret = name in SECRET_SETTINGS
             settings[name] = variable, Secret(text) if secret else text
     return settings
+
+
+def config_file(environ: Mapping[str, str] | None = None) -> str:
+    """Return the path of a file of settings; empty if there is none."""
+    environ = os.environ if environ is None else environ
+    return environ.get(CONFIG, "").strip()
 
 
 def disabled(environ: Mapping[str, str] | None = None) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from dtmetrics._config.certificate_settings import ca_file, key_password, path
 from dtmetrics._config.endpoint_url import endpoint_url
 from dtmetrics._config.exporters_setting import exporter_setting, exporters_setting
-from dtmetrics._config.invalid_setting import InvalidSettingError, near
+from dtmetrics._config.invalid_setting import InvalidSettingError, check_each, near
 from dtmetrics._config.proxy_setting import proxy
 from dtmetrics._config.rules_setting import cap, rules
 from dtmetrics._config.token_setting import token, token_file
@@ -59,11 +60,14 @@ def _dimensions(value: object) -> Mapping[str, Any]:
     value = _pairs(value, "key=value,key=value")
     if not isinstance(value, Mapping):
         raise InvalidSettingError("be a mapping of keys to values", value)
-    for key in value:
-        if not isinstance(key, str) or clean_dimension_key(key) is None:
-            requirement = "have only str keys with a letter, digit or underscore"
-            raise InvalidSettingError(requirement, key)
+    check_each(partial(_dimension_key, key) for key in value)
     return dict(value)
+
+
+def _dimension_key(key: object) -> None:
+    if not isinstance(key, str) or clean_dimension_key(key) is None:
+        requirement = "have only str keys with a letter, digit or underscore"
+        raise InvalidSettingError(requirement, key)
 
 
 def _pairs(value: object, form: str) -> object:
@@ -103,10 +107,14 @@ def _levels(value: object) -> Mapping[str, int]:
     value = _pairs(value, "meter=LEVEL,meter=LEVEL")
     if not isinstance(value, Mapping):
         raise InvalidSettingError("be a mapping of meter names to levels", value)
-    for name in value:
-        if not isinstance(name, str):
-            raise InvalidSettingError("have only str keys", name)
-    return {name: _level(level, key=name) for name, level in value.items()}
+    pairs = value.items()
+    return dict(check_each(partial(_level_of, name, level) for name, level in pairs))
+
+
+def _level_of(name: object, level: object) -> tuple[str, int]:
+    if not isinstance(name, str):
+        raise InvalidSettingError("have only str keys", name)
+    return name, _level(level, key=name)
 
 
 def _at_least_one(value: object) -> int:
@@ -172,11 +180,14 @@ def _runtime(value: object) -> tuple[str, ...]:
         value = [*map(str.strip, value.split(","))]
     if not isinstance(value, list | tuple | set | frozenset):
         raise InvalidSettingError(_RUNTIME, value)
-    for name in value:
-        if not isinstance(name, str) or name not in GROUPS:
-            hint = near(name, GROUPS) if isinstance(name, str) else ""
-            raise InvalidSettingError(_RUNTIME, name, hint=hint)
+    check_each(partial(_group, name) for name in value)
     return tuple(group for group in GROUPS if group in value)
+
+
+def _group(name: object) -> None:
+    if not isinstance(name, str) or name not in GROUPS:
+        hint = near(name, GROUPS) if isinstance(name, str) else ""
+        raise InvalidSettingError(_RUNTIME, name, hint=hint)
 
 
 #: Each returns the value in its final form or raises InvalidSettingError.

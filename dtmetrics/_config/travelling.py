@@ -1,8 +1,9 @@
 """The settings that travel to another process with what is pickled.
 
-Those that were given as arguments count there as arguments. Those of the environment
-count there as variables that the environment of that process lacks. What holds a secret
-stays: a token, a password, a proxy with credentials. So do rules with a function.
+Those that were given as arguments count there as arguments. Those of the environment,
+and of the file that it names, count there as variables that the environment of that
+process lacks. What holds a secret stays: a token, a password, a proxy with credentials.
+So do rules with a function.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from dtmetrics._config import environment
 from dtmetrics._config.config import Config
 from dtmetrics._config.conflicts import TOKENS
+from dtmetrics._config.document_file import document_of_environment
 from dtmetrics._core.secret import Secret, hide_secrets
 from dtmetrics._record.dimensions import as_plain
 from dtmetrics._record.rule import Rule
@@ -54,11 +56,17 @@ TRAVELLING = frozenset(
 )
 
 
-def encode(config: Config, arguments: Collection[str], number: int) -> str:
+def encode(
+    config: Config,
+    arguments: Collection[str],
+    number: int,
+    below: Collection[str] = (),
+) -> str:
     """Return the settings of *config* that travel, as a text.
 
-    *arguments* are the names of the settings that were given as arguments. *number*
-    is higher for a later configuration of a process.
+    *arguments* are the names of the settings that were given as arguments, and *below*
+    those that count as variables. *number* is higher for a later configuration of a
+    process.
     """
     chosen = config.all_exporters[0]
     if chosen is not None and {"exporter", "exporters"} & {*arguments}:
@@ -66,7 +74,7 @@ def encode(config: Config, arguments: Collection[str], number: int) -> str:
     given = {name: _plain(config, name) for name in arguments if name in TRAVELLING}
     variables = {
         name: _plain(config, name)
-        for name in environment.settings_of()
+        for name in {**environment.settings_of(), **dict.fromkeys(below)}
         if name in TRAVELLING and name not in given
     }
     return _text(
@@ -80,7 +88,8 @@ def resolve(settings: Mapping[str, Any]) -> Config:
     Each is checked as one of ``configure()``; names that do not travel are left out.
     Raises ConfigError, and other errors for a text of another form.
     """
-    own = environment.settings_of()
+    document = document_of_environment()
+    own = {**document.settings, **environment.settings_of()}
     given = _travelled(settings["arguments"])
     below = _travelled(settings["variables"])
     if any(name in own for name in TOKENS):
@@ -91,7 +100,8 @@ def resolve(settings: Mapping[str, Any]) -> Config:
         # It is on the other host. A token of this environment is used, if there is one.
         del arguments["token_file"]
     # The sending process shows where data points arrive.
-    return Config.resolve({**hide_secrets(arguments), "announce": False})
+    quiet = {**hide_secrets(arguments), "announce": False}
+    return Config.resolve(quiet, document=document)
 
 
 def _travelled(settings: Mapping[str, Any]) -> dict[str, Any]:

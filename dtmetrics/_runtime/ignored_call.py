@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from dtmetrics._config.config import Config
 from dtmetrics._core import log
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.secret import Secret
+from dtmetrics._runtime.given import Given
 
 __all__ = ["differing_settings", "log_ignored"]
 
 
-def log_ignored(running: Config, arguments: Mapping[str, Any]) -> None:
-    """Log which of the *arguments* differ from the *running* settings, by name."""
-    if names := differing_settings(running, arguments):
+def log_ignored(running: Config, given: Given) -> None:
+    """Log which of the *given* settings differ from the *running* ones, by name."""
+    if names := differing_settings(running, given):
         log.warning(
             "configure() was ignored, because it has been called before with other "
             "settings (%s): force=True replaces them",
@@ -23,15 +21,15 @@ def log_ignored(running: Config, arguments: Mapping[str, Any]) -> None:
         )
 
 
-def differing_settings(running: Config, arguments: Mapping[str, Any]) -> list[str]:
-    """Return the names of the *arguments* whose values are not those of *running*.
+def differing_settings(running: Config, given: Given) -> list[str]:
+    """Return the names of the *given* settings whose values are not those of *running*.
 
-    Arguments that are invalid differ all. A setting that is not given does not differ.
+    Settings that are invalid differ all. One that is not given does not differ.
     """
-    config = call_safely(Config.resolve, arguments, default=None)
+    config = call_safely(given.resolve, default=None)
     return [
         name
-        for name in arguments
+        for name in given.names
         if config is None
         or not call_safely(
             _are_equal, getattr(running, name), getattr(config, name), default=False

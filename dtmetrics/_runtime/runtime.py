@@ -6,6 +6,7 @@ methods.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
@@ -28,11 +29,15 @@ from dtmetrics._runtime.worker_process import is_worker
 
 if TYPE_CHECKING:
     from dtmetrics._config.config import Config
+    from dtmetrics._config.document import Document
     from dtmetrics._core.level import Level
+    from dtmetrics._core.secret import Secret
     from dtmetrics._deliver.account import Account
     from dtmetrics._deliver.delivery import Delivery
     from dtmetrics._process.observed_process import ObservedProcess
     from dtmetrics._record.options import RecordingOptions
+    from dtmetrics._runtime.config_file import ConfigFile, Follower
+    from dtmetrics._runtime.given import Given
     from dtmetrics._runtime.process_ends import ProcessEnds
 
 __all__ = ["EXIT_SECONDS", "Runtime", "default"]
@@ -52,6 +57,7 @@ class Runtime(Shared):
         self._running = False
         self._ends: ProcessEnds | None = None
         self._process: ObservedProcess | None = None
+        self._file: ConfigFile | None = None
         self._lock = TryLock()
         self.travel = Travel(self.registry, partial(self._start, worker=True))
         self.hooks = ProcessHooks(
@@ -74,26 +80,21 @@ class Runtime(Shared):
         """Do what ``dtmetrics.configure()`` documents, for the *settings* given."""
         # Rebound, because error reporters print the local variables of this frame.
         settings = _passed_settings(settings)
-        # Slow imports (httpx takes 0.1 s) are made here, in the caller's thread.
-        from dtmetrics._config.config import Config  # noqa: PLC0415
-        from dtmetrics._config.disabled import is_disabled  # noqa: PLC0415
-        from dtmetrics._runtime.ignored_call import log_ignored  # noqa: PLC0415
+        from dtmetrics._runtime.given import Given  # noqa: PLC0415 -- as below
 
-        with self._lock.acquire(TIMEOUT_MAX) as acquired:
-            if not acquired:
-                return
-            running = self._config if self._running and not force else None
-            if running is not None and self.travel.decided:
-                log_ignored(running, settings)
-                return
-            if is_disabled():
-                log.info("disabled by the environment: nothing is recorded")
-                self.travel.stay()
-                self._stop(EXIT_SECONDS)
-                return
-            config = Config.resolve(settings)
-            self._start(config)
-            self.travel.depart(config, settings)
+        self._configure(Given.by_arguments(settings), force=force)
+
+    def dict_config(self, settings: Secret, *, force: bool = False) -> None:
+        """Do what ``dtmetrics.dict_config()`` documents."""
+        from dtmetrics._runtime.given import Given  # noqa: PLC0415 -- as below
+
+        self._configure(Given.by_mapping(settings), force=force)
+
+    def file_config(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+        """Do what ``dtmetrics.file_config()`` documents."""
+        from dtmetrics._runtime.given import Given  # noqa: PLC0415 -- as below
+
+        self._configure(Given.by_file(path), force=force)
 
     def arrive(self, text: str) -> None:
         """Configure this process by settings that have arrived; see `travel`."""
@@ -226,6 +227,57 @@ class Runtime(Shared):
         """
         self.get_meter(name).set_level(level)
 
+    def _configure(self, given: Given, *, force: bool) -> None:
+        # Slow imports (httpx takes 0.1 s) are made here, in the caller's thread.
+        from dtmetrics._config.disabled import is_disabled  # noqa: PLC0415
+        from dtmetrics._runtime.ignored_call import log_ignored  # noqa: PLC0415
+
+        with self._lock.acquire(TIMEOUT_MAX) as acquired:
+            if not acquired:
+                return
+            running = self._config if self._running and not force else None
+            if running is not None and self.travel.decided:
+                log_ignored(running, given)
+                return
+            if is_disabled():
+                log.info("disabled by the environment: nothing is recorded")
+                self.travel.stay()
+                self._stop(EXIT_SECONDS)
+                return
+            self._apply(given)
+            self._follow(given)
+
+    def _apply(self, given: Given) -> None:
+        config = given.resolve()
+        self._start(config)
+        self.travel.depart(config, given.names, given.names_below)
+
+    def _follow(self, given: Given) -> None:
+        """Apply each new version of the file that is *given*, if there is one."""
+        if given.file is None:
+            if self._file is not None:
+                self._file.follow(None)
+            return
+        from dtmetrics._runtime.config_file import (  # noqa: PLC0415
+            ConfigFile,
+            Follower,
+        )
+
+        self._file = self._file or ConfigFile()
+        reload = partial(self._reload, given)
+        self._file.follow(Follower(given.file, given.content, reload))
+        if self.registry.recorded:
+            self.registry.generation.wake()
+
+    def _reload(self, given: Given, follower: Follower, document: Document) -> bool:
+        """Apply a new *document* of what was *given*; return whether that was due."""
+        with self._lock.acquire(TIMEOUT_MAX):
+            file = self._file
+            if file is None or file.follower is not follower:
+                return False
+            self._apply(given.with_document(document))
+            return True
+
     def _start(self, config: Config, *, worker: bool = False) -> None:
         from dtmetrics._deliver.delivery import Delivery  # noqa: PLC0415
         from dtmetrics._runtime.factories import (  # noqa: PLC0415
@@ -312,6 +364,8 @@ class Runtime(Shared):
         """Start the flusher; return whether it runs."""
         self.hooks.begin_recording()
         ends.follow_engines()
+        if self._file is not None:
+            self._file.start()
         delivery = self._delivery
         return delivery is not None and delivery.flusher.start()
 
@@ -328,6 +382,8 @@ class Runtime(Shared):
         self._observe_process(())
         self.registry.clear()
         self._running = False
+        if self._file is not None:
+            self._file.follow(None)
         _log_undelivered(before, delivery.account())
         return done
 
@@ -359,6 +415,8 @@ class Runtime(Shared):
     def _reset_after_fork(self) -> None:
         self._lock = TryLock()
         self.registry.reset_after_fork()
+        if self._file is not None:
+            self._file.reset_after_fork()
         if self._ends is not None:
             self._ends.horses.relay.reset_after_fork()
         if self._delivery is not None:

@@ -49,15 +49,21 @@ class Travel:
         self.arrived = ""
         self._number = 0
 
-    def depart(self, config: Config, arguments: Collection[str]) -> None:
-        """Send *config*, whose *arguments* were given, from now on."""
+    def depart(
+        self, config: Config, arguments: Collection[str], below: Collection[str] = ()
+    ) -> None:
+        """Send *config*, whose *arguments* were given, from now on.
+
+        The names *below* are of settings that count as variables.
+        """
         from dtmetrics._config.travelling import encode  # noqa: PLC0415
 
         self.decided = True
         self._number += 1
         text = ""
         if config.travels:
-            text = call_safely(encode, config, arguments, self._number, default="")
+            number = self._number
+            text = call_safely(encode, config, arguments, number, below, default="")
         self._send(text)
 
     def stay(self) -> None:
