@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -280,9 +281,19 @@ def test_later_handler_of_the_program(versions: Versions) -> None:
 @pytest.mark.usefixtures("default_signal")
 def test_under_uwsgi(versions: Versions, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under uWSGI, whose handlers Python does not know, none is installed."""
-    monkeypatch.setitem(sys.modules, "uwsgi", type(sys)("uwsgi"))
-    ConfigFile().follow(versions.follower)
+    uwsgi = ModuleType("uwsgi")
+    monkeypatch.setitem(sys.modules, "uwsgi", uwsgi)
+    file = ConfigFile()
+    file.follow(versions.follower)
     assert handler() is signal.SIG_DFL
+    monkeypatch.setattr(uwsgi, "worker_id", lambda: 0, raising=False)
+    monkeypatch.setattr(uwsgi, "masterpid", os.getpid, raising=False)
+    file.start()
+    assert config_threads() == []  # in the master
+    monkeypatch.setattr(uwsgi, "worker_id", lambda: 1)
+    file.start()
+    assert len(config_threads()) == 1
+    file.follow(None)
 
 
 @needs_signals
@@ -468,9 +479,8 @@ def test_shutdown_in_a_thread(file: Path) -> None:
         "signal.signal(signal.SIGHUP, print); configure()",
         "signal.signal(signal.SIGHUP, signal.SIG_IGN); configure()",
         "install_signal_handlers(); configure()",
-        "sys.modules['uwsgi'] = None; configure()",
     ],
-    ids=["thread", "handled", "ignored", "delayed", "uwsgi"],
+    ids=["thread", "handled", "ignored", "delayed"],
 )
 def test_left_alone(file: Path, source: str) -> None:
     """The action of SIGHUP stays what the program has made it."""
@@ -485,11 +495,6 @@ def test_left_alone(file: Path, source: str) -> None:
             thread.join()
     assert signal.getsignal(signal.SIGHUP) is before
     """
-    if source.startswith("sys.modules"):
-        code = code.replace(
-            "exec(last)",
-            "import types; sys.modules['uwsgi'] = types.ModuleType('uwsgi'); import dtmetrics._runtime.config_file as c; assert not c._may_handle_hang_up()",
-        )
     expect(BEGIN + textwrap.dedent(code), DTMETRICS_CONFIG=str(file))
 
 
@@ -704,6 +709,27 @@ def test_starts_with_the_first_record(file: Path, runtime: Runtime) -> None:
     runtime.shutdown(0.0)
     thread.join(PATIENCE)
     assert not thread.is_alive()
+
+
+def test_starts_with_the_first_attempt(
+    file: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that switches everything off is followed from the first attempt to record."""
+    monkeypatch.setattr(
+        config_file,
+        "Follower",
+        partial(Follower, check_seconds=0.005, settle_seconds=0.001),
+    )
+    file.write_text("level = 'OFF'")
+    runtime.file_config(file)
+    counter = runtime.meters.root.counter("jobs")
+    assert config_threads() == []
+    counter.inc()
+    assert len(config_threads()) == 1
+    assert not runtime.registry.recorded
+    written(file, "interval = 3600")
+    while not runtime.registry.recorded:
+        counter.inc()
 
 
 def test_without_a_file(file: Path, runtime: Runtime) -> None:

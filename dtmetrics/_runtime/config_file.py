@@ -24,6 +24,7 @@ from dtmetrics._core import log
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.secret import Secret
 from dtmetrics._deliver.flusher_thread import FlusherThread
+from dtmetrics._runtime.process_hooks import outside_uwsgi_master
 from dtmetrics.errors import DtmetricsError
 
 __all__ = ["ConfigFile", "Follower"]
@@ -133,6 +134,8 @@ class ConfigFile:
 
     def __init__(self) -> None:
         self.follower: Follower | None = None
+        #: Whether this process records, or has attempted to.
+        self._in_use = False
         # One object, to recognise it.
         self._handler = self._on_hang_up
 
@@ -141,6 +144,8 @@ class ConfigFile:
         earlier, self.follower = self.follower, follower
         if earlier is not None:
             earlier.end()
+        if self._in_use:
+            self.start()
         # signal() raises in another thread than the main one.
         with suppress(ValueError):
             if follower is None:
@@ -149,12 +154,18 @@ class ConfigFile:
                 signal.signal(signal.SIGHUP, self._handler)
 
     def start(self) -> None:
-        """Start the thread that follows, unless it runs or there is no file."""
+        """Start the thread that follows, now or once there is a file."""
+        outside_uwsgi_master(self._start)()
+
+    def _start(self) -> bool:
+        self._in_use = True
         if self.follower is not None:
             self.follower.start()
+        return True
 
     def reset_after_fork(self) -> None:
         """In a forked child: have no thread until it records."""
+        self._in_use = False
         if self.follower is not None:
             self.follower.reset_after_fork()
 

@@ -15,6 +15,7 @@ from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 
 from dtmetrics._core import log
+from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.secret import hide_secrets
 from dtmetrics._core.shared import Shared
 from dtmetrics._core.try_lock import TryLock
@@ -244,6 +245,7 @@ class Runtime(Shared):
                 self.travel.stay()
                 self._stop(EXIT_SECONDS)
                 return
+            self._expect_file(given)
             self._apply(given)
             self._follow(given)
 
@@ -252,22 +254,28 @@ class Runtime(Shared):
         self._start(config)
         self.travel.depart(config, given.names, given.names_below)
 
-    def _follow(self, given: Given) -> None:
-        """Apply each new version of the file that is *given*, if there is one."""
-        if given.file is None:
-            if self._file is not None:
-                self._file.follow(None)
-            return
-        from dtmetrics._runtime.config_file import (  # noqa: PLC0415
-            ConfigFile,
-            Follower,
-        )
+    def _expect_file(self, given: Given) -> None:
+        """Note from now on whether this process records, or attempts to."""
+        if given.file is not None and self._file is None:
+            from dtmetrics._runtime.config_file import ConfigFile  # noqa: PLC0415
 
-        self._file = self._file or ConfigFile()
-        reload = partial(self._reload, given)
-        self._file.follow(Follower(given.file, given.content, reload))
-        if self.registry.recorded:
-            self.registry.generation.wake()
+            self._file = ConfigFile()
+            # A version may disable everything, and a later one enable it.
+            self.registry.attempted = partial(
+                call_safely, self._file.start, default=None
+            )
+
+    def _follow(self, given: Given) -> None:
+        """Apply each new version of the file that is *given*, and of no other."""
+        if self._file is None:
+            return
+        from dtmetrics._runtime.config_file import Follower  # noqa: PLC0415
+
+        follower = None
+        if given.file is not None:
+            apply = partial(self._reload, given)
+            follower = Follower(given.file, given.content, apply)
+        self._file.follow(follower)
 
     def _reload(self, given: Given, follower: Follower, document: Document) -> bool:
         """Apply a new *document* of what was *given*; return whether that was due."""
