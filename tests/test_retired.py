@@ -95,6 +95,18 @@ def test_late_moves() -> None:
     assert recording.lines() == ["shop.depth gauge,16"]
 
 
+def test_late_fold() -> None:
+    """A thread that was about to fold a series as it was replaced does not undo moves."""
+    recording = Recording()
+    gauge, series = gauge_and_series(recording)
+    gauge.set(100)
+    recording.registry.restart(OTHER)
+    series.move(1)
+    series.fold_if_free()
+    gauge.inc(10)
+    assert recording.lines() == ["shop.depth gauge,111"]
+
+
 def test_late_beginning_of_a_block() -> None:
     """A block whose beginning comes late, after its end, leaves the gauge as it was."""
     recording = Recording()

@@ -133,6 +133,8 @@ class GaugeSeries(Series[Move]):
         drained.append(level)
 
     def _fold(self, chunk: list[Move]) -> list[Move]:
+        if self.limit == sys.maxsize:  # retired while this thread was about to fold
+            return chunk
         level = self._replay(chunk)
         return [] if level is None else [Folded(level)]
 
