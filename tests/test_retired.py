@@ -99,7 +99,7 @@ def test_late_fold() -> None:
     """A thread that was about to fold a series as it was replaced does not undo moves."""
     recording = Recording()
     gauge, series = gauge_and_series(recording)
-    gauge.set(100)
+    gauge.inc(99)
     recording.registry.restart(OTHER)
     series.move(1)
     series.fold_if_free()
