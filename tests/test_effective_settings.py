@@ -124,6 +124,23 @@ def test_problems(operator_file: Path) -> None:
     assert found_in_file.text.startswith(f"{operator_file}: DT_METRICS_INGEST_URL must")
 
 
+def test_file_of_settings(tmp_path: Path) -> None:
+    """A setting of the file that the environment names is shown with the file."""
+    file = tmp_path / "shop.toml"
+    file.write_text("interval = 5\nlevel = 10\nexporters = 'console'")
+    environ = {"DTMETRICS_CONFIG": str(file), "DTMETRICS_LEVEL": "20"}
+    effective = resolve({}, environ)
+    texts = shown(effective)
+    assert texts["interval"] == f"5.0 (file, {file})"
+    assert texts["level"] == "20 (environment, DTMETRICS_LEVEL)"
+    assert texts["exporters"] == f"ConsoleExporter (file, {file})"
+    [remedy] = [each.remedy for each in settings_findings(effective) if each.remedy]
+    assert remedy == f"add dynatrace to {file}"
+    file.write_text("levles = 1")
+    [found] = settings_findings(resolve({}, environ))
+    assert found.text.startswith(f"{file}: levles is not a setting")
+
+
 def test_secrets_are_not_shown() -> None:
     """The URL of a proxy may hold credentials, and is not shown."""
     arguments = {"proxy": Secret("http://user:CANARY@proxy.example:3128")}

@@ -44,7 +44,12 @@ def recorded(lines: list[str], key: str) -> dict[str, int | float]:
 
 @pytest.mark.parametrize(
     ("name", "totals"),
-    [("asyncio", ASYNCIO), ("batch-jobs", JOB), ("write-a-library", LIBRARY)],
+    [
+        ("asyncio", ASYNCIO),
+        ("batch-jobs", JOB),
+        ("configuration-file", {"orders.placed": 3, "cache.hits": 3}),
+        ("write-a-library", LIBRARY),
+    ],
 )
 def test_program(name: str, totals: dict[str, int], tmp_path: Path) -> None:
     """The program ends silently, and what arrives is what its page lists."""

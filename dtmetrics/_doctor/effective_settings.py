@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 
 from dtmetrics._config import environment
 from dtmetrics._config.config import Config
+from dtmetrics._config.document import NO_DOCUMENT
+from dtmetrics._config.document_file import file_of_environment
 from dtmetrics._config.invalid_setting import describe
 from dtmetrics._config.platform_files import endpoint_file, read_destination
 from dtmetrics._config.settings import SETTINGS
@@ -33,17 +36,24 @@ class EffectiveSettings:
 def resolve(
     arguments: Mapping[str, object], environ: Mapping[str, str] | None = None
 ) -> EffectiveSettings:
-    """Return the settings: *arguments*, then variables, the operator's file, defaults.
+    """Return the settings: *arguments*, then variables, a file, defaults.
 
-    *environ* is left out for the real environment.
+    The file is the one of settings, or the operator's. *environ* is left out for the
+    real environment.
     """
+    file, document = file_of_environment(environ), NO_DOCUMENT
     variables = environment.settings_of(environ)
-    origins = {name: f"environment, {variables[name][0]}" for name in variables}
+    origins: dict[str, str] = {}
+    if file is not None:
+        document = file.document(file.read())
+        origins |= dict.fromkeys(document.settings, f"file, {file.shown}")
+    origins |= {name: f"environment, {variables[name][0]}" for name in variables}
     origins |= dict.fromkeys(arguments, "command line")
+    resolved = partial(Config.resolve, arguments, environ, document=document)
     try:
-        exporters = Config.resolve(arguments, environ).exporters
+        exporters = resolved().exporters
         # The way to the endpoint is examined even if it gets nothing.
-        config = Config.resolve(arguments, environ, ignored=("exporters",))
+        config = resolved(ignored=("exporters",))
         config = replace(config, exporters=exporters)
     except ConfigError as error:
         return EffectiveSettings(None, list(error.problems), origins)

@@ -81,9 +81,10 @@ def configure(  # noqa: PLR0913 -- every setting is a keyword
     The application calls it once, when it starts; nothing is recorded before. Without
     arguments, data points go to the OneAgent of this host.
 
-    An argument wins over the environment variable of its setting, and the variable over
-    the default. An empty variable counts as not set. So does the argument None, except
-    for *interval*. All settings are checked before anything starts. With
+    An argument wins over the environment variable of its setting, the variable over the
+    file of settings that ``DTMETRICS_CONFIG`` names, and that over the default; see
+    ``file_config()``. An empty variable counts as not set. So does the argument None,
+    except for *interval*. All settings are checked before anything starts. With
     ``DTMETRICS_DISABLED=true`` in the environment, the call returns without checking
     its arguments, and nothing is recorded.
 

@@ -28,6 +28,8 @@ from dtmetrics import (
     configure,
     context,
     counter,
+    dict_config,
+    file_config,
     flush,
     gauge,
     get_meter,
@@ -202,6 +204,13 @@ configure(levels={"shop": "LOUD"})  # type: ignore[dict-item]
 configure(interval="10")  # type: ignore[arg-type]
 configure(intervall=10)  # type: ignore[call-arg]
 configure("https://abc12345.live.dynatrace.com")  # type: ignore[call-arg]
+
+dict_config({"interval": 10, "levels": {"shop": "DEBUG"}}, force=True)
+dict_config({1: 2})  # type: ignore[dict-item]
+dict_config("shop.toml")  # type: ignore[arg-type]
+file_config("shop.toml")
+file_config(Path("shop.toml"), force=True)
+file_config({"interval": 10})  # type: ignore[arg-type]
 assert_type(flush(timeout=1), bool)
 assert_type(shutdown(), bool)
 shutdown(timeout="1")  # type: ignore[arg-type]
