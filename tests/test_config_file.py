@@ -226,6 +226,8 @@ def test_handler(tmp_path: Path) -> None:
     file = ConfigFile()
     file.follow(versions.follower)
     assert handler() is file._handler
+    file.reset_after_fork()
+    assert config_threads() == []
     file.start()
     versions.path.write_text("prefix = 'second'")
     signal.raise_signal(signal.SIGHUP)

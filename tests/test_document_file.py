@@ -16,6 +16,7 @@ from dtmetrics._config.document_file import (
     document_of_environment,
     file_of_environment,
 )
+from dtmetrics._config.invalid_setting import describe
 from dtmetrics.errors import ConfigError
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="files of POSIX")
@@ -61,12 +62,8 @@ def test_no_path(path: object) -> None:
 
 def test_missing(tmp_path: Path) -> None:
     """A missing file and a directory are problems."""
-    for path in tmp_path / "missing.toml", tmp_path:
-        assert problem(
-            path
-        ) == f"path must name a readable file, got {str(path)!r:.62}" + (
-            "..." * (len(str(path)) > 60)
-        )
+    for path in map(str, (tmp_path / "missing.toml", tmp_path)):
+        assert problem(path) == f"path must name a readable file, got {describe(path)}"
 
 
 @needs_posix
