@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -384,7 +384,7 @@ def stay():
 class Program:
     """A program that follows a file, and executes lines of code that it is sent."""
 
-    def __init__(self, source: str, file: Path, url: str, **more: Any) -> None:
+    def __init__(self, source: str, file: Path, url: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-c", BEGIN + NO_COLLECTION + textwrap.dedent(source)],
             stdin=subprocess.PIPE,
@@ -396,7 +396,7 @@ class Program:
                 "DTMETRICS_ENDPOINT": url,
                 "PYTHONUNBUFFERED": "1",
             },
-            **{"start_new_session": True, **more},
+            start_new_session=True,  # and so without a terminal
         )
 
     def __enter__(self) -> Program:
@@ -404,7 +404,8 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
+        with suppress(ProcessLookupError):  # also what it has forked
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
     def do(self, line: str) -> list[str]:
@@ -630,6 +631,45 @@ def test_forked_children(file: Path) -> None:
     assert out.endswith("ok\n")
     assert endpoint.total("first.jobs") + endpoint.total("second.jobs") == 8
     assert endpoint.total("second.jobs") >= 4
+
+
+SWITCHED_OFF = """
+import functools
+from dtmetrics._runtime import config_file
+config_file.Follower = functools.partial(
+    config_file.Follower, check_seconds=0.05, settle_seconds=0.01
+)
+configure()
+counter("jobs").inc()
+child = os.fork()
+if not child:
+    assert len(threading.enumerate()) == 1
+    counter("jobs").inc()  # starts the thread that follows, and no other
+    assert [thread.name for thread in threading.enumerate()][1:] == ["dtmetrics-config"]
+    print("attempted", flush=True)
+    assert applied.wait(45)
+    counter("jobs").inc(5)
+    assert flush(30)
+    os._exit(0)
+assert applied.wait(45)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_switched_on_in_a_child(file: Path) -> None:
+    """A forked child that only attempts to record is switched on by a new version."""
+    file.write_text('level = "OFF"')
+    with (
+        Endpoint() as endpoint,
+        Program(
+            f"{APPLIED}\nprint('ready', flush=True)\n{SWITCHED_OFF}", file, endpoint.url
+        ) as program,
+    ):
+        program.wait_for("attempted")
+        written(file, 'prefix = "second"')
+        assert program.end() == 0
+    assert endpoint.total("second.jobs") == 5
 
 
 # -- under load ------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 
     SETTING must REQUIREMENT, got VALUE
     SETTING must REQUIREMENT, got VALUE (did you mean HINT?)
+    NAME is not a setting (did you mean HINT?)
 
 SETTING is the argument or the environment variable, with the key in brackets where the
 value is an entry of a mapping or a list: ``levels['shop.db']``, ``exporters[1]``.

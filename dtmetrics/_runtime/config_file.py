@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import FrameType
 
@@ -126,7 +127,8 @@ class Follower:
                 request = requests.get(timeout=pause)
             if request == _END:
                 return
-            pause = self.look(settled=request == _LOOK)
+            look = partial(self.look, settled=request == _LOOK)
+            pause = call_safely(look, default=self._check_seconds)
 
 
 class ConfigFile:
