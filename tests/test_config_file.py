@@ -751,7 +751,8 @@ def test_starts_with_the_first_record(file: Path, runtime: Runtime) -> None:
     [thread] = config_threads()
     runtime.shutdown(0.0)
     thread.join(PATIENCE)
-    assert not thread.is_alive()
+    runtime.file_config(file)
+    assert config_threads() == []
 
 
 def test_starts_with_the_first_attempt(

@@ -155,6 +155,11 @@ class ConfigFile:
             elif _may_handle_hang_up():
                 signal.signal(signal.SIGHUP, self._handler)
 
+    def end(self) -> None:
+        """Follow nothing; the process begins anew when it records again."""
+        self.follow(None)
+        self._in_use = False
+
     def start(self) -> None:
         """Start the thread that follows, now or once there is a file."""
         outside_uwsgi_master(self._start)()

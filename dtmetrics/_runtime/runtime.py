@@ -391,7 +391,7 @@ class Runtime(Shared):
         self.registry.clear()
         self._running = False
         if self._file is not None:
-            self._file.follow(None)
+            self._file.end()
         _log_undelivered(before, delivery.account())
         return done
 
