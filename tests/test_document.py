@@ -38,6 +38,8 @@ VALUES: dict[str, Any] = {
     "interval": 10,
     "level": "WARNING",
     "levels": {"shop.db": "DEBUG", "shop": 30},
+    "rules": [{"key": "jwt.*", "deny": True}, {"key": "a", "cap": {"b": 1}}],
+    "cap": "auto",
     "max_series_per_metric": 10,
     "max_series": 20,
     "max_outbox_bytes": 30,
@@ -90,14 +92,17 @@ def problems(document: Document, **arguments: Any) -> list[str]:
 
 def as_toml(settings: dict[str, Any]) -> str:
     """Return *settings* in TOML."""
-    lines = []
-    for name, value in settings.items():
-        shown = json.dumps(value)
-        if isinstance(value, dict):
-            pairs = (f"{json.dumps(k)} = {json.dumps(v)}" for k, v in value.items())
-            shown = f"{{{', '.join(pairs)}}}"
-        lines.append(f"{name} = {shown}")
-    return "\n".join(lines)
+    return "\n".join(f"{name} = {in_toml(value)}" for name, value in settings.items())
+
+
+def in_toml(value: Any) -> str:
+    """Return one value in TOML."""
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(k)} = {in_toml(v)}" for k, v in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(in_toml, value))}]"
+    return json.dumps(value)
 
 
 def shown(config: Config) -> dict[str, Any]:
@@ -206,6 +211,41 @@ def test_merged_by_key() -> None:
     found = resolve(table(settings), environ)
     assert found.dimensions == {"a": 1, "b": 1, "c": 1}
     assert found.levels == {"x": 10, "y": 10, "z": 20}
+
+
+def test_rules() -> None:
+    """Rules of the program come before those of the environment, and both before a document's."""
+    rules: dict[str, Any] = {
+        name: {"key": name, "deny": True} for name in ("file", "variable", "argument")
+    }
+    environ = {"DTMETRICS_RULES": json.dumps([rules["variable"]])}
+    found = resolve(
+        table({"rules": [rules["file"]]}, wins=False),
+        environ,
+        rules=[rules["argument"]],
+    )
+    assert [each["key"] for each in found.rules] == ["argument", "variable", "file"]
+    found = resolve(text('[[rules]]\nkey = "file"\ndeny = true\n'), environ)
+    assert [each["key"] for each in found.rules] == ["file", "variable"]
+
+
+def test_problems_of_rules() -> None:
+    """Each problem of each rule is reported with its path."""
+    settings: dict[str, Any] = {
+        "rules": [
+            {"key": "a", "dney": True},
+            {"key": "a.*", "cap": {"b": "many", "c": 0}},
+            "a",
+        ]
+    }
+    found = problems(table(settings))
+    paths = [each.partition(" must ")[0] for each in found]
+    assert paths == ["rules[0]", "rules[1].cap['b']", "rules[1].cap['c']", "rules[2]"]
+    assert "(did you mean deny?)" in found[0]
+    settings["rules"][0] = {"key": "a", "replace": {"b": str.upper, "c": {1}}}
+    found = problems(table(settings))
+    paths = [each.partition(" must ")[0] for each in found]
+    assert paths == ["rules[0]['replace']['b']", "rules[0]['replace']['c']"]
 
 
 def test_one_token(tmp_path: Path) -> None:
@@ -404,7 +444,10 @@ def test_wrong_top_level(document: Document, problem: str) -> None:
 
 
 CYCLE: dict[str, Any] = {}
-CYCLE["a"] = [CYCLE]
+CYCLE["a"] = [CYCLE] * 100
+DEEP: list[Any] = []
+for _ in range(1_000):
+    DEEP = [DEEP]
 
 
 @pytest.mark.parametrize(
@@ -424,10 +467,13 @@ CYCLE["a"] = [CYCLE]
         {"runtime": {"cpu"}},
         {"runtime": [print]},
         {"runtime": CYCLE},
+        {"runtime": DEEP},
+        {"rules": CYCLE},
+        {"rules": [{"dimensions": CYCLE}]},
         {"prefix": {1: {}}},
         {"prefix": b"shop"},
     ],
-    ids=range(16),
+    ids=range(19),
 )
 def test_only_in_code(settings: dict[str, Any]) -> None:
     """What neither TOML nor JSON can hold is a problem, and nothing of it is called."""

@@ -117,63 +117,65 @@ def _plain_value(name: str, value: object) -> object:
     if name == "exporter":
         raise InvalidSettingError(_IN_CODE, value, hint="exporters")
     if isinstance(value, Secret):
-        _require_plain(value.reveal())
-        return value
-    if isinstance(value, Mapping):
-        check = partial(_flat_entry, name) if name in _FLAT else _entry
+        _require_plain(value.reveal(), set())
+    elif name in _FLAT and isinstance(value, Mapping):
+        check = partial(_flat_entry, name)
         check_each(partial(check, key, each) for key, each in value.items())
-    elif isinstance(value, list | tuple):
-        names = name == "exporters"
-        places = enumerate(value)
-        check_each(partial(_item, place, each, name=names) for place, each in places)
-        return ",".join(value) if names else value
+    elif name == "exporters" and isinstance(value, list | tuple):
+        check_each(partial(_exporter, n, each) for n, each in enumerate(value))
+        return ",".join(value)
     else:
-        _require_plain(value)
+        _require_plain(value, set())
     return value
-
-
-def _entry(key: object, value: object) -> None:
-    _require_plain(value, _shown_key(key))
 
 
 def _flat_entry(name: str, key: object, value: object) -> None:
     """Check one entry of *name*, so that each that is invalid is reported."""
+    shown = key if isinstance(key, str) else describe(key)
     if isinstance(value, Mapping):
         # In TOML, an entry shop.db without quotes is a table in a table.
         inner = f"{key}.{next(iter(value), '')}"
         hint = f"{describe(inner)} in quotes"
-        raise InvalidSettingError(_ONE_VALUE, value, hint=hint, key=_shown_key(key))
-    if not _is_plain(value, 0):
-        raise InvalidSettingError(_ONE_VALUE, value, key=_shown_key(key))
+        raise InvalidSettingError(_ONE_VALUE, value, hint=hint, key=shown)
+    if not _is_one_value(value):
+        raise InvalidSettingError(_ONE_VALUE, value, key=shown)
     SETTINGS[name]({key: value})
 
 
-def _shown_key(key: object) -> str:
-    return key if isinstance(key, str) else describe(key)
-
-
-def _item(place: int, value: object, *, name: bool) -> None:
-    if name and not isinstance(value, str):
+def _exporter(place: int, value: object) -> None:
+    if not isinstance(value, str):
         raise InvalidSettingError(_NAMES, value, key=place)
-    _require_plain(value, place)
 
 
-def _require_plain(value: object, key: str | int | None = None) -> None:
-    if not _is_plain(value, _DEEPEST):
-        raise InvalidSettingError(_PLAIN, value, key=key)
+def _require_plain(
+    value: object, seen: set[int], path: str = "", deepest: int = _DEEPEST
+) -> None:
+    """Raise for each value in *value*, at *path*, that a document cannot hold.
 
-
-def _is_plain(value: object, deepest: int) -> bool:
-    if value is None or isinstance(value, str | int | float):
-        return True
-    inner: Iterable[object] = ()
-    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        inner = value.values()
+    A container that was *seen* is not looked at again: an alias of YAML may repeat one
+    any number of times.
+    """
+    if _is_one_value(value) or id(value) in seen:
+        return
+    seen.add(id(value))
+    pairs: Iterable[tuple[object, object]]
+    if isinstance(value, Mapping):
+        pairs = value.items()
     elif isinstance(value, list | tuple):
-        inner = value
+        pairs = enumerate(value)
     else:
-        return False
-    return deepest > 0 and all(_is_plain(each, deepest - 1) for each in inner)
+        raise InvalidSettingError(_PLAIN, value, path=path)
+    if not deepest:
+        requirement = f"be at most {_DEEPEST} levels deep"
+        raise InvalidSettingError(requirement, value, path=path)
+    check_each(
+        partial(_require_plain, each, seen, f"{path}[{describe(key)}]", deepest - 1)
+        for key, each in pairs
+    )
+
+
+def _is_one_value(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float)
 
 
 def _decode(content: Secret, problems: list[str]) -> Secret:
