@@ -540,7 +540,7 @@ Runtime._apply = noted
 """
 
 HELD = {
-    "dtmetrics": "with default.registry._lock:",
+    "dtmetrics": "with default.registry.lock:",
     "runtime": "with default._lock.acquire(1):",
     "threading": "with threading._active_limbo_lock:",
     "logging": "with logging._lock:",
