@@ -828,6 +828,5 @@ def test_runtime_applies_versions(
 
 def followed(runtime: Runtime) -> Follower:
     """Return what follows the file of *runtime*."""
-    assert runtime._file is not None
     assert runtime._file.follower is not None
     return runtime._file.follower

@@ -15,13 +15,13 @@ from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 
 from dtmetrics._core import log
-from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.secret import hide_secrets
 from dtmetrics._core.shared import Shared
 from dtmetrics._core.try_lock import TryLock
 from dtmetrics._record.meter import Meter
 from dtmetrics._record.meters import Meters
 from dtmetrics._record.registry import Registry
+from dtmetrics._runtime.followed_file import FollowedFile
 from dtmetrics._runtime.process_hooks import ProcessHooks, outside_uwsgi_master
 from dtmetrics._runtime.signals import install_handlers
 from dtmetrics._runtime.stats import Stats, collect_stats
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from dtmetrics._deliver.delivery import Delivery
     from dtmetrics._process.observed_process import ObservedProcess
     from dtmetrics._record.options import RecordingOptions
-    from dtmetrics._runtime.config_file import ConfigFile, Follower
+    from dtmetrics._runtime.config_file import Follower
     from dtmetrics._runtime.given import Given
     from dtmetrics._runtime.process_ends import ProcessEnds
 
@@ -58,7 +58,7 @@ class Runtime(Shared):
         self._running = False
         self._ends: ProcessEnds | None = None
         self._process: ObservedProcess | None = None
-        self._file: ConfigFile | None = None
+        self._file = FollowedFile(self.registry)
         self._lock = TryLock()
         self.travel = Travel(self.registry, partial(self._start, worker=True))
         self.hooks = ProcessHooks(
@@ -245,43 +245,19 @@ class Runtime(Shared):
                 self.travel.stay()
                 self._stop(EXIT_SECONDS)
                 return
-            self._expect_file(given)
+            self._file.expect(given)
             self._apply(given)
-            self._follow(given)
+            self._file.follow(given, partial(self._reload, given))
 
     def _apply(self, given: Given) -> None:
         config = given.resolve()
         self._start(config)
         self.travel.depart(config, given.names, given.names_below)
 
-    def _expect_file(self, given: Given) -> None:
-        """Note from now on whether this process records, or attempts to."""
-        if given.file is not None and self._file is None:
-            from dtmetrics._runtime.config_file import ConfigFile  # noqa: PLC0415
-
-            self._file = ConfigFile()
-            # A version may disable everything, and a later one enable it.
-            self.registry.attempted = partial(
-                call_safely, self._file.start, default=None
-            )
-
-    def _follow(self, given: Given) -> None:
-        """Apply each new version of the file that is *given*, and of no other."""
-        if self._file is None:
-            return
-        from dtmetrics._runtime.config_file import Follower  # noqa: PLC0415
-
-        follower = None
-        if given.file is not None:
-            apply = partial(self._reload, given)
-            follower = Follower(given.file, given.content, apply)
-        self._file.follow(follower)
-
     def _reload(self, given: Given, follower: Follower, document: Document) -> bool:
         """Apply a new *document* of what was *given*; return whether that was due."""
         with self._lock.acquire(TIMEOUT_MAX):
-            file = self._file
-            if file is None or file.follower is not follower:
+            if follower is not self._file.follower:
                 return False
             self._apply(given.with_document(document))
             return True
@@ -372,8 +348,7 @@ class Runtime(Shared):
         """Start the flusher; return whether it runs."""
         self.hooks.begin_recording()
         ends.follow_engines()
-        if self._file is not None:
-            self._file.start()
+        self._file.start()
         delivery = self._delivery
         return delivery is not None and delivery.flusher.start()
 
@@ -390,8 +365,7 @@ class Runtime(Shared):
         self._observe_process(())
         self.registry.clear()
         self._running = False
-        if self._file is not None:
-            self._file.end()
+        self._file.end()
         _log_undelivered(before, delivery.account())
         return done
 
@@ -423,8 +397,7 @@ class Runtime(Shared):
     def _reset_after_fork(self) -> None:
         self._lock = TryLock()
         self.registry.reset_after_fork()
-        if self._file is not None:
-            self._file.reset_after_fork()
+        self._file.reset_after_fork()
         if self._ends is not None:
             self._ends.horses.relay.reset_after_fork()
         if self._delivery is not None:
