@@ -100,6 +100,7 @@ class Naive:
     ) -> Series | None:
         """Return the series that a record counts in; None if it does not."""
         lowest, allowed = self.level, False
+        caps: list[tuple[str, int]] = []
         for rule in self.rules:
             if not self._selects(rule, key, scope, pairs):
                 continue
@@ -110,14 +111,17 @@ class Naive:
             if "rename" in rule:
                 key, pairs = self._renamed(rule, key, pairs)
             pairs = self._changed(rule, pairs)
-            for name, most in rule.get("cap", {}).items():
-                if name in pairs:
-                    seen = self._values(key, name)
-                    if pairs[name] not in seen and len(seen) >= most:
-                        pairs = {**pairs, name: "__other__"}
-                    else:
-                        seen.add(pairs[name])
-        return (key, frozenset(pairs.items())) if lowest <= level < OFF else None
+            caps += rule.get("cap", {}).items()
+        if not lowest <= level < OFF:
+            return None
+        for name in {name for name, _ in caps} & pairs.keys():
+            most = min(number for capped, number in caps if capped == name)
+            seen = self._values(key, name)
+            if pairs[name] not in seen and len(seen) >= most:
+                pairs = {**pairs, name: "__other__"}
+            else:
+                seen.add(pairs[name])
+        return key, frozenset(pairs.items())
 
     def _values(self, key: str, name: str) -> set[str]:
         return self.seen.setdefault((key, name), set())

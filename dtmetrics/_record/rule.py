@@ -69,5 +69,6 @@ class Rule(TypedDict, total=False):
     #: Other values, for each of these dimensions.
     replace: Mapping[str, Replacement]
     #: How many values each of these dimensions may have for a metric key; further ones
-    #: become ``__other__``. ``"auto"``: see ``configure(cap="auto")``.
+    #: become ``__other__``. Caps are applied after all rules. ``"auto"``: see
+    #: ``configure(cap="auto")``.
     cap: Mapping[str, int] | Literal["auto"]

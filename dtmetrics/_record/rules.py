@@ -91,6 +91,7 @@ class Rules:
     ) -> Changed | None:
         """Return what becomes of a series with *dimensions*; None if it is denied."""
         allowed = folds = False
+        caps: dict[str, int] = {}
         key, pairs = source.key, dict(dimensions)
         for step in self._steps:
             if not (step.selects(key, source.scope) and step.has_dimensions(pairs)):
@@ -103,16 +104,19 @@ class Rules:
             key, parts = step.renamed(key)
             pairs = step.changed({**parts, **pairs}, reject)
             for dimension, most in step.caps.items():
-                if dimension in pairs:
-                    value = self.caps.capped(key, dimension, pairs[dimension], most)
-                    pairs[dimension] = value
+                caps[dimension] = min(most, caps.get(dimension, most))
+        enabled = lowest <= source.level < OFF
+        # Last, so that what is denied, disabled or replaced takes none of the values.
+        for dimension, most in caps.items():
+            if dimension in pairs and enabled:
+                value = self.caps.capped(key, dimension, pairs[dimension], most)
+                pairs[dimension] = value
         for dimension, values in self.caps.ended(key).items() if folds else ():
             if pairs.get(dimension, OTHER) not in values:
                 pairs[dimension] = OTHER
         while len(pairs) > DIMENSIONS_LIMIT:
             pairs.popitem()
             reject(TOO_MANY)
-        enabled = lowest <= source.level < OFF
         return Changed(key, tuple(sorted(pairs.items())), enabled, folds)
 
 
