@@ -78,6 +78,16 @@ def test_counts_from_zero_again(runtime: Runtime) -> None:
         assert len(counted(exporter, INVALID)) == 3
 
 
+def test_reconfigured(runtime: Runtime) -> None:
+    """A value that was invalid before the settings changed is counted once."""
+    exporter = Script()
+    runtime.configure(exporter=exporter, interval=None)
+    runtime.meters.root.counter("orders").inc(-5)
+    runtime.configure(exporter=exporter, interval=None, level="DEBUG", force=True)
+    assert runtime.flush()
+    assert counted(exporter, INVALID) == ['reason="negative increment" count,delta=1']
+
+
 def test_switched_off(runtime: Runtime) -> None:
     """With ``self_metrics=False`` none is sent, and the statistics still count."""
     exporter = Script(REJECTED)

@@ -87,6 +87,7 @@ def test_defaults() -> None:
         ("DTMETRICS_RULES", '[{"deny": true}]', "rules", ({"deny": True},)),
         ("DTMETRICS_CAP", "auto", "cap", "auto"),
         ("DTMETRICS_MAX_SERIES", " 100 ", "max_series", 100),
+        ("DTMETRICS_BUDGET", "1000", "budget", 1_000),
         ("DTMETRICS_MAX_SERIES_PER_METRIC", "10", "max_series_per_metric", 10),
         ("DTMETRICS_MAX_OUTBOX_BYTES", "1_000_000", "max_outbox_bytes", 1_000_000),
         ("DTMETRICS_DELIVERY", "at_most_once", "delivery", "at_most_once"),

@@ -2,10 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from dtmetrics._protocol.line import encode
-from dtmetrics._record import retired
 from dtmetrics._record.gauge import Gauge
 from dtmetrics._record.gauge_series import LEAVE, GaugeSeries
 from dtmetrics._record.meters import Meters
@@ -19,7 +16,8 @@ class Recording:
     """A registry that records, and whose options tests change."""
 
     def __init__(self, **options: Any) -> None:
-        self.registry = Registry()
+        self.now = 0.0
+        self.registry = Registry(clock=lambda: self.now)
         self.meter = Meters(self.registry).root
         self.registry.start(RecordingOptions(**options), bool)
 
@@ -61,10 +59,8 @@ def test_late_counts() -> None:
     assert recording.lines() == ["c count,delta=1"]
 
 
-def test_forgotten_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forgotten_after_a_minute() -> None:
     """Replaced series are collected for a minute, and once after it."""
-    now = [0.0]
-    monkeypatch.setattr(retired, "monotonic", lambda: now[0])
     recording = Recording()
     counter = recording.meter.counter("c")
     counter.inc()
@@ -72,7 +68,7 @@ def test_forgotten_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     series = counter.find_series({})
     assert series is not None
     recording.registry.restart(OTHER)
-    for now[0] in (59.0, 61.0):
+    for recording.now in (59.0, 61.0):
         assert len(recording.registry._retired.groups) == 2
         next(series.ones)
         assert "c count,delta=" in recording.lines()[0]

@@ -12,6 +12,7 @@ import pytest
 
 from dtmetrics import MemoryExporter, Stats
 from dtmetrics._core.secret import Secret
+from dtmetrics._deliver.cost import Cost, MetricCost
 from dtmetrics._export.http import HttpExporter
 from dtmetrics._runtime.runtime import Runtime
 from dtmetrics._runtime.stats import ExporterStats
@@ -161,6 +162,9 @@ def test_stats_adds_up(runtime: Runtime) -> None:
         flushes=1,
         last_error="",
         exporters={"Half": ExporterStats(2, 1, 1, {}, 0)},
+        cost=Cost(
+            {"orders": MetricCost(1, 1.0), "sales": MetricCost(1, 1.0)}, 2, 2.0, 87_600
+        ),
     )
 
 

@@ -125,6 +125,8 @@ INVALID: list[tuple[str, Any]] = [
     ("levels", "shop=LOUD"),
     ("levels", "shop=DEBUG;shop.db"),
     ("levels", {5: "INFO"}),
+    ("budget", 0),
+    ("budget", 1.5),
     ("max_series", 0),
     ("max_series", "many"),
     ("max_series", "0"),

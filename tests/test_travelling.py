@@ -33,6 +33,7 @@ VALUES: dict[str, Any] = {
     "level": "OFF",
     "levels": {"shop": "DEBUG"},
     "max_outbox_bytes": 10,
+    "budget": 40,
     "max_series": 20,
     "max_series_per_metric": 30,
     "metadata": False,

@@ -56,6 +56,8 @@ class Config:
     cap: str | None = None
     max_series_per_metric: int = 2_000
     max_series: int = 50_000
+    #: The data points a minute near which a warning is logged.
+    budget: int | None = None
     max_outbox_bytes: int = 32 << 20
     delivery: str = "at_least_once"
     compression: str | None = None

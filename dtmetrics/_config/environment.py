@@ -48,6 +48,7 @@ _VARIABLES = {
     "DTMETRICS_CAP": "cap",
     "DTMETRICS_MAX_SERIES_PER_METRIC": "max_series_per_metric",
     "DTMETRICS_MAX_SERIES": "max_series",
+    "DTMETRICS_BUDGET": "budget",
     "DTMETRICS_STRICT": "strict",
     "DTMETRICS_INTERVAL": "interval",
     "DTMETRICS_DELIVERY": "delivery",

@@ -206,6 +206,7 @@ SETTINGS: dict[str, Callable[[Any], object]] = {
     "cap": cap,
     "max_series_per_metric": _at_least_one,
     "max_series": _at_least_one,
+    "budget": _at_least_one,
     "max_outbox_bytes": _at_least_one,
     "delivery": _delivery,
     "compression": _compression,

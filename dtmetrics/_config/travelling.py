@@ -30,6 +30,7 @@ TRAVELLING = frozenset(
     (
         *_FILES,
         "allow_plain_http",
+        "budget",
         "cap",
         "compression",
         "delivery",

@@ -13,6 +13,7 @@ from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.try_lock import TryLock
 from dtmetrics._deliver.account import Account
 from dtmetrics._deliver.batching import batches, metadata_batches
+from dtmetrics._deliver.cost_count import CostCount
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._protocol.point import CountDelta, DataPoints, Identity
 from dtmetrics._record.catalog import Family
@@ -44,6 +45,7 @@ class Collector:
         outboxes: Sequence[Outbox],
         self_metrics: SelfMetrics | None,
         *,
+        costs: CostCount,
         metadata: bool,
         on_error: Callable[[Exception], object],
     ) -> None:
@@ -51,6 +53,7 @@ class Collector:
         #: Each with a note of the batch that it has taken last.
         self._outboxes = [(outbox, Handover()) for outbox in outboxes]
         self._self_metrics = self_metrics
+        self._costs = costs
         self._metadata = metadata
         self._on_error = on_error
 
@@ -132,6 +135,7 @@ class Collector:
             self._put(batches(handover.waiting(), timestamp_ms), handover)
             raise
         self.flushes += 1
+        self._costs.end(self._registry.catalog.all())
         return True
 
     def _put(self, made: Iterator[Batch], handover: Handover) -> bool:
@@ -165,9 +169,11 @@ class Collector:
             yield from metadata_batches(catalog.collect_metadata(), timestamp_ms)
 
     def _chunks(self, timestamp_ms: int, *, paced: bool) -> Iterable[DataPoints]:
-        lock, handover = self._lock, self._handover
+        lock, handover, costs = self._lock, self._handover, self._costs
         yield from handover.waiting()
+        costs.begin()
         for chunk in self._registry.collect(timestamp_ms, handover=handover):
+            costs.add(chunk)
             yield chunk
             if lock is not self._lock:
                 break  # a callback hung, and another collection may be under way
@@ -177,6 +183,7 @@ class Collector:
             # Last: callbacks may return invalid values.
             points = self._self_metrics.collect(timestamp_ms)
             handover.add([points], self._self_metrics)
+            costs.add(points)
             yield points
 
 

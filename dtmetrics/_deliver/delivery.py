@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 from dtmetrics._core import log
 from dtmetrics._deliver.account import Account, total
+from dtmetrics._deliver.budget import Budget
 from dtmetrics._deliver.clock import Clock, Timing
 from dtmetrics._deliver.collector import Collector, SelfMetrics
+from dtmetrics._deliver.cost_count import CostCount
 from dtmetrics._deliver.destination import Destination, Target
 from dtmetrics._deliver.flusher import Flusher
 from dtmetrics._deliver.outbox import Outbox
@@ -40,6 +42,8 @@ class DeliverySettings:
     self_metrics: bool = False
     #: Whether the first delivery is shown even if logging is not set up.
     announce: bool = False
+    #: The data points a minute near which a warning is logged.
+    budget: int | None = None
 
 
 class DeliveryStats(NamedTuple):
@@ -88,12 +92,12 @@ class Delivery:
         for destination in before:
             self.former.add(destination.outbox)
         self.self_metrics = SelfMetrics(registry, self.account)
+        self.costs = self._make_costs()
         if earlier is None:
             self.collector = Collector(registry)
             self._direct()
         else:
             self.collector = earlier.collector
-            self.self_metrics.continue_from(earlier.self_metrics)
         self.flusher = self._make_flusher()
 
     def _same(self, target: Target, before: list[Destination]) -> Destination | None:
@@ -105,6 +109,11 @@ class Delivery:
 
     def _new(self, registry: Registry, target: Target) -> Destination:
         return Destination(registry, target, self._settings, timing=self.timing)
+
+    def _make_costs(self) -> CostCount:
+        points = self._settings.budget
+        budget = None if points is None else Budget(points, self.clock.monotonic)
+        return CostCount(self._settings.cadence.interval, budget)
 
     def _make_flusher(self) -> Flusher:
         cadence = self._settings.cadence
@@ -128,6 +137,7 @@ class Delivery:
         self.collector.direct(
             [destination.outbox for destination in self.destinations],
             self.self_metrics if settings.self_metrics else None,
+            costs=self.costs,
             metadata=settings.metadata,
             on_error=self.destinations[0].log.survived,
         )
@@ -146,6 +156,8 @@ class Delivery:
                 destination.go_on_with(target, self._settings)
 
         def switch() -> None:
+            self.self_metrics.continue_from(earlier.self_metrics)
+            self.costs.continue_from(earlier.costs)
             self._direct()
             change()
 
@@ -184,6 +196,7 @@ class Delivery:
         for each in self._leaving:
             each.sender.reset_after_fork()
         self._leaving = []
+        self.costs.clear()
         self.flusher.reset_after_fork()
         self._direct()
 

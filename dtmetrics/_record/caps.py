@@ -43,6 +43,7 @@ class Caps:
             if family.folded:
                 self._log_folded(family)
             if not family.capped:
+                self._described.pop(family.key, None)  # idle series have made room
                 continue
             if not family.series:
                 self._log_once(

@@ -42,6 +42,7 @@ class Family:
         "definition",
         "described",
         "folded",
+        "has_ttl",
         "key",
         "lock",
         "name",
@@ -74,6 +75,8 @@ class Family:
         self.capped: bool = False
         #: How many values each dimension has whose further ones are not recorded.
         self.folded: dict[str, int] = {}
+        #: Whether a gauge with a ttl has recorded into one of its series.
+        self.has_ttl: bool = False
         #: The reason for which it is quarantined; empty if it is not.
         self.quarantined: str = ""
 

@@ -18,7 +18,8 @@ RESTORED_SITE: ContextVar[str] = ContextVar("dtmetrics.site", default="")
 class Definition(NamedTuple):
     """The arguments of one ``counter()``, ``gauge()`` and so on.
 
-    ``kind`` is "counter", "gauge" or "summary"; ``site`` is ``file:line``.
+    ``kind`` is "counter", "gauge" or "summary"; ``site`` is ``file:line``; ``ttl`` is
+    that of a gauge, in seconds.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Definition(NamedTuple):
     unit: str = ""
     description: str = ""
     site: str = ""
+    ttl: float | None = None
 
     @property
     def is_gauge(self) -> bool:

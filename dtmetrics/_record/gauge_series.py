@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dtmetrics._record.origin import Origin
 
-__all__ = ["LEAVE", "Folded", "GaugeSeries", "Move", "SetTo"]
+__all__ = ["LEAVE", "NOWHERE", "Folded", "GaugeSeries", "Move", "SetTo"]
 
 
 class SetTo(NamedTuple):
@@ -75,7 +75,7 @@ class GaugeSeries(Series[Move]):
         self.source: tuple[str, Dimensions] | None = None
         #: How many blocks ended that it had not counted.
         self.owed: int = 0
-        #: The series that has replaced it, since the options have changed.
+        #: The series that has replaced it, since the options have changed; or NOWHERE.
         self.successor: GaugeSeries | None = None
 
     def reset_after_fork(self, lock: Lock) -> None:
@@ -89,6 +89,18 @@ class GaugeSeries(Series[Move]):
         super().check()
         if not self.values:
             self._value_before([])
+
+    def follow(self, origin: Origin | None) -> None:
+        """Let *origin* decide whether, and for how long, the series is sent."""
+        self.origin = origin
+        if self.ttl is not None:
+            # Each set() is then a move as well, which a collection notices.
+            self.moved = True
+
+    @property
+    def ttl(self) -> float | None:
+        """After how many seconds without a move it is forgotten; None: never."""
+        return None if self.origin is None else self.origin.definition.ttl
 
     def move(self, move: Move) -> None:
         """Append *move*."""
@@ -125,7 +137,10 @@ class GaugeSeries(Series[Move]):
         """Append the current value to *drained*, checking the moves one by one."""
         values = self.values
         length = len(values)
-        if length:
+        level: Number | None
+        if length == 1 and type(values[0]) is Folded:
+            level = values[0].value  # the same object shows that nothing has moved it
+        elif length:
             level = self._replay(values[:length])
             values[:length] = [] if level is None else [Folded(level)]
         else:
@@ -134,6 +149,8 @@ class GaugeSeries(Series[Move]):
 
     def _fold(self, chunk: list[Move]) -> list[Move]:
         if self.limit == sys.maxsize:  # retired while this thread was about to fold
+            return chunk
+        if len(chunk) == 1 and type(chunk[0]) is Folded:
             return chunk
         level = self._replay(chunk)
         return [] if level is None else [Folded(level)]
@@ -175,3 +192,16 @@ class GaugeSeries(Series[Move]):
             return number
         self.reject(NOT_FINITE)
         return before
+
+
+class _Nowhere(GaugeSeries):
+    """Takes the ends of blocks whose gauge was forgotten meanwhile."""
+
+    __slots__ = ()
+
+    def move(self, move: Move) -> None:
+        """Change nothing: the block does not count any more."""
+
+
+#: The successor of a series that was forgotten.
+NOWHERE = _Nowhere("", "", Lock(), bool, 0)

@@ -13,6 +13,7 @@ from dtmetrics._record.definition import RESTORED_SITE, Definition, calling_site
 from dtmetrics._record.dimensions import PLAIN_TYPES, Pairs
 from dtmetrics._record.gauge import Gauge
 from dtmetrics._record.instruments import Counter, Summary
+from dtmetrics._record.number import LARGEST
 from dtmetrics._record.origin import Origin
 from dtmetrics._record.registry import Registry
 from dtmetrics._record.source import Source
@@ -39,7 +40,7 @@ class InstrumentMaker:
         # into the same series.
         self._made = lru_cache(_MOST_INSTRUMENTS, typed=True)(self._new)
 
-    def make(
+    def make(  # noqa: PLR0913 -- what a definition may have
         self,
         kind: type[I],
         name: str,
@@ -47,9 +48,11 @@ class InstrumentMaker:
         description: str,
         level: Level,
         dimensions: Mapping[str, object] | None,
+        ttl: float | None = None,
     ) -> I:
         """Return the instrument with these arguments of ``counter()`` and the like."""
         check_name(kind.__name__.lower(), name)
+        ttl = _checked_ttl(ttl)
         pairs = tuple((dimensions or {}).items())
         types = tuple(type(value) for _, value in pairs)  # 1 and True are equal
         level = LEVELS.get(level, level)  # "INFO" and 20 are equal
@@ -57,9 +60,9 @@ class InstrumentMaker:
         texts = type(name) is type(unit) is type(description) is str
         plain = texts and PLAIN_TYPES.issuperset(types)
         make: Callable[..., object] = self._made if plain else self._new
-        return cast("I", make(kind, name, unit, description, level, pairs, types))
+        return cast("I", make(kind, name, unit, description, level, pairs, types, ttl))
 
-    def _new(
+    def _new(  # noqa: PLR0913 -- as above
         self,
         kind: type[Counter | Gauge | Summary],
         name: str,
@@ -68,8 +71,9 @@ class InstrumentMaker:
         level: Level,
         pairs: Pairs,
         _types: tuple[type, ...],
+        ttl: float | None,
     ) -> Counter | Gauge | Summary:
-        origin = self.origin(kind.__name__.lower(), name, unit, description, level)
+        origin = self.origin(kind.__name__.lower(), name, unit, description, level, ttl)
         if pairs:
             origin = origin._replace(defined=pairs)
         return kind(origin, pairs)
@@ -78,18 +82,24 @@ class InstrumentMaker:
         self, definition: Definition, level: int, dimensions: Pairs
     ) -> Counter | Gauge | Summary:
         """Return the instrument of a pickle, which names where it was defined."""
-        name, kind, unit, description, site = definition
+        name, kind, unit, description, site, ttl = definition
         token = RESTORED_SITE.set(site)
         try:
             given: Any = self.make(
-                _KINDS[kind], name, unit, description, level, dict(dimensions)
+                _KINDS[kind], name, unit, description, level, dict(dimensions), ttl
             )
         finally:
             RESTORED_SITE.reset(token)
         return cast("Counter | Gauge | Summary", given)
 
     def origin(
-        self, kind: str, name: str, unit: str, description: str, level: Level
+        self,
+        kind: str,
+        name: str,
+        unit: str,
+        description: str,
+        level: Level,
+        ttl: float | None = None,
     ) -> Origin:
         """Define the metric *name*; raise a TypeError or ValueError for *level*."""
         number = checked_level(level)
@@ -102,6 +112,7 @@ class InstrumentMaker:
             unit=call_safely(text_of, unit, default=""),
             description=call_safely(text_of, description, default=""),
             site=calling_site(),
+            ttl=ttl,
         )
         family = self._registry.catalog.define(definition)
         return Origin(
@@ -120,3 +131,14 @@ def check_name(verb: str, name: object) -> None:
             f"{verb}() must be called with a name before it decorates: "
             f'write @{verb}("a.name"), not @{verb}'
         )
+
+
+def _checked_ttl(ttl: object) -> float | None:
+    """Return *ttl* in seconds; raise a TypeError or ValueError if it is invalid."""
+    if ttl is None:
+        return None
+    if not isinstance(ttl, int | float) or isinstance(ttl, bool):
+        raise TypeError(f"ttl must be a number of seconds, got {ttl!r}")
+    if not 0 < ttl <= LARGEST:
+        raise ValueError(f"ttl must be a number of seconds above 0, got {ttl!r}")
+    return float(ttl)

@@ -76,7 +76,7 @@ class Lookup:
             return series if isinstance(series, GaugeSeries) else DISABLED
         series = series or self._registry.make(family, prefix)
         if isinstance(series, GaugeSeries):
-            self._hand_to(series, origin)
+            self._hand_to(family, series, origin)
         return NO_ROOM if series is None else series
 
     def place(
@@ -129,7 +129,7 @@ class Lookup:
             is_overflow = series.line_prefix != place.prefix
             if place.source != series.source and not is_overflow:
                 return MERGED_GAUGES
-            self._hand_to(series, origin)
+            self._hand_to(family, series, origin)
         return NO_ROOM if series is None else series
 
     def _fold(self, family: Family) -> bool:
@@ -175,9 +175,11 @@ class Lookup:
             enabled = changed is not None and changed.enabled
         return enabled is not False
 
-    def _hand_to(self, series: GaugeSeries, origin: Origin) -> None:
+    def _hand_to(self, family: Family, series: GaugeSeries, origin: Origin) -> None:
         """Let *origin* decide whether *series* is sent, if no other does or is on."""
         if series.origin is None or (
             origin is not series.origin and not self._is_enabled(series)
         ):
-            series.origin = origin
+            series.follow(origin)
+            if series.ttl is not None:
+                family.has_ttl = True

@@ -153,6 +153,7 @@ class Meter(JobMeter, LeveledMeter, Shared):
         level: Level = "INFO",
         dimensions: Mapping[str, object] | None = None,
         per_worker: bool = True,
+        ttl: float | None = None,
     ) -> Gauge:
         """Return the gauge *name*, for a value that goes up and down.
 
@@ -163,20 +164,33 @@ class Meter(JobMeter, LeveledMeter, Shared):
                 dimension ``dtmetrics.worker`` keeps apart; see ``worker_dimension`` of
                 ``configure()``. False: the value is the same in all of them, such as
                 the depth of a queue that they share. Default: True.
+            ttl (float | None): Seconds, above 0, after which a series that is neither
+                set nor moved is forgotten, as by ``remove()``: at the first collection
+                so long after the one that sent its last change. Where calls or blocks
+                move the gauge, it must be longer than the longest of them. Of two
+                definitions of the key, that of the first record into a series counts.
+                Default: none, and the last value is sent in each interval.
+
+        Raises:
+            TypeError: *ttl* is not a number; or as in ``counter()``.
+            ValueError: *ttl* is not above 0, or not finite; or as in ``counter()``.
+            DefinitionError: As in ``counter()``.
 
         >>> from dtmetrics import gauge
         >>> gauge("jobs.active", unit="{job}").set(12)
         >>> gauge("queue.depth", unit="{job}", per_worker=False).set(40)
+        >>> gauge("session.depth", ttl=300).set(3, session="a1")
         """
         if not per_worker:
             dimensions = same_in_workers(dimensions)
         named = unit is description is _EMPTY and level is _INFO and dimensions is None
+        named = named and ttl is None
         if named:
             try:
                 return self._gauges[name]
             except Exception:  # noqa: BLE001, S110 -- a new or an invalid name
                 pass
-        made = self._maker.make(Gauge, name, unit, description, level, dimensions)
+        made = self._maker.make(Gauge, name, unit, description, level, dimensions, ttl)
         if named and not made.origin.family.void:
             self._gauges[made.name] = made
         return made

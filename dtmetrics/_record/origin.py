@@ -37,9 +37,12 @@ class Origin(NamedTuple):
         name: object = definition.name
         if not isinstance(name, str):  # an invalid one, of any type
             definition = definition._replace(name="")
+        plain: tuple[object, ...] = tuple(definition)
+        if definition.ttl is None:  # earlier versions have none
+            plain = plain[:-1]
         return (
             restored_meter(meter, as_plain(self.dimensions)),
-            tuple(definition),
+            plain,
             self.source.level,
             as_plain(self.defined),
         )

@@ -38,7 +38,7 @@ def restored_job(meter: Any, dimensions: Pairs) -> Any:  # noqa: ANN401 -- as ab
 
 def restored_instrument(
     meter: Any,  # noqa: ANN401 -- a Meter, whose module imports this one
-    definition: tuple[str, ...],
+    definition: tuple[Any, ...],
     level: int,
     dimensions: Pairs,
     bound: Pairs,
@@ -51,7 +51,7 @@ def restored_instrument(
 
 def restored_origin(
     meter: Any,  # noqa: ANN401 -- as above
-    definition: tuple[str, ...],
+    definition: tuple[Any, ...],
     level: int,
     dimensions: Pairs,
 ) -> Any:  # noqa: ANN401 -- the module of Origin imports this one

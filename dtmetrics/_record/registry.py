@@ -5,9 +5,11 @@ Series are made by recording and discarded at the next start; families stay.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from threading import RLock
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from dtmetrics._core.safe_call import call_safely
@@ -18,9 +20,10 @@ from dtmetrics._record.caps import Caps
 from dtmetrics._record.catalog import AnySeries, Catalog, Family
 from dtmetrics._record.context import ContextBlock, any_in_use
 from dtmetrics._record.dimensions import Pairs
-from dtmetrics._record.gauge_series import GaugeSeries
+from dtmetrics._record.gauge_series import NOWHERE, GaugeSeries
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.handover import Handover, Totals
+from dtmetrics._record.idle_series import IDLE_SECONDS, IdleSeries
 from dtmetrics._record.invalid_values import InvalidValues, ignore
 from dtmetrics._record.lookup import Lookup
 from dtmetrics._record.number import Number
@@ -55,10 +58,17 @@ class Registry(Shared):
     """Every family and series of a process.
 
     An instrument calls it for its first record, and for each set of dimensions that
-    the instrument has not cached.
+    the instrument has not cached. Counter and summary series that are idle for
+    *idle_seconds* by *clock* are forgotten.
     """
 
-    def __init__(self, get_meter: Callable[[str], Any] | None = None) -> None:
+    def __init__(
+        self,
+        get_meter: Callable[[str], Any] | None = None,
+        *,
+        clock: Callable[[], float] = monotonic,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
         #: Returns a meter by its name; pickles refer to it.
         self.get_meter: Callable[[str], Any] = get_meter or _not_pickled
         self.recording: bool = False
@@ -69,10 +79,12 @@ class Registry(Shared):
         self.series_count: int = 0
         #: By what makes two of them the same, so that the later one replaces the other.
         self.observers: dict[Hashable, Observer] = {}
+        self.clock = clock
         # Whether the instruments of a key are not all enabled or disabled.
         self._is_any_mixed = False
         self._caps = Caps()
         self._retired = Retired(self)
+        self._idle = IdleSeries(self, idle_seconds)
         #: Called when an instrument that is disabled is first used in a generation.
         self.attempted: Callable[[], object] = bool
         self.invalid_values: InvalidValues = InvalidValues()
@@ -131,6 +143,7 @@ class Registry(Shared):
                 self._disable_all()
                 return
             self._caps = Caps()
+            self._idle.clear()
             self.fast = []
             self.series_count = 0
             discarded = [(family, family.clear()) for family in self.catalog.all()]
@@ -152,6 +165,7 @@ class Registry(Shared):
         with self.lock:
             self.fast = []
             self._retired.clear()
+            self._idle.clear()
             for family in self.catalog.all():
                 family.clear()
             self.series_count = 0
@@ -270,6 +284,36 @@ class Registry(Shared):
                 self.series_count -= 1
                 series.discard()
 
+    def look_up_again(self) -> None:
+        """Let each instrument look up again what it has cached."""
+        with self.lock:
+            generation = self.generation
+            self.generation = generation.with_levels(generation.own_levels)
+
+    def forget(self, family: Family, all_series: Sequence[AnySeries]) -> None:
+        """Discard those of *all_series* of *family* that are idle.
+
+        A thread that has just looked one up may record into it: it is still collected
+        for a while.
+        """
+        # First, because a signal handler may raise after any call.
+        self._retired.keep(family, all_series)
+        for series in all_series:
+            prefix = series.line_prefix
+            # The lock of the family first, as where a fold of foreign numbers records.
+            with family.lock, self.lock:
+                here = family.series.get(prefix) is series
+                gauge = series if isinstance(series, GaugeSeries) else None
+                if not here or not self._idle.is_idle(series):
+                    continue
+                # As discard(), without a call in which a signal handler could raise.
+                series.discarded, series.enabled, series.buffer = True, False, None
+                del family.series[prefix]
+                self.series_count -= 1
+                if gauge is not None:
+                    gauge.limit, gauge.successor = sys.maxsize, NOWHERE
+                    del gauge.values[:1]  # what comes later moves to the next series
+
     def quarantine(self, key: str, reason: str) -> None:
         """Stop recording what is sent under *key*, until the next start."""
         for family in self.catalog.quarantine(key, reason):
@@ -305,15 +349,22 @@ class Registry(Shared):
         if self._retired.groups:
             self._retired.forward()
             yield from self._retired.collect(timestamp_ms, size, handover)
+        idle = self._idle
+        idle.begin()
         for family in self.catalog.all():
             all_series = self._lookup.sent(family)
             for start in range(0, len(all_series), size):
                 chunk = all_series[start : start + size]
-                yield family.drain(chunk, timestamp_ms, handover)
+                points = family.drain(chunk, timestamp_ms, handover)
+                idle.look_at(family, start, chunk, points)
+                yield points
         for observer in list(self.observers.values()):
-            parts = [*observer(timestamp_ms).parts(size)]
+            points = observer(timestamp_ms)
+            idle.observed(points.identities)
+            parts = [*points.parts(size)]
             handover.add(parts, observer)
             yield from parts
+        idle.end()
         self.invalid_values.report()  # last, because draining checks values
         self._caps.report(self.catalog.all(), self.generation.options)
         self.generation.report()
@@ -334,6 +385,7 @@ class Registry(Shared):
         self.lock = RLock()
         self.fast = []
         self._retired.clear()
+        self._idle.clear()
         self.invalid_values.clear()
         self.catalog.reset_after_fork()
         parent, self.generation = self.generation, self.generation.after_fork()

@@ -1,21 +1,22 @@
-"""Retired series: what is recorded into them while the options change is not lost.
+"""Retired series: what is recorded into them when they have left a family is not lost.
 
 Other options give other lines: another prefix, other dimensions. So each series is
 replaced by one with the new line, and a thread that has looked up the old series just
 before still records into it. Its values are collected as before, with the old line. The
 value of a gauge moves to the new series, and so do its later moves.
+
+Idle series that are forgotten are kept likewise, without a series that replaces them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from dtmetrics._protocol.point import DataPoints
 from dtmetrics._record.catalog import AnySeries, Family
 from dtmetrics._record.dimensions import Pairs, dimensions_in
-from dtmetrics._record.gauge_series import Folded, GaugeSeries
+from dtmetrics._record.gauge_series import NOWHERE, Folded, GaugeSeries
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.handover import Handover
 from dtmetrics._record.invalid_values import ignore
@@ -64,10 +65,12 @@ class _Group(NamedTuple):
     series: Sequence[AnySeries]
     common: CommonDimensions
     until: float
+    #: Whether they were to be forgotten. One that moved just before has stayed.
+    forgotten: bool
 
 
 class Retired:
-    """The series that *registry* has replaced."""
+    """The series that *registry* has replaced or forgotten."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -94,33 +97,44 @@ class Retired:
                 if successor is not None:
                     successor.value, successor.moved = level, True
         if all_series:
-            until = monotonic() + _KEPT_SECONDS
-            self.groups.append(_Group(family, all_series, common, until))
+            until = self._registry.clock() + _KEPT_SECONDS
+            self.groups.append(
+                _Group(family, all_series, common, until, forgotten=False)
+            )
+
+    def keep(self, family: Family, all_series: Sequence[AnySeries]) -> None:
+        """Keep *all_series* of *family*, which are about to be forgotten."""
+        common = CommonDimensions(self._registry.generation)
+        until = self._registry.clock() + _KEPT_SECONDS
+        self.groups.append(_Group(family, all_series, common, until, forgotten=True))
 
     def forward(self) -> None:
         """Move what was recorded into gauges meanwhile to their successors."""
-        for family, all_series, common, _ in list(self.groups):
-            for series in all_series:
-                if isinstance(series, GaugeSeries) and series.values:
-                    self._successor(series, common)
-                    self._forward(family, series)
+        for group in list(self.groups):
+            for series in group.series:
+                if not isinstance(series, GaugeSeries) or not series.values:
+                    continue
+                if series.successor is NOWHERE or not group.forgotten:
+                    successor = self._successor(series, group.common)
+                    self._forward(group.family, series, successor)
 
     def collect(
         self, timestamp_ms: int, size: int, handover: Handover
     ) -> Iterator[DataPoints]:
         """Yield what was recorded into counters and summaries, *size* at a time."""
-        now = monotonic()
+        now = self._registry.clock()
         for group in list(self.groups):
-            family, all_series, _, until = group
+            family, all_series = group.family, group.series
             if not family.definition.is_gauge:
                 for start in range(0, len(all_series), size):
                     chunk = all_series[start : start + size]
                     yield family.drain(chunk, timestamp_ms, handover)
-            if now > until and group in self.groups:
+            if now > group.until and group in self.groups:
                 self.groups.remove(group)
 
-    def _forward(self, family: Family, series: GaugeSeries) -> None:
-        successor = series.successor
+    def _forward(
+        self, family: Family, series: GaugeSeries, successor: GaugeSeries | None
+    ) -> None:
         with family.lock:
             moves = series.values[:]
             length = len(moves)
@@ -147,14 +161,19 @@ class Retired:
         self, series: GaugeSeries, common: CommonDimensions
     ) -> GaugeSeries | None:
         """Return the series with the present line, if its instrument may record."""
-        origin = series.origin
-        if series.successor is None and origin is not None and origin.may_record():
+        origin, successor = series.origin, series.successor
+        if successor not in (None, NOWHERE):
+            return successor
+        found = None
+        if origin is not None and origin.may_record():
             pairs = common.without(series)
             # What the definition removes is not among those of the old line.
             removed = tuple(pair for pair in origin.defined if pair[1] is None)
             layers = origin.dimensions, removed, pairs
             # Also if a level disables it, which may enable it later.
             found = self._registry.series(origin, layers, keep=True)
-            if isinstance(found, GaugeSeries) and not isinstance(found, Refusal):
-                series.successor = found
-        return series.successor
+        if not isinstance(found, GaugeSeries) or isinstance(found, Refusal):
+            return None
+        if successor is None:  # else the blocks that moved it end nowhere
+            series.successor = found
+        return found

@@ -64,6 +64,7 @@ def configure(  # noqa: PLR0913 -- every setting is a keyword
     cap: Literal["auto"] | None = None,
     max_series_per_metric: int = 2_000,
     max_series: int = 50_000,
+    budget: int | None = None,
     strict: bool = False,
     interval: float | None = 60.0,
     delivery: Literal["at_least_once", "at_most_once"] = "at_least_once",
@@ -231,6 +232,11 @@ def configure(  # noqa: PLR0913 -- every setting is a keyword
             left to the first series of new keys; a key without any series beyond that
             is counted in ``stats().invalid``. Default: 50000. Environment:
             ``DTMETRICS_MAX_SERIES``. Example: ``max_series=10_000``.
+        budget (int | None): Data points a minute of this process, at least 1. A warning
+            is logged when the last collection reaches 80 % of it, and another one at
+            100 %, each at most once an hour, with the five most expensive metrics.
+            Nothing is dropped. See ``stats().cost``. Default: none. Environment:
+            ``DTMETRICS_BUDGET``. Example: ``budget=1_000``.
         strict (bool): Raise a DefinitionError for an invalid definition, instead of
             logging it. For tests and development. Default: False. Environment:
             ``DTMETRICS_STRICT=true``. Example: ``strict=True``.

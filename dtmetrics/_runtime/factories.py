@@ -63,6 +63,7 @@ def delivery_settings(config: Config) -> DeliverySettings:
         announce=config.announce,
         metadata=config.metadata,
         self_metrics=config.self_metrics,
+        budget=config.budget,
     )
 
 

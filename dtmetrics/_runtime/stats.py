@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from dtmetrics._deliver.cost import Cost
+
 if TYPE_CHECKING:
     from dtmetrics._deliver.delivery import Delivery
     from dtmetrics._record.registry import Registry
@@ -81,6 +83,9 @@ class Stats(NamedTuple):
     #: The counts of each exporter, by its endpoint's host and port or else its class.
     #: Exporters that ``configure(force=True)`` has replaced are in the sums alone.
     exporters: Mapping[str, ExporterStats] = {}
+    #: Data points a minute and a month, as of the last collection: ``cost.by_key`` has
+    #: the series and the points of each metric key.
+    cost: Cost = Cost()
 
 
 def collect_stats(registry: Registry, delivery: Delivery | None) -> Stats:
@@ -103,5 +108,6 @@ def collect_stats(registry: Registry, delivery: Delivery | None) -> Stats:
         series=series,
         quarantined=registry.catalog.all_quarantined(),
         capped=capped,
+        cost=delivery.costs.cost(registry.catalog.all()),
         **delivery.stats()._asdict(),
     )

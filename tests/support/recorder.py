@@ -39,8 +39,8 @@ def in_columns(points: Sequence[DataPoint]) -> DataPoints:
 class Recorder:
     """A registry that records, and what it collects."""
 
-    def __init__(self, **options: Any) -> None:
-        self.registry = Registry()
+    def __init__(self, *, registry: Registry | None = None, **options: Any) -> None:
+        self.registry = registry or Registry()
         self.meters = Meters(self.registry)
         self.meter = self.meters.root
         self.wakes = 0
