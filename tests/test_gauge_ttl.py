@@ -222,6 +222,17 @@ def test_taken_over_from_a_disabled_meter(recorder: Clocked) -> None:
     assert sent(recorder, 10) == ["g gauge,2"] * 5
 
 
+def test_renamed_by_a_rule() -> None:
+    """The ttl holds for a key to which a rule renames the gauge, and for no other gauge."""
+    recorder = Clocked(rules=[{"key": "g", "rename": "other"}])
+    recorder.meter.gauge("stays").set(1)
+    recorder.meter.gauge("g", ttl=TTL).set(2)
+    lines = sent(recorder, 10)
+    assert lines.count("stays gauge,1") == 10
+    assert lines.count("other gauge,2") == 5
+    assert len(lines) == 15
+
+
 def test_overflow(recorder: Clocked) -> None:
     """Forgotten series make room, and the overflow series is one of them."""
     recorder = Clocked(max_series_per_metric=2)
