@@ -262,6 +262,20 @@ def test_overflow_in_use(recorder: Clocked) -> None:
     assert "g,a=3 gauge,3" in recorder.lines()
 
 
+def test_overflow_alone_is_idle(recorder: Clocked) -> None:
+    """An overflow series that is idle is forgotten while the series beside it stay."""
+    recorder = Clocked(max_series_per_metric=2)
+    gauge = recorder.meter.gauge("g", ttl=TTL)
+    for a in range(3):
+        gauge.set(a, a=a)
+    for _ in range(3):
+        gauge.set(0, a=0)
+        recorder.now += 200.0
+        recorder.lines()
+    assert recorder.registry.capped() == {}
+    assert recorder.lines() == ["g,a=0 gauge,0"]
+
+
 def test_definition(recorder: Clocked) -> None:
     """Equal definitions are one gauge; another ttl makes another one."""
     gauge = recorder.meter.gauge
