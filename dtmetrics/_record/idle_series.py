@@ -80,21 +80,11 @@ class IdleSeries:
 
         *start* is the place of the chunk in the *family*.
         """
-        recorded = points.identities
-        if family.definition.is_gauge:
-            if family.has_ttl:
-                for series in chunk:
-                    self._note_level(series)
-            return
         silent = self._silent.get((family, start))
-        if silent is None:
-            silent = set()
-            if len(recorded) < len(chunk):
-                silent.update(chunk)
-                silent.difference_update(recorded)
-            self._silent[family, start] = silent
-        elif silent:
-            silent.difference_update(recorded)
+        if silent:
+            silent.difference_update(points.identities)
+        elif silent is None:
+            self._look_first(family, start, chunk, points)
 
     def observed(self, identities: Iterable[Identity]) -> None:
         """Note that an observer has just returned numbers for these series."""
@@ -122,6 +112,20 @@ class IdleSeries:
             return True
         left, _ = self._levels.get(series, (None, 0.0))
         return [*map(id, series.values)] == ([] if left is None else [id(left)])
+
+    def _look_first(
+        self, family: Family, start: int, chunk: Sequence[AnySeries], points: DataPoints
+    ) -> None:
+        """Look at a *chunk* that is new in this window, or of gauges."""
+        if not family.definition.is_gauge:
+            silent: set[Identity] = set()
+            if len(points.identities) < len(chunk):
+                silent.update(chunk)
+                silent.difference_update(points.identities)
+            self._silent[family, start] = silent
+        elif family.has_ttl:
+            for series in chunk:
+                self._note_level(series)
 
     def _note_level(self, series: AnySeries) -> None:
         if isinstance(series, GaugeSeries) and series.ttl is not None:
