@@ -16,6 +16,7 @@ from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.refusal import MERGED_GAUGES, OTHER_KIND
 from dtmetrics._record.rule import Rule
 from dtmetrics._record.rules import RULE_FAILED
+from tests.support.clocked_recorder import HOUR, Clocked
 from tests.support.recorder import Recorder
 from tests.support.thread_load import Collector, in_threads
 
@@ -541,3 +542,27 @@ def test_totals_under_load(recorder: Recorder) -> None:
     with Collector(recorder) as collector:
         in_threads(4, lambda number: work(number) if number else change())
     assert sum(collector.totals.values()) == 3 * 2_000 * 2
+
+
+@pytest.mark.parametrize("cap", [{"user": 2}, "auto"])
+def test_values_that_are_forgotten(cap: Any) -> None:
+    """A value whose series are forgotten leaves its place to another one."""
+    recorder = Clocked(
+        rules=[{"cap": cap}], max_series_per_metric=10 if cap == "auto" else 20
+    )
+    counter = recorder.meter.counter("calls")
+    users = 9 if cap == "auto" else 2
+    for user in range(20):
+        counter.inc(1, user=user)
+    assert f"calls,user=__other__ count,delta={20 - users}" in recorder.lines()
+    for _ in range(3):
+        recorder.now += HOUR / 2
+        counter.inc(1, user=19)
+        recorder.lines()
+    for user in (18, 19):
+        counter.inc(1, user=user)
+    assert recorder.lines() == [
+        "calls,user=18 count,delta=1",
+        "calls,user=19 count,delta=1",
+    ]
+    assert recorder.registry.capped() == {}

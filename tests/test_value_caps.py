@@ -18,7 +18,8 @@ def test_values_of_series_that_are_gone() -> None:
         for value in "12":
             caps.capped(key, "x", value, 2)
         caps.end(key, "y", "1")
-    caps.keep_only("a", [{"x": "2"}, {}])
+    assert caps.keep_only("a", [{"x": "2"}, {}])
+    assert not caps.keep_only("a", [{"x": "2"}])
     assert [caps.capped("a", "x", value, 2) for value in "132"] == ["1", OTHER, "2"]
     assert caps.capped("b", "x", "3", 2) == OTHER
     assert (caps.ended("a"), caps.ended("b")) == ({}, {"y": frozenset("1")})

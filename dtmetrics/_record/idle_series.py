@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 
 from dtmetrics._protocol.point import DataPoints, Identity
 from dtmetrics._record.catalog import AnySeries, Family
+from dtmetrics._record.dimensions import dimensions_in
 from dtmetrics._record.gauge_series import Folded, GaugeSeries
 from dtmetrics._record.room import has_room, overflow_prefix
+from dtmetrics._record.value_caps import OTHER
 
 if TYPE_CHECKING:
     from dtmetrics._record.registry import Registry
@@ -147,9 +149,24 @@ class IdleSeries:
                     expired.setdefault(family, []).append(series)
         for family, all_series in expired.items():
             registry.forget(family, all_series)
+            self._free_values(family)
         for family in registry.catalog.all():
             if family.capped and expired:
                 self._uncap(family)
+
+    def _free_values(self, family: Family) -> None:
+        """Let other values have the place of those that no series has any more."""
+        rules = self._registry.generation.rules
+        if rules is None:
+            return
+        dimensions = {
+            series: dimensions_in(series.line_prefix) for series in family.all_series()
+        }
+        if rules.caps.keep_only(family.name, dimensions.values()):
+            family.folded = {}
+            # What is recorded into these looks for its own series again.
+            others = [each for each in dimensions if OTHER in dimensions[each].values()]
+            self._registry.forget(family, others)
 
     def _uncap(self, family: Family) -> None:
         """Let what is recorded into the overflow series look for room again."""

@@ -46,11 +46,17 @@ class ValueCaps:
         """Return the dimensions that have no further values, with those they have."""
         return self._full.get(key, {})
 
-    def keep_only(self, key: str, series: Iterable[Mapping[str, str]]) -> None:
-        """Forget the values of *key* that none of these sets of dimensions has."""
+    def keep_only(self, key: str, series: Iterable[Mapping[str, str]]) -> bool:
+        """Forget the values of *key* that none of these sets of dimensions has.
+
+        Return whether there may be others now.
+        """
         kept = [*series]
         with self._lock:
+            freed = self._full.pop(key, None) is not None
             for (of_key, dimension), values in self._values.items():
                 if of_key == key:
+                    before = len(values)
                     values.intersection_update(each.get(dimension) for each in kept)
-            self._full.pop(key, None)
+                    freed = freed or len(values) < before
+        return freed
