@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -68,6 +69,22 @@ def test_summary_record(benchmark: BenchmarkFixture, recorder: Recorder) -> None
     """Observe a value."""
     handle = recorder.meter.summary("s")
     benchmark(_times(lambda: handle.record(1.5)))
+    assert recorder.points()
+
+
+@pytest.mark.parametrize("option", ["slo", "percentiles", "slow"])
+def test_summary_record_with_an_option(
+    benchmark: BenchmarkFixture, recorder: Recorder, option: str
+) -> None:
+    """Observe values of which more than the summary is made."""
+    options: dict[str, Any] = {
+        "slo": (0.1, 0.5),
+        "percentiles": (0.5, 0.95, 0.99),
+        "slow": 1e9,
+    }
+    handle = recorder.meter.summary("s", **{option: options[option]})
+    value = itertools.cycle(n * 0.618 % 1 for n in range(N)).__next__
+    benchmark(_times(lambda: handle.record(value())))
     assert recorder.points()
 
 

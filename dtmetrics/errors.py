@@ -6,8 +6,9 @@
     ├── ConfigError          (ValueError)  invalid settings, all reported together
     └── DefinitionError      (ValueError)  an instrument that cannot be defined
         ├── InvalidKeyError                a metric key that cannot be sent
-        ├── ConflictError                  one metric key, two kinds of instrument
+        ├── ConflictError                  one metric key, two definitions that differ
         ├── DecoratorOrderError            a decorator above one that registers
+        ├── MissingExtraError              an option that needs an extra
         └── UnknownArgumentError           args= names what the function lacks
 
 Recording and flushing raise none of these. An invalid value is counted in
@@ -25,6 +26,7 @@ __all__ = [
     "DefinitionError",
     "DtmetricsError",
     "InvalidKeyError",
+    "MissingExtraError",
     "UnknownArgumentError",
 ]
 
@@ -84,7 +86,7 @@ class InvalidKeyError(DefinitionError):
 
 
 class ConflictError(DefinitionError):
-    """One metric key defined as two kinds of instrument."""
+    """One metric key defined as two kinds of instrument, or with other percentiles."""
 
 
 class DecoratorOrderError(DefinitionError):
@@ -105,6 +107,19 @@ class DecoratorOrderError(DefinitionError):
     dtmetrics.errors.DecoratorOrderError: ... must be below @click.command() at ...
     >>> shutdown()
     True
+    """
+
+
+class MissingExtraError(DefinitionError):
+    """An option of an instrument that needs an extra which is not installed.
+
+    The instrument itself still records. The message has the command that installs the
+    extra:
+
+    ::
+
+        percentiles of summary 'cart.value' (defined at shop.py:7) need the extra:
+        python -m pip install 'dtmetrics[percentiles]'
     """
 
 

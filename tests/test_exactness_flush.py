@@ -82,7 +82,11 @@ class Program:
             meter.summary("single").record(1.5, n=number)
             for value in (1, 2.5, 7):
                 meter.summary("several").record(value, n=number)
+                split = meter.summary("split", percentiles=(0.5,), slo=(1, 5))
+                split.record(value, n=number)
         meter.gauge("moved").inc(2)
+        with meter.gauge("running"):
+            meter.gauge("running").inc(0)
         meter.gauge("set").set(3)
         mixed: list[Any] = [1, "invalid", 2]
         for each in mixed:
@@ -90,7 +94,8 @@ class Program:
             meter.summary("checked.too").record(each)
         self.total += 4
         more = {"ones": 3, "others": 7.5, "single": 3, "several": 9, "checked": 3}
-        more |= {"checked.too": 2, "observed": 8}
+        # Of each three, one is at most 1, and two are at most 5.
+        more |= {"checked.too": 2, "observed": 8, "split": 9, "split.slo": 9}
         for key, value in more.items():
             self.wanted[key] = self.wanted.get(key, 0) + value
 
@@ -234,7 +239,7 @@ def test_observer_that_interrupts() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         program.runtime.flush()
-    assert program.runtime.stats().waiting == 18
+    assert program.runtime.stats().waiting == 31
     program.end()
 
 

@@ -129,11 +129,14 @@ def test_signal_handler_raises(recorder: Recorder, times: int) -> None:
     assert done <= point.payload[0] <= done + interrupted
 
 
-@pytest.mark.parametrize("kind", ["counter", "gauge", "summary"])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("counter", {}), ("gauge", {}), ("summary", {}), ("summary", {"slo": (1, 5)})],
+)
 @pytest.mark.parametrize("dimensions", [{}, {"a": 1}], ids=["plain", "dimensions"])
 @pytest.mark.parametrize("amount", [1, 2])
 def test_raising_at_every_point(
-    kind: str, dimensions: dict[str, Any], amount: int
+    kind: str, options: dict[str, Any], dimensions: dict[str, Any], amount: int
 ) -> None:
     """Wherever a handler raises, values are exact and no lock stays locked."""
     point_number = 0
@@ -141,7 +144,7 @@ def test_raising_at_every_point(
     while interrupted:
         point_number += 1
         recorder = Recorder()
-        instrument: Any = getattr(recorder.meter, kind)("name")
+        instrument: Any = getattr(recorder.meter, kind)("name", **options)
         record = getattr(instrument, "inc", None) or instrument.record
         record(amount, **dimensions)
         cell = instrument.find_series(dimensions)
@@ -156,8 +159,9 @@ def test_raising_at_every_point(
         assert cell.lock.acquire(timeout=1), f"locked at point {point_number}"
         cell.lock.release()
         record(amount, **dimensions)
-        [point] = recorder.points()
+        point, *counts = recorder.points()
         total = getattr(point.payload, "sum", point.payload[0]) // amount
+        assert [count.payload[0] for count in counts[-1:]] == [total] * bool(options)
         assert total - cell.limit - 1 in ((0, 1) if interrupted else (1,)), point_number
         record(amount, **dimensions)
         assert len(cell.values or ()) <= 2

@@ -26,6 +26,9 @@ def test_threads(rounds: int) -> None:
     recorder = Recorder(max_series_per_metric=20)
     counter, summary = recorder.meter.counter("c"), recorder.meter.summary("s")
     gauge = recorder.meter.gauge("g")
+    split = recorder.meter.summary(
+        "split", percentiles=(0.5,), slo=(rounds // 2, rounds)
+    )
 
     def work(thread: int) -> None:
         bound = counter.bind(thread=thread)
@@ -34,6 +37,7 @@ def test_threads(rounds: int) -> None:
             bound.inc(2)
             counter.inc(3, number=number % 30)
             summary.record(number)
+            split.record(number)
             gauge.inc()
             gauge.dec(2)
 
@@ -41,7 +45,8 @@ def test_threads(rounds: int) -> None:
         in_threads(8, work)
     assert collector.totals["c"] == 8 * rounds * 6
     assert collector.totals["s"] == 8 * rounds * (rounds - 1) // 2
-    assert collector.counts["s"] == 8 * rounds
+    assert collector.counts["s"] == collector.counts["split"] == 8 * rounds
+    assert collector.totals["split.slo"] == 8 * (rounds // 2 + 1 + rounds)
     assert recorder.lines() == [f"g gauge,{-8 * rounds}"]
     assert recorder.registry.invalid_values.total() == {}
 

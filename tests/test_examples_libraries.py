@@ -61,6 +61,30 @@ def test_program(name: str, totals: dict[str, int], tmp_path: Path) -> None:
     assert {key: endpoint.total(key) for key in totals} == totals
 
 
+def test_percentiles(tmp_path: Path) -> None:
+    """The estimates are those of the durations, and the counts are exact."""
+    pytest.importorskip("fastdigest")
+    page = ExamplePage("libraries/percentiles")
+    with Endpoint() as endpoint:
+        done = page.run(endpoint, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    page.check(endpoint.lines)
+    numbers = {
+        (line.key, line.dimensions.get("le")): line.numbers
+        for line in lines_of(endpoint.lines)
+    }
+    assert numbers["checkout.duration.p50", None]["value"] == pytest.approx(0.25, 0.02)
+    assert numbers["checkout.duration.p95", None]["value"] == pytest.approx(0.475, 0.02)
+    assert numbers["checkout.duration.slo", "0.1"] == {"delta": 21}
+    assert numbers["checkout.duration.slo", "0.5"] == {"delta": 101}
+    assert numbers["checkout.active", None] == {
+        "min": 0,
+        "max": 1,
+        "sum": 0,
+        "count": 1,
+    }
+
+
 @pytest.mark.parametrize("name", ["httpx", "requests"])
 def test_client(name: str, tmp_path: Path) -> None:
     """Each request of the program is recorded, and a missing page counts as an error."""

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dtmetrics._record.number import LARGEST
 from tests.support.caller_values import INVALID, NUMBERS, Index, Wraps, ids
 from tests.support.recorder import Recorder
 
@@ -16,6 +17,11 @@ gauge_steps = st.lists(
     | st.sampled_from([("fold", 0), ("drain", 0), ("remove", 0)]),
     max_size=40,
 )
+
+
+def running(low: int, high: int, now: int, key: str = "g") -> str:
+    """Return the line of a gauge that blocks or calls have moved."""
+    return f"{key} gauge,min={low},max={high},sum={now},count=1"
 
 
 @given(gauge_steps, st.sampled_from([{}, {"a": 1}]))
@@ -99,6 +105,27 @@ def test_gauge_dec(recorder: Recorder, amount: Any, shown: float) -> None:
     assert recorder.points()[0].payload[0] == shown
 
 
+def test_gauge_moves_from_beyond_a_double(recorder: Recorder) -> None:
+    """An integer beyond a double is rejected once, also if moves follow its setting."""
+    gauge = recorder.meter.gauge("g")
+    gauge.set(10**400)
+    gauge.inc(2)
+    gauge.dec(10**400)
+    for _ in range(2):
+        assert recorder.lines() == ["g gauge,2"]
+    assert recorder.registry.invalid_values.total() == {"not finite": 2}
+
+
+def test_gauges_of_any_size(recorder: Recorder) -> None:
+    """Gauges whose sum exceeds a double are sent, with extremes and without."""
+    gauge = recorder.meter.gauge("g")
+    for number, value in enumerate((LARGEST, LARGEST, 0.5)):
+        gauge.set(value, n=number)
+    assert [point.payload[0] for point in recorder.points()] == [LARGEST, LARGEST, 0.5]
+    with gauge:
+        assert recorder.lines()[0] == running(0, 1, 1)
+
+
 def test_gauge_stays(recorder: Recorder) -> None:
     """A gauge is sent every interval until it is removed, and again after it is set."""
     gauge = recorder.meter.gauge("g")
@@ -138,7 +165,7 @@ def test_gauge_removes_in_context(recorder: Recorder) -> None:
 
 
 def test_gauge_counts_running_calls(recorder: Recorder) -> None:
-    """As a block and as a decorator a gauge shows how many calls are running."""
+    """As a block and as a decorator a gauge shows how many calls are and were running."""
     gauge = recorder.meter.gauge("g")
 
     @gauge
@@ -148,12 +175,17 @@ def test_gauge_counts_running_calls(recorder: Recorder) -> None:
     with gauge as entered:
         assert entered is gauge
         with gauge:
-            assert recorder.lines() == ["g gauge,2"]
-            assert depth(3) == ["g gauge,5"]
-    assert recorder.lines() == ["g gauge,0"]
+            assert recorder.lines() == [running(0, 2, 2)]
+            assert depth(3) == [running(2, 5, 5)]
+    assert recorder.lines() == [running(0, 5, 0)]
+    for _ in range(3):
+        depth.__wrapped__(1)  # type: ignore[attr-defined]
+        assert recorder.lines() == [running(0, 0, 0)]
     with pytest.raises(RecursionError):
         depth(10**9)
-    assert recorder.lines() == ["g gauge,0"]
+    (line,) = recorder.lines()
+    assert line.startswith("g gauge,min=0,max=")
+    assert line.endswith(",sum=0,count=1")
 
 
 def test_gauge_blocks_across_a_start(recorder: Recorder) -> None:
@@ -174,8 +206,8 @@ def test_gauge_blocks_across_a_start(recorder: Recorder) -> None:
             gauge.inc(0)
         assert recorder.lines() == ["g gauge,0"]
         with gauge:
-            assert recorder.lines() == ["g gauge,1"]
-    assert recorder.lines() == ["g gauge,0"]
+            assert recorder.lines() == [running(0, 1, 1)]
+    assert recorder.lines() == [running(0, 1, 0)]
 
 
 def test_gauge_blocks_across_a_fork(recorder: Recorder) -> None:
@@ -215,8 +247,83 @@ def test_gauge_decorates_in_context(recorder: Recorder) -> None:
         yield 1
 
     with recorder.registry.context(a=1):
-        running = numbers()
-        next(running)
-    assert recorder.lines() == ["g,a=1 gauge,1"]
-    assert list(running) == []
-    assert recorder.lines() == ["g,a=1 gauge,0"]
+        iterator = numbers()
+        next(iterator)
+    assert recorder.lines() == [running(0, 1, 1, "g,a=1")]
+    assert list(iterator) == []
+    assert recorder.lines() == [running(0, 1, 0, "g,a=1")]
+
+
+run_steps = st.lists(
+    st.tuples(
+        st.sampled_from(["enter", "leave", "set", "inc", "fold", "drain", "fork"]),
+        st.integers(-3, 9) | st.integers(-(10**30), 10**30) | st.floats(-1e308, 1e308),
+    ),
+    max_size=60,
+)
+
+
+class NaiveGauge:
+    """What a gauge sends, by recomputing it from every level since the last time.
+
+    Of what is set before the first move only the last is known.
+    """
+
+    def __init__(self) -> None:
+        self.moved = False
+        self.restart()
+
+    def restart(self) -> None:
+        self.levels: list[Any] = []
+        self.runs = False
+
+    def move(self, step: str, value: Any) -> None:
+        now = self.levels[-1] if self.levels else None
+        self.runs = self.runs or step == "enter"
+        self.moved = self.moved or step != "set"
+        if step == "leave":
+            if now is not None and now >= 1:
+                self.levels.append(now - 1)
+            return
+        if step != "set":
+            value = (now or 0) + (1 if step == "enter" else value)
+        if abs(value) <= LARGEST:
+            # A move begins at 0, a setting where it sets.
+            if now is None and step != "set":
+                self.levels = [0]
+            elif not self.moved:
+                self.levels = []
+            self.levels.append(value)
+
+    def drain(self) -> list[tuple[Any, ...]]:
+        if not self.levels:
+            return []
+        levels, self.levels = self.levels, self.levels[-1:]
+        now = levels[-1]
+        return [(min(levels), max(levels), now, 1) if self.runs else (now,)]
+
+
+@given(run_steps)
+def test_extremes(steps: list[tuple[str, Any]]) -> None:
+    """The extremes are those of all levels since the last collection, however folded."""
+    recorder = Recorder()
+    gauge = recorder.meter.gauge("g")
+    naive = NaiveGauge()
+    for step, value in [*steps, ("drain", 0)]:
+        if step == "enter":
+            gauge.__enter__()
+        elif step == "leave":
+            gauge.__exit__()
+        elif step in ("set", "inc"):
+            getattr(gauge, step)(value)
+        elif step == "fold":
+            gauge.find_series({}).fold_if_free()
+            continue
+        elif step == "fork":
+            recorder.registry.reset_after_fork()
+            naive.restart()
+            continue
+        else:
+            assert [tuple(p.payload) for p in recorder.points()] == naive.drain()
+            continue
+        naive.move(step, value)

@@ -77,7 +77,7 @@ def test_async_block(recorder: Recorder, kind: str) -> None:
                 "name count,delta=1",
                 "name,error.type=LookupError count,delta=1",
             ],
-            "gauge": ["name gauge,0"],
+            "gauge": ["name gauge,min=0,max=1,sum=0,count=1"],
         }[kind]
     )
 

@@ -120,10 +120,25 @@ def test_gauges(recorder: Recorder) -> None:
     depth.inc()
     depth.set(5, queue="new")
     meter.set_level("INFO")
-    before = ["active gauge,0", "depth gauge,4", "depth,queue=mail gauge,4"]
-    assert recorder.lines() == before
+    now = ["active gauge,min=0,max=1,sum=0,count=1", "depth gauge,4"]
+    now += ["depth,queue=mail gauge,4"]
+    assert recorder.lines() == now
     depth.set(6, queue="new")
-    assert recorder.lines() == [*before, "depth,queue=new gauge,6"]
+    now[0] = "active gauge,min=0,max=0,sum=0,count=1"
+    assert recorder.lines() == [*now, "depth,queue=new gauge,6"]
+
+
+def test_extremes_while_off(recorder: Recorder) -> None:
+    """The extremes of an interval in which a gauge is off are not those of a later one."""
+    meter = recorder.meters.get("shop")
+    active = meter.gauge("active")
+    with active:
+        meter.set_level(OFF)
+        with active, active:
+            pass
+        assert recorder.lines() == []
+        meter.set_level("INFO")
+        assert recorder.lines() == ["active gauge,min=1,max=1,sum=1,count=1"]
 
 
 def test_a_gauge_of_two_meters(recorder: Recorder) -> None:

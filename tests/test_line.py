@@ -301,8 +301,16 @@ def test_payloads(payload: Payload, text: str) -> None:
 
 def test_one_observation() -> None:
     """A summary of one observation has one number as min, max and sum."""
-    assert line_of(GaugeSummary(0.1, 0.2, 0.3, 1)) == (
+    assert line_of(GaugeSummary(0.1, 0.1, 0.1, 1)) == (
         "orders gauge,min=0.1,max=0.1,sum=0.1,count=1"
+    )
+
+
+def test_extremes_of_one_value() -> None:
+    """The extremes of a gauge that is sent as one value are written, round its value."""
+    assert line_of(GaugeSummary(0, 7, 2, 1)) == "orders gauge,min=0,max=7,sum=2,count=1"
+    assert line_of(GaugeSummary(0.1, 0.2, 0.3, 1)) == (
+        "orders gauge,min=0.1,max=0.3,sum=0.3,count=1"
     )
 
 

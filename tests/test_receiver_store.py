@@ -205,6 +205,8 @@ def test_warnings() -> None:
         ("s", "a 1", "gauge"),
         ("EUR", "a gauge,min=1,max=1,sum=1,count=1", "summary"),
         ("s", "a gauge,min=1,max=1,sum=1,count=1", "timer"),
+        ("{call}", "a gauge,min=0,max=4,sum=1,count=1", "gauge"),
+        ("s", "a gauge,min=0,max=4,sum=1,count=2", "timer"),
     ],
 )
 def test_instrument_of_a_series(unit: str, line: str, instrument: str) -> None:
@@ -213,3 +215,12 @@ def test_instrument_of_a_series(unit: str, line: str, instrument: str) -> None:
     kind = "count" if "count,delta" in line else "gauge"
     add(store, f"#a {kind} dt.meta.unit={unit}", line)
     assert only(store)["instrument"] == instrument
+
+
+def test_gauge_with_extremes() -> None:
+    """A gauge that has had extremes beside its value stays a gauge, also while it rests."""
+    store = Store(clock=Clock(NOW))
+    add(store, "a gauge,min=0,max=4,sum=1,count=1")
+    add(store, "a gauge,min=1,max=1,sum=1,count=1")
+    view = only(store)
+    assert (view["instrument"], view["last"], view["max"]) == ("gauge", 1, 4)

@@ -4,7 +4,7 @@ from typing import Any
 
 from dtmetrics._protocol.line import encode
 from dtmetrics._record.gauge import Gauge
-from dtmetrics._record.gauge_series import LEAVE, GaugeSeries
+from dtmetrics._record.gauge_series import ENTER, LEAVE, GaugeSeries
 from dtmetrics._record.meters import Meters
 from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.registry import Registry
@@ -109,11 +109,23 @@ def test_late_beginning_of_a_block() -> None:
     gauge, series = gauge_and_series(recording)
     gauge.dec()
     recording.registry.restart(OTHER)
-    gauge.inc(LEAVE)  # type: ignore[arg-type]
+    gauge.inc(LEAVE)
     assert recording.lines() == ["shop.depth gauge,0"]
-    series.move(1)
-    series.move(1)
-    assert recording.lines() == ["shop.depth gauge,1"]
+    series.move(ENTER)
+    series.move(ENTER)
+    assert recording.lines() == ["shop.depth gauge,min=0,max=1,sum=1,count=1"]
+
+
+def test_extremes_before_a_restart() -> None:
+    """The extremes of the interval in which the options change are those of both series."""
+    recording = Recording()
+    gauge = recording.meter.gauge("depth")
+    with gauge:
+        with gauge, gauge:
+            pass
+        recording.registry.restart(OTHER)
+        assert recording.lines() == ["shop.depth gauge,min=0,max=3,sum=1,count=1"]
+    assert recording.lines() == ["shop.depth gauge,min=0,max=1,sum=0,count=1"]
 
 
 def test_first_move_is_late() -> None:
@@ -154,7 +166,7 @@ def test_foreign_amounts() -> None:
     gauge, series = gauge_and_series(recording)
     gauge.dec()
     recording.registry.restart(OTHER)
-    gauge.inc(LEAVE)  # type: ignore[arg-type]
+    gauge.inc(LEAVE)
     recording.lines()
     series.move(Equal())  # type: ignore[arg-type]
     series.move(2)

@@ -58,6 +58,16 @@ def test_other_kinds(line: str) -> None:
     assert not any("several processes" in each for each in store.snapshot()["warnings"])
 
 
+def test_extremes() -> None:
+    """A gauge that several processes send with extremes is reported as others are."""
+    reported: list[str] = []
+    store = Store(report=reported.append)
+    for number in range(8):
+        line = f"a gauge,min=0,max=9,sum={number},count=1"
+        store.add(check_lines(line.encode(), now_ms=0), "ab"[number % 2])
+    assert len(reported) == 1
+
+
 def test_warned_once() -> None:
     """Each key is reported once, and counted."""
     reported: list[str] = []

@@ -88,11 +88,11 @@ def test_decorators_and_blocks() -> None:
     with recorder.meter.gauge("block"):
         found.extend(recorder.lines())
     assert found == [
-        "own,dtmetrics.worker=0 gauge,1",
-        "shared gauge,1",
-        "block,dtmetrics.worker=0 gauge,1",
-        "own,dtmetrics.worker=0 gauge,0",
-        "shared gauge,0",
+        "own,dtmetrics.worker=0 gauge,min=0,max=1,sum=1,count=1",
+        "shared gauge,min=0,max=1,sum=1,count=1",
+        "block,dtmetrics.worker=0 gauge,min=0,max=1,sum=1,count=1",
+        "own,dtmetrics.worker=0 gauge,min=0,max=1,sum=0,count=1",
+        "shared gauge,min=0,max=1,sum=0,count=1",
     ]
 
 

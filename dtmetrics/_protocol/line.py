@@ -78,8 +78,8 @@ def _summary_text(summary: GaugeSummary) -> str:
     https://github.com/micrometer-metrics/micrometer/issues/5037
     """
     low, high, total, count = summary
-    if count == 1:
-        # Three fields that differ are rejected here:
+    if count == 1 and low == high:
+        # One observation. A sum that differs from it is rejected here:
         # https://github.com/micrometer-metrics/micrometer/issues/3985
         text = number_text(low)
         return f"min={text},max={text},sum={text},count=1"

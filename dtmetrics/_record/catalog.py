@@ -11,6 +11,12 @@ from dtmetrics._protocol.metadata import Metadata
 from dtmetrics._protocol.normalize import RESERVED_PREFIX, clean_key
 from dtmetrics._protocol.point import DataPoints
 from dtmetrics._record.definition import Definition
+from dtmetrics._record.details import Details
+from dtmetrics._record.distribution_series import (
+    LEAST_LIMIT,
+    DistributionSeries,
+    Plan,
+)
 from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.handover import Handover
 from dtmetrics._record.invalid_values import InvalidValues, Reject, ignore
@@ -40,12 +46,15 @@ class Family:
     __slots__ = (
         "capped",
         "definition",
+        "derived_from",
         "described",
+        "details",
         "folded",
         "has_ttl",
         "key",
         "lock",
         "name",
+        "plan",
         "quarantined",
         "reject",
         "series",
@@ -67,6 +76,11 @@ class Family:
         self.series: dict[str, AnySeries] = {}
         #: What records into them.
         self.sources: Sources = Sources()
+        #: Those of the first definition that had some, and what its series make of it.
+        self.details: Details = Details()
+        self.plan: Plan | None = None
+        #: The family whose points those of this one are made of.
+        self.derived_from: Family | None = None
         #: Whether its metadata has been collected.
         self.described: bool = False
         #: Whether its definition is invalid, so that it records nothing.
@@ -85,6 +99,12 @@ class Family:
         """Whether a definition gave a unit or a description."""
         return bool(self.definition.unit or self.definition.description)
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether there are series that its points are made of."""
+        base = self.derived_from
+        return bool(self.series or (base is not None and base.series))
+
     def add_definition(self, definition: Definition) -> None:
         """Take unit and description from *definition*, if none gave them before."""
         if not self.has_metadata:
@@ -93,16 +113,27 @@ class Family:
                 unit=unit, description=description
             )
 
+    def new_series(self, prefix: str, limit: int) -> AnySeries:
+        """Return a series that is not among those of the family yet."""
+        if self.plan is None:
+            kind = KINDS[self.definition.kind]
+            return kind(self.key, prefix, self.lock, self.reject, limit)
+        limit = max(limit, LEAST_LIMIT)
+        made = DistributionSeries(self.key, prefix, self.lock, self.reject, limit)
+        made.plan = self.plan
+        return made
+
     def all_series(self) -> list[AnySeries]:
         """Return every series of the family."""
         return list(self.series.values())
 
     def drain(
         self, chunk: Sequence[AnySeries], timestamp_ms: int, handover: Handover
-    ) -> DataPoints:
+    ) -> list[DataPoints]:
         """Move what a *chunk* of its series has recorded to *handover*; return it."""
-        kind = KINDS[self.definition.kind]
-        points = DataPoints(kind.payload, chunk, [], timestamp_ms)
+        # Those of one chunk are of one kind: others are made after a family is cleared.
+        kind = chunk[0].payload
+        points = DataPoints(kind, chunk, [], timestamp_ms)
         with self.lock:
             drain(chunk, handover.open(points))
         return handover.complete()
@@ -145,8 +176,12 @@ class Catalog:
         """Return every family."""
         return list(self._by_name.values())
 
-    def define(self, definition: Definition) -> Family:
+    def define(
+        self, definition: Definition, derived_from: Family | None = None
+    ) -> Family:
         """Return the family of an instrument with this *definition*.
+
+        Its points are made of those of the family *derived_from*, if that is given.
 
         An invalid definition raises a DefinitionError if the settings are strict. Else
         it is logged once, and the family that is returned records nothing.
@@ -161,6 +196,7 @@ class Catalog:
                     return self._beyond_limit(definition)
                 family = family or self._add(key or "", definition)
                 family.add_definition(definition)
+                family.derived_from = family.derived_from or derived_from
                 return family
         self.report(error, "it records nothing")
         family = Family(definition, "", ignore)
@@ -242,7 +278,7 @@ class Catalog:
         families = [
             family
             for family in self.all()
-            if family.series and family.has_metadata and not family.described
+            if family.is_sent and family.has_metadata and not family.described
         ]
         for family in families:
             family.described = True

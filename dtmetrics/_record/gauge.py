@@ -10,7 +10,7 @@ from dtmetrics._decorate.decorate import AsyncBlock, decorate
 from dtmetrics._decorate.hooks import Body, OneHook
 from dtmetrics._record.context import CONTEXT
 from dtmetrics._record.decorator_order import check_order
-from dtmetrics._record.gauge_series import LEAVE, GaugeSeries, SetTo
+from dtmetrics._record.gauge_series import ENTER, LEAVE, GaugeSeries, SetTo
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.guarded_call import guarded_call
 from dtmetrics._record.instrument import Instrument
@@ -29,7 +29,9 @@ class Gauge(Instrument[GaugeSeries], AsyncBlock):
     """A value that goes up and down; each interval sends the current one.
 
     It is sent from the first ``set()``, ``inc()`` or ``dec()`` on, until ``remove()``.
-    As a decorator or a ``with`` block it shows how many calls or blocks are running.
+    As a decorator or a ``with`` block it shows how many calls or blocks are running. It
+    then sends the least and the greatest value of the interval as well: the minimum and
+    the maximum in Dynatrace, where the average is the value at the end of the interval.
     ``gauge()`` makes it.
 
     >>> from dtmetrics import gauge
@@ -139,11 +141,11 @@ class Gauge(Instrument[GaugeSeries], AsyncBlock):
         return decorate(func, OneHook(RunningCalls(self)), self.registry)
 
     def __enter__(self) -> Self:
-        self.inc()
+        self.inc(ENTER)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.inc(cast("int", LEAVE))
+        self.inc(LEAVE)
 
 
 class RunningCalls:
@@ -164,7 +166,7 @@ class RunningCalls:
         generation = gauge.registry.generation
         series = gauge.present_series()
         if series is not None:
-            series.move(1)
+            series.move(ENTER)
         return series, generation
 
     def body(self, _names: tuple[str, ...]) -> Body:

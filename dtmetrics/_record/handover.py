@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import Any, NamedTuple, Protocol, cast
 
-from dtmetrics._protocol.point import DataPoints
+from dtmetrics._protocol.point import DataPoints, GaugeSummary, GaugeValue, Payload
+from dtmetrics._record.distribution_series import Distribution, expand
 
 __all__ = ["Handover", "Totals"]
 
@@ -57,11 +58,14 @@ class Handover:
         self._state.points.append(points)
         return cast("list[Any]", points.values)
 
-    def complete(self) -> DataPoints:
-        """Return the points that were opened last, as far as they have values."""
+    def complete(self) -> list[DataPoints]:
+        """Return the points that were opened last, as far as they have values.
+
+        They come by kind. To complete them again changes nothing.
+        """
         points = self._state.points
-        points[-1] = last = _complete(points[-1])
-        return last
+        points[-1:] = parts = _complete(points[-1])
+        return parts
 
     def add(self, chunks: Sequence[DataPoints], owner: Totals) -> None:
         """Add *chunks*, and advance the totals of *owner*, in one step."""
@@ -101,12 +105,34 @@ class Handover:
         self.entered = None
 
 
-def _complete(points: DataPoints) -> DataPoints:
+def _complete(points: DataPoints) -> list[DataPoints]:
+    """Return *points* without those that are not sent, by kind."""
+    kind: type[Any] = points.kind
     _, identities, values, _ = points
-    if len(values) == len(identities) and all(values):
-        return points
-    # Some are zero, or None, which is not sent; or the last ones were not drained.
-    sent = [value is not None for value in values]
-    return points._replace(
-        identities=[*compress(identities, sent)], values=[*compress(values, sent)]
-    )
+    if len(values) != len(identities) or not all(values):
+        # Some are zero, or None, which is not sent; or the last ones were not drained.
+        sent = [value is not None for value in values]
+        identities, values = [*compress(identities, sent)], [*compress(values, sent)]
+        points = points._replace(identities=identities, values=values)
+    if kind is GaugeValue and not _are_numbers(values):
+        return [_of_kind(points, GaugeSummary), _of_kind(points, GaugeValue)]
+    return expand(points) if kind is Distribution else [points]
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    """Return whether no gauge among *values* has its extremes with it."""
+    try:
+        # A sum takes 3 ns for each, and a look at its type 20 ns, a tenth of its line.
+        sum(values)
+    except (OverflowError, TypeError):
+        return GaugeSummary not in {*map(type, values)}
+    return True
+
+
+def _of_kind(gauges: DataPoints, kind: type[Payload]) -> DataPoints:
+    """Return those of *gauges* that are sent with their extremes, or those without."""
+    with_extremes = kind is GaugeSummary
+    sent = [(type(value) is GaugeSummary) is with_extremes for value in gauges.values]
+    identities = [*compress(gauges.identities, sent)]
+    values = [*compress(gauges.values, sent)]
+    return gauges._replace(kind=kind, identities=identities, values=values)

@@ -128,7 +128,8 @@ class Instrument(Shared, Generic[S]):
     def __reduce__(self) -> Reduced:
         origin = self.origin
         bound = self._bound[len(origin.defined) :]
-        return restored_instrument, (*origin.reduced(), as_plain(bound))
+        details = origin.reduced_details()
+        return restored_instrument, (*origin.reduced(), as_plain(bound), *details)
 
     def bind(self, /, **dimensions: object) -> Self:
         """Return an instrument that adds *dimensions* to all it records.

@@ -10,12 +10,15 @@ from dtmetrics._core.level import LEVELS, Level, checked_level
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._protocol.normalize import text_of
 from dtmetrics._record.definition import RESTORED_SITE, Definition, calling_site
+from dtmetrics._record.derived import plan_of
+from dtmetrics._record.details import NO_DETAILS, Details
 from dtmetrics._record.dimensions import PLAIN_TYPES, Pairs
 from dtmetrics._record.gauge import Gauge
 from dtmetrics._record.instruments import Counter, Summary
 from dtmetrics._record.number import LARGEST
 from dtmetrics._record.origin import Origin
 from dtmetrics._record.registry import Registry
+from dtmetrics._record.slow_summary import SlowSummary
 from dtmetrics._record.source import Source
 
 __all__ = ["InstrumentMaker", "check_name"]
@@ -49,6 +52,7 @@ class InstrumentMaker:
         level: Level,
         dimensions: Mapping[str, object] | None,
         ttl: float | None = None,
+        details: Details = NO_DETAILS,
     ) -> I:
         """Return the instrument with these arguments of ``counter()`` and the like."""
         check_name(kind.__name__.lower(), name)
@@ -60,33 +64,51 @@ class InstrumentMaker:
         texts = type(name) is type(unit) is type(description) is str
         plain = texts and PLAIN_TYPES.issuperset(types)
         make: Callable[..., object] = self._made if plain else self._new
-        return cast("I", make(kind, name, unit, description, level, pairs, types, ttl))
+        texts_and_level = name, unit, description, level
+        return cast("I", make(kind, texts_and_level, pairs, types, ttl, details))
 
-    def _new(  # noqa: PLR0913 -- as above
+    def _new(
         self,
         kind: type[Counter | Gauge | Summary],
-        name: str,
-        unit: str,
-        description: str,
-        level: Level,
+        texts_and_level: tuple[str, str, str, Level],
         pairs: Pairs,
         _types: tuple[type, ...],
         ttl: float | None,
+        details: Details,
     ) -> Counter | Gauge | Summary:
-        origin = self.origin(kind.__name__.lower(), name, unit, description, level, ttl)
-        if pairs:
-            origin = origin._replace(defined=pairs)
-        return kind(origin, pairs)
+        origin = self.origin(kind.__name__.lower(), *texts_and_level, ttl)
+        family, definition = origin.family, origin.definition
+        if pairs or details:
+            origin = origin._replace(defined=pairs, details=details)
+        derived = details._replace(slow=None)
+        if derived and not family.void:
+            plan = plan_of(self._registry.catalog, family, definition, derived)
+            if plan is not None:
+                self._registry.follow(family, plan)
+        return (
+            kind(origin, pairs) if details.slow is None else SlowSummary(origin, pairs)
+        )
 
     def restore(
-        self, definition: Definition, level: int, dimensions: Pairs
+        self,
+        definition: Definition,
+        level: int,
+        dimensions: Pairs,
+        details: Details = NO_DETAILS,
     ) -> Counter | Gauge | Summary:
         """Return the instrument of a pickle, which names where it was defined."""
         name, kind, unit, description, site, ttl = definition
         token = RESTORED_SITE.set(site)
         try:
             given: Any = self.make(
-                _KINDS[kind], name, unit, description, level, dict(dimensions), ttl
+                _KINDS[kind],
+                name,
+                unit,
+                description,
+                level,
+                dict(dimensions),
+                ttl,
+                details,
             )
         finally:
             RESTORED_SITE.reset(token)

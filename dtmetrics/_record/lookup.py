@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from dtmetrics._core.safe_call import call_safely
 from dtmetrics._protocol.normalize import line_prefix
 from dtmetrics._protocol.point import Dimensions
 from dtmetrics._record.caps import most_values
 from dtmetrics._record.catalog import AnySeries, Family
+from dtmetrics._record.derived import plan_of
 from dtmetrics._record.dimensions import Pairs
 from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.generation import Generation
@@ -20,6 +23,7 @@ from dtmetrics._record.refusal import (
     OTHER_KIND,
     Refusal,
 )
+from dtmetrics._record.series import drain
 
 if TYPE_CHECKING:
     from dtmetrics._record.origin import Origin
@@ -102,6 +106,8 @@ class Lookup:
             return OTHER_KIND
         if target.quarantined:
             return DISABLED
+        if family.details and not target.details:
+            self._plan(target, family)
         prefix = line_prefix(
             target.key, generation.platform.added_to(changed.dimensions)
         )
@@ -132,6 +138,13 @@ class Lookup:
             self._hand_to(family, series, origin)
         return NO_ROOM if series is None else series
 
+    def _plan(self, target: Family, family: Family) -> None:
+        """Let *target* send percentiles and counts as *family* does."""
+        make = partial(plan_of, self._registry.catalog, target, target.definition)
+        plan = call_safely(make, family.details, default=None)
+        if plan is not None:
+            self._registry.follow(target, plan)
+
     def _fold(self, family: Family) -> bool:
         """End the values of one dimension if *family* is near its limit of series.
 
@@ -159,11 +172,15 @@ class Lookup:
         all_series = family.all_series()
         if not family.definition.is_gauge or family.sources.all_enabled:
             return all_series
-        return [
+        disabled = {
             series
             for series in all_series
-            if not isinstance(series, GaugeSeries) or self._is_enabled(series)
-        ]
+            if isinstance(series, GaugeSeries) and not self._is_enabled(series)
+        }
+        # So that the extremes of their next interval are not those of this one.
+        with family.lock:
+            drain([*disabled], [])
+        return [series for series in all_series if series not in disabled]
 
     def _is_enabled(self, series: GaugeSeries) -> bool:
         origin, source, generation = series.origin, series.source, self._generation

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING
 
 from dtmetrics._core.level import Level
 from dtmetrics._core.shared import Shared
 from dtmetrics._record.dimensions import Pairs, as_plain, require_cacheable
 from dtmetrics._record.gauge import Gauge
 from dtmetrics._record.instrument_maker import InstrumentMaker
-from dtmetrics._record.instruments import Counter, Summary
-from dtmetrics._record.job_meter import JobMeter
+from dtmetrics._record.instruments import Counter
 from dtmetrics._record.leveled_meter import LeveledMeter
 from dtmetrics._record.pickling import Reduced, restored_meter
 from dtmetrics._record.registry import Registry
-from dtmetrics._record.timer import Timer, TimerOptions
+from dtmetrics._record.summary_meter import SummaryMeter
 from dtmetrics._record.worker_dimension import same_in_workers
 
 if TYPE_CHECKING:
@@ -24,18 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Meter"]
 
-P = ParamSpec("P")
-R = TypeVar("R")
-T = TypeVar("T")
-
 # The objects of the defaults. Comparing by identity runs no code of a caller.
-_EMPTY, _INFO, _SECONDS, _TOTAL = "", "INFO", "s", "total"
-_NOTHING: Any = ()
+_EMPTY, _INFO = "", "INFO"
 # How many meters with other dimensions a meter remembers.
 _BOUND_METERS = 256
 
 
-class Meter(JobMeter, LeveledMeter, Shared):
+class Meter(SummaryMeter, LeveledMeter, Shared):
     """Makes instruments that share a name and dimensions; ``get_meter()`` returns it.
 
     The name is not part of a metric key, because keys are global in Dynatrace. It has
@@ -61,8 +55,8 @@ class Meter(JobMeter, LeveledMeter, Shared):
         # where it records: 0.2 us instead of 1.
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
-        self._summaries: dict[str, Summary] = {}
-        self._timers: dict[str, Timer] = {}
+        self._summaries = {}
+        self._timers = {}
         self._bound: _lru_cache_wrapper[Meter] | None = None
 
     def __repr__(self) -> str:
@@ -194,133 +188,6 @@ class Meter(JobMeter, LeveledMeter, Shared):
         if named and not made.origin.family.void:
             self._gauges[made.name] = made
         return made
-
-    def summary(
-        self,
-        name: str,
-        /,
-        *,
-        unit: str = "",
-        description: str = "",
-        level: Level = "INFO",
-        dimensions: Mapping[str, object] | None = None,
-    ) -> Summary:
-        """Return the summary *name*: minimum, maximum, sum and count of values.
-
-        The arguments and the errors are those of ``counter()``.
-
-        >>> from dtmetrics import summary
-        >>> summary("cart.value", unit="EUR").record(9.5)
-        """
-        named = unit is description is _EMPTY and level is _INFO and dimensions is None
-        if named:
-            try:
-                return self._summaries[name]
-            except Exception:  # noqa: BLE001, S110 -- a new or an invalid name
-                pass
-        made = self._maker.make(Summary, name, unit, description, level, dimensions)
-        if named and not made.origin.family.void:
-            self._summaries[made.name] = made
-        return made
-
-    @overload
-    def timed(self, func: type[T], /) -> type[T]: ...
-    @overload
-    def timed(self, func: Callable[P, R], /) -> Callable[P, R]: ...
-    @overload
-    def timed(
-        self,
-        name: str | None = None,
-        /,
-        *,
-        args: Sequence[str] | Mapping[str, Callable[[Any], Any]] = (),
-        result: Callable[[Any], Mapping[str, Any]] | None = None,
-        errors: bool = True,
-        ignore: tuple[type[BaseException], ...] = (),
-        generator: Literal["total", "active"] = "total",
-        unit: str = "s",
-        description: str = "",
-        level: Level = "INFO",
-        dimensions: Mapping[str, object] | None = None,
-    ) -> Timer: ...
-    def timed(
-        self,
-        name: str | Callable[..., Any] | None = None,
-        /,
-        *,
-        args: Sequence[str] | Mapping[str, Callable[[Any], Any]] = (),
-        result: Callable[[Any], Mapping[str, Any]] | None = None,
-        errors: bool = True,
-        ignore: tuple[type[BaseException], ...] = (),
-        generator: Literal["total", "active"] = "total",
-        unit: str = "s",
-        description: str = "",
-        level: Level = "INFO",
-        dimensions: Mapping[str, object] | None = None,
-    ) -> Timer | Callable[..., Any]:
-        """Time calls (as a decorator) or blocks (``with``), in seconds.
-
-        ``@timed`` without parentheses decorates; ``timed(...)`` returns a `Timer`,
-        which decorates and times blocks. A decorated function, coroutine function,
-        generator, class or other callable keeps its type, signature and behaviour. A
-        call that raises, cancelling included, is recorded with the dimension
-        ``error.type``. A call with wrong arguments is not recorded.
-
-        Args:
-            name (str | None): The metric key. Without one it is ``function.duration``,
-                and the dimension ``code.function.name`` names the function.
-            args (Sequence[str] | Mapping[str, Callable]): Names of arguments whose
-                values become dimensions: ``("region",)``, or with a callable for each,
-                which converts the value, ``{"region": str.lower}``. Default: none.
-            result (Callable | None): Called with what the function returned; returns a
-                mapping of dimensions. Default: none.
-            errors (bool): Whether ``error.type`` is added. Default: True.
-            ignore (tuple[type[BaseException], ...]): Exceptions that add no
-                ``error.type``. Default: none.
-            generator (str): What counts for a generator: ``"total"``, all from its
-                first step to its last, or ``"active"``, only while it runs. Default:
-                ``"total"``.
-            unit (str): As in ``counter()``; values are seconds. Default: ``"s"``.
-            description (str): As in ``counter()``.
-            level (Level): As in ``counter()``. Default: ``"INFO"``.
-            dimensions (Mapping[str, object] | None): As in ``counter()``.
-
-        Raises:
-            TypeError: *ignore* is not a class of exceptions or several; or as in
-                ``counter()``.
-            ValueError: *generator* is another text; or as in ``counter()``.
-            DefinitionError: As in ``counter()``.
-
-        >>> from dtmetrics import timed
-        >>> @timed
-        ... def area(side):
-        ...     return side * side
-        >>> @timed("fetch.duration", args=("region",), ignore=(KeyError,))
-        ... async def fetch(url, region):
-        ...     ...
-        >>> with timed("render.duration") as t:
-        ...     t.set(kind="page")
-        """
-        named = result is None and dimensions is None and errors is True
-        texts = description is _EMPTY and level is _INFO and unit is _SECONDS
-        options = args is _NOTHING and ignore is _NOTHING and generator is _TOTAL
-        named = named and texts and options and isinstance(name, str)
-        if named and name in self._timers:
-            return self._timers[name]
-        key = name if isinstance(name, str) else "function.duration"
-        into = self._maker.make(Summary, key, unit, description, level, dimensions)
-        checked = TimerOptions.checked(
-            args=args if isinstance(args, Mapping) else dict.fromkeys(args),
-            result=result,
-            errors=errors,
-            ignore=ignore,
-            generator=generator,
-            named=key is not name,
-        )
-        timer = Timer(into, checked)
-        if named and not into.origin.family.void:
-            self._timers[into.name] = timer
-        return timer if name is None or isinstance(name, str) else timer(name)
 
     def _make_cache(self) -> _lru_cache_wrapper[Meter]:
         registry, name, outer = self.registry, self.name, self._dimensions

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from dtmetrics._record.catalog import AnySeries, Family
 from dtmetrics._record.definition import Definition
+from dtmetrics._record.details import Details
 from dtmetrics._record.dimensions import Pairs, as_plain
 from dtmetrics._record.pickling import Reduced, restored_meter, restored_origin
 from dtmetrics._record.refusal import DISABLED, NO_ROOM
@@ -26,12 +27,17 @@ class Origin(NamedTuple):
     dimensions: Pairs
     #: The ``dimensions=`` of the definition.
     defined: Pairs = ()
+    details: Details = Details()
 
     def __reduce__(self) -> Reduced:
-        return restored_origin, self.reduced()
+        return restored_origin, (*self.reduced(), *self.reduced_details())
+
+    def reduced_details(self) -> Reduced:
+        """Return the last argument of `restored_origin`, if it has details."""
+        return (tuple(self.details),) if self.details else ()
 
     def reduced(self) -> Reduced:
-        """Return the arguments of `restored_origin`."""
+        """Return the other arguments of `restored_origin`."""
         meter = self.registry.get_meter(self.source.scope)
         definition = self.definition
         name: object = definition.name

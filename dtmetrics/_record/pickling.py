@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from dtmetrics._record.definition import Definition
+from dtmetrics._record.details import Details
 from dtmetrics._record.dimensions import Pairs
 
 __all__ = [
@@ -42,10 +43,13 @@ def restored_instrument(
     level: int,
     dimensions: Pairs,
     bound: Pairs,
+    details: tuple[Any, ...] = (),
 ) -> Any:  # noqa: ANN401 -- of the kind of the definition
     """Return the instrument of *meter* with *definition*, bound to *bound*."""
     maker = meter._maker  # noqa: SLF001 -- a Meter shows users all its other names
-    instrument = maker.restore(Definition(*definition), level, dimensions)
+    instrument = maker.restore(
+        Definition(*definition), level, dimensions, Details(*details)
+    )
     return instrument.bind(**dict(bound)) if bound else instrument
 
 
@@ -54,6 +58,7 @@ def restored_origin(
     definition: tuple[Any, ...],
     level: int,
     dimensions: Pairs,
+    details: tuple[Any, ...] = (),
 ) -> Any:  # noqa: ANN401 -- the module of Origin imports this one
     """Return what the restored instrument shares with those bound to it."""
-    return restored_instrument(meter, definition, level, dimensions, ()).origin
+    return restored_instrument(meter, definition, level, dimensions, (), details).origin

@@ -20,6 +20,7 @@ from dtmetrics._record.caps import Caps
 from dtmetrics._record.catalog import AnySeries, Catalog, Family
 from dtmetrics._record.context import ContextBlock, any_in_use
 from dtmetrics._record.dimensions import Pairs
+from dtmetrics._record.distribution_series import DistributionSeries, Plan
 from dtmetrics._record.gauge_series import NOWHERE, GaugeSeries
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.handover import Handover, Totals
@@ -34,6 +35,7 @@ from dtmetrics._record.retired import CommonDimensions, Retired
 from dtmetrics._record.room import has_room, new_series, overflow_prefix
 from dtmetrics._record.series import CounterSeries
 from dtmetrics._record.source import Source
+from dtmetrics._record.worst_sample import WorstSamples
 
 if TYPE_CHECKING:
     from dtmetrics._record.origin import Origin
@@ -82,6 +84,7 @@ class Registry(Shared):
         self.clock = clock
         # Whether the instruments of a key are not all enabled or disabled.
         self._is_any_mixed = False
+        self.worst_samples: WorstSamples = WorstSamples()
         self._caps = Caps()
         self._retired = Retired(self)
         self._idle = IdleSeries(self, idle_seconds)
@@ -168,6 +171,7 @@ class Registry(Shared):
             self._idle.clear()
             for family in self.catalog.all():
                 family.clear()
+            self.worst_samples.drop()
             self.series_count = 0
 
     def set_level(self, scope: str, level: int) -> None:
@@ -194,6 +198,8 @@ class Registry(Shared):
         while True:
             generation = self.generation
             series = self._lookup.find(origin, layers, keep=keep)
+            if isinstance(series, DistributionSeries):
+                series.worker = generation.worker
             if series is not None and generation is self.generation:
                 return series  # else the key or the dimensions may be old
 
@@ -314,6 +320,14 @@ class Registry(Shared):
                     gauge.limit, gauge.successor = sys.maxsize, NOWHERE
                     del gauge.values[:1]  # what comes later moves to the next series
 
+    def follow(self, family: Family, plan: Plan) -> None:
+        """Make the series of *family* anew, for *plan*; nothing is lost."""
+        with self.lock:
+            family.plan = plan
+            discarded = family.clear()
+            self.series_count -= len(discarded)
+            self._retired.add(family, discarded, CommonDimensions(self.generation))
+
     def quarantine(self, key: str, reason: str) -> None:
         """Stop recording what is sent under *key*, until the next start."""
         for family in self.catalog.quarantine(key, reason):
@@ -355,9 +369,9 @@ class Registry(Shared):
             all_series = self._lookup.sent(family)
             for start in range(0, len(all_series), size):
                 chunk = all_series[start : start + size]
-                points = family.drain(chunk, timestamp_ms, handover)
-                idle.look_at(family, start, chunk, points)
-                yield points
+                parts = family.drain(chunk, timestamp_ms, handover)
+                idle.look_at(family, start, chunk, parts[0])
+                yield from parts
         for observer in list(self.observers.values()):
             points = observer(timestamp_ms)
             idle.observed(points.identities)
@@ -368,6 +382,7 @@ class Registry(Shared):
         self.invalid_values.report()  # last, because draining checks values
         self._caps.report(self.catalog.all(), self.generation.options)
         self.generation.report()
+        self.worst_samples.report()
 
     def capped(self) -> dict[str, str]:
         """Return the metric keys that reached a limit, and what grew."""
@@ -388,13 +403,14 @@ class Registry(Shared):
         self._idle.clear()
         self.invalid_values.clear()
         self.catalog.reset_after_fork()
+        self.worst_samples.reset_after_fork()
         parent, self.generation = self.generation, self.generation.after_fork()
         if self.generation.platform is not parent.platform:
             self.clear()  # each series names the process of the parent
         if parent.options.numbered is not Numbered.NONE:
             # Their series have the parent's number, or none, and no value.
             for family in self.catalog.all():
-                if family.definition.is_gauge:
+                if family.definition.is_gauge or family.plan is not None:
                     family.clear()
         self.series_count = sum(len(family.series) for family in self.catalog.all())
         self._refresh_sources()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dtmetrics._protocol.point import DataPoints
 from dtmetrics._record.catalog import AnySeries, Family
 from dtmetrics._record.dimensions import Pairs, dimensions_in
-from dtmetrics._record.gauge_series import NOWHERE, Folded, GaugeSeries
+from dtmetrics._record.gauge_series import ENTER, NOWHERE, Folded, GaugeSeries
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.handover import Handover
 from dtmetrics._record.invalid_values import ignore
@@ -94,8 +94,10 @@ class Retired:
                 successor = None
                 if level is not None:
                     successor = self._successor(series, common)
-                if successor is not None:
-                    successor.value, successor.moved = level, True
+                if level is not None and successor is not None:
+                    with successor.lock:
+                        successor.begin_moves()
+                        successor.values[: _folded(successor)] = [level]
         if all_series:
             until = self._registry.clock() + _KEPT_SECONDS
             self.groups.append(
@@ -128,7 +130,7 @@ class Retired:
             if not family.definition.is_gauge:
                 for start in range(0, len(all_series), size):
                     chunk = all_series[start : start + size]
-                    yield family.drain(chunk, timestamp_ms, handover)
+                    yield from family.drain(chunk, timestamp_ms, handover)
             if now > group.until and group in self.groups:
                 self.groups.remove(group)
 
@@ -142,18 +144,18 @@ class Retired:
                 del series.values[:length]
                 return
             # Their blocks have ended meanwhile, which moved no gauge below zero.
-            ones = [
-                n for n, move in enumerate(moves) if type(move) is int and move == 1
-            ]
-            ended = ones[: successor.owed]
+            begun = [n for n, move in enumerate(moves) if move is ENTER]
+            ended = begun[: successor.owed]
             for place in reversed(ended):
                 del moves[place]
             # Before the moves that came since, but for what earlier ones were folded
             # into.
-            place = sum(isinstance(move, Folded) for move in successor.values[:1])
+            place = _folded(successor)
             owed = successor.owed - len(ended)
+            if not successor.moved:
+                successor.begin_moves()
             # No call follows, between which a signal handler could raise.
-            successor.owed, successor.moved = owed, True
+            successor.owed = owed
             del series.values[:length]
             successor.values[place:place] = moves
 
@@ -177,3 +179,8 @@ class Retired:
         if successor is None:  # else the blocks that moved it end nowhere
             series.successor = found
         return found
+
+
+def _folded(series: GaugeSeries) -> int:
+    """Return how many moves of *series* stand for all before them: none or one."""
+    return sum(isinstance(move, Folded) for move in series.values[:1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dtmetrics._protocol.normalize import line_prefix
-from dtmetrics._record.catalog import KINDS, AnySeries, Family
+from dtmetrics._record.catalog import AnySeries, Family
 from dtmetrics._record.generation import Generation
 
 __all__ = ["has_room", "new_series", "overflow_prefix"]
@@ -39,5 +39,4 @@ def new_series(family: Family, prefix: str, series_count: int) -> AnySeries:
     """Return a series of *family*, which is one more than *series_count*."""
     fair_share = _BUDGET // (series_count + 1)
     limit = max(_LOWEST_LIMIT, min(_HIGHEST_LIMIT, fair_share))
-    kind = KINDS[family.definition.kind]
-    return kind(family.key, prefix, family.lock, family.reject, limit)
+    return family.new_series(prefix, limit)

@@ -14,7 +14,7 @@ from dtmetrics._record.series import Series, Value
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["SummarySeries"]
+__all__ = ["SummarySeries", "plain_summary"]
 
 #: The first of the list may be the summary that the values before it were folded into.
 Observed = Number | GaugeSummary
@@ -64,10 +64,10 @@ class SummarySeries(Series[Observed]):
         before, numbers = _split(chunk)
         if not numbers:
             return before
-        summary = call_safely(_plain_summary, before, numbers, default=None)
+        summary = call_safely(plain_summary, before, numbers, default=None)
         if summary is None:
             checked = [*self._checked(numbers, least=-LARGEST)]
-            summary = call_safely(_plain_summary, before, checked, default=None)
+            summary = call_safely(plain_summary, before, checked, default=None)
             if summary is None:
                 summary = self._add_one_by_one(before, checked)
         return summary
@@ -77,7 +77,7 @@ class SummarySeries(Series[Observed]):
     ) -> GaugeSummary | None:
         """Summarise *numbers*, rejecting each that would exceed a double's range."""
         for number in numbers:
-            longer = _plain_summary(summary, [number])
+            longer = plain_summary(summary, [number])
             if longer is None:
                 self.reject(NOT_FINITE)
             else:
@@ -88,7 +88,7 @@ class SummarySeries(Series[Observed]):
 def _quick_summary(chunk: list[Observed]) -> GaugeSummary:
     """Summarise *chunk*; raise a ValueError if a value of it needs to be checked."""
     before, numbers = _split(chunk)
-    summary = _plain_summary(before, numbers) if numbers else before
+    summary = plain_summary(before, numbers) if numbers else before
     if summary is None:
         raise ValueError
     return summary
@@ -102,7 +102,7 @@ def _split(chunk: list[Observed]) -> tuple[GaugeSummary | None, list[Number]]:
     return None, numbers
 
 
-def _plain_summary(
+def plain_summary(
     before: GaugeSummary | None, chunk: list[Number]
 ) -> GaugeSummary | None:
     """Summarise a chunk of plain numbers; None if one of them needs to be checked."""

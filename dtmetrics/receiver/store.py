@@ -17,6 +17,7 @@ from dtmetrics._protocol.point import (
     Dimensions,
     GaugeSummary,
     GaugeValue,
+    Payload,
 )
 from dtmetrics.receiver.shared_gauges import SharedGauges, sharing_warning
 from dtmetrics.receiver.verdict import Verdict
@@ -82,7 +83,10 @@ class _Series:
     kind: str
     dimensions: Dimensions
     points: int = 0
+    #: Whether the last point was a summary of observations.
     summarized: bool = False
+    #: Whether it is a gauge whose points have extremes beside the value.
+    with_extremes: bool = False
 
     @property
     def size(self) -> int:
@@ -180,10 +184,9 @@ class Store:
             series = self._series[identity] = _Series(*identity)
             self._size += series.size
         series.points += 1
-        series.summarized = isinstance(point.payload, GaugeSummary)
-        if isinstance(point.payload, GaugeValue) and self._shared.add(
-            identity, client, now, point.payload.value
-        ):
+        level = _level(series, point.payload)
+        series.summarized = level is None
+        if level is not None and self._shared.add(identity, client, now, level):
             self._warn(sharing_warning(point.key))
         self._size += _OVERHEAD
         self._arrivals.append(_Arrival(now, series, *_observed(point)))
@@ -248,6 +251,16 @@ def _kind(point: ParsedPoint) -> str:
     if point.absolute:
         return "total"
     return "count" if isinstance(point.payload, CountDelta) else "gauge"
+
+
+def _level(series: _Series, payload: Payload) -> int | float | None:
+    """Return the value of a gauge; None if *payload* is none."""
+    if isinstance(payload, GaugeSummary):
+        low, high, total, count = payload
+        # One observation has equal extremes: these are a gauge's.
+        series.with_extremes |= count == 1 and low < high
+        return total if series.with_extremes else None
+    return payload.value if isinstance(payload, GaugeValue) else None
 
 
 def _instrument(series: _Series, unit: str) -> str:

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from dtmetrics._protocol.line import encode
-from dtmetrics._protocol.point import DataPoint, DataPoints, GaugeSummary, Payload
+from dtmetrics._protocol.point import (
+    DataPoint,
+    DataPoints,
+    GaugeSummary,
+    GaugeValue,
+    Payload,
+)
 from dtmetrics._record.meters import Meters
 from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.registry import Registry
@@ -34,6 +40,15 @@ def in_columns(points: Sequence[DataPoint]) -> DataPoints:
     columns = DataPoints(kind, identities, values, moment)
     assert [*columns.each()] == [*points]
     return columns
+
+
+def level_of(payload: Payload) -> float | None:
+    """Return the current value that a gauge sends, with its extremes or without."""
+    if isinstance(payload, GaugeValue):
+        return payload.value
+    if isinstance(payload, GaugeSummary) and payload.count == 1:
+        return payload.sum
+    return None
 
 
 class Recorder:

@@ -154,5 +154,5 @@ def active(endpoint: Endpoint) -> dict[tuple[str, str], str]:
         if line.startswith(ACTIVE):
             pairs = read(line).dimensions
             worker = pairs.get("dtmetrics.worker", ""), pairs["http.request.method"]
-            found[worker] = line.rpartition("gauge,")[2].split(" ")[0]
+            found[worker] = str(int(read(line).numbers["sum"]))
     return found

@@ -129,11 +129,15 @@ timed("t", generator="some")  # type: ignore[call-overload]
 timed("t", args=1)  # type: ignore[call-overload]
 timed("t", ignore=(1,))  # type: ignore[arg-type]
 timed("t", level="VERBOSE")  # type: ignore[call-overload]
+timed("t", percentiles="0.5")  # type: ignore[arg-type]
+timed("t", slow="2")  # type: ignore[call-overload]
 observe("o", kind="histogram")  # type: ignore[arg-type]
 
 # -- instruments ---------------------------------------------------------------------
 
 assert_type(timed("block"), Timer)
+assert_type(timed("t", percentiles=(0.5,), slo=[1, 2.5], slow=2), Timer)
+assert_type(summary("s", percentiles=[0.5], slo=(1,), slow=2.5), Summary)
 assert_type(job("nightly"), Job)
 with job("nightly") as run:
     assert_type(run, Job)
