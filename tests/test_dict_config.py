@@ -15,6 +15,7 @@ import pytest
 import dtmetrics
 from dtmetrics import ConsoleExporter, MemoryExporter, dict_config, file_config
 from dtmetrics._config.config import Config
+from dtmetrics._core.secret import Secret
 from dtmetrics._runtime.runtime import Runtime, default
 from dtmetrics.errors import ConfigError, ConflictError
 from dtmetrics.exporters import DynatraceExporter
@@ -97,10 +98,11 @@ def test_problems(file: Path) -> None:
 
 def test_strict_document() -> None:
     """A document may be strict about definitions."""
-    dtmetrics.get_meter("a").counter("orders")
-    dtmetrics.get_meter("b").gauge("orders")
+    runtime = Runtime()  # of its own, because definitions outlive a test
+    runtime.get_meter("a").counter("orders")
+    runtime.get_meter("b").gauge("orders")
     with pytest.raises(ConflictError):
-        dict_config({"strict": True})
+        runtime.dict_config(Secret({"strict": True}))
 
 
 def test_disabled(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,7 @@ VALUES: dict[str, Any] = {
     "rules": [{"key": "jwt.*", "deny": True}, {"key": "a", "cap": {"b": 1}}],
     "cap": "auto",
     "max_series_per_metric": 10,
+    "budget": 1_000,
     "max_series": 20,
     "max_outbox_bytes": 30,
     "delivery": "at_most_once",
