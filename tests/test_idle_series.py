@@ -197,7 +197,7 @@ def test_removed_meanwhile(recorder: Clocked) -> None:
     assert before is not None
     recorder.registry.restart(RecordingOptions(strict=True))
     counter.inc()
-    recorder.registry.forget(counter.origin.family, [before])
+    recorder.registry.collection.forget(counter.origin.family, [before])
     assert recorder.registry.series_count == 1
     assert recorder.lines() == ["c count,delta=1"]
 
@@ -285,7 +285,7 @@ def test_threads(rounds: int) -> None:
     recorder = Clocked(idle_seconds=0.0, max_series_per_metric=900)
     counter, summary = recorder.meter.counter("c"), recorder.meter.summary("s")
     forgotten = 0
-    forget = recorder.registry.forget
+    forget = recorder.registry.collection.forget
 
     def forget_and_count(family: Any, all_series: Any) -> None:
         nonlocal forgotten
@@ -293,7 +293,7 @@ def test_threads(rounds: int) -> None:
         recorder.now += 0.05  # the minute of late records is 1,200 collections
         forget(family, all_series)
 
-    recorder.registry.forget = forget_and_count  # type: ignore[method-assign]
+    recorder.registry.collection.forget = forget_and_count  # type: ignore[method-assign]
 
     def work(thread: int) -> None:
         bound = counter.bind(thread=thread)

@@ -69,10 +69,10 @@ def test_forgotten_after_a_minute() -> None:
     assert series is not None
     recording.registry.restart(OTHER)
     for recording.now in (59.0, 61.0):
-        assert len(recording.registry._retired.groups) == 2
+        assert len(recording.registry.collection.retired.groups) == 2
         next(series.ones)
         assert "c count,delta=" in recording.lines()[0]
-    assert recording.registry._retired.groups == []
+    assert recording.registry.collection.retired.groups == []
     next(series.ones)
     assert recording.lines() == ["shop.depth gauge,1"]
 

@@ -169,7 +169,7 @@ def test_invalid_definition(caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder()
     recorder.meter.summary("dt.s", slow=1).record(2)
     assert logged(recorder, caplog) == []
-    assert recorder.registry.worst_samples._all == {}
+    assert recorder.registry.collection.worst_samples._all == {}
 
 
 def test_starts_and_forks(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:

@@ -148,7 +148,7 @@ class IdleSeries:
                 if series is identity:
                     expired.setdefault(family, []).append(series)
         for family, all_series in expired.items():
-            registry.forget(family, all_series)
+            registry.collection.forget(family, all_series)
             self._free_values(family)
         for family in registry.catalog.all():
             if family.capped and expired:
@@ -166,7 +166,7 @@ class IdleSeries:
             family.folded = {}
             # What is recorded into these looks for its own series again.
             others = [each for each in dimensions if OTHER in dimensions[each].values()]
-            self._registry.forget(family, others)
+            self._registry.collection.forget(family, others)
 
     def _uncap(self, family: Family) -> None:
         """Let what is recorded into the overflow series look for room again."""
@@ -178,7 +178,7 @@ class IdleSeries:
         if overflow is not None:
             if family.definition.is_gauge:
                 return  # its value may be the sum of several gauges
-            registry.forget(family, [overflow])
+            registry.collection.forget(family, [overflow])
         elif not family.series:
             registry.look_up_again()
         family.capped = False

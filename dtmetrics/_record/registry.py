@@ -5,7 +5,6 @@ Series are made by recording and discarded at the next start; families stay.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from threading import RLock
@@ -16,26 +15,25 @@ from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.shared import Shared
 from dtmetrics._protocol.normalize import line_prefix
 from dtmetrics._protocol.point import DataPoints
-from dtmetrics._record.caps import Caps
 from dtmetrics._record.catalog import AnySeries, Catalog, Family
+from dtmetrics._record.collection import Collection
 from dtmetrics._record.context import ContextBlock, any_in_use
 from dtmetrics._record.dimensions import Pairs
 from dtmetrics._record.distribution_series import DistributionSeries, Plan
-from dtmetrics._record.gauge_series import NOWHERE, GaugeSeries
+from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.handover import Handover, Totals
-from dtmetrics._record.idle_series import IDLE_SECONDS, IdleSeries
+from dtmetrics._record.idle_series import IDLE_SECONDS
 from dtmetrics._record.invalid_values import InvalidValues, ignore
 from dtmetrics._record.lookup import Lookup
 from dtmetrics._record.number import Number
 from dtmetrics._record.options import Numbered, RecordingOptions
 from dtmetrics._record.pickling import Reduced
 from dtmetrics._record.refusal import Refusal
-from dtmetrics._record.retired import CommonDimensions, Retired
+from dtmetrics._record.retired import CommonDimensions
 from dtmetrics._record.room import has_room, new_series, overflow_prefix
 from dtmetrics._record.series import CounterSeries
 from dtmetrics._record.source import Source
-from dtmetrics._record.worst_sample import WorstSamples
 
 if TYPE_CHECKING:
     from dtmetrics._record.origin import Origin
@@ -84,10 +82,7 @@ class Registry(Shared):
         self.clock = clock
         # Whether the instruments of a key are not all enabled or disabled.
         self._is_any_mixed = False
-        self.worst_samples: WorstSamples = WorstSamples()
-        self._caps = Caps()
-        self._retired = Retired(self)
-        self._idle = IdleSeries(self, idle_seconds)
+        self.collection: Collection = Collection(self, idle_seconds)
         #: Called when an instrument that is disabled is first used in a generation.
         self.attempted: Callable[[], object] = bool
         self.invalid_values: InvalidValues = InvalidValues()
@@ -96,7 +91,7 @@ class Registry(Shared):
         # Re-entrant, because a signal handler may record while its own thread makes a
         # series. It is held for microseconds, and not while foreign code runs.
         self.lock: AbstractContextManager[bool] = RLock()
-        self._lookup = Lookup(self)
+        self.lookup: Lookup = Lookup(self)
 
     def __reduce__(self) -> Reduced:
         return getattr, (self.get_meter(""), "registry")
@@ -118,7 +113,7 @@ class Registry(Shared):
         with self.lock:
             self.catalog.start(options)
             self.invalid_values.clear()
-            self._caps = Caps()
+            self.collection.follow_options()
             own_levels = self.generation.levels_beside(options)
             self.generation = Generation(options, wake, own_levels=own_levels)
             self.clear()
@@ -145,8 +140,7 @@ class Registry(Shared):
                 generation.awake = False
                 self._disable_all()
                 return
-            self._caps = Caps()
-            self._idle.clear()
+            self.collection.follow_options()
             self.fast = []
             self.series_count = 0
             discarded = [(family, family.clear()) for family in self.catalog.all()]
@@ -154,8 +148,8 @@ class Registry(Shared):
             self._refresh_sources()
             common = CommonDimensions(generation)
             for family, all_series in discarded:
-                self._retired.add(family, all_series, common)
-        self._retired.forward()
+                self.collection.retired.add(family, all_series, common)
+        self.collection.retired.forward()
 
     def stop(self) -> None:
         """Stop recording. Recorded values can still be collected."""
@@ -167,11 +161,9 @@ class Registry(Shared):
         """Discard every series with its values."""
         with self.lock:
             self.fast = []
-            self._retired.clear()
-            self._idle.clear()
+            self.collection.clear()
             for family in self.catalog.all():
                 family.clear()
-            self.worst_samples.drop()
             self.series_count = 0
 
     def set_level(self, scope: str, level: int) -> None:
@@ -197,7 +189,7 @@ class Registry(Shared):
         """
         while True:
             generation = self.generation
-            series = self._lookup.find(origin, layers, keep=keep)
+            series = self.lookup.find(origin, layers, keep=keep)
             if isinstance(series, DistributionSeries):
                 series.worker = generation.worker
             if series is not None and generation is self.generation:
@@ -281,7 +273,7 @@ class Registry(Shared):
 
     def remove(self, origin: Origin, layers: Sequence[Pairs]) -> None:
         """Discard the series for these layers with its values, if there is one."""
-        place = self._lookup.place(origin, layers, ignore)
+        place = self.lookup.place(origin, layers, ignore)
         if isinstance(place, Refusal):
             return
         with self.lock:
@@ -296,37 +288,14 @@ class Registry(Shared):
             generation = self.generation
             self.generation = generation.with_levels(generation.own_levels)
 
-    def forget(self, family: Family, all_series: Sequence[AnySeries]) -> None:
-        """Discard those of *all_series* of *family* that are idle.
-
-        A thread that has just looked one up may record into it: it is still collected
-        for a while.
-        """
-        # First, because a signal handler may raise after any call.
-        self._retired.keep(family, all_series)
-        for series in all_series:
-            prefix = series.line_prefix
-            # The lock of the family first, as where a fold of foreign numbers records.
-            with family.lock, self.lock:
-                here = family.series.get(prefix) is series
-                gauge = series if isinstance(series, GaugeSeries) else None
-                if not here or not self._idle.is_idle(series):
-                    continue
-                # As discard(), without a call in which a signal handler could raise.
-                series.discarded, series.enabled, series.buffer = True, False, None
-                del family.series[prefix]
-                self.series_count -= 1
-                if gauge is not None:
-                    gauge.limit, gauge.successor = sys.maxsize, NOWHERE
-                    del gauge.values[:1]  # what comes later moves to the next series
-
     def follow(self, family: Family, plan: Plan) -> None:
         """Make the series of *family* anew, for *plan*; nothing is lost."""
         with self.lock:
             family.plan = plan
             discarded = family.clear()
             self.series_count -= len(discarded)
-            self._retired.add(family, discarded, CommonDimensions(self.generation))
+            common = CommonDimensions(self.generation)
+            self.collection.retired.add(family, discarded, common)
 
     def quarantine(self, key: str, reason: str) -> None:
         """Stop recording what is sent under *key*, until the next start."""
@@ -360,33 +329,11 @@ class Registry(Shared):
         chunks no lock is held.
         """
         handover = handover or Handover()
-        if self._retired.groups:
-            self._retired.forward()
-            yield from self._retired.collect(timestamp_ms, size, handover)
-        idle = self._idle
-        idle.begin()
-        for family in self.catalog.all():
-            all_series = self._lookup.sent(family)
-            for start in range(0, len(all_series), size):
-                chunk = all_series[start : start + size]
-                parts = family.drain(chunk, timestamp_ms, handover)
-                idle.look_at(family, start, chunk, parts[0])
-                yield from parts
-        for observer in list(self.observers.values()):
-            points = observer(timestamp_ms)
-            idle.observed(points.identities)
-            parts = [*points.parts(size)]
-            handover.add(parts, observer)
-            yield from parts
-        idle.end()
-        self.invalid_values.report()  # last, because draining checks values
-        self._caps.report(self.catalog.all(), self.generation.options)
-        self.generation.report()
-        self.worst_samples.report()
+        return self.collection.chunks(timestamp_ms, size, handover)
 
     def capped(self) -> dict[str, str]:
         """Return the metric keys that reached a limit, and what grew."""
-        return self._caps.describe(self.catalog.all(), self.generation.options)
+        return self.collection.capped()
 
     def check_values(self) -> None:
         """Count the invalid ones among the values that wait for the next collection."""
@@ -399,11 +346,9 @@ class Registry(Shared):
         # New locks: in a free-threaded build another thread may have held the old ones.
         self.lock = RLock()
         self.fast = []
-        self._retired.clear()
-        self._idle.clear()
+        self.collection.reset_after_fork()
         self.invalid_values.clear()
         self.catalog.reset_after_fork()
-        self.worst_samples.reset_after_fork()
         parent, self.generation = self.generation, self.generation.after_fork()
         if self.generation.platform is not parent.platform:
             self.clear()  # each series names the process of the parent

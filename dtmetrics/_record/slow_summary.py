@@ -24,7 +24,8 @@ class SlowSummary(Summary):
         super().__init__(origin, bound)
         # It caches the series that this one does not show.
         self._plain = Summary(origin, bound)
-        self.worst: WorstSample = origin.registry.worst_samples.of(origin)
+        samples = origin.registry.collection.worst_samples
+        self.worst: WorstSample = samples.of(origin)
 
     def find_series(self, dimensions: dict[str, object]) -> SummarySeries | None:
         """Return the series to record into; None if nothing is to be recorded."""
