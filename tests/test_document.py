@@ -625,10 +625,12 @@ def test_every_problem_is_listed(settings: dict[str, Any]) -> None:
             return set(error.problems)
         return set()
 
+    # A token is hidden in each problem that shows the same text.
+    settings = {name: settings[name] for name in settings if name != "token"}
     together = found(settings)
     for name, value in settings.items():
         # These have problems between each other, which others may resolve.
-        if name not in ("endpoint", "token", "exporters", "allow_plain_http", "proxy"):
+        if name not in ("endpoint", "exporters", "allow_plain_http", "proxy"):
             assert found({name: value}) <= together
 
 
