@@ -317,6 +317,46 @@ def test_observed_counters_that_are_merged() -> None:
     assert recorder.lines() == ["c count,delta=7"]
 
 
+def test_replaced_by_patterns() -> None:
+    """The first pattern that matches a value replaces it; others stay."""
+    recorder, meter = lines([{"replace": {"a": {"us-*": "us", "*-1": "one"}}}])
+    for value in ("us-1", "eu-1", "eu-2"):
+        meter.counter("c").inc(1, a=value)
+    assert recorder.lines() == [
+        f"c,a={value} count,delta=1" for value in ("eu-2", "one", "us")
+    ]
+
+
+def test_denied_by_dimension() -> None:
+    """A rule that denies one series leaves the others, of whichever instrument."""
+    recorder, meter = lines(
+        [
+            {"dimensions": {"user": "*"}, "drop_dimensions": ["x"]},
+            {"dimensions": {"user": "2"}, "deny": True},
+        ]
+    )
+    meter.observe("seen")(lambda: [(1, {"user": 1}), (2, {"user": 2})])
+    depth = meter.gauge("depth")
+    for user in (1, 2):
+        depth.set(user, user=user)
+        depth.remove(user=user)
+        meter.counter("calls").inc(1, user=user, x=3)
+    assert recorder.lines() == ["calls,user=1 count,delta=1", "seen,user=1 gauge,1"]
+
+
+def test_changed_by_dimension() -> None:
+    """A rule that changes some series leaves the decision about them to others."""
+    recorder, meter = lines(
+        [
+            {"dimensions": {"user": "*"}, "drop_dimensions": ["x"]},
+            {"key": "off", "deny": True},
+        ]
+    )
+    for key in ("on", "off"):
+        meter.counter(key).inc(1, user=1, x=3)
+    assert recorder.lines() == ["on,user=1 count,delta=1"]
+
+
 def test_another_kind() -> None:
     """A value that would have the key of another kind is counted as invalid."""
     recorder, meter = lines([{"key": "a", "rename": "b"}])

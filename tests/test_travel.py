@@ -203,6 +203,7 @@ def test_same_again(runtime: Runtime) -> None:
     runtime.arrive(text)
     running = config(runtime)
     runtime.arrive("".join(text))
+    runtime.travel.arrive(text)  # as in a thread that has waited for the first one
     assert config(runtime) is running
 
 

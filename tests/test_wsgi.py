@@ -547,6 +547,30 @@ def test_a_client_that_leaves(recorder: Recorder) -> None:
     assert "error.type" not in found
 
 
+def test_a_body_that_cannot_be_iterated(recorder: Recorder) -> None:
+    """A body that raises before its first piece ends the request with that error."""
+
+    class Body:
+        def __iter__(self) -> Iterator[bytes]:
+            raise KeyError
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return Body()
+
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    wrapped = MetricsMiddleware(app, meter=recorder.meter)
+    with pytest.raises(KeyError):
+        iter(wrapped(environ, lambda *_: None))
+    [error] = [
+        dict(pairs)["error.type"]
+        for key, pairs in recorder.payloads()
+        if key == "http.server.request.duration"
+    ]
+    assert error == "KeyError"
+
+
 def test_a_body_that_is_not_closed(recorder: Recorder) -> None:
     """A request whose response is dropped unread is recorded, and no longer active."""
     environ: dict[str, Any] = {}

@@ -206,14 +206,10 @@ class Registry(Shared):
 
         None if it has no room.
         """
-        while True:
-            generation = self.generation
-            dimensions = generation.dimensions((pairs,), ignore)
-            prefix = line_prefix(family.key, dimensions)
-            series: AnySeries | None = family.series.get(prefix)
-            series = series or self.make(family, prefix)
-            if generation is self.generation:  # else the key or dimensions may be old
-                return series
+        dimensions = self.generation.dimensions((pairs,), ignore)
+        prefix = line_prefix(family.key, dimensions)
+        series: AnySeries | None = family.series.get(prefix)
+        return series or self.make(family, prefix)
 
     def enable(self, series: AnySeries, generation: Generation) -> None:
         """Let instruments record into *series* directly, if nothing forbids it.
