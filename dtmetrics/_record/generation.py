@@ -176,13 +176,10 @@ class Generation:
         A rule may decide it, or else the level of its scope. If that or the level of
         *source* is OFF, it does not record.
         """
-        _, scope, level = source
-        lowest = self._lowest.get(scope)
-        if lowest is None:
-            lowest = self.lowest_level(scope)
+        lowest = self.lowest_level(source.scope)
         if self.rules is not None:
             return self.rules.enabled(source, lowest)
-        return lowest <= level < OFF
+        return lowest <= source.level < OFF
 
     def lowest_level(self, scope: str) -> int:
         """Return the level from which on instruments of *scope* record.

@@ -42,7 +42,7 @@ from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.origin import Origin
 from dtmetrics._record.pickling import Reduced, restored_instrument
-from dtmetrics._record.refusal import NO_ROOM, Refusal
+from dtmetrics._record.refusal import Refusal
 from dtmetrics._record.registry import Registry
 
 if TYPE_CHECKING:
@@ -206,11 +206,10 @@ class Instrument(Shared, Generic[S]):
             if generation is registry.generation:
                 break
             self._generation = None  # what was looked up may be old
-        if series is None or isinstance(series, Refusal):
-            if series is NO_ROOM:
-                registry.invalid_values.add_to_new_key()
-            elif series is not None and series.reason:
-                self.reject(series.reason)
+        if series is None:
+            return None
+        if isinstance(series, Refusal):
+            self.origin.count_refused(series)
             return None
         if not series.enabled or series.buffer is None:
             registry.enable(series, generation)

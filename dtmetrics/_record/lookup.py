@@ -67,32 +67,47 @@ class Lookup:
         it must be looked up again.
         """
         generation, family = self._generation, origin.family
-        if generation.rules is not None:
-            return self._find_by_rules(origin, layers, keep=keep)
+        if generation.rules is None:
+            prefix = self._prefix(family, layers, family.reject)
+            enabled, folds, source = generation.enabled(origin.source), False, None
+        else:
+            place = self.place(origin, layers, family.reject)
+            if isinstance(place, Refusal):
+                return place
+            family, prefix, enabled, folds, source = place
         if origin.source not in family.sources.known:
             self._registry.add_source(family, origin.source)
-        is_gauge = family.definition.is_gauge
-        dimensions = generation.dimensions(layers, family.reject, gauge=is_gauge)
-        prefix = line_prefix(family.key, dimensions)
         series: AnySeries | None = family.series.get(prefix)
-        if not keep and not generation.enabled(origin.source):
+        if not enabled and not keep:
             # A gauge that exists is kept up to date.
             return series if isinstance(series, GaugeSeries) else DISABLED
+        if series is None and folds and self._fold(family):
+            return None
         series = series or self._registry.make(family, prefix)
         if isinstance(series, GaugeSeries):
+            if series.origin is None:
+                series.source = source
+            is_overflow = series.line_prefix != prefix
+            if source != series.source and not is_overflow:
+                return MERGED_GAUGES
             self._hand_to(family, series, origin)
         return NO_ROOM if series is None else series
+
+    def _prefix(self, family: Family, layers: Sequence[Pairs], reject: Reject) -> str:
+        """Return the line prefix of the series of *family* where no rules are."""
+        is_gauge = family.definition.is_gauge
+        dimensions = self._generation.dimensions(layers, reject, gauge=is_gauge)
+        return line_prefix(family.key, dimensions)
 
     def place(
         self, origin: Origin, layers: Sequence[Pairs], reject: Reject
     ) -> Place | Refusal:
         """Return where *origin* records with these layers of dimensions."""
         family, generation = origin.family, self._generation
+        if generation.rules is None:
+            return Place(family, self._prefix(family, layers, reject))
         is_gauge = family.definition.is_gauge
         merged = generation.merged(layers, reject, gauge=is_gauge)
-        if generation.rules is None:
-            dimensions = generation.platform.added_to(merged)
-            return Place(family, line_prefix(family.key, dimensions))
         lowest = generation.lowest_level(origin.source.scope)
         changed = generation.rules.apply(origin.source, lowest, merged, reject)
         if changed is None:
@@ -113,30 +128,6 @@ class Lookup:
         )
         source = (family.name, merged) if is_gauge else None
         return Place(target, prefix, changed.enabled, changed.folds, source)
-
-    def _find_by_rules(
-        self, origin: Origin, layers: Sequence[Pairs], *, keep: bool
-    ) -> AnySeries | None:
-        place = self.place(origin, layers, origin.family.reject)
-        if isinstance(place, Refusal):
-            return place
-        family = place.family
-        if origin.source not in family.sources.known:
-            self._registry.add_source(family, origin.source)
-        series: AnySeries | None = family.series.get(place.prefix)
-        if not place.enabled and not keep:
-            return series if isinstance(series, GaugeSeries) else DISABLED
-        if series is None and place.folds and self._fold(family):
-            return None
-        series = series or self._registry.make(family, place.prefix)
-        if isinstance(series, GaugeSeries):
-            if series.origin is None:
-                series.source = place.source
-            is_overflow = series.line_prefix != place.prefix
-            if place.source != series.source and not is_overflow:
-                return MERGED_GAUGES
-            self._hand_to(family, series, origin)
-        return NO_ROOM if series is None else series
 
     def _plan(self, target: Family, family: Family) -> None:
         """Let *target* send percentiles and counts as *family* does."""

@@ -21,7 +21,7 @@ from dtmetrics._record.generation import Generation
 from dtmetrics._record.invalid_values import ignore
 from dtmetrics._record.number import Number, checked_number
 from dtmetrics._record.origin import Origin
-from dtmetrics._record.refusal import NO_ROOM, Refusal
+from dtmetrics._record.refusal import Refusal
 from dtmetrics._record.registry import Registry
 
 __all__ = ["Observation", "Observed", "observe", "unobserve"]
@@ -240,12 +240,8 @@ class Observation:
 
     def _identity(self, pairs: Pairs) -> Identity | None:
         origin = self._origin
-        registry = origin.registry
-        series = registry.series(origin, (origin.dimensions, pairs))
-        if not isinstance(series, Refusal):
-            return series
-        if series is NO_ROOM:
-            registry.invalid_values.add_to_new_key()
-        elif series.reason:
-            self._reject(series.reason)
-        return None
+        series = origin.registry.series(origin, (origin.dimensions, pairs))
+        if isinstance(series, Refusal):
+            origin.count_refused(series)
+            return None
+        return series

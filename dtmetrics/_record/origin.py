@@ -9,7 +9,7 @@ from dtmetrics._record.definition import Definition
 from dtmetrics._record.details import Details
 from dtmetrics._record.dimensions import Pairs, as_plain
 from dtmetrics._record.pickling import Reduced, restored_meter, restored_origin
-from dtmetrics._record.refusal import DISABLED, NO_ROOM
+from dtmetrics._record.refusal import DISABLED, NO_ROOM, Refusal
 from dtmetrics._record.registry import Registry
 from dtmetrics._record.source import Source
 
@@ -77,6 +77,13 @@ class Origin(NamedTuple):
         if self.has_no_room or self.enabled():
             return False
         return not (self.family.definition.is_gauge and self.family.series)
+
+    def count_refused(self, refusal: Refusal) -> None:
+        """Count a value that was not recorded because of *refusal*, if it counts."""
+        if refusal is NO_ROOM:
+            self.registry.invalid_values.add_to_new_key()
+        elif refusal.reason:
+            self.family.reject(refusal.reason)
 
     def series(self, *layers: Pairs) -> AnySeries:
         """Return the series for the meter's dimensions and *layers*."""

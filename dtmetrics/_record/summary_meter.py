@@ -79,9 +79,9 @@ class SummaryMeter(JobMeter):
         >>> summary("cart.size", percentiles=(0.5, 0.95), slo=(10, 100)).record(3)
         """
         named = unit is description is _EMPTY and level is _INFO and dimensions is None
-        details = NO_DETAILS
-        if percentiles is not None or slo is not None or slow is not None:
-            details, named = Details.checked(percentiles, slo, slow), False
+        plain = percentiles is None and slo is None and slow is None
+        details = NO_DETAILS if plain else Details.checked(percentiles, slo, slow)
+        named = named and plain
         if named:
             try:
                 return self._summaries[name]
@@ -188,9 +188,9 @@ class SummaryMeter(JobMeter):
         texts = description is _EMPTY and level is _INFO and unit is _SECONDS
         options = args is _NOTHING and ignore is _NOTHING and generator is _TOTAL
         named = named and texts and options and isinstance(name, str)
-        details = NO_DETAILS
-        if percentiles is not None or slo is not None or slow is not None:
-            details, named = Details.checked(percentiles, slo, slow), False
+        plain = percentiles is None and slo is None and slow is None
+        details = NO_DETAILS if plain else Details.checked(percentiles, slo, slow)
+        named = named and plain
         if named and name in self._timers:
             return self._timers[name]
         key = name if isinstance(name, str) else "function.duration"
