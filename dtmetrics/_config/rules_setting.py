@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, cast
 
+from dtmetrics._config.entry_checks import dimension_key, level
 from dtmetrics._config.invalid_setting import InvalidSettingError, check_each, near
-from dtmetrics._core.level import LEVEL_REQUIREMENT, LEVELS, level_number
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._protocol.normalize import (
     RESERVED_PREFIX,
@@ -68,12 +68,7 @@ def _entry(name: object, rule: Mapping[Any, object]) -> tuple[str, Any]:
         hint = near(name, _KNOWN) if isinstance(name, str) else ""
         known = ", ".join(_KNOWN)
         raise InvalidSettingError(f"have only keys among {known}", name, hint=hint)
-    try:
-        return name, _CHECKS[name](rule[name])
-    except InvalidSettingError as error:
-        for each in (error, *error.others):
-            each.path = f".{name}{each.path}"
-        raise
+    return name, _item(f".{name}", _CHECKS[name], rule[name])
 
 
 def _check_whole(rule: Mapping[str, Any]) -> None:
@@ -138,14 +133,6 @@ def _true(value: object) -> bool:
     return True
 
 
-def _level(value: object) -> int:
-    number = level_number(value)
-    if number is None:
-        text = value.strip().upper() if isinstance(value, str) else ""
-        raise InvalidSettingError(LEVEL_REQUIREMENT, value, hint=near(text, LEVELS))
-    return number
-
-
 def _texts(value: object) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise InvalidSettingError("be a list of patterns", value)
@@ -154,6 +141,7 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _item(path: str, check: Check, value: object) -> Any:  # noqa: ANN401 -- as checked
+    """Return the checked *value*; *path* leads to it in what is wrong with it."""
     try:
         return check(value)
     except InvalidSettingError as error:
@@ -165,11 +153,9 @@ def _item(path: str, check: Check, value: object) -> Any:  # noqa: ANN401 -- as 
 def _by_dimension(check: Check, value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not value:
         raise InvalidSettingError("be a mapping with dimensions as keys", value)
+    for key in value:
+        dimension_key(key)
     pairs = [*value.items()]
-    for key, _ in pairs:
-        if not isinstance(key, str) or clean_dimension_key(key) is None:
-            requirement = "have only str keys with a letter, digit or underscore"
-            raise InvalidSettingError(requirement, key)
     checks = (partial(_item, f"[{key!r}]", check, each) for key, each in pairs)
     found = check_each(checks)
     return dict(zip((key for key, _ in pairs), found, strict=True))
@@ -208,7 +194,7 @@ _CHECKS: dict[str, Check] = {
     "dimensions": partial(_by_dimension, _text),
     "deny": _true,
     "allow": _true,
-    "level": _level,
+    "level": level,
     "rename": _text,
     "drop_dimensions": _texts,
     "keep_dimensions": _texts,

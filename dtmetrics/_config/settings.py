@@ -9,17 +9,16 @@ from typing import Any
 
 from dtmetrics._config.certificate_settings import ca_file, key_password, path
 from dtmetrics._config.endpoint_url import endpoint_url
+from dtmetrics._config.entry_checks import dimension_key, level
 from dtmetrics._config.exporters_setting import exporter_setting, exporters_setting
 from dtmetrics._config.invalid_setting import InvalidSettingError, check_each, near
 from dtmetrics._config.proxy_setting import proxy
 from dtmetrics._config.rules_setting import cap, rules
 from dtmetrics._config.token_setting import token, token_file
-from dtmetrics._core.level import LEVEL_REQUIREMENT, LEVELS, level_number
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._process.groups import GROUPS
 from dtmetrics._protocol.normalize import (
     RESERVED_PREFIX,
-    clean_dimension_key,
     clean_key,
 )
 
@@ -60,14 +59,8 @@ def _dimensions(value: object) -> Mapping[str, Any]:
     value = _pairs(value, "key=value,key=value")
     if not isinstance(value, Mapping):
         raise InvalidSettingError("be a mapping of keys to values", value)
-    check_each(partial(_dimension_key, key) for key in value)
+    check_each(partial(dimension_key, key) for key in value)
     return dict(value)
-
-
-def _dimension_key(key: object) -> None:
-    if not isinstance(key, str) or clean_dimension_key(key) is None:
-        requirement = "have only str keys with a letter, digit or underscore"
-        raise InvalidSettingError(requirement, key)
 
 
 def _pairs(value: object, form: str) -> object:
@@ -94,27 +87,18 @@ def _interval(value: object) -> float | None:
     return seconds
 
 
-def _level(value: object, key: str | None = None) -> int:
-    level = level_number(value)
-    if level is None:
-        text = value.strip().upper() if isinstance(value, str) else ""
-        hint = near(text, LEVELS)
-        raise InvalidSettingError(LEVEL_REQUIREMENT, value, hint=hint, key=key)
-    return level
-
-
 def _levels(value: object) -> Mapping[str, int]:
     value = _pairs(value, "meter=LEVEL,meter=LEVEL")
     if not isinstance(value, Mapping):
         raise InvalidSettingError("be a mapping of meter names to levels", value)
     pairs = value.items()
-    return dict(check_each(partial(_level_of, name, level) for name, level in pairs))
+    return dict(check_each(partial(_level_of, name, each) for name, each in pairs))
 
 
-def _level_of(name: object, level: object) -> tuple[str, int]:
+def _level_of(name: object, value: object) -> tuple[str, int]:
     if not isinstance(name, str):
         raise InvalidSettingError("have only str keys", name)
-    return name, _level(level, key=name)
+    return name, level(value, key=name)
 
 
 def _at_least_one(value: object) -> int:
@@ -200,7 +184,7 @@ SETTINGS: dict[str, Callable[[Any], object]] = {
     "prefix": _prefix,
     "dimensions": _dimensions,
     "interval": _interval,
-    "level": _level,
+    "level": level,
     "levels": _levels,
     "rules": rules,
     "cap": cap,
