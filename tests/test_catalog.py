@@ -6,8 +6,8 @@ import pytest
 
 from dtmetrics._protocol.normalize import clean_key
 from dtmetrics._record import catalog
-from dtmetrics._record.catalog import Family
 from dtmetrics._record.definition import Definition
+from dtmetrics._record.family import Family
 from dtmetrics._record.invalid_values import ignore
 from dtmetrics._record.options import RecordingOptions
 from dtmetrics.errors import ConflictError, DefinitionError, InvalidKeyError

@@ -16,8 +16,8 @@ from dtmetrics._deliver.batching import batches, metadata_batches
 from dtmetrics._deliver.cost_count import CostCount
 from dtmetrics._deliver.outbox import Outbox
 from dtmetrics._protocol.point import CountDelta, DataPoints, Identity
-from dtmetrics._record.catalog import Family
 from dtmetrics._record.definition import Definition
+from dtmetrics._record.family import Family
 from dtmetrics._record.handover import Handover
 from dtmetrics._record.registry import Registry
 from dtmetrics.exporters import Batch

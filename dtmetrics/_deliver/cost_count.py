@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dtmetrics._deliver.budget import Budget
 from dtmetrics._deliver.cost import MINUTES_PER_MONTH, Cost, MetricCost
 from dtmetrics._protocol.point import DataPoints
-from dtmetrics._record.catalog import Family
+from dtmetrics._record.family import Family
 
 __all__ = ["CostCount"]
 

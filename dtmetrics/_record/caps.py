@@ -6,8 +6,8 @@ from collections.abc import Collection, Container, Iterable
 from itertools import islice
 
 from dtmetrics._core import log
-from dtmetrics._record.catalog import Family
 from dtmetrics._record.dimensions import dimensions_in
+from dtmetrics._record.family import Family
 from dtmetrics._record.invalid_values import TOO_MANY_KEYS
 from dtmetrics._record.options import RecordingOptions
 from dtmetrics._record.value_caps import OTHER

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dtmetrics._protocol.point import DataPoints
 from dtmetrics._record.caps import Caps
-from dtmetrics._record.catalog import AnySeries, Family
+from dtmetrics._record.family import AnySeries, Family
 from dtmetrics._record.gauge_series import NOWHERE, GaugeSeries
 from dtmetrics._record.handover import Handover
 from dtmetrics._record.idle_series import IdleSeries

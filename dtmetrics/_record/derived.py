@@ -13,7 +13,7 @@ from typing import Any
 from dtmetrics._core.safe_call import call_safely
 from dtmetrics._protocol.line import number_text
 from dtmetrics._protocol.point import CountDelta, GaugeValue
-from dtmetrics._record.catalog import Catalog, Family
+from dtmetrics._record.catalog import Catalog
 from dtmetrics._record.definition import Definition
 from dtmetrics._record.details import Details
 from dtmetrics._record.distribution_series import (
@@ -23,6 +23,7 @@ from dtmetrics._record.distribution_series import (
     count_of,
     percentile,
 )
+from dtmetrics._record.family import Family
 from dtmetrics.errors import ConflictError, MissingExtraError
 
 __all__ = ["plan_of"]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from dtmetrics._protocol.point import Payload
-    from dtmetrics._record.catalog import Family
+    from dtmetrics._record.family import Family
 
 __all__ = [
     "CENTROIDS",

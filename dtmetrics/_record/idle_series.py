@@ -17,8 +17,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from dtmetrics._protocol.point import DataPoints, Identity
-from dtmetrics._record.catalog import AnySeries, Family
 from dtmetrics._record.dimensions import dimensions_in
+from dtmetrics._record.family import AnySeries, Family
 from dtmetrics._record.gauge_series import Folded, GaugeSeries
 from dtmetrics._record.room import has_room, overflow_prefix
 from dtmetrics._record.value_caps import OTHER

@@ -22,7 +22,6 @@ from typing import (
 )
 
 from dtmetrics._core.shared import Shared
-from dtmetrics._record.catalog import AnySeries
 from dtmetrics._record.context import (
     CONTEXT,
     NO_DIMENSIONS,
@@ -38,6 +37,7 @@ from dtmetrics._record.dimensions import (
     as_texts,
     require_cacheable,
 )
+from dtmetrics._record.family import AnySeries
 from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.origin import Origin

@@ -10,9 +10,9 @@ from dtmetrics._core.safe_call import call_safely
 from dtmetrics._protocol.normalize import line_prefix
 from dtmetrics._protocol.point import Dimensions
 from dtmetrics._record.caps import most_values
-from dtmetrics._record.catalog import AnySeries, Family
 from dtmetrics._record.derived import plan_of
 from dtmetrics._record.dimensions import Pairs
+from dtmetrics._record.family import AnySeries, Family
 from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.invalid_values import Reject, ignore

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from dtmetrics._record.catalog import AnySeries, Family
 from dtmetrics._record.definition import Definition
 from dtmetrics._record.details import Details
 from dtmetrics._record.dimensions import Pairs, as_plain
+from dtmetrics._record.family import AnySeries, Family
 from dtmetrics._record.pickling import Reduced, restored_meter, restored_origin
 from dtmetrics._record.refusal import DISABLED, NO_ROOM, Refusal
 from dtmetrics._record.registry import Registry

@@ -15,11 +15,12 @@ from dtmetrics._core.safe_call import call_safely
 from dtmetrics._core.shared import Shared
 from dtmetrics._protocol.normalize import line_prefix
 from dtmetrics._protocol.point import DataPoints
-from dtmetrics._record.catalog import AnySeries, Catalog, Family
+from dtmetrics._record.catalog import Catalog
 from dtmetrics._record.collection import Collection
 from dtmetrics._record.context import ContextBlock, any_in_use
 from dtmetrics._record.dimensions import Pairs
 from dtmetrics._record.distribution_series import DistributionSeries, Plan
+from dtmetrics._record.family import AnySeries, Family
 from dtmetrics._record.gauge_series import GaugeSeries
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.handover import Handover, Totals

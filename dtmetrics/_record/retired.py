@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from dtmetrics._protocol.point import DataPoints
-from dtmetrics._record.catalog import AnySeries, Family
 from dtmetrics._record.dimensions import Pairs, dimensions_in
+from dtmetrics._record.family import AnySeries, Family
 from dtmetrics._record.gauge_series import ENTER, NOWHERE, Folded, GaugeSeries
 from dtmetrics._record.generation import Generation
 from dtmetrics._record.handover import Handover

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dtmetrics._protocol.normalize import line_prefix
-from dtmetrics._record.catalog import AnySeries, Family
+from dtmetrics._record.family import AnySeries, Family
 from dtmetrics._record.generation import Generation
 
 __all__ = ["has_room", "new_series", "overflow_prefix"]
