@@ -138,7 +138,7 @@ class Observation:
 
     def _values(self) -> dict[Identity, Number]:
         origin = self._origin
-        # Not Origin.enabled(): the final collection comes after recording has stopped.
+        # Not Origin.disabled(): the final collection comes after recording has stopped.
         if origin.family.void or origin.family.quarantined:
             return {}
         if origin.registry.generation.enabled(origin.source) is False:

@@ -53,30 +53,24 @@ class Origin(NamedTuple):
             as_plain(self.defined),
         )
 
-    @property
-    def has_no_room(self) -> bool:
-        """Whether its metric key has no room, so that each record is rejected."""
-        return self.family.void and self.family.capped
-
     def may_record(self) -> bool:
         """Return whether nothing but a level or a rule may disable the instrument."""
         family = self.family
         return self.registry.recording and not family.void and not family.quarantined
 
-    def enabled(self) -> bool:
-        """Return whether the instrument may record now, with some dimensions."""
-        generation = self.registry.generation
-        return self.may_record() and generation.enabled(self.source) is not False
-
     def disabled(self) -> bool:
-        """Return whether no record of the instrument has any effect.
+        """Return whether no record of the instrument has any effect, nor is counted.
 
         A gauge that a level has disabled keeps the series that exist up to date, or it
         would be wrong when it is enabled again.
         """
-        if self.has_no_room or self.enabled():
+        family, registry = self.family, self.registry
+        if family.void:
+            return not family.capped  # without room each record is rejected
+        may_record = registry.recording and not family.quarantined
+        if may_record and registry.generation.enabled(self.source) is not False:
             return False
-        return not (self.family.definition.is_gauge and self.family.series)
+        return not (family.definition.is_gauge and family.series)
 
     def count_refused(self, refusal: Refusal) -> None:
         """Count a value that was not recorded because of *refusal*, if it counts."""
@@ -87,8 +81,9 @@ class Origin(NamedTuple):
 
     def series(self, *layers: Pairs) -> AnySeries:
         """Return the series for the meter's dimensions and *layers*."""
-        if self.has_no_room:
-            return NO_ROOM
-        if not self.may_record():
+        registry, family = self.registry, self.family
+        if family.void:
+            return NO_ROOM if family.capped else DISABLED
+        if family.quarantined or not registry.recording:
             return DISABLED
-        return self.registry.series(self, (self.dimensions, *layers))
+        return registry.series(self, (self.dimensions, *layers))
